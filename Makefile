@@ -1,0 +1,49 @@
+# Everything a fresh machine needs is Python 3.10+, with its venv module, and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := $(sort $(wildcard plugins/*))
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test lint format constraints clean
+
+help:
+	@echo "make demo   set up, run examples/quickstart.yaml, print where the report is"
+	@echo "make test   set up, run every test"
+	@echo "make lint   set up, run ruff and mypy"
+
+setup: $(READY)
+
+# The environment is built beside and stamped when it is whole, so that an interrupted set-up starts over.
+$(READY): constraints.txt pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit("fgic needs Python 3.10 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 10) else 0'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]' $(foreach p,$(PLUGINS),--editable './$(p)[test]')
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/fgic pipeline examples/quickstart.yaml
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Pins for every supported Python, without registry addresses. Our own packages are not pinned: they are the tree.
+constraints: $(READY)
+	{ echo '-e .[dev]'; for p in $(PLUGINS); do echo "-e ./$$p[test]"; done; } > .constraints.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-annotate --no-header --upgrade \
+	    --constraint constraints.in .constraints.in --output-file .constraints.txt
+	grep -v '^-e ' .constraints.txt > constraints.txt
+	rm .constraints.in .constraints.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,95 @@
+"""fgic: fine-grained image classification from plugins, every step measured with the same ruler."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from fgic_core.data.artifact import Metric as Metric
+    from fgic_core.data.dataset import SCHEMA as SCHEMA
+    from fgic_core.data.dataset import Dataset as Dataset
+    from fgic_core.data.dataset import to_sample as to_sample
+    from fgic_core.data.geometry import Box as Box
+    from fgic_core.data.geometry import Size as Size
+    from fgic_core.data.images import Placement as Placement
+    from fgic_core.data.images import center_crop as center_crop
+    from fgic_core.data.images import decode as decode
+    from fgic_core.data.images import letterbox as letterbox
+    from fgic_core.data.images import squash as squash
+    from fgic_core.data.images import to_image as to_image
+    from fgic_core.data.images import to_tensor as to_tensor
+    from fgic_core.data.model import Model as Model
+    from fgic_core.data.sample import PICTURE_SUFFIXES as PICTURE_SUFFIXES
+    from fgic_core.data.sample import ObjectBox as ObjectBox
+    from fgic_core.data.sample import Part as Part
+    from fgic_core.data.sample import Sample as Sample
+    from fgic_core.data.sample import Split as Split
+    from fgic_core.errors import DataError as DataError
+    from fgic_core.errors import FgicError as FgicError
+    from fgic_core.errors import PluginError as PluginError
+    from fgic_core.errors import nearest as nearest
+    from fgic_core.hooks import hookimpl as hookimpl
+    from fgic_core.interfaces import Attacker as Attacker
+    from fgic_core.interfaces import Classifier as Classifier
+    from fgic_core.interfaces import Component as Component
+    from fgic_core.interfaces import Context as Context
+    from fgic_core.interfaces import Cropper as Cropper
+    from fgic_core.interfaces import DatasetReader as DatasetReader
+    from fgic_core.interfaces import Detections as Detections
+    from fgic_core.interfaces import Detector as Detector
+    from fgic_core.interfaces import Epsilon as Epsilon
+    from fgic_core.interfaces import Explainer as Explainer
+    from fgic_core.interfaces import Generator as Generator
+    from fgic_core.interfaces import InputFile as InputFile
+    from fgic_core.interfaces import InputFolder as InputFolder
+    from fgic_core.pipeline import Pipeline as Pipeline
+    from fgic_core.pipeline import Run as Run
+    from fgic_core.pipeline import load_model as load_model
+    from fgic_core.registry import Registry as Registry
+
+#: Where each public name lives. They are imported on first use, so that ``from fgic_core import Box`` stays cheap.
+_HOME = {
+    "fgic_core.data.artifact": ("Metric",),
+    "fgic_core.data.dataset": ("SCHEMA", "Dataset", "to_sample"),
+    "fgic_core.data.geometry": ("Box", "Size"),
+    "fgic_core.data.images": ("Placement", "center_crop", "decode", "letterbox", "squash", "to_image", "to_tensor"),
+    "fgic_core.data.model": ("Model",),
+    "fgic_core.data.sample": ("PICTURE_SUFFIXES", "ObjectBox", "Part", "Sample", "Split"),
+    "fgic_core.errors": ("DataError", "FgicError", "PluginError", "nearest"),
+    "fgic_core.hooks": ("hookimpl",),
+    "fgic_core.interfaces": (
+        "Attacker",
+        "Classifier",
+        "Component",
+        "Context",
+        "Cropper",
+        "DatasetReader",
+        "Detections",
+        "Detector",
+        "Epsilon",
+        "Explainer",
+        "Generator",
+        "InputFile",
+        "InputFolder",
+    ),
+    "fgic_core.pipeline": ("Pipeline", "Run", "load_model"),
+    "fgic_core.registry": ("Registry",),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [*sorted(_MODULE), "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module 'fgic_core' has no attribute {name!r}")
+    value = getattr(import_module(_MODULE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
