@@ -1,0 +1,1 @@
+"""What flows between steps: boxes, samples, data sets, models."""

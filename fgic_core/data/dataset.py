@@ -1,0 +1,321 @@
+"""The Dataset artifact: one Parquet row a sample, beside a JSON header."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from fgic_core.data.geometry import Box
+from fgic_core.data.images import cut, decode
+from fgic_core.data.rows import BATCH, SCHEMA, UNSAFE_PATH, box_row, to_batch, to_batches, to_sample
+from fgic_core.data.sample import Sample, Split
+from fgic_core.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = [
+    "BATCH",
+    "SCHEMA",
+    "UNSAFE_PATH",
+    "Dataset",
+    "DatasetWriter",
+    "Header",
+    "box_row",
+    "to_batch",
+    "to_batches",
+    "to_sample",
+]
+
+FORMAT = 1
+
+_unsafe = re.compile(UNSAFE_PATH).search
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What holds for every row of a data set.
+
+    Attributes:
+        classes: class names; a label is an index into them.
+        roots: the folders that rows' paths are relative to, by the name that the `root` column uses.
+        part_names: names of the parts; a part mask's value p is part number p, counted from 1.
+        notes: facts that belong beside every number made from these data (contamination, squashed pictures).
+        skipped: pictures that could not be read and were left out: path and reason.
+    """
+
+    classes: tuple[str, ...]
+    roots: Mapping[str, Path] = field(default_factory=dict)
+    part_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    def write(self, folder: Path) -> None:
+        document = {
+            "format": FORMAT,
+            "classes": list(self.classes),
+            "roots": {name: str(path) for name, path in self.roots.items()},
+            "part_names": list(self.part_names),
+            "notes": list(self.notes),
+            "skipped": [list(pair) for pair in self.skipped],
+        }
+        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        (folder / "dataset.json").write_text(text, encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Header:
+        """Raises DataError where the header is missing, damaged or of another format."""
+        try:
+            document = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+            if document["format"] != FORMAT:
+                raise DataError(
+                    f"data set format {document['format']} is not format {FORMAT}",
+                    where=str(folder),
+                    hint="Make it again with this version of fgic.",
+                )
+            return cls(
+                tuple(map(str, document["classes"])),
+                {name: Path(path) for name, path in document["roots"].items()},
+                tuple(map(str, document["part_names"])),
+                tuple(map(str, document["notes"])),
+                tuple((str(path), str(reason)) for path, reason in document["skipped"]),
+            )
+        except KeyError as error:
+            raise DataError(f"the data set's header lacks {error}", where=str(folder / "dataset.json")) from None
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"no data set can be read here: {error}", where=str(folder)) from None
+
+
+class Dataset:
+    """Samples, class names, and the pictures they stand for.
+
+    A data set is a folder with ``samples.parquet`` and ``dataset.json``. An object of this class is a view of some of
+    its rows: what `split` and `take` return holds those rows and no others.
+
+    Attributes:
+        header: class names, folders, notes.
+        table: the rows, with the columns of `SCHEMA`.
+    """
+
+    def __init__(self, header: Header, table: pa.Table) -> None:
+        self.header = header
+        self.table = table
+
+    @classmethod
+    def open(cls, folder: Path, roots: Mapping[str, Path] | None = None) -> Dataset:
+        """Open the data set in ``folder``.
+
+        Args:
+            folder: holds ``samples.parquet`` and ``dataset.json``.
+            roots: where pictures lie now, by root name; goes before what the header recorded.
+
+        Raises:
+            DataError: there is no data set, or it is damaged or of another format.
+        """
+        header = Header.read(folder)
+        where = {name: (roots or {}).get(name, path) for name, path in header.roots.items()}
+        where = {name: path if path.is_absolute() else (folder / path) for name, path in where.items()}
+        file = folder / "samples.parquet"
+        try:
+            table = pq.read_table(file, memory_map=True, read_dictionary=["root", "split", "region_origin", "origin"])
+            table = _fit(table)
+        except KeyError as error:
+            raise DataError(f"the rows of this data set lack a column: {error}", where=str(file)) from None
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise DataError(f"the rows of this data set cannot be read: {error}", where=str(file)) from None
+        _check_columns(table, header, file)
+        return cls(replace(header, roots=where), table)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.header.classes
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __iter__(self) -> Iterator[Sample]:
+        for batch in self.table.to_batches(max_chunksize=BATCH):
+            for row in batch.to_pylist():
+                yield to_sample(row)
+
+    def __getitem__(self, index: int) -> Sample:
+        return to_sample({name: column[self._position(index)].as_py() for name, column in self._columns.items()})
+
+    @cached_property
+    def _columns(self) -> dict[str, pa.ChunkedArray]:
+        """The columns of a sample, looked up once. (Slicing the table for a row would walk all of its chunks.)"""
+        return {name: self.table.column(name) for name in SCHEMA.names if name not in ("digest", "phash")}
+
+    def _position(self, index: int) -> int:
+        """The index counted from the start; an IndexError (which ends a plain loop) beyond the rows."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"row {index} of a data set of {len(self)} samples")
+        return int(index) % len(self)
+
+    @property
+    def ids(self) -> list[str]:
+        return list(self.table.column("id").to_pylist())
+
+    @property
+    def labels(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Class indices, shape (len,)."""
+        return np.asarray(self.table.column("label").to_numpy(), dtype=np.int64)
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that occur, in the order train, val, test."""
+        present = set(pc.unique(self.table.column("split").cast(pa.string())).to_pylist())
+        return [name for name in ("train", "val", "test") if name in present]
+
+    def split(self, name: Split) -> Dataset:
+        """The rows of one split."""
+        return self.where(pc.equal(self.table.column("split").cast(pa.string()), name))
+
+    def where(self, mask: Any) -> Dataset:
+        """The rows for which the mask (Arrow or numpy booleans) is true."""
+        if isinstance(mask, np.ndarray):
+            mask = pa.array(mask)
+        return Dataset(self.header, self.table.filter(mask))
+
+    def take(self, indices: Sequence[int] | np.ndarray[Any, Any]) -> Dataset:
+        """The rows at these positions, in that order."""
+        return Dataset(self.header, self.table.take(pa.array(np.asarray(indices, dtype=np.int64))))
+
+    def concat(self, other: Dataset) -> Dataset:
+        """The rows of both, with the notes and roots of both.
+
+        Raises:
+            DataError: classes or part names differ, an id is in both, or a root's name means two folders.
+        """
+        ours, theirs = self.header, other.header
+        if ours.classes != theirs.classes:
+            raise DataError("the two data sets have different classes")
+        if ours.part_names and theirs.part_names and ours.part_names != theirs.part_names:
+            raise DataError("the two data sets have different part names")
+        for name in ours.roots.keys() & theirs.roots.keys():
+            if ours.roots[name] != theirs.roots[name]:
+                raise DataError(f"root {name} of the two data sets means {ours.roots[name]} and {theirs.roots[name]}")
+        shared = pc.is_in(other.table.column("id"), value_set=self.table.column("id"))
+        if pc.any(shared).as_py():
+            first = other.table.column("id").filter(shared)[0].as_py()
+            raise DataError(f"sample {first} is in both data sets")
+        header = Header(
+            ours.classes,
+            {**ours.roots, **theirs.roots},
+            ours.part_names or theirs.part_names,
+            tuple(dict.fromkeys(ours.notes + theirs.notes)),
+            tuple(dict.fromkeys(ours.skipped + theirs.skipped)),
+        )
+        return Dataset(header, pa.concat_tables([_fit(self.table), _fit(other.table)]).unify_dictionaries())
+
+    def file(self, index: int, column: Literal["path", "part_mask"] = "path") -> Path:
+        """The absolute path of a row's picture (or, with ``column="part_mask"``, of its mask).
+
+        Raises:
+            DataError: the path leaves the data set's folder, the folder is not known, or the row has no mask.
+        """
+        position = self._position(index)
+        name = self._columns[column][position].as_py()
+        if name is None or _unsafe(name):
+            what = "has no part mask" if name is None else f"has a {column} outside of the data set's folder: {name!r}"
+            raise DataError(f"sample {self._columns['id'][position].as_py()} {what}")
+        root = self._columns["root"][position].as_py()
+        if root not in self.header.roots:
+            raise DataError(f"the folder {root!r} of this picture is not known to the data set", where=name)
+        return self.header.roots[root] / str(name)
+
+    def picture(self, index: int) -> Image:
+        """The whole picture of a row, 8-bit RGB, upright."""
+        return decode(self.file(index))
+
+    def image(self, index: int) -> Image:
+        """What a row shows: its picture, cut to its region. 8-bit RGB.
+
+        Raises:
+            DataError: the file is missing or broken; the message names it.
+        """
+        path = self.file(index)
+        region = self._columns["region"][self._position(index)].as_py()
+        try:
+            return cut(decode(path), Box(**region) if region else None)
+        except DataError as error:
+            if error.where is None:
+                error.where = str(path)
+            raise
+
+    def write(self, folder: Path) -> None:
+        """Write header and rows into an existing folder."""
+        with DatasetWriter(folder, self.header) as writer:
+            for batch in self.table.to_batches(max_chunksize=BATCH):
+                writer.write(batch)
+
+
+def _fit(table: pa.Table) -> pa.Table:
+    """The table in `SCHEMA`. Columns that fit already are left alone: Arrow does not cast a null region to itself."""
+    columns = [(table.column(field.name), field.type) for field in SCHEMA]
+    return pa.table([c if c.type == kind else c.cast(kind) for c, kind in columns], schema=SCHEMA)
+
+
+def _check_columns(table: pa.Table, header: Header, file: Path) -> None:
+    """What every user of the rows relies on: raises DataError where the file was damaged by hand."""
+    for name in ("id", "root", "path", "label", "split", "origin"):
+        if table.column(name).null_count:
+            raise DataError(f"column {name} has rows without a value", where=str(file))
+    if len(table):
+        labels = pc.min_max(table.column("label")).as_py()
+        if labels["min"] < 0 or labels["max"] >= len(header.classes):
+            raise DataError(
+                f"labels reach from {labels['min']} to {labels['max']}, but there are {len(header.classes)} classes",
+                where=str(file),
+            )
+
+
+class DatasetWriter:
+    """Writes a data set batch by batch, in memory that does not grow with it."""
+
+    def __init__(self, folder: Path, header: Header) -> None:
+        self.folder = folder
+        self.header = header
+        self.rows = 0
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
+
+    def __enter__(self) -> DatasetWriter:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file = pq.ParquetWriter(self.folder / "samples.parquet", SCHEMA, compression="zstd", compression_level=1)
+        return self
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append rows; columns are cast to `SCHEMA`."""
+        self._waiting.append(_fit(pa.Table.from_batches([batch])))
+        self._waiting_rows += batch.num_rows
+        self.rows += batch.num_rows
+        if self._waiting_rows >= BATCH:  # small batches are gathered: a row group has its price
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._file.write_table(pa.concat_tables(self._waiting).unify_dictionaries())
+        self._waiting, self._waiting_rows = [], 0
+
+    def write_samples(self, samples: Iterable[Sample], root: str) -> None:
+        """Append samples whose paths are relative to the root of that name."""
+        for batch in to_batches(samples, root):
+            self.write(batch)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            self._flush()
+        self._file.close()
+        if kind is None:
+            self.header.write(self.folder)

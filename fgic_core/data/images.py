@@ -1,0 +1,230 @@
+"""Where pictures are decoded, cut and resized: the only place of fgic that does."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from fgic_core.data.geometry import Box, Size
+from fgic_core.errors import DataError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image as Pillow
+    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
+
+# Pillow warns of odd metadata, once for each odd file. What cannot be read raises all the same. A filter, set once, and
+# not `warnings.catch_warnings` around each picture: that swaps global state and is not safe between threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+_REPLACE = "Replace or remove it."
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+#: Grey that letterboxed borders are filled with, in 8-bit RGB.
+BORDER = (128, 128, 128)
+
+
+def decode(source: Path | bytes, name: str | None = None) -> Image:
+    """Read a picture as 8-bit RGB, upright. Safe to call from several threads.
+
+    EXIF rotation is applied; palette, greyscale, CMYK and 16-bit pictures are converted; transparency is laid on
+    white; of an animation the first frame is taken.
+
+    Args:
+        source: a file, or the bytes of one.
+        name: what errors call the picture; the path by default.
+
+    Raises:
+        DataError: the file is missing, is not a picture, is cut short, or is larger than Pillow's safety limit.
+    """
+    from PIL import ImageOps
+
+    name = name or (str(source) if isinstance(source, Path) else "picture")
+    with _reading(name), _open(source) as image:
+        image.load()
+        return _rgb(ImageOps.exif_transpose(image) if _orientation(image) != 1 else image)
+
+
+def read_size(path: Path) -> Size:
+    """Width and height of a picture after its EXIF rotation, from its header.
+
+    (PNG alone may carry the rotation behind its pixels, so that these are decoded.)
+
+    Raises:
+        DataError: the file is missing or not a picture.
+    """
+    with _reading(str(path)), _open(path) as image:
+        width, height = image.size
+        # Pillow turns the size of a TIFF itself when it opens the file.
+        turned = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
+    return Size(height, width) if turned else Size(width, height)
+
+
+def _open(source: Path | bytes) -> ImageFile:
+    from PIL import Image
+
+    return Image.open(source if isinstance(source, Path) else BytesIO(source))
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Give every way in which a decoder fails on a broken file as a DataError that names the file."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError("the picture is missing", where=name, hint="Restore the file or remove it.") from None
+    except UnidentifiedImageError:
+        raise DataError("this file is not a picture that can be read", where=name, hint=_REPLACE) from None
+    except Image.DecompressionBombError as error:
+        raise DataError(f"the picture is too large: {error}", where=name, hint="Scale it down or remove it.") from None
+    except Exception as error:  # broken bytes make decoders raise nearly anything: struct.error, KeyError, zlib.error
+        raise DataError(
+            f"the picture cannot be decoded: {str(error) or type(error).__name__}", where=name, hint=_REPLACE
+        ) from None
+
+
+def _orientation(image: Pillow.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 where it is missing or senseless. Broken metadata does not spoil a picture."""
+    try:
+        value = image.getexif().get(0x0112, 1)
+    except Exception:
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _rgb(image: Pillow.Image) -> Image:
+    from PIL import Image as Pillow
+
+    if image.mode.startswith("I") or image.mode == "F":
+        return Pillow.fromarray(_eight_bit(image)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Pillow.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Pillow.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bit(image: Pillow.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Grey values of more than 8 bits in 8 bits.
+
+    16-bit files say their range: 0 to 65535. 32-bit and float files do not: they are taken as 0 to 1 (float alone),
+    0 to 255 or 0 to 65535, whichever is the first that holds the largest value.
+    """
+    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
+    tops = [65535.0] if image.mode.startswith("I;16") else [255.0, 65535.0]
+    if image.mode == "F":
+        tops.insert(0, 1.0)
+    largest = values.max(initial=0.0)
+    top = next((top for top in tops if largest <= top), largest)
+    scaled: np.ndarray[Any, np.dtype[np.uint8]] = np.clip(values / top * 255.0 + 0.5, 0, 255).astype(np.uint8)
+    return scaled
+
+
+def cut(image: Image, region: Box | None) -> Image:
+    """The region of the picture, on whole pixels; the picture itself where the region is None.
+
+    Raises:
+        DataError: the region holds no pixel of the picture.
+    """
+    if region is None:
+        return image
+    left, upper, right, lower = region.clip(Size(*image.size)).outward()
+    if right <= left or lower <= upper:
+        raise DataError(f"the region {region.xyxy} holds no pixel of a {image.size[0]}x{image.size[1]} picture")
+    return image.crop((left, upper, right, lower))
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the pixels of a picture land in a network's input: scaled, then moved.
+
+    A point (x, y) of the picture lands on ``(x * scale_x + left, y * scale_y + top)``.
+    """
+
+    scale_x: float
+    scale_y: float
+    left: float
+    top: float
+    source: Size
+    size: Size
+
+    def to_input(self, box: Box) -> Box:
+        """A box of the picture in the pixels of the input."""
+        return box.scale(self.scale_x, self.scale_y).shift(self.left, self.top)
+
+    def to_image(self, box: Box) -> Box:
+        """A box of the input in the pixels of the picture."""
+        return box.shift(-self.left, -self.top).scale(1 / self.scale_x, 1 / self.scale_y)
+
+    def apply(self, image: Image, interpolation: Interpolation = "bicubic", border: Sequence[int] = BORDER) -> Image:
+        """Draw the picture where it belongs in an input of ``size``; what it does not cover is ``border``."""
+        from PIL import Image as Pillow
+
+        filters = Pillow.Resampling
+        width = max(round(self.source.width * self.scale_x), 1)
+        height = max(round(self.source.height * self.scale_y), 1)
+        resized = image.resize((width, height), filters[interpolation.upper()])
+        if (width, height, self.left, self.top) == (self.size.width, self.size.height, 0, 0):
+            return resized
+        canvas = Pillow.new("RGB", (self.size.width, self.size.height), (border[0], border[1], border[2]))
+        canvas.paste(resized, (round(self.left), round(self.top)))
+        return canvas
+
+
+def letterbox(source: Size, size: Size) -> Placement:
+    """The largest centred placement that keeps the picture's ratio and fits the input."""
+    scale = min(size.width / source.width, size.height / source.height)
+    width, height = max(round(source.width * scale), 1), max(round(source.height * scale), 1)
+    return Placement(
+        width / source.width,
+        height / source.height,
+        float((size.width - width) // 2),
+        float((size.height - height) // 2),
+        source,
+        size,
+    )
+
+
+def squash(source: Size, size: Size) -> Placement:
+    """The placement that fills the input and gives up the picture's ratio."""
+    return Placement(size.width / source.width, size.height / source.height, 0.0, 0.0, source, size)
+
+
+def center_crop(source: Size, size: Size, fraction: float = 0.875) -> Placement:
+    """Scale the shorter side to ``size / fraction`` and keep the middle, as ImageNet evaluation does."""
+    scale = max(size.width / source.width, size.height / source.height) / fraction
+    width, height = round(source.width * scale), round(source.height * scale)
+    return Placement(
+        width / source.width,
+        height / source.height,
+        float((size.width - width) // 2),
+        float((size.height - height) // 2),
+        source,
+        size,
+    )
+
+
+def to_tensor(image: Image) -> torch.Tensor:
+    """An 8-bit RGB picture as float32 (3, height, width) in [0, 1]."""
+    import torch
+
+    return torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).to(torch.float32).div_(255.0)
+
+
+def to_image(pixels: torch.Tensor) -> Image:
+    """A float (3, height, width) tensor in [0, 1] as an 8-bit RGB picture."""
+    from PIL import Image as Pillow
+
+    values = pixels.detach().cpu().clamp(0, 1).mul(255.0).round().byte().permute(1, 2, 0)
+    return Pillow.fromarray(values.contiguous().numpy())

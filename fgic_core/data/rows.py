@@ -1,0 +1,143 @@
+"""The columns of a data set's rows, and samples as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+from fgic_core.data.geometry import Box, Size
+from fgic_core.data.sample import ObjectBox, Part, Sample
+from fgic_core.errors import PluginError
+
+BATCH = 16_384
+
+#: Paths that a row must not have: empty, absolute, or leading out of the data set's folder. Symbolic links inside the
+#: folder are its owner's own and are followed. (Arrow's RE2 and Python's `re` read it alike.)
+UNSAFE_PATH = r"^$|^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)|\x00"
+
+_BOX = [pa.field(name, pa.float32(), nullable=False) for name in ("x1", "y1", "x2", "y2")]
+_WORD = pa.dictionary(pa.int32(), pa.string())
+
+#: The columns of ``samples.parquet``. `Sample` says what each means; `root` names the folder that `path` is relative
+#: to, `digest` is the BLAKE2b-128 of the file's bytes and `phash` its perceptual hash.
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("root", _WORD),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("label", pa.int32(), nullable=False),
+        pa.field("split", _WORD),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field(
+            "boxes",
+            pa.list_(
+                pa.struct(
+                    [
+                        *_BOX,
+                        pa.field("label", pa.int32()),
+                        pa.field("score", pa.float32()),
+                        pa.field("crowd", pa.bool_(), nullable=False),
+                        pa.field("origin", pa.string(), nullable=False),
+                    ]
+                )
+            ),
+        ),
+        pa.field(
+            "parts",
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("name", pa.string(), nullable=False),
+                        pa.field("x", pa.float32(), nullable=False),
+                        pa.field("y", pa.float32(), nullable=False),
+                        pa.field("visible", pa.bool_(), nullable=False),
+                    ]
+                )
+            ),
+        ),
+        pa.field("part_mask", pa.string()),
+        pa.field("region", pa.struct(_BOX)),
+        pa.field("region_origin", _WORD),
+        pa.field("origin", _WORD),
+        pa.field("parents", pa.list_(pa.string())),
+        pa.field("digest", pa.string()),
+        pa.field("phash", pa.uint64()),
+    ]
+)
+
+
+def to_batch(samples: Sequence[Sample], root: str) -> pa.RecordBatch:
+    """Rows of `SCHEMA` from samples; digest and phash are left empty.
+
+    Raises:
+        PluginError: a sample has a value of another type than it should have; the message names the sample.
+    """
+    try:
+        return pa.RecordBatch.from_pylist([_row(sample, root) for sample in samples], schema=SCHEMA)
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        if len(samples) > 1:
+            for sample in samples:
+                to_batch([sample], root)
+        raise PluginError(f"a value is of the wrong type: {error}", where=f"sample {samples[0].id}") from None
+
+
+def _row(s: Sample, root: str) -> dict[str, Any]:
+    return {
+        "id": s.id,
+        "root": root,
+        "path": s.path,
+        "label": s.label,
+        "split": s.split,
+        "width": s.size.width if s.size else None,
+        "height": s.size.height if s.size else None,
+        "boxes": [box_row(b) for b in s.boxes],
+        "parts": [{"name": p.name, "x": p.x, "y": p.y, "visible": p.visible} for p in s.parts],
+        "part_mask": s.part_mask,
+        "region": _corners(s.region) if s.region else None,
+        "region_origin": s.region_origin,
+        "origin": s.origin,
+        "parents": list(s.parents),
+        "digest": None,
+        "phash": None,
+    }
+
+
+def to_batches(samples: Iterable[Sample], root: str) -> Iterator[pa.RecordBatch]:
+    """As `to_batch`, in batches of at most `BATCH` rows."""
+    samples = iter(samples)
+    while waiting := list(islice(samples, BATCH)):
+        yield to_batch(waiting, root)
+
+
+def box_row(b: ObjectBox) -> dict[str, Any]:
+    """One element of the `boxes` column."""
+    return {**_corners(b.box), "label": b.label, "score": b.score, "crowd": b.crowd, "origin": b.origin}
+
+
+def _corners(box: Box) -> dict[str, float]:
+    return {"x1": box.x1, "y1": box.y1, "x2": box.x2, "y2": box.y2}
+
+
+def to_sample(row: Mapping[str, Any]) -> Sample:
+    """The sample of one row, as ``table.to_pylist()`` gives it."""
+    return Sample(
+        id=row["id"],
+        path=row["path"],
+        label=row["label"],
+        split=row["split"],
+        size=Size(row["width"], row["height"]) if row["width"] is not None else None,
+        boxes=tuple(
+            ObjectBox(Box(b["x1"], b["y1"], b["x2"], b["y2"]), b["label"], b["score"], b["crowd"], b["origin"])
+            for b in row["boxes"] or ()
+        ),
+        parts=tuple(Part(p["name"], p["x"], p["y"], p["visible"]) for p in row["parts"] or ()),
+        part_mask=row["part_mask"],
+        region=Box(**row["region"]) if row["region"] else None,
+        region_origin=row["region_origin"],
+        origin=row["origin"],
+        parents=tuple(row["parents"] or ()),
+    )

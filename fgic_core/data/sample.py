@@ -1,0 +1,86 @@
+"""One picture of a data set and what is known about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fgic_core.data.geometry import Box, Size
+
+Split = Literal["train", "val", "test"]
+
+#: The parts of a data set. `val` is optional in a reader: the core cuts it from train when it is missing.
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+#: How the names of picture files end, in small letters.
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectBox:
+    """A box around an object, and where the box comes from.
+
+    Attributes:
+        box: edges in pixels.
+        label: class index of the object, None where the box is class-agnostic.
+        score: the detector's confidence in [0, 1], None for an annotation.
+        crowd: the box covers a group that was not told apart (COCO's ``iscrowd``).
+        origin: ``annotated``, or ``predicted:<component>``.
+    """
+
+    box: Box
+    label: int | None = None
+    score: float | None = None
+    crowd: bool = False
+    origin: str = "annotated"
+
+    @property
+    def is_annotated(self) -> bool:
+        return self.origin == "annotated"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The location of a named part (beak, tail, …) in pixels, and whether it can be seen."""
+
+    name: str
+    x: float
+    y: float
+    visible: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One row of a data set.
+
+    Attributes:
+        id: unique within the data set, stable across machines (by custom the path without its suffix).
+        path: the picture's file, relative to the reader's `source()` folder, with forward slashes.
+        label: index into the class names.
+        split: the part of the data set.
+        size: width and height in pixels; None lets the core read them from the file.
+        boxes: annotated and predicted boxes.
+        parts: part locations.
+        part_mask: 8-bit single-channel PNG beside the picture, whose value p > 0 marks part number p (1-based) of the
+            data set's `part_names`; relative like `path`.
+        region: the area that is cut when the picture is decoded; None is the whole picture.
+        region_origin: where the region comes from, such as ``annotated``, ``predicted:detector/mmdet`` or
+            ``full image: no box``.
+        origin: ``real``, or ``synthetic:<component>``.
+        parents: ids of the samples it was made from.
+    """
+
+    id: str
+    path: str
+    label: int
+    split: Split
+    size: Size | None = None
+    boxes: tuple[ObjectBox, ...] = ()
+    parts: tuple[Part, ...] = ()
+    part_mask: str | None = None
+    region: Box | None = None
+    region_origin: str | None = None
+    origin: str = "real"
+    parents: tuple[str, ...] = ()

@@ -1,0 +1,34 @@
+"""The seven interfaces: what a component of each kind is and must do."""
+
+from fgic_core.interfaces.attacker import Attacker
+from fgic_core.interfaces.classifier import Classifier
+from fgic_core.interfaces.component import Component, Epsilon, InputFile, InputFolder
+from fgic_core.interfaces.context import Context
+from fgic_core.interfaces.cropper import Cropper
+from fgic_core.interfaces.dataset import DatasetReader
+from fgic_core.interfaces.detector import Detections, Detector
+from fgic_core.interfaces.explainer import Explainer
+from fgic_core.interfaces.generator import Generator
+
+#: Every interface by its kind, in the order in which steps usually stand.
+KINDS: dict[str, type[Component]] = {
+    interface.kind: interface
+    for interface in (DatasetReader, Detector, Cropper, Generator, Classifier, Explainer, Attacker)
+}
+
+__all__ = [
+    "KINDS",
+    "Attacker",
+    "Classifier",
+    "Component",
+    "Context",
+    "Cropper",
+    "DatasetReader",
+    "Detections",
+    "Detector",
+    "Epsilon",
+    "Explainer",
+    "Generator",
+    "InputFile",
+    "InputFolder",
+]

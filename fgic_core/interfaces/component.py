@@ -1,0 +1,158 @@
+"""What every component is: a pydantic model whose fields are its options."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SerializationInfo,
+    ValidationInfo,
+)
+from pydantic_core import PydanticCustomError
+
+from fgic_core.data.artifact import ArtifactType
+from fgic_core.data.sample import PICTURE_SUFFIXES
+
+
+class Component(BaseModel):
+    """Base of all interfaces: options are fields, the docstring is the help, the methods are the behaviour.
+
+    Options are frozen. State that `fit` or `load` makes goes into private attributes
+    (``_network: nn.Module | None = PrivateAttr(None)``).
+
+    Heavy packages (torch, timm, mmdet) are imported inside methods, so that reading a spec stays quick.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), arbitrary_types_allowed=True)
+
+    #: The interface's word in ``uses: kind/name``; set by the interfaces, never by a plugin.
+    kind: ClassVar[str]
+    #: The types of artifact that a step of this kind takes and gives.
+    takes: ClassVar[tuple[ArtifactType, ...]]
+    gives: ClassVar[ArtifactType]
+
+
+_FRACTION = r"^\s*([0-9]+(?:\.[0-9]*)?)\s*/\s*([0-9]+(?:\.[0-9]*)?)\s*$"
+
+
+def _fraction(value: Any) -> Any:
+    if isinstance(value, str):
+        match = re.fullmatch(_FRACTION, value)
+        if match and float(match[2]) > 0:
+            return float(match[1]) / float(match[2])
+        raise PydanticCustomError("epsilon", "should be a number in [0, 1] or a fraction such as 8/255")
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 1:
+        raise PydanticCustomError(
+            "epsilon", "is {value}, but images are in [0, 1]; write {value}/255 for 8-bit steps", {"value": value}
+        )
+    return value
+
+
+#: A perturbation size in [0, 1], for images in [0, 1]. In a spec ``8/255`` is as good as ``0.0314``.
+Epsilon = Annotated[
+    float,
+    Field(ge=0.0, le=1.0),
+    BeforeValidator(
+        _fraction,
+        json_schema_input_type=Annotated[float, Field(ge=0.0, le=1.0)] | Annotated[str, Field(pattern=_FRACTION)],
+    ),
+    Field(json_schema_extra={"examples": ["8/255", 0.03]}),
+]
+
+
+class TextFrom(str):
+    """Text that an option was given as, in which a relative path starts at ``base`` and not at the spec's folder."""
+
+    __slots__ = ("base",)
+    base: Path
+
+    def __new__(cls, text: str, base: Path) -> TextFrom:
+        made = super().__new__(cls, text)
+        made.base = base
+        return made
+
+
+def _absolute(value: Any, info: ValidationInfo, folder: bool) -> Path:
+    """The absolute path; that it exists is taken on trust for options of an artifact that was computed before."""
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise PydanticCustomError("path", "should be a path")
+    base = value.base if isinstance(value, TextFrom) else (info.context or {}).get("base", Path.cwd())
+    path = Path(value).expanduser()
+    path = path if path.is_absolute() else Path(base) / path
+    if (info.context or {}).get("trusted"):
+        return path
+    if folder and not path.is_dir():
+        raise PydanticCustomError(
+            "path", "should be a folder that exists; there is none at {path}", {"path": str(path)}
+        )
+    if not folder and not path.is_file():
+        raise PydanticCustomError("path", "should be a file that exists; there is none at {path}", {"path": str(path)})
+    return path.resolve()
+
+
+def _file(value: Any, info: ValidationInfo) -> Path:
+    return _absolute(value, info, folder=False)
+
+
+def _folder(value: Any, info: ValidationInfo) -> Path:
+    return _absolute(value, info, folder=True)
+
+
+def _external(path: Path, info: SerializationInfo) -> str:
+    if info.context and info.context.get("fingerprint"):
+        return fingerprint(path)
+    return str(path)
+
+
+#: An existing file or folder that an option names. Relative paths start at the spec file's folder. What lies there
+#: counts into the step's key (see `fingerprint`), where it lies does not.
+InputFile = Annotated[
+    Path, PlainValidator(_file, json_schema_input_type=str), PlainSerializer(_external, return_type=str)
+]
+InputFolder = Annotated[
+    Path, PlainValidator(_folder, json_schema_input_type=str), PlainSerializer(_external, return_type=str)
+]
+
+
+def fingerprint(path: Path) -> str:
+    """A digest of what lies at a path, the same on every machine.
+
+    A file counts by its content. In a folder, pictures count by relative name and size in bytes, every other file by
+    relative name and content: a data set of a million pictures is not read to see whether an annotation changed.
+    (The pictures' own digests are taken when a data set is read.)
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    if path.is_file():
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+    for name, size, file_path in sorted(_walk(path, "")):
+        digest.update(f"{name}\0{size}\0".encode())
+        if Path(name).suffix.lower() not in PICTURE_SUFFIXES:
+            digest.update(fingerprint(Path(file_path)).encode())
+    return digest.hexdigest()
+
+
+def _walk(folder: Path | str, prefix: str) -> list[tuple[str, int, str]]:
+    import os
+
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                found += _walk(entry.path, f"{prefix}{entry.name}/")
+            else:
+                found.append((prefix + entry.name, entry.stat().st_size, entry.path))
+    return found

@@ -1,0 +1,43 @@
+"""Cropper: box to region."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from fgic_core.data.artifact import ArtifactType
+from fgic_core.data.geometry import Box, Size
+from fgic_core.interfaces.component import Component
+
+BoxSource = Literal["annotated", "predicted"]
+
+
+class Cropper(Component, ABC):
+    """Says which region of a picture is looked at, given the object's box.
+
+    Contract: `region` is a pure function. The core picks the box (the largest annotated, the most confident
+    predicted), clips the region to the picture, falls back to the full image where there is no box, counts how often,
+    and stores four numbers; pictures are cut when they are decoded.
+    """
+
+    kind: ClassVar[str] = "cropper"
+    takes: ClassVar[tuple[ArtifactType, ...]] = ("dataset",)
+    gives: ClassVar[ArtifactType] = "dataset"
+
+    train_boxes: BoxSource = Field("annotated", description="Boxes that train and validation pictures are cropped to.")
+    test_boxes: BoxSource | None = Field(
+        None,
+        description="Boxes that test pictures are cropped to; by default predicted ones if a detector ran before, else "
+        "annotated ones.",
+    )
+
+    @abstractmethod
+    def region(self, box: Box, image: Size) -> Box:
+        """The region to cut, in pixels of the picture.
+
+        Args:
+            box: the object, not empty, inside the picture.
+            image: size of the whole picture.
+        """
