@@ -1,0 +1,67 @@
+"""Fixtures that tests of several packages share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TOYS = Path(__file__).parent / "toys"
+TOY_POINTS = {
+    "dataset": "dots = fgic_toys:Dots\nshelf = fgic_toys:Shelf",
+    "detector": "bright = fgic_toys:Bright",
+    "cropper": "exact = fgic_toys:Exact",
+    "generator": "tint = fgic_toys:Tint",
+    "classifier": "linear = fgic_toys:Linear",
+    "explainer": "saliency = fgic_toys:Saliency",
+    "attacker": "sign = fgic_toys:Sign",
+}
+
+
+def declare(site: Path, name: str, points: str, version: str = "0.1.0", summary: str = "A test package.") -> None:
+    """Make the environment see a distribution with these entry points, by what an installer would write."""
+    info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: {summary}\n")
+    (info / "entry_points.txt").write_text(points)
+
+
+@pytest.fixture
+def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A site folder with the package ``fgic-toys``, seen by this process and by those it starts."""
+    site = tmp_path / "site"
+    site.mkdir()
+    declare(site, "fgic-toys", "\n".join(f"[fgic.{kind}]\n{point}" for kind, point in TOY_POINTS.items()) + "\n")
+    (site / "fgic_toys.py").write_text((TOYS / "fgic_toys.py").read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("FGIC_TOYS", str(tmp_path))
+    sys.modules.pop("fgic_toys", None)
+    yield site
+    sys.modules.pop("fgic_toys", None)
+
+
+SEVEN_STEPS = """\
+version: 1
+name: toys
+seed: 3
+steps:
+  dots: {uses: dataset/dots, with: {count: 3}}
+  boxes: {uses: detector/bright}
+  crops: {uses: cropper/exact}
+  more: {uses: generator/tint, with: {per_class: 4}}
+  classifier: {uses: classifier/linear, with: {epochs: 4, val_fraction: 0.34}}
+  map: {uses: explainer/saliency, with: {samples: 6}}
+  attack: {uses: attacker/sign, with: {eps: [0, 8/255], samples: 6}}
+"""
+
+
+@pytest.fixture
+def seven_steps(toys: Path, tmp_path: Path) -> Path:
+    """A spec with one toy of each kind."""
+    spec = tmp_path / "toys.yaml"
+    spec.write_text(SEVEN_STEPS, encoding="utf-8")
+    return spec

@@ -1,0 +1,220 @@
+"""One tiny but working component of each kind, for tests of the core. Installed by the fixture `toys`."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field, PrivateAttr
+
+from fgic_core import (
+    Attacker,
+    Box,
+    Classifier,
+    Context,
+    Cropper,
+    DatasetReader,
+    Detections,
+    Detector,
+    Explainer,
+    Generator,
+    InputFolder,
+    ObjectBox,
+    Sample,
+    Size,
+)
+
+COLOURS = ((230, 60, 60), (60, 230, 60), (60, 60, 230), (230, 230, 60))
+
+
+class Dots(DatasetReader):
+    """Coloured rectangles on grey; the colour is the class, the rectangle is the box."""
+
+    count: int = Field(2, ge=2, le=4, description="How many classes.")
+    per_class: int = Field(6, ge=2, description="Pictures of each class in train, and in test.")
+    side: int = Field(24, ge=16, description="Width and height in pixels.")
+
+    def classes(self) -> Sequence[str]:
+        return [f"colour {number}" for number in range(self.count)]
+
+    def samples(self, ctx: Context) -> Iterator[Sample]:
+        from PIL import Image
+
+        (ctx.folder / "images").mkdir()
+        for split in ("train", "test"):
+            for label in range(self.count):
+                for number in range(self.per_class):
+                    rng = ctx.rng("dots", split, label, number)
+                    pixels = rng.integers(90, 150, (self.side, self.side, 3)).astype(np.uint8)
+                    x, y = (int(v) for v in rng.integers(1, self.side // 2 - 1, 2))
+                    half = self.side // 2
+                    pixels[y : y + half, x : x + half] = COLOURS[label]
+                    name = f"{split}-{label}-{number}"
+                    Image.fromarray(pixels).save(ctx.folder / "images" / f"{name}.png")
+                    box = ObjectBox(Box(x, y, x + half, y + half), label)
+                    yield Sample(id=name, path=f"images/{name}.png", label=label, split=split, boxes=(box,))
+
+
+class Shelf(DatasetReader):
+    """Pictures ``<class>-<number>.png`` in a folder; number 1 is train, the box is the upper left quarter."""
+
+    root: InputFolder = Field(description="The folder.")
+
+    def classes(self) -> Sequence[str]:
+        return sorted({file.name.partition("-")[0] for file in self.root.glob("*.png")})
+
+    def source(self) -> Path:
+        return self.root
+
+    def samples(self, ctx: Context) -> Iterator[Sample]:
+        for file in sorted(self.root.glob("*.png")):
+            name, _, number = file.stem.partition("-")
+            split = "train" if number == "1" else "test"
+            box = ObjectBox(Box(0, 0, 4, 4))
+            yield Sample(id=file.stem, path=file.name, label=self.classes().index(name), split=split, boxes=(box,))
+
+
+class Bright(Detector):
+    """Finds the most colourful rectangle; learns nothing but the threshold."""
+
+    threshold: float = Field(60.0, description="Spread of the channels that counts as colour.")
+    _trained_on: list[str] = PrivateAttr(default_factory=list)
+
+    def fit(self, train: Any, val: Any, ctx: Context) -> None:
+        self._trained_on = [*train.ids, *val.ids]
+        assert all(name.startswith("train") for name in self._trained_on)
+
+    def detect(self, images: Sequence[Any]) -> list[Detections]:
+        found = []
+        for image in images:
+            pixels = np.asarray(image).astype(int)
+            ys, xs = np.nonzero(np.ptp(pixels, axis=2) > self.threshold)
+            boxes = [[xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]] if len(xs) else np.zeros((0, 4))
+            found.append(Detections(np.array(boxes, dtype=float), np.full(len(boxes), 0.9), np.zeros(len(boxes), int)))
+        return found
+
+    def save(self, folder: Path) -> None:
+        (folder / "bright.json").write_text(json.dumps({"trained_on": self._trained_on}))
+
+    def load(self, folder: Path, device: str) -> None:
+        self._trained_on = json.loads((folder / "bright.json").read_text())["trained_on"]
+
+
+class Exact(Cropper):
+    """The box itself."""
+
+    margin: float = Field(0.0, ge=0.0, description="Added on every side, in pixels.")
+
+    def region(self, box: Box, image: Size) -> Box:
+        return box.expand(self.margin)
+
+
+class Tint(Generator):
+    """Plain pictures in the mean colour of the class."""
+
+    side: int = Field(16, ge=4, description="Width and height in pixels.")
+    _means: list[list[float]] = PrivateAttr(default_factory=list)
+
+    def fit(self, train: Any, ctx: Context) -> None:
+        for label in range(len(train.classes)):
+            rows = np.flatnonzero(train.labels == label)
+            self._means.append(
+                [float(v) for v in np.mean([np.asarray(train.image(int(i))).mean((0, 1)) for i in rows], axis=0)]
+            )
+
+    def sample(self, labels: Sequence[int], seed: int) -> np.ndarray[Any, Any]:
+        means = np.array([self._means[label] for label in labels], dtype=np.float32) / 255
+        return np.broadcast_to(means[:, :, None, None], (len(labels), 3, self.side, self.side))
+
+    def save(self, folder: Path) -> None:
+        (folder / "tint.json").write_text(json.dumps(self._means))
+
+    def load(self, folder: Path, device: str) -> None:
+        self._means = json.loads((folder / "tint.json").read_text())
+
+
+class Linear(Classifier):
+    """Softmax regression on a shrunken picture, trained by gradient descent."""
+
+    epochs: int = Field(3, ge=1, description="Passes over the train split.")
+    lr: float = Field(0.5, gt=0, description="Learning rate.")
+    pause: float = Field(0.0, ge=0, description="Seconds to sleep in each epoch, so that a test can interrupt.")
+    _network: Any = PrivateAttr(None)
+
+    def _build(self, classes: int) -> Any:
+        from torch import nn
+
+        return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Dropout(0.2), nn.Linear(48, classes))
+
+    def fit(self, train: Any, val: Any, ctx: Context) -> None:
+        import torch
+
+        self._network = self._build(len(train.classes))
+        optimizer = torch.optim.SGD(self._network.parameters(), lr=self.lr, momentum=0.9)
+        if state := ctx.resume():
+            self._network.load_state_dict(state["network"])
+            optimizer.load_state_dict(state["optimizer"])
+        images = torch.stack([self.prepare(train.image(i)) for i in range(len(train))])
+        labels = torch.from_numpy(train.labels)
+        for epoch in ctx.epochs(self.epochs):
+            self._network.train()
+            loss = torch.nn.functional.cross_entropy(self._network(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            ctx.log(epoch, loss=loss.item())
+            ctx.evaluate(self, epoch)
+            ctx.checkpoint(epoch, {"network": self._network.state_dict(), "optimizer": optimizer.state_dict()})
+            if self.pause:
+                (Path(os.environ["FGIC_TOYS"]) / f"epoch-{epoch}").touch()
+                time.sleep(self.pause)
+
+    def network(self) -> Any:
+        return self._network
+
+    def input_size(self) -> Size:
+        return Size(16, 16)
+
+    def save(self, folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        save_file(self._network.state_dict(), folder / "linear.safetensors")
+
+    def load(self, folder: Path, device: str) -> None:
+        from safetensors.torch import load_file
+
+        state = load_file(folder / "linear.safetensors")
+        self._network = self._build(state["3.bias"].shape[0])
+        self._network.load_state_dict(state)
+        self._network.to(device)
+
+
+class Saliency(Explainer):
+    """The gradient of the class's logit times the input (Shrikumar et al. 2016)."""
+
+    def explain(self, classifier: Classifier, images: Any, targets: Any) -> Any:
+        import torch
+
+        with torch.enable_grad():
+            inputs = images.clone().requires_grad_(True)
+            logits = classifier.network()(inputs)
+            (gradient,) = torch.autograd.grad(logits.gather(1, targets[:, None]).sum(), inputs)
+        return (gradient * images).sum(1).detach()
+
+
+class Sign(Attacker):
+    """One step along the gradient's sign."""
+
+    def perturb(self, network: Any, images: Any, labels: Any, eps: float, generator: Any) -> Any:
+        import torch
+
+        with torch.enable_grad():
+            inputs = images.clone().requires_grad_(True)
+            loss = torch.nn.functional.cross_entropy(network(inputs), labels)
+            (gradient,) = torch.autograd.grad(loss, inputs)
+        return (images + eps * gradient.sign()).clamp(0, 1).detach()
