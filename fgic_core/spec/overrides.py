@@ -1,0 +1,113 @@
+"""``--set classifier.with.epochs=1``: assignments put into a spec's document before it is checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from fgic_core.interfaces.component import TextFrom
+from fgic_core.spec.document import Entry, Node, read
+from fgic_core.spec.errors import Place, Problem, Source, did_you_mean
+
+#: Keys of a spec and of a step.
+TOP = ("version", "name", "seed", "steps")
+STEP = ("uses", "with", "from", "seed")
+
+
+def assign(root: Node, assignment: str, order: int) -> tuple[Node, list[Problem]]:
+    """The document with one assignment made, or as it was and what is wrong with the assignment.
+
+    Values are YAML. Relative paths among them start at the working directory, as on any command line.
+
+    Args:
+        root: a mapping.
+        assignment: ``path=value``.
+        order: how many sources there were before.
+    """
+    source = Source(assignment, "set", (assignment,), order)
+    path, equals, text = assignment.partition("=")
+    if not equals or not path:
+        hint = "Write a path of keys, = and a value, such as classifier.with.epochs=1."
+        return root, [Problem("this is not an assignment", Place(source, 1, 1, len(assignment)), hint)]
+    value, problems = read(text, source, len(path) + 1)
+    if problems:
+        return root, problems
+    value = value or Node(None, Place(source, 1, len(path) + 2))
+    parts = _parts(path, source)
+    where, problem = _target(root, parts)
+    if problem is not None:
+        return root, [problem]
+    changed, problem = _put(root, where, _from_here(value))
+    return (changed or root), [problem] if problem else []
+
+
+#: A part of the path and where it stands.
+Part = tuple[str, Place]
+
+
+def _parts(path: str, source: Source) -> list[Part]:
+    parts, column = [], 1
+    for part in path.split("."):
+        word = part.strip()
+        parts.append((word, Place(source, 1, column + len(part) - len(part.lstrip()), max(1, len(word)))))
+        column += len(part) + 1
+    return parts
+
+
+def _target(root: Node, parts: list[Part]) -> tuple[list[Part], Problem | None]:
+    """The path from the document's root, the word ``steps`` put in where it was left out."""
+    first, place = parts[0]
+    if len(parts) == 1 and first in ("seed", "name", "version"):
+        return parts, None
+    if first == "steps":
+        parts = parts[1:]
+        if not parts:
+            return [], Problem("all steps cannot be set at once", place, "Write step.with.option=value.")
+    (name, place), rest = parts[0], parts[1:]
+    steps = root.child("steps")
+    names = list(steps.value) if steps is not None and isinstance(steps.value, dict) else []
+    step = steps.child(name) if steps is not None and name in names else None
+    if step is None:
+        known = f"Steps are {', '.join(names)}; of the spec itself, name and seed can be set." if names else ""
+        return [], Problem(f"the spec has no step {name}", place, did_you_mean(name, [*names, "seed", "name"], known))
+    if not rest:
+        return [], Problem(
+            f"{name} is a whole step", place, f"Write {name}.with.option=value, {name}.uses=kind/name or {name}.seed=1."
+        )
+    (key, place), options = rest[0], step.child("with")
+    if key not in STEP:
+        after = ".".join(word for word, _ in rest)
+        mentioned = options is not None and isinstance(options.value, dict) and key in options.value
+        hint = did_you_mean(key, STEP) if not mentioned else ""
+        return [], Problem(f"a step has no {key}", place, hint or f"For an option write {name}.with.{after}=...")
+    return [("steps", place), *parts], None
+
+
+def _put(node: Node, path: list[Part], value: Node) -> tuple[Node | None, Problem | None]:
+    """A copy of the tree with the value at the path; mappings on the way are made where there are none."""
+    (part, place), rest = path[0], path[1:]
+    key: str | int = part
+    if isinstance(node.value, list):
+        if not part.isascii() or not part.isdigit() or int(part) >= len(node.value):
+            return None, Problem(f"{part or 'this'} is no index of a list of {len(node.value)}, counted from 0", place)
+        key = int(part)
+    elif not isinstance(node.value, dict) and node.value is not None:
+        return None, Problem(f"{part} cannot be set in what is neither a mapping nor a list", place)
+    if not part:
+        return None, Problem("a key is missing between two dots", place)
+    if rest:
+        below, problem = _put(node.child(key) or Node(None, place), rest, value)
+        if below is None:
+            return None, problem
+        value = below
+    entry = node.value.get(part) if isinstance(node.value, dict) else None
+    return node.with_child(key, entry.key if rest and isinstance(entry, Entry) else place, value), None
+
+
+def _from_here(node: Node) -> Node:
+    """The same values, with text that knows that relative paths in it start at the working directory."""
+    if isinstance(node.value, dict):
+        return replace(node, value={k: Entry(e.key, _from_here(e.node)) for k, e in node.value.items()})
+    if isinstance(node.value, list):
+        return replace(node, value=[_from_here(item) for item in node.value])
+    return replace(node, value=TextFrom(node.value, Path.cwd())) if isinstance(node.value, str) else node

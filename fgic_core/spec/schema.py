@@ -1,0 +1,125 @@
+"""JSON Schema of specs, made of everything installed, for completion and checks in an editor."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from fgic_core.errors import PluginError
+from fgic_core.interfaces import KINDS, Component
+from fgic_core.registry import Registry
+from fgic_core.spec.model import VERSION
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_NAME_OF_STEP = "^[A-Za-z][A-Za-z0-9_-]{0,99}$"
+
+
+def spec_schema(registry: Registry) -> dict[str, Any]:
+    """The schema (draft 2020-12). Imports every component; what fails to load is left out and told in ``$comment``."""
+    options: dict[str, dict[str, Any]] = {}
+    broken: list[str] = []
+    for uses in registry.names():
+        try:
+            options[uses] = _options(uses, registry.get(uses))
+        except PluginError as error:
+            broken.append(f"{uses}: {' '.join(error.what.split())}")
+        except Exception as error:  # a field that has no JSON Schema is the plugin's fault, and only its own
+            broken.append(f"{uses}: has no JSON Schema: {str(error).splitlines()[0]}")
+    schema: dict[str, Any] = {
+        "$schema": DRAFT,
+        "title": "fgic spec",
+        "description": "Steps that fgic runs in order, and their options.",
+    }
+    if broken:
+        schema["$comment"] = "Left out, for they do not load: " + "; ".join(broken)
+    return schema | {
+        "type": "object",
+        "required": ["version", "steps"],
+        "additionalProperties": False,
+        "properties": {
+            "version": {"title": "Version", "description": "Version of the spec's format.", "const": VERSION},
+            "name": {
+                "title": "Name",
+                "description": "Names the run's folder; by default the file's name.",
+                "type": "string",
+                "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$",
+            },
+            "seed": _seed("Seed of every step that has none of its own.") | {"default": 0},
+            "steps": {
+                "title": "Steps",
+                "description": "Steps by name. They run in order; each takes the nearest earlier artifact of its type.",
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": {"pattern": _NAME_OF_STEP},
+                "additionalProperties": {"$ref": "#/$defs/step"},
+            },
+        },
+        "$defs": {"step": _step(registry, options)} | {_key(uses): one for uses, one in options.items()},
+    }
+
+
+def _step(registry: Registry, options: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    components = [{"const": uses, "description": _summary(registry.get(uses))} for uses in options]
+    return {
+        "title": "Step",
+        "description": "One step: a component and its options.",
+        "type": "object",
+        "required": ["uses"],
+        "additionalProperties": False,
+        "properties": {
+            "uses": {
+                "title": "Component",
+                "description": "The component, as kind/name.",
+                "type": "string",
+                "anyOf": components or [{"pattern": "^[^/]+/[^/]+$"}],
+            },
+            "with": {"title": "Options", "description": "The component's options.", "type": ["object", "null"]},
+            "from": {
+                "title": "Inputs",
+                "description": "Steps that inputs are taken from, by type; by default the nearest earlier ones.",
+                "type": ["object", "null"],
+            },
+            "seed": _seed("Seed of this step; by default the spec's."),
+        },
+        "allOf": [_rule(uses, one) for uses, one in options.items()],
+    }
+
+
+def _rule(uses: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What a step may hold besides, given what it uses."""
+    with_options: dict[str, Any] = {"$ref": f"#/$defs/{_key(uses)}"}
+    required = options.get("required", [])
+    takes = KINDS[uses.partition("/")[0]].takes
+    inputs = {
+        "type": ["object", "null"],
+        "additionalProperties": False,
+        "properties": {
+            needed: {"type": "string", "description": f"The step that gives the {needed}."} for needed in takes
+        },
+    }
+    then: dict[str, Any] = {"properties": {"with": with_options, "from": inputs}}
+    if required:
+        then["required"] = ["with"]
+    return {"if": {"properties": {"uses": {"const": uses}}, "required": ["uses"]}, "then": then}
+
+
+def _options(uses: str, component: type[Component]) -> dict[str, Any]:
+    schema = component.model_json_schema(ref_template=f"#/$defs/{_key(uses)}/$defs/{{model}}")
+    schema["title"] = f"Options of {uses}"
+    schema["description"] = _summary(component)
+    if not schema.get("required"):
+        schema["type"] = ["object", "null"]
+    return schema
+
+
+def _summary(component: type[Component]) -> str:
+    return inspect.cleandoc(component.__doc__ or "").split("\n\n", 1)[0].replace("\n", " ")
+
+
+def _seed(description: str) -> dict[str, Any]:
+    return {"title": "Seed", "description": description, "type": "integer", "minimum": 0}
+
+
+def _key(uses: str) -> str:
+    """A name in ``$defs`` that needs no escapes in a JSON pointer."""
+    return uses.replace("~", "-").replace("/", ".")
