@@ -1,0 +1,205 @@
+"""The context of a running step: what a component sees of it, and what its driver records through it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fgic_core.data.artifact import Metric, Point
+from fgic_core.data.tree import load_tree, save_tree
+from fgic_core.interfaces.component import Component
+from fgic_core.interfaces.context import Context, Progress, Tree
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+#: The numbers of one evaluation by part (``val``, ``test``), then by name (``accuracy``, ``loss``).
+Scores = Mapping[str, Mapping[str, float]]
+#: A driver's way to measure a component in the middle of its training.
+Ruler = Callable[[Component, int], Scores]
+
+
+class Listener:
+    """Where a step's events go; does nothing itself. The executor's listener calls the hooks."""
+
+    def progress(self, description: str, done: int, total: int | None, unit: str) -> None:
+        """Work advanced."""
+
+    def metric(self, metric: Metric) -> None:
+        """A number was measured."""
+
+    def point(self, point: Point) -> None:
+        """A curve has a new point."""
+
+    def warning(self, message: str) -> None:
+        """Something bears on the numbers."""
+
+
+class _Bar:
+    def __init__(self, listener: Listener, description: str, total: int | None, unit: str) -> None:
+        self._listener, self._what, self._total, self._unit = listener, description, total, unit
+        self._done = 0
+        listener.progress(description, 0, total, unit)
+
+    def advance(self, n: int = 1) -> None:
+        self._done += n
+        self._listener.progress(self._what, self._done, self._total, self._unit)
+
+
+class StepContext(Context):
+    """The context of one running step.
+
+    Args:
+        folder: an empty folder whose content becomes the artifact.
+        uses: the step's component, such as ``classifier/timm``.
+        scratch: a folder of this step that outlives a crash, for checkpoints; None keeps none.
+        seed: the step's seed.
+        device: torch's name of the device.
+        devices: how many of them.
+        workers: data loader processes.
+        listener: where events go.
+
+    Attributes:
+        metrics, curves, warnings: what was recorded so far.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        uses: str = "",
+        scratch: Path | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        devices: int = 1,
+        workers: int = 0,
+        listener: Listener | None = None,
+    ) -> None:
+        self.folder = folder
+        self.uses = uses
+        self.seed = seed
+        self.device = device
+        self.devices = devices
+        self.workers = workers
+        self.metrics: list[Metric] = []
+        self.curves: list[Point] = []
+        self.warnings: list[str] = []
+        self._scratch = scratch
+        self._listener = listener or Listener()
+        self._ruler: Ruler | None = None
+        self._resumed = 0
+        if self._state_file is not None and self._state_file.exists():
+            state = json.loads(self._state_file.read_text(encoding="utf-8"))
+            self._resumed = state["epoch"]
+            self.curves = [Point(**point) for point in state["curves"]]
+
+    # What a component sees.
+
+    def rng(self, *names: str | int) -> np.random.Generator:
+        import numpy as np
+
+        return np.random.default_rng(self._number(names))
+
+    def generator(self, *names: str | int) -> torch.Generator:
+        import torch
+
+        return torch.Generator().manual_seed(self._number(names))
+
+    def _number(self, names: tuple[str | int, ...]) -> int:
+        digest = hashlib.blake2b(json.dumps([self.seed, *names]).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "little") >> 1
+
+    @contextmanager
+    def progress(self, description: str, total: int | None = None, unit: str = "images") -> Iterator[Progress]:
+        yield _Bar(self._listener, description, total, unit)
+
+    def log(self, epoch: int, **values: float) -> None:
+        for name, value in values.items():
+            self._point(Point(epoch=epoch, part="train", name=name, value=float(value)))
+
+    def evaluate(self, component: Component, epoch: int) -> Mapping[str, float]:
+        if self._ruler is None:
+            return {}
+        scores = self._ruler(component, epoch)
+        for part, values in scores.items():
+            for name, value in values.items():
+                self._point(Point(epoch=epoch, part=part, name=name, value=float(value)))
+        return scores.get("val", {})
+
+    def epochs(self, count: int) -> Iterator[int]:
+        for epoch in range(self._resumed + 1, count + 1):
+            self.seed_everything("epoch", epoch)
+            yield epoch
+
+    def checkpoint(self, epoch: int, state: Tree) -> None:
+        if self._scratch is None:
+            return
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        fresh = self._scratch / f"checkpoint-{epoch}"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
+        save_tree(fresh, state)
+        for file in fresh.iterdir():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+        record = {"epoch": epoch, "folder": fresh.name, "curves": [point.model_dump() for point in self.curves]}
+        beside = self._scratch / "checkpoint.json.new"
+        beside.write_text(json.dumps(record), encoding="utf-8")
+        beside.replace(self._scratch / "checkpoint.json")
+        for old in self._scratch.glob("checkpoint-*"):
+            if old != fresh:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def resume(self) -> Tree | None:
+        if self._state_file is None or not self._state_file.exists():
+            return None
+        record = json.loads(self._state_file.read_text(encoding="utf-8"))
+        return load_tree(self._state_file.parent / record["folder"])
+
+    def warn(self, message: str) -> None:
+        if message not in self.warnings:
+            self.warnings.append(message)
+            self._listener.warning(message)
+
+    # What a driver adds.
+
+    @property
+    def _state_file(self) -> Path | None:
+        return self._scratch / "checkpoint.json" if self._scratch is not None else None
+
+    @property
+    def resumed(self) -> int:
+        """The epoch that the training goes on after; 0 for a first start."""
+        return self._resumed
+
+    def measure_by(self, ruler: Ruler) -> None:
+        """From now on `evaluate` asks this ruler."""
+        self._ruler = ruler
+
+    def metric(self, name: str, value: float | None, **about: Any) -> None:
+        """Record a measured number; keywords are the fields of `Metric`."""
+        metric = Metric(name=name, value=value, **about)
+        self.metrics.append(metric)
+        self._listener.metric(metric)
+
+    def _point(self, point: Point) -> None:
+        self.curves.append(point)
+        self._listener.point(point)
+
+    def seed_everything(self, *names: str | int) -> None:
+        """Seed the global generators of Python, NumPy and torch; the core's right alone."""
+        import numpy as np
+        import torch
+
+        number = self._number(("global", *names))
+        random.seed(number)
+        np.random.seed(number % 2**32)
+        torch.manual_seed(number)

@@ -1,0 +1,175 @@
+"""How the core drives a cropper: picks each sample's box, stores the region, counts what had to fall back."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fgic_core.data.dataset import BATCH, SCHEMA, Dataset, DatasetWriter
+from fgic_core.data.geometry import Box, Size
+from fgic_core.data.images import read_size
+from fgic_core.errors import DataError, PluginError
+
+if TYPE_CHECKING:
+    from fgic_core.interfaces.cropper import BoxSource, Cropper
+    from fgic_core.steps.context import StepContext
+
+FULL_IMAGE = "full image: no box"
+
+
+def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None:
+    """Write the data set of ``inputs["dataset"]`` with a region for each sample; no pixel is copied.
+
+    Raises:
+        DataError: the data set has no boxes of the kind that is asked for.
+        PluginError: the component raised, or gave a region that holds no pixel of the picture.
+    """
+    dataset: Dataset = inputs["dataset"]
+    source = _sources(component, dataset)
+    tally = _Tally()
+    with (
+        DatasetWriter(ctx.folder, dataset.header) as writer,
+        ctx.progress("crop", len(dataset), "samples") as progress,
+    ):
+        first = 0
+        for batch in dataset.table.to_batches(max_chunksize=BATCH):
+            regions: list[dict[str, float] | None] = []
+            origins: list[str] = []
+            rows = batch.select(["id", "split", "width", "height", "boxes"]).to_pylist()
+            for position, row in enumerate(rows, first):
+                size = _size(dataset, position, row)
+                box, origin = _choose(row, size, source[row["split"]], tally)
+                region = _region(component, box, size, row["id"]) if box is not None else None
+                tally.add(row["split"], region, size)
+                regions.append(dict(zip(("x1", "y1", "x2", "y2"), region.xyxy, strict=True)) if region else None)
+                origins.append(origin)
+            for name, values in (("region", regions), ("region_origin", origins)):
+                field = SCHEMA.field(name)
+                batch = batch.set_column(SCHEMA.get_field_index(name), field, pa.array(values, field.type))  # noqa: PLW2901
+            writer.write(batch)
+            first += len(rows)
+            progress.advance(len(rows))
+    tally.report(ctx)
+
+
+def _sources(component: Cropper, dataset: Dataset) -> dict[str, BoxSource]:
+    """Which boxes each part is cropped to; raises DataError where the data set has none of them."""
+    annotated, predicted = _box_origins(dataset)
+    if not annotated and not predicted:
+        raise DataError(
+            "no sample of this data set has a box to crop to",
+            hint="Put a detector step before the cropper, or read the data set's box annotations.",
+        )
+    test = component.test_boxes or ("predicted" if predicted else "annotated")
+    source: dict[str, BoxSource] = {"train": component.train_boxes, "val": component.train_boxes, "test": test}
+    for part in dataset.splits:
+        if source[part] == "predicted" and not predicted:
+            raise DataError(
+                f"{part} pictures are to be cropped to predicted boxes, but the data set has none",
+                hint="Put a detector step before the cropper, or ask for annotated boxes.",
+            )
+        if source[part] == "annotated" and not annotated:
+            option = "test_boxes" if part == "test" else "train_boxes"
+            raise DataError(
+                f"{part} pictures are to be cropped to annotated boxes, but the data set has none",
+                hint=f"Set `{option}: predicted` to use the detector's.",
+            )
+    return source
+
+
+def _box_origins(dataset: Dataset) -> tuple[bool, bool]:
+    """Whether any box is annotated, and whether any is predicted."""
+    annotated = predicted = False
+    for chunk in dataset.table.column("boxes").chunks:
+        origins = chunk.flatten().field("origin")
+        if len(origins):
+            marks = pc.equal(origins, "annotated")
+            annotated |= pc.any(marks).as_py()
+            predicted |= not pc.all(marks).as_py()
+    return annotated, predicted
+
+
+def _size(dataset: Dataset, position: int, row: Mapping[str, Any]) -> Size:
+    if row["width"] is not None:
+        return Size(row["width"], row["height"])
+    return read_size(dataset.file(position))
+
+
+def _choose(row: Mapping[str, Any], size: Size, source: BoxSource, tally: _Tally) -> tuple[Box | None, str]:
+    """The largest annotated or the most confident predicted box inside the picture, and its origin.
+
+    Crowd boxes do not count: they are no single object. Of equally good boxes the first is taken.
+    """
+    candidates: list[tuple[float, Box, str]] = []
+    for entry in row["boxes"] or ():
+        if entry["crowd"] or (entry["origin"] == "annotated") != (source == "annotated"):
+            continue
+        box = Box(entry["x1"], entry["y1"], entry["x2"], entry["y2"]).clip(size)
+        if not box.is_empty:
+            score = entry["score"] if entry["score"] is not None else 0.0
+            candidates.append((box.area if source == "annotated" else score, box, entry["origin"]))
+    if not candidates:
+        return None, FULL_IMAGE
+    tally.several[row["split"]] += len(candidates) > 1
+    _, box, origin = max(candidates, key=lambda candidate: candidate[0])
+    return box, origin
+
+
+def _region(component: Cropper, box: Box, size: Size, sample: str) -> Box:
+    """The component's region, checked and clipped to the picture."""
+    where = f"{component.kind}/{type(component).__name__}, sample {sample}"
+    given = f"for box {_numbers(box.xyxy)} in a {size.width}x{size.height} picture"
+    try:
+        region = component.region(box, size)
+    except Exception as error:
+        raise PluginError(f"region() raised {type(error).__name__} {given}: {error}", where=where) from error
+    if not isinstance(region, Box):
+        raise PluginError(f"region() gave a {type(region).__name__} {given}, not a Box", where=where)
+    if not all(math.isfinite(edge) for edge in region.xyxy):
+        raise PluginError(f"region() gave {_numbers(region.xyxy)} {given}, which is not finite", where=where)
+    # As the columns hold 32-bit floats, what is checked is what will be cut.
+    inside = Box(*(float(np.float32(edge)) for edge in region.clip(size).xyxy))
+    if region.is_empty or inside.is_empty:
+        raise PluginError(f"region() gave {_numbers(region.xyxy)} {given}, which holds no pixel of it", where=where)
+    return inside
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
+
+
+class _Tally:
+    """What was cropped, by part."""
+
+    def __init__(self) -> None:
+        self.total: Counter[str] = Counter()
+        self.cropped: Counter[str] = Counter()
+        self.several: Counter[str] = Counter()
+        self.kept: defaultdict[str, float] = defaultdict(float)
+
+    def add(self, part: str, region: Box | None, size: Size) -> None:
+        self.total[part] += 1
+        self.cropped[part] += region is not None
+        self.kept[part] += region.area / size.box.area if region else 1.0
+
+    def report(self, ctx: StepContext) -> None:
+        for part in ("train", "val", "test"):
+            n = self.total[part]
+            if not n:
+                continue
+            full = n - self.cropped[part]
+            ctx.metric("cropped", self.cropped[part] / n, part=part, n=n, unit="fraction")
+            ctx.metric("full_image", float(full), part=part, n=n, note="samples without a box")
+            ctx.metric(
+                "several_boxes", float(self.several[part]), part=part, n=n, note="samples with a choice of boxes"
+            )
+            note = "mean share of the picture that is kept"
+            ctx.metric("kept_area", self.kept[part] / n, part=part, n=n, unit="fraction", note=note)
+            if full:
+                ctx.warn(f"{full:,} of {n:,} {part} samples have no box and are used whole.")

@@ -1,0 +1,218 @@
+"""Drives an Explainer: maps of test pictures, drawn and scored against boxes and against a random network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fgic_core.data.dataset import Dataset
+from fgic_core.data.geometry import Size
+from fgic_core.data.images import to_image
+from fgic_core.data.model import Model
+from fgic_core.errors import PluginError
+from fgic_core.interfaces.classifier import Classifier
+from fgic_core.interfaces.explainer import Explainer
+from fgic_core.steps import maps as drawing
+from fgic_core.steps.batches import evaluation
+from fgic_core.steps.context import StepContext
+from fgic_core.steps.pointing import Pointing, boxes_in_input, score
+from fgic_core.steps.randomised import RandomisedClassifier
+from fgic_core.steps.statistics import proportion
+from fgic_core.steps.subset import choose
+from fgic_core.steps.untouched import untouched
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH_SIZE = 16
+#: How many pictures are explained a second time with random weights, and the similarity from which that is a warning.
+RANDOMISED = 8
+SAME = 0.9
+
+
+def run(component: Explainer, inputs: dict[str, Any], ctx: StepContext) -> None:
+    """Write ``explanations.parquet``, ``maps.safetensors``, ``overlays/`` and ``inputs/``.
+
+    Raises:
+        DataError: there is nothing to explain, or the classes are not the model's.
+        PluginError: the explainer breaks its contract.
+    """
+    import torch
+
+    model: Model = inputs["model"]
+    classifier = model.classifier
+    chosen, split = choose(inputs["dataset"], model, component.samples, ctx, "explain")
+    (ctx.folder / "overlays").mkdir()
+    (ctx.folder / "inputs").mkdir()
+    rows: list[dict[str, Any]] = []
+    maps: list[torch.Tensor] = []
+    first: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
+    network = classifier.network()
+    with (
+        evaluation(network),
+        untouched(network, ctx.uses, "explain", content=True),
+        ctx.progress("explaining", len(chosen)) as bar,
+    ):
+        for start in range(0, len(chosen), BATCH_SIZE):
+            part = chosen.take(range(start, min(start + BATCH_SIZE, len(chosen))))
+            images, sizes = _prepare(part, model)
+            with torch.no_grad():
+                predicted = network(images).argmax(dim=1)
+            labels = torch.as_tensor(part.labels, device=images.device)
+            targets = predicted if component.target == "predicted" else labels
+            raw = _explain(component, classifier, images, targets, ctx.uses)
+            first = first or (images[:RANDOMISED], targets[:RANDOMISED], raw[:RANDOMISED])
+            drawn = drawing.normalise(raw, classifier.input_size())
+            maps.append(drawn.half())
+            for offset, sample in enumerate(part):
+                values = drawn[offset].numpy()
+                _draw(images[offset], values, len(rows), ctx)
+                found = score(values, boxes_in_input(sample, sizes[offset], classifier))
+                rows.append(_row(sample.id, sample.label, int(predicted[offset]), int(targets[offset]), found))
+                bar.advance()
+        if first is not None:
+            _check_randomised(component, classifier, *first, ctx)
+    _write(rows, torch.cat(maps), ctx)
+    _measure(rows, sum(int((m.amax(dim=(1, 2)) == 0).sum()) for m in maps), split, ctx)
+
+
+def _prepare(part: Dataset, model: Model) -> tuple[torch.Tensor, list[Size]]:
+    """The network's inputs, and the size of what each sample shows."""
+    import torch
+
+    pictures = [part.image(index) for index in range(len(part))]
+    inputs = torch.stack([model.classifier.prepare(picture) for picture in pictures])
+    return inputs.to(model.device), [Size(*picture.size) for picture in pictures]
+
+
+def _explain(
+    component: Explainer, classifier: Classifier, images: torch.Tensor, targets: torch.Tensor, uses: str
+) -> torch.Tensor:
+    """What the explainer gives, checked."""
+    import torch
+
+    before = images.clone()
+    with untouched(classifier.network(), uses, "explain"):
+        maps = component.explain(classifier, images, targets)
+    if not isinstance(maps, torch.Tensor) or maps.ndim != 3 or len(maps) != len(images) or 0 in maps.shape:
+        shape = tuple(maps.shape) if isinstance(maps, torch.Tensor) else type(maps).__name__
+        raise PluginError(
+            f"explain gave {shape}", where=uses, hint=f"For {len(images)} images it is a ({len(images)}, h, w) tensor."
+        )
+    if not torch.isfinite(maps).all():
+        raise PluginError(
+            "explain gave a map with values that are not finite", where=uses, hint="A map without evidence is all zero."
+        )
+    if not torch.equal(before, images):
+        raise PluginError("explain changed its images in place", where=uses, hint="Work on a copy.")
+    return maps.detach().float().clamp_min(0)
+
+
+def _check_randomised(
+    component: Explainer,
+    classifier: Classifier,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    maps: torch.Tensor,
+    ctx: StepContext,
+) -> None:
+    """Explain some pictures with random weights: a map that stays the same says nothing about the network."""
+    other = RandomisedClassifier.of(classifier, images, ctx.generator("randomised"))
+    random = _explain(component, other, images, targets, ctx.uses)
+    found: list[float | None]
+    if random.shape == maps.shape:
+        found = [drawing.rank_similarity(a.cpu().numpy(), b.cpu().numpy()) for a, b in zip(maps, random, strict=True)]
+    else:
+        found = [0.0] * len(maps)
+    values = [value for value in found if value is not None]
+    mean = float(np.mean(values)) if values else None
+    ctx.metric(
+        "randomisation_similarity",
+        mean,
+        n=len(values),
+        note="mean rank correlation with the maps of the network with random weights (Adebayo et al. 2018); near 1 the "
+        "map hardly depends on what was learned"
+        if values
+        else "every map is flat, with the trained weights and with random ones",
+    )
+    if mean is not None and mean > SAME:
+        ctx.warn(
+            f"The maps hardly depend on the network's weights: with random weights they are the same (rank correlation "
+            f"{mean:.2f}). They show the picture, not what the model learned."
+        )
+
+
+def _draw(image: torch.Tensor, values: np.ndarray[Any, Any], row: int, ctx: StepContext) -> None:
+    picture = to_image(image)
+    picture.save(ctx.folder / "inputs" / f"{row:04d}.png")
+    drawing.overlay(picture, values).save(ctx.folder / "overlays" / f"{row:04d}.png")
+
+
+def _row(id: str, label: int, predicted: int, target: int, found: Pointing | None) -> dict[str, Any]:
+    return {
+        "id": id,
+        "label": label,
+        "predicted": predicted,
+        "target": target,
+        "hit": found.hit if found else None,
+        "center_hit": found.center_hit if found else None,
+        "random_hit": found.random_hit if found else None,
+        "energy": found.energy if found else None,
+    }
+
+
+def _write(rows: list[dict[str, Any]], maps: torch.Tensor, ctx: StepContext) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from safetensors.torch import save_file
+
+    schema = pa.schema(
+        [
+            ("id", pa.string()),
+            *((name, pa.int32()) for name in ("label", "predicted", "target")),
+            *((name, pa.bool_()) for name in ("hit", "center_hit")),
+            *((name, pa.float32()) for name in ("random_hit", "energy")),
+        ]
+    )
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), ctx.folder / "explanations.parquet")
+    save_file({"maps": maps.contiguous()}, ctx.folder / "maps.safetensors")
+
+
+def _measure(rows: list[dict[str, Any]], zero: int, split: str, ctx: StepContext) -> None:
+    """Record the numbers over all maps."""
+    if zero:
+        ctx.warn(
+            f"{zero} of {len(rows)} maps are all zero: nothing in them speaks for the class. They count as missed."
+        )
+    about: dict[str, Any] = {"part": split, "unit": "fraction"}
+    share = proportion(zero, len(rows))
+    ctx.metric("zero_maps", share.value, n=share.n, low=share.low, high=share.high, **about)
+    scored = [row for row in rows if row["hit"] is not None]
+    if not scored:
+        ctx.metric("pointing_game", None, n=0, note="no explained sample has a box", **about)
+        return
+    covered = np.array([row["random_hit"] for row in scored])
+    note = f"no tolerance; the boxes cover {covered.mean():.0%} of the input on average"
+    if covered.mean() > 0.5:
+        note += ", so that a random point hits more often than not"
+    if len(scored) < len(rows):
+        note += f"; {len(rows) - len(scored)} samples have no box and are left out"
+    for name, column in (("pointing_game", "hit"), ("pointing_game_center", "center_hit")):
+        found = proportion(sum(row[column] for row in scored), len(scored))
+        ctx.metric(name, found.value, n=found.n, low=found.low, high=found.high, note=note, **about)
+    ctx.metric(
+        "pointing_game_random", float(covered.mean()), n=len(scored), note="expected hits of a random point", **about
+    )
+    energy = np.array([row["energy"] for row in scored])
+    half = 1.96 * float(energy.std(ddof=1)) / len(energy) ** 0.5 if len(energy) > 1 else 0.0
+    low, high = max(float(energy.mean()) - half, 0.0), min(float(energy.mean()) + half, 1.0)
+    ctx.metric(
+        "energy_in_box",
+        float(energy.mean()),
+        n=len(scored),
+        low=low,
+        high=high,
+        note="compare with the random point",
+        **about,
+    )

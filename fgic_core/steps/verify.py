@@ -1,0 +1,144 @@
+"""A look at every picture of a data set: can it be read, how large is it, what are its digest and its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fgic_core.data.checks import Problems, check_boxes
+from fgic_core.data.dataset import DatasetWriter, Header
+from fgic_core.data.geometry import Size
+from fgic_core.data.images import decode, read_size
+from fgic_core.data.rows import BATCH, SCHEMA
+from fgic_core.errors import DataError, FgicError
+from fgic_core.steps.duplicates import perceptual_hash
+
+if TYPE_CHECKING:
+    from fgic_core.steps.context import StepContext
+
+
+class Found(NamedTuple):
+    """What a look at a picture's file gave; ``reason`` says why it cannot be used."""
+
+    width: int | None = None
+    height: int | None = None
+    digest: str | None = None
+    phash: int | None = None
+    reason: str = ""
+
+
+def inspect(path: Path, mask: Path | None, level: Literal["full", "header"]) -> Found:
+    """Look at a picture, and at its part mask's size."""
+    try:
+        if level == "header":
+            size, digest, phash = read_size(path), None, None
+        else:
+            content = path.read_bytes()
+            if not content:
+                return Found(reason="the file is empty")
+            image = decode(content, str(path))
+            size = Size(*image.size)
+            digest, phash = hashlib.blake2b(content, digest_size=16).hexdigest(), perceptual_hash(image)
+        if mask is not None and (of_mask := read_size(mask)) != size:
+            return Found(reason=f"its part mask is {_by(of_mask)} pixels large, the picture {_by(size)}")
+    except FileNotFoundError:
+        return Found(reason="the picture is missing")
+    except FgicError as error:
+        return Found(reason=error.what if error.where == str(path) else f"its part mask: {error.what}")
+    except OSError as error:
+        return Found(reason=f"the picture cannot be read: {error.strerror or error}")
+    return Found(size.width, size.height, digest, phash)
+
+
+def _by(size: Size) -> str:
+    return f"{size.width}x{size.height}"
+
+
+class Files:
+    """Looks at the pictures of a data set, several at a time.
+
+    Args:
+        root: the folder of the pictures.
+        level: `full` decodes them, `header` reads their sizes.
+        header: of the data set.
+        where: what errors call the data set.
+    """
+
+    def __init__(self, root: Path, level: Literal["full", "header"], header: Header, where: str) -> None:
+        self.root, self.level, self.header, self.where = root, level, header, where
+        self.unreadable: list[tuple[str, str]] = []
+        self.disagreeing: list[str] = []
+
+    def verify(self, raw: Path, ctx: StepContext, skip: bool) -> tuple[Header, int]:
+        """Copy the rows of ``raw`` to ``ctx.folder``, with sizes, digests and hashes; the header, the boxes clipped.
+
+        Raises:
+            DataError: pictures are unreadable (unless they are to be skipped), or boxes lie outside of theirs.
+        """
+        problems = Problems()
+        clipped = 0
+        what = "decode pictures" if self.level == "full" else "read picture sizes"
+        with (
+            pq.ParquetFile(raw / "samples.parquet", read_dictionary=["root", "split", "origin"]) as file,
+            ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool,
+            DatasetWriter(ctx.folder, self.header) as writer,
+            ctx.progress(what, file.metadata.num_rows) as progress,
+        ):
+            for given in file.iter_batches(BATCH):
+                found = []
+                for result in pool.map(self._inspect, *self._paths(given)):
+                    found.append(result)
+                    progress.advance()
+                batch, moved = check_boxes(self._fill(given, found), len(self.header.classes), problems)
+                clipped += moved
+                writer.write(batch)
+            if not skip:
+                self._raise_unreadable()
+            problems.raise_if_any("boxes do not fit their pictures", self.where, "Correct the annotations.")
+            if not writer.rows:
+                raise DataError("no picture of this data set can be read", where=self.where)
+            writer.header = replace(self.header, skipped=tuple(self.unreadable))
+        if self.disagreeing:
+            ctx.warn(
+                "The size that the annotation says is not the file's, so that boxes may be off: "
+                f"{len(self.disagreeing):,} of the pictures, such as {self.disagreeing[0]}."
+            )
+        return writer.header, clipped
+
+    def _paths(self, batch: pa.RecordBatch) -> tuple[list[str], list[str | None]]:
+        return batch.column("path").to_pylist(), batch.column("part_mask").to_pylist()
+
+    def _inspect(self, path: str, mask: str | None) -> Found:
+        return inspect(self.root / path, self.root / mask if mask else None, self.level)
+
+    def _fill(self, batch: pa.RecordBatch, found: list[Found]) -> pa.RecordBatch:
+        """The rows whose pictures can be read, with what was found; notes the others."""
+        paths = batch.column("path")
+        said = zip(batch.column("width").to_pylist(), batch.column("height").to_pylist(), strict=True)
+        for row, (result, (width, height)) in enumerate(zip(found, said, strict=True)):
+            if result.reason:
+                self.unreadable.append((paths[row].as_py(), result.reason))
+            elif width is not None and (width, height) != (result.width, result.height):
+                shown = f"{paths[row].as_py()} ({result.width}x{result.height}, not {width}x{height})"
+                self.disagreeing.append(shown)
+        for name in ("width", "height", "digest", "phash"):
+            field = SCHEMA.field(name)
+            values = pa.array([getattr(result, name) for result in found], field.type)
+            batch = batch.set_column(SCHEMA.get_field_index(name), field, values)
+        return batch.filter(pa.array([not result.reason for result in found]))
+
+    def _raise_unreadable(self) -> None:
+        problems = Problems()
+        for path, reason in self.unreadable:
+            problems.add(f"{path}: {reason}")
+        count = f"{len(self.unreadable):,} picture{'s' * (len(self.unreadable) != 1)}"
+        problems.raise_if_any(
+            f"{count} cannot be read", str(self.root), "Restore or remove them, or set `unreadable: skip`."
+        )

@@ -1,0 +1,84 @@
+"""A model around any network, and a data set from arrays of pixels, for the drivers that look at models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import PrivateAttr
+
+from fgic_core import Box, Classifier, Dataset, Model, ObjectBox, Sample, Size
+from fgic_core.data.dataset import DatasetWriter, Header
+
+
+class Wrapped(Classifier):
+    """A classifier around a ready network."""
+
+    _ready: Any = PrivateAttr()
+    _size: Any = PrivateAttr()
+
+    def network(self) -> Any:
+        return self._ready
+
+    def input_size(self) -> Size:
+        return self._size
+
+    def interpolation(self) -> Any:
+        return "nearest"
+
+    def fit(self, train: Any, val: Any, ctx: Any) -> None: ...
+
+    def save(self, folder: Path) -> None: ...
+
+    def load(self, folder: Path, device: str) -> None: ...
+
+
+@pytest.fixture
+def wrap() -> Callable[..., Model]:
+    """``wrap(network, side, classes)`` is a model."""
+
+    def make(network: Any, side: int, classes: int = 2) -> Model:
+        classifier = Wrapped()
+        classifier._ready, classifier._size = network, Size(side, side)
+        return Model(classifier, tuple(f"class {n}" for n in range(classes)))
+
+    return make
+
+
+@pytest.fixture
+def picture_set(tmp_path: Path) -> Callable[..., Dataset]:
+    """``picture_set(pixels, labels, boxes=…, regions=…, split=…, classes=…)`` is a data set on disk."""
+
+    def make(
+        pixels: Sequence[np.ndarray[Any, Any]],
+        labels: Sequence[int],
+        boxes: Sequence[Sequence[Box]] | None = None,
+        regions: Sequence[Box] | None = None,
+        split: str = "test",
+        classes: int = 2,
+    ) -> Dataset:
+        root = tmp_path / "pictures"
+        root.mkdir()
+        samples = []
+        for row, (values, label) in enumerate(zip(pixels, labels, strict=True)):
+            Image.fromarray(values).save(root / f"{row}.png")
+            samples.append(
+                Sample(
+                    id=str(row),
+                    path=f"{row}.png",
+                    label=int(label),
+                    split=split,
+                    boxes=tuple(ObjectBox(box) for box in boxes[row]) if boxes else (),
+                    region=regions[row] if regions else None,
+                )
+            )
+        folder = tmp_path / "dataset"
+        with DatasetWriter(folder, Header(tuple(f"class {n}" for n in range(classes)), {"toy": root})) as writer:
+            writer.write_samples(samples, "toy")
+        return Dataset.open(folder)
+
+    return make
