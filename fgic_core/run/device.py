@@ -1,0 +1,38 @@
+"""Choosing the device a run computes on."""
+
+from __future__ import annotations
+
+from fgic_core.errors import FgicError
+
+
+def choose_device(asked: str, devices: int = 1) -> str:
+    """torch's name of the device.
+
+    Args:
+        asked: ``auto``, ``cpu``, ``cuda``, ``cuda:<n>`` or ``mps``.
+        devices: how many are wanted.
+
+    Raises:
+        FgicError: this machine does not have it, or not that many.
+    """
+    import re
+
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", asked):
+        raise FgicError(f"{asked!r} is no device", hint="Devices are auto, cpu, cuda, cuda:0 and mps.")
+    if asked == "cpu":
+        return asked
+    import torch
+
+    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if asked == "auto":
+        return "cuda" if cuda else "mps" if torch.backends.mps.is_available() else "cpu"
+    if asked == "mps" and not torch.backends.mps.is_available():
+        raise FgicError("torch finds no mps device on this machine", hint="Use --device cpu.")
+    if asked.startswith("cuda"):
+        number = int(asked.partition(":")[2] or 0)
+        if number + devices > cuda:
+            raise FgicError(
+                f"{asked} with {devices} device(s) is asked for, but torch finds {cuda} CUDA device(s) on this machine",
+                hint="Use --device auto or --device cpu.",
+            )
+    return asked

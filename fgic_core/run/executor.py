@@ -1,0 +1,242 @@
+"""Runs a plan: step by step, each from the store or as a job, and keeps the record of the run."""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from fgic_core.data.artifact import Metric, Point
+from fgic_core.errors import FgicError, Interrupted, StepError, StoreError
+from fgic_core.interfaces import DatasetReader
+from fgic_core.registry import Registry
+from fgic_core.run.job import Job, run_job
+from fgic_core.run.observers import Observers
+from fgic_core.run.plan import Plan, PlannedStep
+from fgic_core.run.record import RunRecord, StepRecord
+from fgic_core.steps.context import Listener
+
+
+class _StepListener(Listener):
+    """Passes a step's events on to the observers of the run."""
+
+    def __init__(self, observers: Observers, step: StepRecord) -> None:
+        self._observers, self._step = observers, step
+
+    def progress(self, description: str, done: int, total: int | None, unit: str) -> None:
+        self._observers.notify("progress", step=self._step, description=description, done=done, total=total, unit=unit)
+
+    def metric(self, metric: Metric) -> None:
+        self._observers.notify("metric", step=self._step, metric=metric)
+
+    def point(self, point: Point) -> None:
+        self._observers.notify("point", step=self._step, point=point)
+
+    def warning(self, message: str) -> None:
+        self._observers.notify("warning", step=self._step, message=message)
+
+
+class Executor:
+    """Runs the steps of a plan in their order.
+
+    Args:
+        plan: what to run.
+        registry: where components come from.
+        folder: the run directory; it exists.
+        record: the record of the run, kept up to date in ``folder``.
+        observers: who is told.
+        fresh: compute every step, from nothing.
+        device: torch's name of the device; devices: how many; workers: data loader processes.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        registry: Registry,
+        folder: Path,
+        record: RunRecord,
+        observers: Observers,
+        *,
+        fresh: bool = False,
+        device: str = "cpu",
+        devices: int = 1,
+        workers: int = 0,
+    ) -> None:
+        self.plan, self.registry, self.folder, self.record, self.observers = plan, registry, folder, record, observers
+        self.fresh, self.device, self.devices, self.workers = fresh, device, devices, workers
+        self._roots: dict[str, Path] = {}
+
+    def run(self, chosen: list[str]) -> None:
+        """Run the steps of these names; the others are skipped, but their artifacts may serve as inputs.
+
+        Raises:
+            Interrupted: the user stopped the run. The record says so; what is finished is in the store.
+        """
+        done: set[str] = set()
+        for planned in self.plan.steps:
+            step = self.record.step(planned.name)
+            if planned.name not in chosen:
+                step.status, step.reason = "skipped", "was not asked for"
+                if planned.reused:
+                    self._remember_roots(planned)
+                    done.add(planned.name)
+                continue
+            lacking = [source for source in planned.inputs.values() if source not in done]
+            if lacking:
+                step.status, step.reason = "skipped", f"needs step {' and '.join(lacking)}, which has no artifact"
+                continue
+            try:
+                self._step(planned, step)
+                done.add(planned.name)
+            except KeyboardInterrupt as error:
+                self._failed(step, error, "interrupted")
+                raise Interrupted("stopped", hint=self._how_to_go_on(planned)) from None
+            except Exception as error:
+                self._failed(step, self._explain(planned, error), "failed", error)
+            finally:
+                self.record.write(self.folder)
+
+    def _step(self, planned: PlannedStep, step: StepRecord) -> None:
+        store = self.plan.store
+        if planned.reused:
+            self._reuse(planned, step)
+            return
+
+        def waiting() -> None:
+            self.observers.notify("warning", step=step, message="another run is computing this step; waiting for it")
+
+        with store.lock(planned.key, waiting):
+            if not self.fresh and store.record(planned.key) is not None:
+                step.reason = "was computed by another run in the meantime"
+                self._reuse(planned, step)
+                return
+            if self.fresh:
+                store.forget_checkpoints(planned.key)
+            step.status = "running"
+            self.record.write(self.folder)
+            self.observers.notify("step_started", step=step)
+            folder = store.begin(planned.key)
+            try:
+                artifact = run_job(self._job(planned, folder), self.registry, _StepListener(self.observers, step))
+            except BaseException:
+                store.discard(planned.key, folder)
+                raise
+            place = store.commit(planned.key, folder)
+        step.status, step.seconds = "computed", artifact.seconds
+        store.remember(self.plan.spec.name, planned.name, planned.document)
+        self._remember_roots(planned)
+        self.observers.notify("step_finished", step=step, folder=place)
+
+    def _reuse(self, planned: PlannedStep, step: StepRecord) -> None:
+        step.status = "reused"
+        self.plan.store.remember(self.plan.spec.name, planned.name, planned.document)
+        self._remember_roots(planned)
+        self.observers.notify("step_reused", step=step)
+
+    def _job(self, planned: PlannedStep, folder: Path) -> Job:
+        job = Job(
+            uses=planned.uses,
+            options=planned.component.model_dump(mode="json"),
+            inputs={name: self.plan.step(source).folder for name, source in planned.inputs.items()},
+            roots=self._roots,
+            output=folder,
+            scratch=self.plan.store.scratch(planned.key),
+            seed=planned.seed,
+            device=self.device,
+            devices=self.devices,
+            workers=self.workers,
+            key=planned.key,
+            document=dict(planned.document),
+        )
+        jobs = self.folder / "jobs"
+        jobs.mkdir(exist_ok=True)
+        (jobs / f"{planned.name}.json").write_text(job.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        return job
+
+    def _remember_roots(self, planned: PlannedStep) -> None:
+        """Note where the step's own pictures lie now: the artifact may be older than the place of its files."""
+        if planned.gives != "dataset":
+            return
+        from fgic_core.data.dataset import Header
+
+        source = planned.component.source() if isinstance(planned.component, DatasetReader) else None
+        for name, path in Header.read(planned.folder).roots.items():
+            if not path.is_absolute():
+                self._roots[name] = (planned.folder / path).resolve()
+            elif source is not None:
+                self._roots[name] = source
+        self.record.roots = dict(self._roots)
+
+    def _explain(self, planned: PlannedStep, error: Exception) -> FgicError:
+        if isinstance(error, FgicError):
+            return error
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return StoreError(
+                "the disk is full",
+                where=f"step {planned.name}",
+                hint=f"Free some room in {self.plan.store.root} or choose another folder with --store, then run again.",
+            )
+        entry = self.registry.entry(planned.uses)
+        return StepError(
+            f"{type(error).__name__}: {error}",
+            step=planned.name,
+            component=planned.uses,
+            where=f"step {planned.name} ({planned.uses} of {entry.package} {entry.version})",
+            hint=f"The whole message is in {self.folder / 'errors' / (planned.name + '.txt')}.",
+        )
+
+    def _failed(self, step: StepRecord, error: BaseException, status: Any, cause: BaseException | None = None) -> None:
+        step.status, step.error = status, str(error) or type(error).__name__
+        if cause is not None:
+            errors = self.folder / "errors"
+            errors.mkdir(exist_ok=True)
+            (errors / f"{step.name}.txt").write_text("".join(traceback.format_exception(cause)), encoding="utf-8")
+        self.observers.notify("step_failed", step=step, error=error)
+
+    def _how_to_go_on(self, planned: PlannedStep) -> str:
+        epoch = self.plan.store.interrupted_after(planned.key)
+        where = f"after epoch {epoch} of step {planned.name}" if epoch else f"with step {planned.name}"
+        return f"What is finished is kept. The same command goes on {where}."
+
+
+def choose(plan: Plan, until: str | None, only: str | None) -> list[str]:
+    """The names of the steps to run.
+
+    Raises:
+        StoreError: ``only`` names a step whose inputs are not in the store.
+        FgicError: a name is not a step of the spec.
+    """
+    names = [step.name for step in plan.steps]
+    for name in (until, only):
+        if name is not None and name not in names:
+            raise FgicError(f"the spec has no step {name!r}", hint=f"Its steps are {', '.join(names)}.")
+    if only is not None:
+        missing = [source for source in plan.step(only).inputs.values() if not plan.step(source).reused]
+        if missing:
+            raise StoreError(
+                f"step {only} needs step {' and '.join(missing)}, which is not in the store",
+                hint=f"Run it first: --until {missing[-1]}",
+            )
+        return [only]
+    return names[: names.index(until) + 1] if until is not None else names
+
+
+def now() -> str:
+    """The time as a record keeps it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def versions(packages: Mapping[str, str]) -> dict[str, str]:
+    """Versions of the given packages (name to version) and of what they stand on, where installed."""
+    from importlib import metadata
+
+    found = dict(packages)
+    for name in ("fgic", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow", "pyarrow", "scipy"):
+        try:
+            found.setdefault(name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            continue
+    return dict(sorted(found.items()))

@@ -1,0 +1,117 @@
+"""Telling observers what happens, so that a broken one spoils neither the run nor the others; and the event log."""
+
+from __future__ import annotations
+
+import json
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TextIO
+
+import pluggy
+
+from fgic_core.data.artifact import Metric, Point
+from fgic_core.hooks import Hooks, hookimpl
+from fgic_core.run.record import RunRecord, StepRecord
+
+
+class Observers:
+    """Observers of a run. One that raises is dropped, and why is kept in `failures`."""
+
+    def __init__(self) -> None:
+        self._managers: dict[str, pluggy.PluginManager] = {}
+        self.failures: dict[str, str] = {}
+
+    def add(self, observer: object, name: str | None = None) -> None:
+        """Register an object or module with hook functions."""
+        name = name or f"{type(observer).__name__}-{len(self._managers)}"
+        manager = pluggy.PluginManager("fgic")
+        manager.add_hookspecs(Hooks)
+        try:
+            manager.register(observer, name)
+            manager.check_pending()
+        except Exception as error:
+            self._fail(name, error)
+            return
+        self._managers[name] = manager
+
+    def add_installed(self) -> None:
+        """Register what packages declare in the entry-point group ``fgic.hooks``."""
+        for point in metadata.entry_points(group="fgic.hooks"):
+            try:
+                found = point.load()
+                self.add(found() if isinstance(found, type) else found, point.name)
+            except Exception as error:
+                self._fail(point.name, error)
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Call one hook of every observer."""
+        for name, manager in list(self._managers.items()):
+            try:
+                getattr(manager.hook, hook)(**arguments)
+            except Exception as error:
+                del self._managers[name]
+                self._fail(name, error)
+
+    def _fail(self, name: str, error: Exception) -> None:
+        self.failures[name] = f"{type(error).__name__}: {error}"
+
+
+class EventLog:
+    """Writes ``events.jsonl``: one JSON object a line, with the seconds since the run began."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file: TextIO = (folder / "events.jsonl").open("a", encoding="utf-8")
+        self._started = time.monotonic()
+        self._said: dict[str, float] = {}
+
+    def _write(self, event: str, **about: Any) -> None:
+        line = {"t": round(time.monotonic() - self._started, 3), "event": event, **about}
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    @hookimpl
+    def run_started(self, run: RunRecord) -> None:
+        self._write(
+            "run_started", name=run.name, seed=run.seed, started=run.started, steps=[step.name for step in run.steps]
+        )
+
+    @hookimpl
+    def step_started(self, step: StepRecord) -> None:
+        self._write("step_started", step=step.name, uses=step.uses, key=step.key, reason=step.reason)
+
+    @hookimpl
+    def step_reused(self, step: StepRecord) -> None:
+        self._write("step_reused", step=step.name, uses=step.uses, key=step.key)
+
+    @hookimpl
+    def progress(self, step: StepRecord, description: str, done: int, total: int | None, unit: str) -> None:
+        now = time.monotonic()
+        if done == total or now - self._said.get(step.name, 0.0) > 5.0:
+            self._said[step.name] = now
+            self._write("progress", step=step.name, description=description, done=done, total=total, unit=unit)
+
+    @hookimpl
+    def metric(self, step: StepRecord, metric: Metric) -> None:
+        self._write("metric", step=step.name, **metric.model_dump())
+
+    @hookimpl
+    def point(self, step: StepRecord, point: Point) -> None:
+        self._write("point", step=step.name, **point.model_dump())
+
+    @hookimpl
+    def warning(self, step: StepRecord, message: str) -> None:
+        self._write("warning", step=step.name, message=message)
+
+    @hookimpl
+    def step_finished(self, step: StepRecord, folder: Path) -> None:
+        self._write("step_finished", step=step.name, seconds=step.seconds, folder=str(folder))
+
+    @hookimpl
+    def step_failed(self, step: StepRecord, error: BaseException) -> None:
+        self._write("step_failed", step=step.name, error=f"{type(error).__name__}: {error}")
+
+    @hookimpl
+    def run_finished(self, run: RunRecord) -> None:
+        self._write("run_finished", status=run.status)
+        self._file.close()

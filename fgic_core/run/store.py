@@ -1,0 +1,150 @@
+"""The store: artifacts by key, each whole or absent, shared by any number of runs.
+
+::
+
+    artifacts/<2 digits>/<key>/   finished artifacts; a folder here is complete and never changes
+    unfinished/<key>/             checkpoints of a step that is running or was interrupted
+    locks/<key>.lock              held by the process that computes the key
+    last/<spec>/<step>.json       what decided the step's output when it last ran, to say what changed since
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fgic_core.data.artifact import ArtifactRecord
+from fgic_core.errors import StoreError
+
+
+class Store:
+    """Artifacts under a folder.
+
+    Args:
+        root: made when it is first written to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    def folder(self, key: str) -> Path:
+        """Where the artifact of that key lies, or would lie."""
+        return self.root / "artifacts" / key[:2] / key
+
+    def record(self, key: str) -> ArtifactRecord | None:
+        """What is known of the artifact; None where there is none, or where one of its files was damaged."""
+        folder = self.folder(key)
+        try:
+            record = ArtifactRecord.read(folder)
+        except StoreError:
+            return None
+        for name, size in record.files.items():
+            try:
+                if (folder / name).stat().st_size != size:
+                    return None
+            except OSError:
+                return None
+        return record
+
+    def interrupted_after(self, key: str) -> int:
+        """The last epoch that the checkpoint of an unfinished step holds; 0 where there is none."""
+        try:
+            return int(json.loads((self.scratch(key) / "checkpoint.json").read_text(encoding="utf-8"))["epoch"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+
+    def scratch(self, key: str) -> Path:
+        """The folder for what outlives a crash of the step of that key."""
+        return self.root / "unfinished" / key
+
+    @contextmanager
+    def lock(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold the right to compute a key; the operating system gives it back if the process dies.
+
+        Args:
+            waiting: called once if another process holds it.
+        """
+        from filelock import FileLock, Timeout
+
+        place = self.root / "locks" / f"{key}.lock"
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the store cannot be written: {error.strerror}",
+                where=str(self.root),
+                hint="Choose another folder with --store.",
+            ) from None
+        lock = FileLock(place)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            waiting()
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def begin(self, key: str) -> Path:
+        """An empty folder to compute the artifact in. The caller holds the lock of the key."""
+        scratch = self.scratch(key)
+        scratch.mkdir(parents=True, exist_ok=True)
+        for left in scratch.glob("out-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        folder = scratch / f"out-{uuid.uuid4().hex[:8]}"
+        folder.mkdir()
+        return folder
+
+    def commit(self, key: str, folder: Path) -> Path:
+        """Move a computed artifact into place, in one step, and drop the step's checkpoints."""
+        place = self.folder(key)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists():
+            old = self.scratch(key) / f"out-old-{uuid.uuid4().hex[:8]}"
+            place.rename(old)
+        folder.rename(place)
+        _sync(place.parent)
+        shutil.rmtree(self.scratch(key), ignore_errors=True)
+        return place
+
+    def discard(self, key: str, folder: Path) -> None:
+        """Remove a half-made artifact; checkpoints stay."""
+        shutil.rmtree(folder, ignore_errors=True)
+        scratch = self.scratch(key)
+        if scratch.exists() and not any(scratch.iterdir()):
+            scratch.rmdir()
+
+    def forget_checkpoints(self, key: str) -> None:
+        """Start the step of that key from nothing the next time."""
+        shutil.rmtree(self.scratch(key), ignore_errors=True)
+
+    def last(self, spec: str, step: str) -> dict[str, Any] | None:
+        """The key document of the step when a spec of that name last ran it."""
+        try:
+            found: dict[str, Any] = json.loads((self.root / "last" / spec / f"{step}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found
+
+    def remember(self, spec: str, step: str, document: Mapping[str, Any]) -> None:
+        """Keep the key document for `last`."""
+        place = self.root / "last" / spec / f"{step}.json"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside = place.with_suffix(f".{uuid.uuid4().hex[:8]}")
+        beside.write_text(json.dumps(document, indent=1), encoding="utf-8")
+        beside.replace(place)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from fgic_core.data.artifact import ArtifactRecord
+from fgic_core.errors import StoreError
+from fgic_core.run.store import Store
+
+KEY = "ab" * 16
+
+
+def fill(store: Store, text: str = "whole") -> Path:
+    folder = store.begin(KEY)
+    (folder / "data.txt").write_text(text)
+    ArtifactRecord(
+        type="dataset",
+        key=KEY,
+        uses="dataset/x",
+        package="p",
+        version="1",
+        options={},
+        seed=0,
+        inputs={},
+        files={"data.txt": len(text)},
+    ).write(folder)
+    return store.commit(KEY, folder)
+
+
+def test_an_artifact_is_absent_until_it_is_committed_and_then_whole(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    folder = store.begin(KEY)
+    (folder / "data.txt").write_text("half")
+    assert store.record(KEY) is None
+    store.discard(KEY, folder)
+    place = fill(store)
+    assert place == store.folder(KEY)
+    assert (place / "data.txt").read_text() == "whole"
+    record = store.record(KEY)
+    assert record is not None
+    assert record.key == KEY
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda f: (f / "data.txt").unlink(),
+        lambda f: (f / "data.txt").write_text("cut"),
+        lambda f: (f / "artifact.json").write_text("{"),
+    ],
+)
+def test_a_damaged_artifact_counts_as_absent(tmp_path: Path, damage: object) -> None:
+    store = Store(tmp_path)
+    damage(fill(store))  # type: ignore[operator]
+    assert store.record(KEY) is None
+
+
+def test_committing_again_replaces_the_artifact(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    fill(store, "first")
+    place = fill(store, "second")
+    assert (place / "data.txt").read_text() == "second"
+    assert not store.scratch(KEY).exists()
+
+
+def test_beginning_again_clears_what_a_killed_run_left_but_keeps_its_checkpoint(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    left = store.begin(KEY)
+    (store.scratch(KEY) / "checkpoint.json").write_text('{"epoch": 4}')
+    fresh = store.begin(KEY)
+    assert not left.exists()
+    assert fresh.exists()
+    assert store.interrupted_after(KEY) == 4
+    store.forget_checkpoints(KEY)
+    assert store.interrupted_after(KEY) == 0
+
+
+def test_a_second_holder_waits_and_says_so(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    order: list[str] = []
+    inside, waiting = threading.Event(), threading.Event()
+
+    def second() -> None:
+        inside.wait()
+        with Store(tmp_path).lock(KEY, waiting.set):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with store.lock(KEY):
+        inside.set()
+        assert waiting.wait(10)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
+
+
+def test_a_store_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="the store cannot be written"), Store(tmp_path / "file").lock(KEY):
+        raise AssertionError("the lock was given")
+
+
+def test_the_last_key_document_of_a_step_is_remembered(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.last("spec", "step") is None
+    store.remember("spec", "step", {"seed": 1})
+    assert store.last("spec", "step") == {"seed": 1}
