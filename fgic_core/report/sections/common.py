@@ -1,0 +1,124 @@
+"""What every section is made of: a part for each step, with its metrics and curves whatever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fgic_core.data.artifact import Metric
+from fgic_core.report import figures as draw
+from fgic_core.report.figures import Chart, Figures
+from fgic_core.report.numbers import DASH, label
+from fgic_core.report.pictures import Album
+from fgic_core.report.view import RunView, StepView
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What a section needs to be made: the run, and where charts and pictures come from."""
+
+    run: RunView
+    figures: Figures
+    album: Album
+
+
+@dataclass
+class Part:
+    """One step's part of a section.
+
+    Attributes:
+        step: the step.
+        template: the template that shows what is below the charts.
+        aside: the template that stands among the charts; empty for none.
+        content: what that template shows, by name.
+        charts: shown before the content.
+        metrics: the table of numbers.
+        notices: what could not be shown, and why.
+    """
+
+    step: StepView
+    template: str = ""
+    aside: str = ""
+    content: dict[str, Any] = field(default_factory=dict)
+    charts: list[Chart] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Section:
+    """A section of the page; absent where it has no parts."""
+
+    anchor: str
+    title: str
+    lead: str
+    parts: list[Part]
+    charts: list[Chart] = field(default_factory=list)
+
+
+Builder = Callable[[StepView, Studio, Part], None]
+
+
+def part(step: StepView, studio: Studio, template: str, build: Builder) -> Part:
+    """A step's part: its numbers and curves, then what ``build`` adds.
+
+    A step that cannot be shown in full is shown as far as it goes, with the reason.
+    """
+    made = Part(step, metrics=step.metrics)
+    if step.artifact is None:
+        return made
+    made.charts.extend(curves(step, studio))
+    try:
+        build(step, studio, made)
+        made.template = f"{template}.html.j2" if template else ""
+    except Exception as error:  # an artifact may come from any plugin; its numbers are shown all the same
+        made.notices.append(f"A part of this step cannot be shown: {type(error).__name__}: {error}")
+    return made
+
+
+def curves(step: StepView, studio: Studio) -> list[Chart]:
+    """A chart for each quantity that was followed over the epochs, accuracy and loss first."""
+    note = "The test curve is drawn and was never used to choose."
+    names = sorted({point.name for point in step.curves}, key=lambda name: (name != "accuracy", name != "loss", name))
+    charts = []
+    for name in names:
+        points = [point for point in step.curves if point.name == name]
+        last = {point.part: point.value for point in sorted(points, key=lambda point: point.epoch)}
+        said = ", ".join(f"{part} {value:.3g}" for part, value in last.items())
+        charts.append(
+            studio.figures.draw(
+                f"{step.slug}-curve-{''.join(c if c.isalnum() else '-' for c in name)}",
+                draw.curve(name, points),
+                f"{label(name)} over the epochs of step {step.name}; at the end: {said}.",
+                caption=note if "test" in last else "",
+            )
+        )
+    return charts
+
+
+def table(path: Path) -> Any:
+    """An artifact's Parquet file as an Arrow table."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path)
+
+
+def rows_by_id(dataset: Any, ids: list[str]) -> dict[str, int]:
+    """The rows of a data set (None has none) that hold these samples."""
+    if dataset is None or not ids:
+        return {}
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = dataset.table.column("id").combine_chunks()
+    found = pc.index_in(pa.array(ids, pa.string()), value_set=column).to_pylist()
+    return {name: row for name, row in zip(ids, found, strict=True) if row is not None}
+
+
+def name_of(classes: tuple[str, ...], label: int | None) -> str:
+    """A class's name; its number where the names are not known."""
+    if label is None:
+        return DASH
+    return classes[label] if 0 <= label < len(classes) else f"class {label}"

@@ -1,0 +1,141 @@
+"""The head of the page: one sentence, the key numbers, and every warning with its step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fgic_core.data.artifact import Metric
+from fgic_core.report.numbers import eps_text, label, percent, plural, with_interval
+from fgic_core.report.sections.robustness import norm, sweep
+from fgic_core.report.view import RunView, StepView
+
+#: A step's key number by its artifact's type: the first of these that it has.
+_KEY = {
+    "dataset": ("mAP50", "mAP", "box_recall50", "FID", "KID"),
+    "model": ("accuracy", "mean_class_accuracy"),
+    "explanations": ("pointing_game", "energy_in_box"),
+}
+_PARTS = {"test": "Test", "val": "Validation", "train": "Train"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """A key number.
+
+    Attributes:
+        title: what was measured.
+        metric: the number.
+        step: the step it was measured on.
+        beside: what to compare it with.
+    """
+
+    title: str
+    metric: Metric
+    step: StepView
+    beside: str = ""
+
+
+@dataclass(frozen=True)
+class Warning:
+    """Something that bears on the numbers, and the steps that said it."""
+
+    message: str
+    steps: tuple[StepView, ...]
+
+
+def cards(run: RunView) -> list[Card]:
+    """The key number of each step that has one."""
+    return [card for step in run.steps if step.artifact is not None and (card := _card(run, step)) is not None]
+
+
+def _card(run: RunView, step: StepView) -> Card | None:
+    if step.type == "robustness":
+        points = sweep(step)
+        if not points:
+            return None
+        eps, metric = points[-1]
+        clean = f"clean {percent(points[0][1].value)}" if points[0][0] == 0 and eps > 0 else ""
+        return Card(f"Robust accuracy, eps {eps_text(eps, norm(step))} ({norm(step)})", metric, step, clean)
+    for name in _KEY.get(step.type or "", ()):
+        found = step.metric(name, "test", "val") or step.metric(name)
+        if found is not None:
+            return Card(_title(found), found, step, _beside(run, step, found))
+    return None
+
+
+def _title(metric: Metric) -> str:
+    name = label(metric.name)
+    if metric.name == "pointing_game":
+        return name
+    part = _PARTS.get(metric.part, metric.part)
+    return f"{part} {name[:1].lower() + name[1:] if name[1:2].islower() else name}" if part else name
+
+
+def _beside(run: RunView, step: StepView, metric: Metric) -> str:
+    if metric.name == "accuracy" and (count := len(run.classes(step))):
+        return f"guessing {percent(1 / count)}"
+    if metric.name == "pointing_game":
+        center = step.metric("pointing_game_center")
+        return f"centre point {percent(center.value)}" if center is not None else ""
+    return ""
+
+
+def headline(run: RunView) -> str:
+    """One sentence from the run's numbers, and one for what went wrong."""
+    found = cards(run)
+    several = {step.type for step in run.steps if sum(card.step.type == step.type for card in found) > 1}
+    said: list[str] = []
+    for card in found:
+        if card.step.type not in ("model", "explanations", "robustness"):
+            continue
+        text = _clause(run, card)
+        if card.step.type in several:
+            text = f"{card.step.name}: {text}"
+        said.append(text if said else text[:1].upper() + text[1:])
+    sentences = ["; ".join(said) + "."] if said else ["This run measured no classifier."]
+    sentences += _ending(run)
+    return " ".join(sentences)
+
+
+def _clause(run: RunView, card: Card) -> str:
+    """What a key number says, in words."""
+    number = with_interval(card.metric)
+    title = card.title[:1].lower() + card.title[1:]
+    if card.step.type == "model":
+        count = len(run.classes(card.step))
+        return f"{title} {number}" + (f" over {plural(count, 'class', 'classes')}" if count else "")
+    if card.metric.name == "pointing_game":
+        center = card.step.metric("pointing_game_center")
+        beside = f", against {percent(center.value)} for the centre point" if center is not None else ""
+        return f"the map's peak lies in the object's box in {number} of the pictures" + beside
+    if card.step.type == "robustness":
+        eps, metric = sweep(card.step)[-1]
+        before = f" ({card.beside})" if card.beside else ""
+        return f"robust accuracy {with_interval(metric)} at eps {eps_text(eps, norm(card.step))}{before}"
+    return f"{title} {number}"
+
+
+def _ending(run: RunView) -> list[str]:
+    stopped = [step.name for step in run.steps if step.record.status in ("failed", "interrupted")]
+    words = {"failed": "The run failed", "interrupted": "The run was interrupted", "running": "The run had not ended"}
+    if run.record.status not in words:
+        return []
+    where = f" in step {', '.join(stopped)}" if stopped else ""
+    return [f"{words[run.record.status]}{where}: what follows is what was finished."]
+
+
+def warnings(run: RunView) -> list[Warning]:
+    """What bears on the numbers: steps that gave nothing, their own warnings, the data sets' notes."""
+    said: dict[str, list[StepView]] = {}
+    for step in run.steps:
+        if step.artifact is None:
+            verb = {"failed": "failed", "interrupted": "was interrupted"}.get(step.record.status, "gave nothing")
+            said.setdefault(f"The step {verb}: {step.problem}", []).append(step)
+            continue
+        dataset = run.dataset(step)
+        notes = dataset.header.notes if dataset is not None and not step.record.inputs else ()
+        for message in (*step.artifact.warnings, *notes):
+            steps = said.setdefault(message, [])
+            if step not in steps:
+                steps.append(step)
+    return [Warning(message, tuple(steps)) for message, steps in said.items()]

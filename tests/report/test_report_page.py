@@ -1,0 +1,235 @@
+"""What the page says of a run: every section, every step, the artifacts' own numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fgic_core.data.artifact import ArtifactRecord, Metric, Point
+from fgic_core.errors import StoreError
+from fgic_core.report import write_report
+from fgic_core.report.numbers import amount, interval
+
+SECTIONS = ("pipeline", "data", "classifier", "explanations", "robustness", "provenance")
+
+
+def read(folder: Path) -> str:
+    return write_report(folder).read_text(encoding="utf-8")
+
+
+def article(page: str, step: str) -> str:
+    """The part of the page that a step has."""
+    found = re.search(rf'<article id="step-\d+-{step}".*?</article>', page, re.DOTALL)
+    assert found, f"step {step} has no part"
+    return found.group()
+
+
+def test_a_finished_run_has_every_section(fake_run: Callable[..., Any]) -> None:
+    page = read(fake_run().all_steps())
+    for anchor in SECTIONS:
+        assert f'<section id="{anchor}"' in page
+    for step in ("birds", "boxes", "crops", "classifier", "cam", "pgd"):
+        article(page, step)
+    assert 'lang="en"' in page
+    assert "cannot be shown" not in page
+
+
+def test_the_numbers_of_the_page_are_those_of_the_artifacts(fake_run: Callable[..., Any]) -> None:
+    run = fake_run()
+    page = read(run.all_steps())
+    for step in ("classifier", "cam", "pgd"):
+        shown = article(page, step)
+        for metric in ArtifactRecord.read(run.root / "store" / step).metrics:
+            assert amount(metric) in shown
+            assert interval(metric) in shown
+    accuracy = next(m for m in ArtifactRecord.read(run.root / "store" / "classifier").metrics if m.part == "test")
+    low, high = (f"{100 * end:.1f}" for end in (accuracy.low, accuracy.high))
+    expected = f"Test accuracy {100 * accuracy.value:.1f} % ({low}\N{EN DASH}{high}, n = {accuracy.n})"
+    headline = re.search(r'<p class="headline">(.*?)</p>', page)
+    assert headline
+    assert expected in headline.group(1).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_the_figures_are_files_too_and_the_test_curve_is_told_apart(fake_run: Callable[..., Any]) -> None:
+    folder = fake_run().all_steps()
+    page = read(folder)
+    names = {path.name for path in (folder / "figures").iterdir()}
+    for what in ("01-birds-counts", "04-classifier-curve-accuracy", "04-classifier-confusion", "06-pgd-eps"):
+        assert f"{what}.svg" in names
+    assert "was never used to choose" in article(page, "classifier")
+    assert "stroke-dasharray" in (folder / "figures" / "04-classifier-curve-accuracy.svg").read_text(encoding="utf-8")
+
+
+def test_warnings_stand_at_the_head_with_the_name_of_their_step(fake_run: Callable[..., Any]) -> None:
+    page = read(fake_run().all_steps())
+    box = re.search(r'<section class="warnings".*?</section>', page, re.DOTALL)
+    assert box
+    for message in ("1 exact duplicate", "1 picture was skipped", "pretrained weights have seen"):
+        assert re.search(rf'href="#step-01-birds">birds</a>\s*(The )?{message}', box.group())
+
+
+def test_a_failed_step_is_shown_with_its_reason(fake_run: Callable[..., Any]) -> None:
+    run = fake_run()
+    run.dataset()
+    run.record(
+        "classifier", "classifier/timm", {"dataset": "birds"}, status="failed", error="out of <memory>\n  Try less."
+    )
+    run.record("cam", "explainer/cam", {"model": "classifier"}, status="skipped", reason="classifier failed")
+    page = read(run.write("failed"))
+    assert "out of &lt;memory&gt;" in article(page, "classifier")
+    assert "classifier failed" in article(page, "cam")
+    assert "The run failed in step classifier" in page
+    assert "The step failed: out of &lt;memory&gt;" in page
+
+
+@pytest.mark.parametrize("status", ["waiting", "running", "interrupted"])
+def test_a_step_that_was_not_finished_says_so(fake_run: Callable[..., Any], status: str) -> None:
+    run = fake_run()
+    run.dataset()
+    run.record("pgd", "attacker/pgd", {"model": "nothing", "dataset": "birds"}, status=status)
+    page = read(run.write("interrupted"))
+    assert "Nothing to show" in article(page, "pgd")
+    assert '<section id="robustness"' in page
+
+
+def test_a_run_of_data_alone_has_no_empty_sections(fake_run: Callable[..., Any]) -> None:
+    run = fake_run()
+    run.dataset()
+    page = read(run.write())
+    assert '<section id="data"' in page
+    assert '<section id="classifier"' not in page
+    assert "measured no classifier" in page
+
+
+def test_an_artifact_that_is_gone_is_shown_as_gone(fake_run: Callable[..., Any]) -> None:
+    run = fake_run()
+    folder = run.all_steps()
+    (run.root / "store" / "crops" / "artifact.json").unlink()
+    page = read(folder)
+    assert "cannot be read any more" in article(page, "crops")
+    assert "the data set that holds this picture is not there" in article(page, "classifier")
+
+
+def test_a_broken_table_costs_its_part_and_not_the_page(fake_run: Callable[..., Any]) -> None:
+    run = fake_run()
+    folder = run.all_steps()
+    (run.root / "store" / "classifier" / "predictions.parquet").write_bytes(b"no table")
+    shown = article(read(folder), "classifier")
+    assert "cannot be shown" in shown
+    assert "Accuracy" in shown
+
+
+def test_a_missing_picture_is_a_placeholder_with_the_reason(fake_run: Callable[..., Any]) -> None:
+    run = fake_run(classes=("a", "b"), per_class=4)
+    run.dataset()
+    (run.root / "pictures" / "001_02.png").unlink()
+    (run.root / "pictures" / "001_01.png").write_bytes(b"not a picture")
+    shown = article(read(run.write()), "birds")
+    assert "the picture is missing" in shown
+    assert "not a picture" in shown
+
+
+def test_a_data_set_without_samples_is_shown(fake_run: Callable[..., Any]) -> None:
+    run = fake_run(per_class=0)
+    run.dataset()
+    run.cropper(source="birds")
+    run.model()
+    run.explanations(count=0)
+    page = read(run.write())
+    assert "There are no test predictions" in article(page, "classifier")
+    assert "No picture was explained" in article(page, "cam")
+    assert "cannot be shown" not in page
+
+
+def test_a_single_class_is_shown(fake_run: Callable[..., Any]) -> None:
+    page = read(fake_run(classes=("only",)).all_steps())
+    assert "over 1 class;" in page.replace("\N{NO-BREAK SPACE}", " ")
+    assert "No test picture was classified wrongly" in page
+    assert "cannot be shown" not in page
+
+
+def test_many_classes_are_summarised(fake_run: Callable[..., Any]) -> None:
+    run = fake_run(classes=tuple(f"class number {n}" for n in range(200)), per_class=3)
+    folder = run.all_steps()
+    path = write_report(folder)
+    names = {file.name for file in (folder / "figures").iterdir()}
+    assert "04-classifier-confusion.svg" not in names
+    assert "Classes that were confused most often" in path.read_text(encoding="utf-8")
+    assert path.stat().st_size < 5_000_000
+
+
+def test_unknown_metrics_curves_and_kinds_are_shown(fake_run: Callable[..., Any]) -> None:
+    run = fake_run()
+    run.dataset()
+    curves = [Point(epoch=epoch, part="train", name="FID <x>", value=40.0 / epoch) for epoch in (1, 2)]
+    metrics = [
+        Metric(name="my_metric", value=12.5, part="mine", note="of my own"),
+        Metric(name="FID", value=None, note="no weights"),
+    ]
+    run.add("other", "generator/theirs", {"dataset": "birds"}, "dataset", metrics, curves=curves)
+    run.record("strange", "oracle/theirs", {"dataset": "birds"}, status="failed", error="no oracle here")
+    page = read(run.write())
+    shown = article(page, "other")
+    assert "my_metric" in shown
+    assert "12.5" in shown
+    assert "no weights" in shown
+    assert "FID &lt;x&gt; over the epochs" in shown
+    assert "no oracle here" in article(page, "strange")
+
+
+def test_several_attacks_share_a_chart_and_keep_parts_of_their_own(fake_run: Callable[..., Any]) -> None:
+    run = fake_run()
+    run.all_steps()
+    run.robustness("weak", scale=0.5, flags=("A simple attack beats this one.",))
+    folder = run.write()
+    page = read(folder)
+    assert (folder / "figures" / "attacks-Linf.svg").exists()
+    assert "Nothing was flagged" in article(page, "pgd")
+    assert 'class="badge pass"' not in article(page, "weak")
+    assert "A simple attack beats this one." in article(page, "weak")
+
+
+def test_the_accuracy_chart_has_eps_in_pixel_steps(fake_run: Callable[..., Any]) -> None:
+    folder = fake_run().all_steps()
+    write_report(folder)
+    chart = (folder / "figures" / "06-pgd-eps.svg").read_text(encoding="utf-8")
+    for label in ("1/255", "2/255", "4/255"):
+        assert f">{label}</text>" in chart
+
+
+def test_duplicates_across_splits_come_first(fake_run: Callable[..., Any]) -> None:
+    run = fake_run()
+    run.dataset()
+    shown = article(read(run.write()), "birds")
+    assert "2 pairs of pictures" in shown
+    assert "1 of them across splits" in shown
+    assert shown.index("equal files") < shown.index("they look the same")
+
+
+def test_boxes_are_told_apart_by_origin(fake_run: Callable[..., Any]) -> None:
+    page = read(fake_run().all_steps())
+    assert 'class="annotated"' in article(page, "birds")
+    assert 'class="predicted"' not in article(page, "birds")
+    assert 'class="predicted"' in article(page, "boxes")
+    assert 'class="region"' in article(page, "crops")
+    assert "full image: no box" in article(page, "crops")
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no run directory"):
+        write_report(tmp_path)
+
+
+def test_the_example_that_names_an_unknown_class_is_numbered(fake_run: Callable[..., Any]) -> None:
+    run = fake_run()
+    folder = run.all_steps()
+    path = run.root / "store" / "pgd" / "examples" / "examples.json"
+    examples = json.loads(path.read_text(encoding="utf-8"))
+    examples[0]["adversarial"] = 77
+    path.write_text(json.dumps(examples), encoding="utf-8")
+    assert "class 77" in article(read(folder), "pgd")
