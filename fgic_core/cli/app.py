@@ -1,0 +1,198 @@
+"""The commands, their options and their help. What each does stands in a module of its own, imported when called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# Typer's rich help costs 0.25 s of import at every `--help`; its plain help costs nothing.
+_SETTINGS = {
+    "rich_markup_mode": None,
+    "add_completion": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+
+app = typer.Typer(
+    name="fgic",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Fine-grained image classification from plugins: one spec, swappable backends, one ruler.",
+    **_SETTINGS,  # type: ignore[arg-type]
+)
+plugins = typer.Typer(invoke_without_command=True, help="List the installed components, or show one.", **_SETTINGS)  # type: ignore[arg-type]
+app.add_typer(plugins, name="plugins")
+
+Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a YAML file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, such as classifier.with.epochs=1. Repeatable."),
+]
+Store = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="DIR", help="Where artifacts are kept; $FGIC_STORE or .fgic/store by default."),
+]
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from fgic_core import __version__
+
+        typer.echo(f"fgic {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks, as FGIC_DEBUG=1 does.")] = False,
+) -> None:
+    if debug:
+        os.environ["FGIC_DEBUG"] = "1"
+
+
+@app.command()
+def pipeline(
+    spec: Spec,
+    overrides: Overrides = None,
+    until: Annotated[str | None, typer.Option(metavar="STEP", help="Stop after this step.")] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="STEP", help="Run this step alone; its inputs must be in the store.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Compute every step anew.")] = False,
+    device: Device = "auto",
+    devices: Annotated[int, typer.Option(metavar="N", min=1, help="How many devices a classifier trains on.")] = 1,
+    store: Store = None,
+    runs: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where run directories are made; runs by default.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the run directory and errors alone.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no HTML report.")] = False,
+) -> None:
+    """Run a spec: compute the steps that the store does not have, and write a report."""
+    from fgic_core.cli.pipeline import run_pipeline
+
+    code = run_pipeline(
+        spec,
+        overrides or [],
+        until=until,
+        only=only,
+        fresh=fresh,
+        device=device,
+        devices=devices,
+        store=store,
+        runs=runs,
+        quiet=quiet,
+        report=not no_report,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def check(spec: Spec, overrides: Overrides = None, store: Store = None, as_json: AsJson = False) -> None:
+    """Check a spec; print how its steps are wired and which would be computed, and why. Runs nothing."""
+    from fgic_core.cli.check import print_plan
+
+    print_plan(spec, overrides or [], store, as_json)
+
+
+@app.command()
+def predict(
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="RUN_OR_MODEL", help="A run directory, such as runs/dogs/latest, or a model's folder."),
+    ],
+    pictures: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE_OR_FOLDER...", help="Pictures, and folders to search for them.")
+    ],
+    top: Annotated[int, typer.Option(metavar="K", min=1, help="How many classes to print.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line for each picture.")] = False,
+    cam: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write pictures with the explainer's map on them to this folder.")
+    ] = None,
+    explainer: Annotated[str, typer.Option(metavar="KIND/NAME", help="Makes the maps of --cam.")] = "explainer/cam",
+    step: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The classifier's step, where a run has several.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Name what is on pictures, with a trained classifier."""
+    from fgic_core.cli.predict import print_predictions
+
+    raise typer.Exit(
+        print_predictions(
+            model, pictures, top=top, as_json=as_json, cam=cam, explainer=explainer, step=step, device=device
+        )
+    )
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/dogs/latest.")],
+) -> None:
+    """Write the report of a run again."""
+    from fgic_core.report import write_report
+
+    typer.echo(write_report(run))
+
+
+@app.command()
+def schema(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it here instead of printing it.")
+    ] = None,
+) -> None:
+    """Print the JSON Schema of specs with everything installed, for completion in an editor."""
+    from fgic_core.cli.schema import print_schema
+
+    print_schema(output)
+
+
+@plugins.callback()
+def _plugins(
+    context: typer.Context,
+    load: Annotated[bool, typer.Option("--load", help="Import each, and say which fail and why.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        from fgic_core.cli.plugins import print_plugins
+
+        raise typer.Exit(print_plugins(load, as_json))
+
+
+@plugins.command("show")
+def _show(
+    uses: Annotated[str, typer.Argument(metavar="KIND/NAME", help="A component, such as classifier/timm.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print what a component does and its options: types, defaults, descriptions."""
+    from fgic_core.cli.plugins import print_component
+
+    print_component(uses, as_json)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command; every exception becomes a message and an exit code.
+
+    Args:
+        arguments: what follows ``fgic``; by default that of the process.
+    """
+    from fgic_core.cli.output import flush, report_exception
+
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name that the terminal cannot write is escaped, not an exception
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(arguments, prog_name="fgic")
+    except SystemExit as exit_:
+        return flush(exit_.code if isinstance(exit_.code, int) else 0 if exit_.code is None else 1)
+    except (Exception, KeyboardInterrupt) as error:
+        return report_exception(error)
+    return flush(0)

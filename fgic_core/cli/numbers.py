@@ -1,0 +1,86 @@
+"""Numbers as a terminal shows them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from fgic_core.data.artifact import Metric
+from fgic_core.report import numbers
+
+#: The one number that speaks for a step: the first of these that it has. Test counts before validation.
+_HEADLINES = (
+    "robust_accuracy",
+    "accuracy",
+    "pointing_game",
+    "mAP50",
+    "mAP",
+    "KID",
+    "FID",
+    "samples",
+)
+_PARTS = ("test", "", "val")
+_SPACES = str.maketrans({"\N{NO-BREAK SPACE}": " ", "\N{NARROW NO-BREAK SPACE}": " "})
+
+
+def headline(metrics: Sequence[Metric]) -> str:
+    """The number that speaks for a step, with its interval; empty where none does.
+
+    Of the robust accuracies it is that of the largest perturbation.
+    """
+    known = [metric for metric in metrics if metric.value is not None]
+    for name in _HEADLINES:
+        found = [metric for metric in known if metric.name == name]
+        if not found:
+            continue
+        if name == "robust_accuracy":
+            return with_name(max(found, key=lambda metric: numbers.parse_eps(metric.part) or 0.0))
+        if name == "samples":
+            return _samples(found, known)
+        return with_name(next((m for part in _PARTS for m in found if m.part == part), found[0]))
+    return with_name(known[0]) if known else ""
+
+
+def _samples(found: Sequence[Metric], known: Sequence[Metric]) -> str:
+    parts = [f"{numbers.number(m.value)} {m.part or 'pictures'}" for m in found]
+    classes = [f"{numbers.number(m.value)} classes" for m in known if m.name == "classes"]
+    return ", ".join(parts + classes).translate(_SPACES)
+
+
+def with_name(metric: Metric) -> str:
+    """``test accuracy 81.3 % (77.1-84.8, n = 395)``."""
+    part = metric.part if metric.part in ("train", "val", "test") else ""
+    at = f" at {metric.part}" if metric.part and not part else ""
+    name = metric.name.replace("_", " ")
+    return f"{part} {name}{at} {numbers.with_interval(metric)}".strip().translate(_SPACES)
+
+
+def amount(metric: Metric) -> str:
+    """``test accuracy 81.3 %``."""
+    return with_name(metric.model_copy(update={"low": None, "high": None, "n": None}))
+
+
+def value(number: float) -> str:
+    """A point of a curve: three digits after the point, or three that count."""
+    if not math.isfinite(number):
+        return str(number)
+    return f"{number:.3f}" if 0.01 <= abs(number) < 100 or number == 0 else f"{number:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3 min 05 s``."""
+    return numbers.seconds(seconds).translate(_SPACES)
+
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float], width: int = 16) -> str:
+    """The last values as a line of blocks, lowest to highest."""
+    shown = [v for v in values if math.isfinite(v)][-width:]
+    if len(shown) < 2:
+        return ""
+    low, high = min(shown), max(shown)
+    if high == low:
+        return _BLOCKS[0] * len(shown)
+    return "".join(_BLOCKS[round((v - low) / (high - low) * (len(_BLOCKS) - 1))] for v in shown)

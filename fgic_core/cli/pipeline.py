@@ -1,0 +1,108 @@
+"""``fgic pipeline``: run a spec, show how it goes, and sum it up."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fgic_core.cli.output import console, table, warn
+from fgic_core.hooks import hookimpl
+
+if TYPE_CHECKING:
+    from fgic_core.cli.terminal import Terminal
+    from fgic_core.run.record import RunRecord, StepRecord
+
+
+def run_pipeline(spec: Path, overrides: Sequence[str], *, quiet: bool, **arguments: Any) -> int:
+    """Run a spec; returns the exit code: 0, or 1 where a step failed.
+
+    Args:
+        spec: the file.
+        overrides: assignments of ``--set``.
+        quiet: print the run directory and errors alone.
+        arguments: those of `fgic_core.pipeline.Pipeline.run`.
+
+    Raises:
+        Interrupted: the user pressed Ctrl-C.
+        FgicError: the spec or an option is wrong.
+    """
+    from fgic_core.pipeline import Pipeline, argv
+
+    pipeline = Pipeline.from_yaml(spec, overrides)
+    terminal = choose_terminal(quiet)
+    last = _LastWord()
+    observers = [last] if terminal is None else [terminal, last]
+    try:
+        run = pipeline.run(**arguments, observers=observers, command=argv())
+    finally:
+        if terminal is not None:
+            terminal.close()
+        if last.record is not None and not quiet:
+            _print_summary(last.record)
+        if last.folder is not None:
+            _print_places(last.folder, quiet)
+    for problem in run.problems:
+        warn(problem)
+    return 0 if run.ok else 1
+
+
+def choose_terminal(quiet: bool) -> Terminal | None:
+    """Who shows the progress: bars where a person looks on, lines where stderr goes to a file."""
+    from fgic_core.cli.terminal import LiveTerminal, PlainTerminal
+
+    if quiet:
+        return PlainTerminal(sys.stderr, failures_only=True)
+    return LiveTerminal() if sys.stderr.isatty() else PlainTerminal(sys.stderr)
+
+
+class _LastWord:
+    """Keeps the record and the directory of the run that ended, however it ended."""
+
+    def __init__(self) -> None:
+        self.record: RunRecord | None = None
+        self.folder: Path | None = None
+
+    @hookimpl
+    def run_finished(self, run: RunRecord, folder: Path) -> None:
+        self.record, self.folder = run, folder
+
+
+def _print_summary(record: RunRecord) -> None:
+    summary = table("step", "uses", "status", "time", "result")
+    for step in record.steps:
+        summary.add_row(step.name, step.uses, step.status, _time(step), _result(step))
+    out = console()
+    out.print()
+    out.print(summary)
+    out.print()
+
+
+def _time(step: StepRecord) -> str:
+    from fgic_core.cli.numbers import duration
+
+    return duration(step.seconds) if step.status == "computed" else ""
+
+
+def _result(step: StepRecord) -> str:
+    from fgic_core.cli.numbers import headline
+    from fgic_core.data.artifact import ArtifactRecord
+    from fgic_core.errors import StoreError
+
+    if step.status not in ("computed", "reused"):
+        return (step.error or step.reason).split("\n", 1)[0]
+    try:
+        return headline(ArtifactRecord.read(step.folder).metrics)
+    except StoreError:
+        return ""
+
+
+def _print_places(folder: Path, quiet: bool) -> None:
+    report = folder / "report.html"
+    if quiet:
+        print(folder)
+        return
+    print(f"run     {folder}")
+    if report.exists():
+        print(f"report  {report}")

@@ -1,0 +1,138 @@
+"""Naming what is on pictures with a trained classifier."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from fgic_core.data.sample import PICTURE_SUFFIXES
+from fgic_core.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from fgic_core.data.model import Model
+    from fgic_core.interfaces.explainer import Explainer
+
+#: What a folder is searched for. A file that is named itself may have any suffix.
+
+
+class Guess(NamedTuple):
+    """A class, its index among the model's classes, and its softmax probability in [0, 1]."""
+
+    name: str
+    label: int
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a classifier makes of one picture.
+
+    Attributes:
+        path: the picture's file.
+        top: the most probable classes, best first; empty where the picture cannot be read.
+        overlay: the network's input with the map of the best class on it, if an explainer was asked for.
+        error: why the picture cannot be read.
+    """
+
+    path: Path
+    top: tuple[Guess, ...] = ()
+    overlay: Image | None = None
+    error: DataError | None = None
+
+
+def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
+    """The files named, and the pictures below the folders named, each once, folders in the order of names.
+
+    Raises:
+        DataError: a folder holds no picture.
+    """
+    seen = set()
+    for path in paths:
+        found = _below(path) if path.is_dir() else [path]
+        if not found:
+            raise DataError(
+                "the folder holds no picture",
+                where=str(path),
+                hint=f"Pictures end in {', '.join(sorted(PICTURE_SUFFIXES))}.",
+            )
+        for file in found:
+            place = file.parent.resolve() / file.name
+            if place not in seen:
+                seen.add(place)
+                yield file
+
+
+def _below(folder: Path) -> list[Path]:
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            Path(place, name)
+            for name in sorted(files)
+            if not name.startswith(".") and Path(name).suffix.lower() in PICTURE_SUFFIXES
+        ]
+    return found
+
+
+def predict(
+    model: Model, pictures: Iterable[Path], top: int = 5, explainer: Explainer | None = None, batch_size: int = 16
+) -> Iterator[Prediction]:
+    """What the model makes of each picture, in their order; a picture that cannot be read comes with its error.
+
+    Args:
+        model: see `fgic_core.load_model`.
+        pictures: files.
+        top: how many classes to give for each.
+        explainer: adds the map of the best class.
+        batch_size: how many pictures are in memory at once.
+    """
+    batch: list[Path] = []
+    for path in pictures:
+        batch.append(path)
+        if len(batch) == batch_size:
+            yield from _predict_batch(model, batch, top, explainer)
+            batch = []
+    yield from _predict_batch(model, batch, top, explainer)
+
+
+def _predict_batch(model: Model, paths: list[Path], top: int, explainer: Explainer | None) -> Iterator[Prediction]:
+    from fgic_core.data.images import decode
+
+    read: dict[Path, Image | DataError] = {}
+    for path in paths:
+        try:
+            read[path] = decode(path)
+        except DataError as error:
+            read[path] = error
+    images = {path: image for path, image in read.items() if not isinstance(image, DataError)}
+    made = {}
+    if images:
+        probabilities = model.predict(list(images.values()))
+        best = [int(row.argmax()) for row in probabilities]
+        overlays = _overlays(model, explainer, list(images.values()), best) if explainer else [None] * len(images)
+        for path, row, overlay in zip(images, probabilities, overlays, strict=True):
+            order = row.argsort(kind="stable")[::-1][:top]
+            guesses = tuple(Guess(model.classes[i], int(i), float(row[i])) for i in order)
+            made[path] = Prediction(path, guesses, overlay)
+    for path, result in read.items():
+        yield Prediction(path, error=result) if isinstance(result, DataError) else made[path]
+
+
+def _overlays(model: Model, explainer: Explainer, images: list[Image], targets: list[int]) -> list[Image]:
+    """The maps of the given classes, each on the network's input."""
+    import torch
+
+    from fgic_core.data.images import to_image
+    from fgic_core.steps.batches import evaluation
+    from fgic_core.steps.maps import normalise, overlay
+
+    inputs = torch.stack([model.classifier.prepare(image) for image in images]).to(model.device)
+    with evaluation(model.classifier.network()):
+        maps = explainer.explain(model.classifier, inputs, torch.tensor(targets, device=inputs.device))
+    drawn = normalise(maps, model.classifier.input_size())
+    return [overlay(to_image(pixels), values.numpy()) for pixels, values in zip(inputs, drawn, strict=True)]

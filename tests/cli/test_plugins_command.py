@@ -1,0 +1,189 @@
+"""``fgic plugins`` and ``fgic plugins show``."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+import pytest
+from pydantic import Field
+
+from fgic_core import Attacker, Box, Cropper, Epsilon, InputFile, Size
+from fgic_core.cli.options import describe, options_of
+from fgic_core.cli.plugins import print_component
+from fgic_core.registry import Registry
+
+BROKEN = "raise AssertionError('mmcv is too new')\n"
+GOLDEN = '''
+from fgic_core import Box, Cropper, Size
+from pydantic import Field
+
+print("imported", flush=True)
+
+
+class GoldenCropper(Cropper):
+    """Crop to the golden rectangle around the box."""
+
+    margin: float = Field(0.0, ge=0, description="Added on every side.")
+
+    def region(self, box: Box, image: Size) -> Box:
+        return box
+'''
+
+
+def row(text: str, uses: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith(uses))
+
+
+def words(text: str, uses: str) -> list[str]:
+    """The cells of a component's row, without the first."""
+    return [cell.strip() for cell in row(text, uses).split("  ") if cell.strip()][1:]
+
+
+def test_the_list_names_package_version_and_summary_and_imports_nothing(fgic, install) -> None:
+    install("broken-plugin", BROKEN, {"attacker": ["mean = broken_plugin:Mean"]})
+    install("golden-plugin", GOLDEN, {"cropper": ["golden = golden_plugin:GoldenCropper"]})
+    result = fgic("plugins")
+    assert result.returncode == 0
+    assert words(result.stdout, "cropper/golden") == ["golden-plugin", "1.2.3", "The golden-plugin."]
+    assert words(result.stdout, "attacker/mean") == ["broken-plugin", "1.2.3", "The broken-plugin."]
+    assert "imported" not in result.stdout
+    assert result.stderr == ""
+
+
+def test_load_says_which_fail_and_why_and_loads_the_others(fgic, install) -> None:
+    install("broken-plugin", BROKEN, {"attacker": ["mean = broken_plugin:Mean"]})
+    install("golden-plugin", GOLDEN, {"cropper": ["golden = golden_plugin:GoldenCropper"]})
+    result = fgic("plugins", "--load")
+    assert result.returncode == 1
+    assert words(result.stdout, "cropper/golden")[2] == "yes"
+    assert words(result.stdout, "attacker/mean")[2] == "no"
+    assert "broken-plugin 1.2.3" in result.stderr
+    assert "AssertionError: mmcv is too new" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_name_that_two_packages_claim_is_named_with_both(fgic, install) -> None:
+    for package in ("golden-one", "golden-two"):
+        install(package, GOLDEN, {"cropper": [f"golden = {package.replace('-', '_')}:GoldenCropper"]})
+    result = fgic("plugins")
+    assert "cropper/golden is claimed by two packages" in result.stderr
+    assert "golden-one 1.2.3" in result.stderr
+    assert "golden-two 1.2.3" in result.stderr
+
+
+def test_the_list_is_json_on_request(fgic, install) -> None:
+    install("broken-plugin", BROKEN, {"attacker": ["mean = broken_plugin:Mean"]})
+    rows = {found["uses"]: found for found in json.loads(fgic("plugins", "--json").stdout)}
+    assert rows["attacker/mean"]["package"] == "broken-plugin"
+    assert rows["attacker/mean"]["problem"] is None
+    loaded = {found["uses"]: found for found in json.loads(fgic("plugins", "--load", "--json").stdout)}
+    assert "mmcv is too new" in loaded["attacker/mean"]["problem"]
+
+
+def test_show_of_an_unknown_component_suggests_the_nearest(fgic, install) -> None:
+    install("golden-plugin", GOLDEN, {"cropper": ["golden = golden_plugin:GoldenCropper"]})
+    result = fgic("plugins", "show", "cropper/goldn")
+    assert result.returncode == 2
+    assert "cropper/golden" in result.stderr
+
+
+class Rounded(Attacker):
+    """Perturb and round.
+
+    Rounding hides the gradient.
+    """
+
+    optimiser: Literal["sgd", "adamw"] = Field("sgd", description="How it descends.")
+    steps: int = Field(..., ge=1, description="How many steps.")
+    patch: InputFile | None = Field(None, description="A picture with [brackets] to add.")
+
+    def perturb(self, network, images, labels, eps, generator):
+        return images
+
+
+class TestShow:
+    @pytest.fixture
+    def registry(self) -> Registry:
+        registry = Registry([])
+        registry.register("rounded", Rounded)
+        return registry
+
+    def shown(self, registry: Registry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+        monkeypatch.delenv("COLUMNS", raising=False)
+        print_component("attacker/rounded", False, registry)
+        return capsys.readouterr().out
+
+    def test_it_prints_the_docstring_and_what_it_takes_and_gives(self, registry, capsys, monkeypatch) -> None:
+        text = self.shown(registry, capsys, monkeypatch)
+        assert "attacker/rounded" in text
+        assert "takes model and dataset, gives robustness" in text
+        assert "Rounding hides the gradient." in text
+
+    def test_options_have_types_defaults_and_descriptions(self, registry, capsys, monkeypatch) -> None:
+        text = self.shown(registry, capsys, monkeypatch)
+        assert row(text, "optimiser").split() == ["optimiser", "sgd", "|", "adamw", "sgd", "How", "it", "descends."]
+        assert row(text, "steps").split() == ["steps", "integer", ">=", "1", "required", "How", "many", "steps."]
+        assert "A picture with [brackets] to add." in text
+
+    def test_options_of_the_interface_are_marked_and_come_last(self, registry, capsys, monkeypatch) -> None:
+        text = self.shown(registry, capsys, monkeypatch)
+        assert "[0, 1/255, 2/255, 4/255]" in row(text, "eps *")
+        assert text.index("patch") < text.index("norm *")
+        assert "* an option that every component of this kind has" in text
+
+    def test_json_holds_the_same(self, registry, capsys) -> None:
+        print_component("attacker/rounded", True, registry)
+        found = json.loads(capsys.readouterr().out)
+        options = {option["name"]: option for option in found["options"]}
+        assert options["steps"] == {
+            "name": "steps",
+            "type": "integer >= 1",
+            "required": True,
+            "default": None,
+            "description": "How many steps.",
+            "core": False,
+        }
+        assert options["eps"]["default"] == [0.0, 0.00392157, 0.00784314, 0.0156863]
+        assert options["eps"]["core"] is True
+
+
+class TestTypesInWords:
+    @pytest.mark.parametrize(
+        ("annotation", "words"),
+        [
+            (bool, "true | false"),
+            (int | None, "integer | null"),
+            (Literal["a", "b"] | None, "a | b | null"),
+            (list[str], "list of text"),
+            (tuple[int, int], "[integer, integer]"),
+            (dict[str, float], "mapping of text to number"),
+            (list[int | None], "list of (integer | null)"),
+            (InputFile, "path of a file"),
+        ],
+    )
+    def test_an_annotation_reads_as_what_a_spec_may_hold(self, annotation, words) -> None:
+        assert describe(annotation) == words
+
+    def test_bounds_stand_with_the_type(self) -> None:
+        class Bounded(Cropper):
+            share: float = Field(0.5, ge=0, lt=1)
+            sizes: tuple[int, ...] = Field((1,), min_length=1)
+            most: int | None = Field(None, gt=0)
+            strength: Epsilon
+            weights: InputFile
+
+            def region(self, box: Box, image: Size) -> Box:
+                return box
+
+        found = {option.name: option.type for option in options_of(Bounded)}
+        assert found["share"] == "number in [0, 1)"
+        assert found["sizes"] == "list of integer, not empty"
+        assert found["most"] == "integer > 0 | null"
+        assert found["strength"] == "number in [0, 1] or n/255"
+        assert found["weights"] == "path of a file"
+
+    def test_perturbation_sizes_say_that_fractions_are_legal(self) -> None:
+        found = {option.name: option.type for option in options_of(Rounded)}
+        assert found["eps"] == "list of (number in [0, 1] or n/255), not empty"
+        assert found["patch"] == "path of a file | null"
