@@ -1,0 +1,37 @@
+"""The conformance kit: what a plugin's author runs to see that a component keeps its interface's contract.
+
+::
+
+    import pytest
+    from fgic_core.testing import CropperSuite
+    from fgic_crop_golden import GoldenCropper
+
+
+    class TestGoldenCropper(CropperSuite):
+        @pytest.fixture
+        def component(self):
+            return GoldenCropper(margin=0.1)
+
+Every suite fails, rather than passing with nothing collected, where the fixture ``component`` is not given.
+It needs pytest; import it from tests alone.
+"""
+
+from fgic_core.testing.component import ComponentSuite
+from fgic_core.testing.cropper import CropperSuite
+from fgic_core.testing.data import tiny_context, tiny_dataset
+from fgic_core.testing.dataset import DatasetReaderSuite
+from fgic_core.testing.makers import DetectorSuite, GeneratorSuite
+from fgic_core.testing.networks import AttackerSuite, ClassifierSuite, ExplainerSuite
+
+__all__ = [
+    "AttackerSuite",
+    "ClassifierSuite",
+    "ComponentSuite",
+    "CropperSuite",
+    "DatasetReaderSuite",
+    "DetectorSuite",
+    "ExplainerSuite",
+    "GeneratorSuite",
+    "tiny_context",
+    "tiny_dataset",
+]

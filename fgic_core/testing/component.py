@@ -1,0 +1,56 @@
+"""What holds for a component of any kind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from fgic_core.interfaces import KINDS, Component
+
+#: Packages that importing a component's module must not import, because checking a spec imports the module.
+HEAVY = ("torch", "torchvision", "timm", "mmdet", "mmengine", "mmagic", "matplotlib", "scipy", "cv2", "pandas")
+
+
+class ComponentSuite:
+    """Options, help, and a cheap import. Override the fixture `component`."""
+
+    @pytest.fixture
+    def component(self) -> Component:
+        """The component under test, with the options it is tested with."""
+        raise NotImplementedError(f"{type(self).__name__} must give its component: override the fixture `component`")
+
+    def test_it_is_of_one_of_the_seven_kinds(self, component: Component) -> None:
+        assert isinstance(component, KINDS[component.kind])
+
+    def test_it_has_a_help_text(self, component: Component) -> None:
+        assert (type(component).__doc__ or "").strip(), "the class needs a docstring: it is the component's help"
+
+    def test_every_option_is_described(self, component: Component) -> None:
+        bare = [name for name, field in type(component).model_fields.items() if not field.description]
+        assert not bare, f"these options have no description: {bare}"
+
+    def test_options_survive_the_trip_through_json(self, component: Component) -> None:
+        again = type(component).model_validate_json(component.model_dump_json())
+        assert again.model_dump(mode="json") == component.model_dump(mode="json")
+
+    def test_an_unknown_option_is_refused(self, component: Component) -> None:
+        with pytest.raises(ValueError, match="no_such_option"):
+            type(component).model_validate({**component.model_dump(), "no_such_option": 1})
+
+    def test_options_cannot_change_under_a_run(self, component: Component) -> None:
+        for name in type(component).model_fields:
+            with pytest.raises(ValueError, match="frozen"):
+                setattr(component, name, None)
+
+    def test_importing_its_module_is_cheap(self, component: Component) -> None:
+        module = type(component).__module__
+        code = f"import sys; import {module}; print(*(name for name in {HEAVY!r} if name in sys.modules))"
+        path = [entry for entry in sys.path if entry]
+        program = f"import sys; sys.path[:0] = {path!r}; {code}"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
+        if "ModuleNotFoundError" in done.stderr and f"No module named {module!r}" in done.stderr:
+            return  # a class that was made in the test itself
+        assert done.returncode == 0, done.stderr
+        assert not done.stdout.split(), f"importing {module} imports {done.stdout.split()}: import them in methods"

@@ -1,0 +1,56 @@
+"""Small data sets and contexts for the suites."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fgic_core.data.dataset import Dataset, DatasetWriter, Header
+from fgic_core.data.geometry import Box, Size
+from fgic_core.data.sample import ObjectBox, Sample, Split
+from fgic_core.steps.context import StepContext
+
+COLOURS = ((230, 60, 60), (60, 200, 60), (60, 60, 230), (230, 230, 60))
+
+
+def tiny_context(folder: Path, *, seed: int = 0, name: str = "out") -> StepContext:
+    """A context whose artifact goes to ``folder/name`` and whose checkpoints go beside it."""
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    return StepContext(folder / name, scratch=folder / f"{name}-scratch", seed=seed, uses="test/component")
+
+
+def tiny_dataset(folder: Path, *, classes: int = 3, per_class: int = 6, side: int = 32, seed: int = 0) -> Dataset:
+    """Coloured rectangles on noise: the colour is the class, the rectangle is the annotated box.
+
+    Args:
+        folder: pictures and rows are written here.
+        classes: at most 4.
+        per_class: pictures of a class in train, and as many in test.
+        side: width and height in pixels.
+    """
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    splits: tuple[Split, ...] = ("train", "test")
+    samples = [
+        _sample(folder, f"{split}-{label}-{number}", label, split, side, rng)
+        for split in splits
+        for label in range(classes)
+        for number in range(per_class)
+    ]
+    header = Header(tuple(f"colour {label}" for label in range(classes)), {"tiny": folder.resolve()})
+    with DatasetWriter(folder, header) as writer:
+        writer.write_samples(samples, "tiny")
+    return Dataset.open(folder)
+
+
+def _sample(folder: Path, name: str, label: int, split: Split, side: int, rng: np.random.Generator) -> Sample:
+    from PIL import Image
+
+    pixels = rng.integers(90, 160, (side, side, 3)).astype(np.uint8)
+    width, height = (int(v) for v in rng.integers(side // 3, side // 2, 2))
+    x, y = int(rng.integers(0, side - width)), int(rng.integers(0, side - height))
+    pixels[y : y + height, x : x + width] = COLOURS[label]
+    Image.fromarray(pixels).save(folder / f"{name}.png")
+    box = ObjectBox(Box(x, y, x + width, y + height), label)
+    return Sample(id=name, path=f"{name}.png", label=label, split=split, size=Size(side, side), boxes=(box,))

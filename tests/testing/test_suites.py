@@ -1,0 +1,101 @@
+"""The suites pass on the toys, and fail on a component that breaks its contract or is not given at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+TOYS = """
+import pytest
+from fgic_core.testing import *
+import fgic_toys
+
+def suite(base, made):
+    class Suite(base):
+        @pytest.fixture
+        def component(self):
+            return made
+    return Suite
+
+TestDots = suite(DatasetReaderSuite, fgic_toys.Dots())
+TestBright = suite(DetectorSuite, fgic_toys.Bright())
+TestExact = suite(CropperSuite, fgic_toys.Exact(margin=1))
+TestTint = suite(GeneratorSuite, fgic_toys.Tint())
+TestLinear = suite(ClassifierSuite, fgic_toys.Linear())
+TestSaliency = suite(ExplainerSuite, fgic_toys.Saliency())
+TestSign = suite(AttackerSuite, fgic_toys.Sign())
+"""
+
+BROKEN = """
+import pytest, torch
+from fgic_core.testing import *
+from fgic_core import Attacker, Cropper, Explainer
+
+class Outside(Attacker):
+    '''Leaves the ball, and the network in training mode.'''
+    def perturb(self, network, images, labels, eps, generator):
+        network.train()
+        return images + 2 * eps
+
+class Edges(Explainer):
+    '''Ignores the network.'''
+    def explain(self, classifier, images, targets):
+        return images.mean(1)
+
+class Away(Cropper):
+    '''Shows nothing of the object.'''
+    def region(self, box, image):
+        return box.shift(10_000, 0)
+
+class TestOutside(AttackerSuite):
+    @pytest.fixture
+    def component(self): return Outside()
+
+class TestEdges(ExplainerSuite):
+    @pytest.fixture
+    def component(self): return Edges()
+
+class TestAway(CropperSuite):
+    @pytest.fixture
+    def component(self): return Away()
+
+class TestNothing(CropperSuite):
+    pass
+"""
+
+
+@pytest.fixture
+def outcomes(toys: Path, tmp_path: Path) -> Callable[[str], dict[str, str]]:
+    """Runs a test file in a process of its own and returns the outcome of each test by name."""
+
+    def run(text: str) -> dict[str, str]:
+        file = tmp_path / "test_inner.py"
+        file.write_text(text)
+        command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "--tb=no", str(file)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        lines = [line.split(" - ")[0].split(maxsplit=1) for line in done.stdout.splitlines() if "::" in line]
+        return {name.partition("::")[2]: outcome for outcome, name in lines if outcome in ("PASSED", "FAILED", "ERROR")}
+
+    return run
+
+
+def test_every_toy_keeps_its_contract(outcomes: Callable[[str], dict[str, str]]) -> None:
+    found = outcomes(TOYS)
+    assert [name for name, outcome in found.items() if outcome != "PASSED"] == []
+    assert len(found) >= 60
+
+
+def test_broken_components_fail_where_they_break(outcomes: Callable[[str], dict[str, str]]) -> None:
+    found = outcomes(BROKEN)
+    failed = {name for name, outcome in found.items() if outcome != "PASSED"}
+    assert "TestOutside::test_it_stays_in_the_ball_and_in_the_unit_range[0.5]" in failed
+    assert "TestOutside::test_it_leaves_the_network_and_the_images_as_it_found_them" in failed
+    assert "TestEdges::test_other_weights_give_another_map" in failed
+    assert "TestAway::test_a_region_shows_some_of_the_object" in failed
+    nothing = [name for name in found if name.startswith("TestNothing")]
+    assert nothing
+    assert failed.issuperset(nothing), "a suite without its component must not be green"
