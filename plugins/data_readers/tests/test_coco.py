@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fgic_data_readers import Coco
+
+from fgic_core import DataError, Size
+
+
+def document(names: list[str], first: int = 1) -> dict[str, Any]:
+    images = [{"id": first + n, "file_name": name, "width": 8, "height": 6} for n, name in enumerate(names)]
+    return {
+        "categories": [{"id": 90, "name": "owl"}, {"id": 7, "name": "crow"}],
+        "images": images,
+        "annotations": [box(image["id"], 90, [0, 0, 4, 4], image["id"]) for image in images],
+    }
+
+
+def box(image: int, category: int, bbox: list[Any], key: int = 1, crowd: int = 0) -> dict[str, Any]:
+    return {"id": key, "image_id": image, "category_id": category, "bbox": bbox, "iscrowd": crowd}
+
+
+class Set:
+    """A tiny COCO data set; its documents can be changed before it is opened."""
+
+    def __init__(self, root: Path, picture) -> None:
+        self.root = root
+        self.documents = {"train": document(["a.jpg", "b.jpg"]), "test": document(["c.jpg"])}
+        for name in "abc":
+            picture(root / "images" / f"{name}.jpg")
+
+    @property
+    def train(self) -> dict[str, Any]:
+        return self.documents["train"]
+
+    def open(self, **options: Any) -> Coco:
+        for split, content in self.documents.items():
+            text = content if isinstance(content, str) else json.dumps(content)
+            (self.root / f"instances_{split}.json").write_text(text)
+        files = {split: self.root / f"instances_{split}.json" for split in self.documents}
+        return Coco(images=self.root / "images", **files, **options)
+
+
+@pytest.fixture
+def coco(tmp_path: Path, picture) -> Set:
+    return Set(tmp_path, picture)
+
+
+def test_the_real_subset_is_read_from_its_split_folders(real_data, read):
+    root = real_data("coco8")
+    reader = Coco(
+        images=root / "images",
+        train=root / "annotations" / "instances_train.json",
+        test=root / "annotations" / "instances_val.json",
+    )
+    samples = read(reader)
+    assert Counter(s.split for s in samples) == {"train": 4, "test": 4}
+    assert len(reader.classes()) == 80
+    assert all((reader.source() / s.path).is_file() for s in samples)
+    assert sum(len(s.boxes) for s in samples) == 30
+    for sample in samples:
+        largest = max(sample.boxes, key=lambda one: one.box.area)
+        assert sample.label == largest.label
+
+
+def test_labels_are_categories_in_the_order_of_their_ids(coco, read):
+    reader = coco.open()
+    assert reader.classes() == ["crow", "owl"]
+    assert [(s.id, s.label, s.split) for s in read(reader)] == [("a", 1, "train"), ("b", 1, "train"), ("c", 1, "test")]
+
+
+def test_the_label_is_that_of_the_largest_box_that_is_no_crowd(coco, read):
+    coco.train["annotations"] += [box(1, 7, [0, 0, 5, 4], 8), box(1, 90, [0, 0, 8, 6], 9, crowd=1)]
+    sample = read(coco.open())[0]
+    assert sample.label == 0
+    assert [(b.box.xyxy, b.label, b.crowd) for b in sample.boxes] == [
+        ((0, 0, 4, 4), 1, False),
+        ((0, 0, 5, 4), 0, False),
+        ((0, 0, 8, 6), 1, True),
+    ]
+
+
+def test_of_equal_boxes_the_first_annotation_gives_the_label(coco, read):
+    coco.train["annotations"] = [box(1, 90, [0, 0, 4, 4], 20), box(1, 7, [1, 1, 4, 4], 3), box(2, 7, [0, 0, 1, 1], 4)]
+    assert read(coco.open())[0].label == 0
+
+
+def test_the_size_is_that_of_the_file_unless_the_boxes_contradict_it(coco, read):
+    coco.train["annotations"].append(box(2, 7, [0, 0, 4, 8]))
+    first, second, _ = read(coco.open())
+    assert first.size == Size(8, 6)
+    assert second.size is None
+
+
+def test_a_picture_without_an_object_is_an_error_or_is_left_out(coco, ctx):
+    coco.train["annotations"][0]["iscrowd"] = 1
+    with pytest.raises(DataError, match=r"images\[0\]: a.jpg has no annotated object"):
+        list(coco.open().samples(ctx))
+    assert [s.id for s in coco.open(without_object="skip").samples(ctx)] == ["b", "c"]
+    assert ctx.warnings == ["1 pictures of instances_train.json have no annotated object and were left out"]
+
+
+def test_an_empty_box_is_left_out_and_counted(coco, ctx):
+    coco.train["annotations"].append(box(1, 7, [3, 3, 0, 2]))
+    assert len(next(coco.open().samples(ctx)).boxes) == 1
+    assert "1 boxes of instances_train.json have no width or no height" in ctx.warnings[0]
+
+
+def edit(**changes: Any):
+    return lambda coco: coco.train["annotations"][0].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (edit(image_id=5), "instances_train.json, annotations[0]: image_id 5 is no image"),
+        (edit(category_id=1), "annotations[0]: category_id 1 is no category"),
+        (edit(bbox=[1, 2, 3]), "annotations[0]: bbox should be four numbers"),
+        (edit(bbox=[1, 2, 3, float("nan")]), "annotations[0]: bbox should be four numbers"),
+        (edit(bbox="1 2 3 4"), "annotations[0]: bbox should be a list"),
+        (edit(image_id="1"), "annotations[0]: image_id should be a whole number and is '1'"),
+        (lambda c: c.train["annotations"][1].pop("bbox"), "annotations[1]: this entry has no bbox"),
+        (lambda c: c.train["images"][1].pop("file_name"), "images[1]: this entry has no file_name"),
+        (lambda c: c.train["images"][1].update(id=1), "images[1]: image 1 is listed twice"),
+        (lambda c: c.train["images"][1].update(file_name="a.jpg"), "images[1]: a.jpg is listed twice"),
+        (lambda c: c.documents["test"]["images"][0].update(file_name="a.jpg"), "images[0]: a.jpg is listed twice"),
+        (lambda c: c.train["images"][1].update(file_name="../../etc/passwd"), "images[1]: the picture's path"),
+        (lambda c: c.train["categories"].append({"id": 7, "name": "x"}), "categories[2]: category 7 is defined twice"),
+        (lambda c: c.train["categories"].append({"id": 8, "name": "owl"}), "are both named 'owl'"),
+        (lambda c: c.train["categories"][0].update(name="eagle"), "category 90 is 'owl' here and 'eagle' in another"),
+        (lambda c: c.train.pop("images"), "this file has no list of images"),
+        (lambda c: c.train.update(images=[], annotations=[]), "this file lists no images"),
+        (lambda c: c.train["images"].append(3), "images[2]: an entry should be an object"),
+        (lambda c: c.documents.update(train="[]"), "this is no COCO file"),
+        (lambda c: c.documents.update(train='{"images": [\n1,, 2]}'), "instances_train.json:2:3: this is not JSON"),
+        (lambda c: [i.update(file_name="z.jpg") for i in c.documents["test"]["images"]], "none of the 1 pictures lies"),
+    ],
+)
+def test_a_contradiction_names_file_and_entry(coco, read, change, message):
+    change(coco)
+    with pytest.raises(DataError) as caught:
+        read(coco.open())
+    assert message in str(caught.value)
