@@ -1,0 +1,265 @@
+"""Class activation maps: right values, right layers, and no traces."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from fgic_explain_cam import CamExplainer
+from fgic_explain_cam._cam import activation_and_gradient
+from fgic_explain_cam._layers import find_layer
+from pydantic import PrivateAttr, ValidationError
+from torch import nn
+
+from fgic_core import Classifier, PluginError, Size
+
+METHODS = ("gradcam", "gradcam++", "layercam")
+
+
+class Wrapped(Classifier):
+    """A classifier around a ready network."""
+
+    _ready: Any = PrivateAttr()
+
+    def network(self) -> Any:
+        return self._ready
+
+    def input_size(self) -> Size:
+        return Size(64, 64)
+
+    def fit(self, train: Any, val: Any, ctx: Any) -> None: ...
+
+    def save(self, folder: Path) -> None: ...
+
+    def load(self, folder: Path, device: str) -> None: ...
+
+
+def wrap(network: nn.Module) -> Wrapped:
+    classifier = Wrapped()
+    classifier._ready = network
+    return classifier
+
+
+def small_cnn(seed: int = 0) -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        layers = [nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.Dropout(0.5)]
+        layers += [nn.Conv2d(8, 12, 3, 2, 1), nn.BatchNorm2d(12), nn.ReLU(inplace=True)]
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 4)).eval()
+
+
+def batch(count: int = 3, side: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+    images = torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(1))
+    return images, torch.arange(count) % 4
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_equal_those_of_the_library_grad_cam(method: str) -> None:
+    library = pytest.importorskip("pytorch_grad_cam", reason="the library to compare with is not installed")
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    kinds = {"gradcam": library.GradCAM, "gradcam++": library.GradCAMPlusPlus, "layercam": library.LayerCAM}
+    network, (images, targets) = small_cnn(), batch()
+    maps = CamExplainer(method=method, target_layer="4").explain(wrap(network), images, targets)
+    with kinds[method](network, [network[4]]) as cam:
+        cam(images, [ClassifierOutputTarget(int(target)) for target in targets])
+        held = cam.activations_and_grads
+        theirs = cam.get_cam_image(
+            images, network[4], targets, held.activations[0].numpy(), held.gradients[0].numpy(), eigen_smooth=False
+        )
+    assert maps.amax() > 0
+    np.testing.assert_allclose(maps.numpy(), np.maximum(theirs, 0), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_gives_what_its_images_give_alone(method: str) -> None:
+    network, (images, targets) = small_cnn(), batch(5)
+    explainer = CamExplainer(method=method)
+    together = explainer.explain(wrap(network), images, targets)
+    alone = [explainer.explain(wrap(network), images[[row]], targets[[row]]) for row in range(5)]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_network_is_left_as_it_was_found(training: bool) -> None:
+    network = small_cnn().train(training)
+    network[1].eval()
+    network[0].weight.requires_grad_(False)
+    network[4].weight.grad = torch.ones_like(network[4].weight)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    modes, state = [m.training for m in network.modules()], torch.get_rng_state()
+    images, targets = batch()
+    kept = images.clone()
+    CamExplainer().explain(wrap(network), images, targets)
+    assert [m.training for m in network.modules()] == modes
+    assert not any(m._forward_hooks or m._backward_hooks or m._forward_pre_hooks for m in network.modules())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    grads = {name for name, p in network.named_parameters() if p.grad is not None}
+    assert grads == {"4.weight"}
+    assert torch.equal(network[4].weight.grad, torch.ones_like(network[4].weight))
+    assert [p.requires_grad for p in network.parameters()][:2] == [False, True]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(images, kept)
+    assert not images.requires_grad
+
+
+def test_train_mode_gives_the_maps_of_evaluation_mode() -> None:
+    images, targets = batch()
+    maps = CamExplainer().explain(wrap(small_cnn().eval()), images, targets)
+    assert torch.equal(CamExplainer().explain(wrap(small_cnn().train()), images, targets), maps)
+
+
+def test_frozen_networks_and_inference_mode_make_no_difference() -> None:
+    images, targets = batch()
+    expected = CamExplainer().explain(wrap(small_cnn()), images, targets)
+    frozen = small_cnn().requires_grad_(False)
+    assert torch.equal(CamExplainer().explain(wrap(frozen), images, targets), expected)
+    with torch.no_grad():
+        assert torch.equal(CamExplainer().explain(wrap(small_cnn()), images, targets), expected)
+    network = small_cnn()
+    with torch.inference_mode():
+        inside = CamExplainer().explain(wrap(network), images * 1, targets * 1)
+    assert torch.equal(inside, expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_without_evidence_the_map_is_zero_and_not_nan(method: str) -> None:
+    network = small_cnn()
+    nn.init.zeros_(network[-1].weight)
+    maps = CamExplainer(method=method).explain(wrap(network), *batch())
+    assert torch.equal(maps, torch.zeros_like(maps))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_evidence_of_a_planted_patch_is_found(method: str) -> None:
+    look, head = nn.Conv2d(3, 2, 1), nn.Linear(2, 2)
+    with torch.no_grad():
+        look.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 0, 1.0]])[:, :, None, None])
+        look.bias.fill_(-0.5)
+        head.weight.copy_(torch.eye(2))
+    network = nn.Sequential(look, nn.ReLU(), nn.AvgPool2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
+    image = torch.zeros(1, 3, 32, 32)
+    image[0, 0, 4:12, 20:28] = 1.0  # red speaks for class 0
+    image[0, 2, 20:28, 4:12] = 1.0  # blue speaks for class 1
+    maps = CamExplainer(method=method).explain(wrap(network), image.repeat(2, 1, 1, 1), torch.tensor([0, 1]))
+    assert maps.shape == (2, 8, 8)
+    assert {tuple(place.tolist()) for place in maps[0].nonzero()} == {(r, c) for r in (1, 2) for c in (5, 6)}
+    assert {tuple(place.tolist()) for place in maps[1].nonzero()} == {(r, c) for r in (5, 6) for c in (1, 2)}
+
+
+def test_random_weights_change_the_map() -> None:
+    images, targets = batch()
+    one = CamExplainer().explain(wrap(small_cnn(0)), images, targets)
+    other = CamExplainer().explain(wrap(small_cnn(1)), images, targets)
+    assert not torch.allclose(one, other, atol=1e-3)
+
+
+class Nested(nn.Module):
+    """A network inside another, as classifiers put theirs behind the normalisation."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.inner(images - 0.5)
+
+
+def vit(**options: Any) -> nn.Module:
+    return timm.models.VisionTransformer(img_size=64, patch_size=8, embed_dim=16, depth=2, num_heads=2, **options)
+
+
+def swin() -> nn.Module:
+    return timm.models.SwinTransformer(img_size=64, embed_dim=8, depths=(1, 1), num_heads=(1, 1), window_size=4)
+
+
+@pytest.mark.parametrize(
+    ("build", "layer", "shape"),
+    [
+        (lambda: timm.create_model("resnet10t"), "inner.layer4", (2, 2)),
+        (lambda: timm.create_model("mobilenetv2_035"), "inner.bn2", (2, 2)),
+        (lambda: timm.create_model("convnext_atto"), "inner.norm_pre", (2, 2)),
+        (torchvision.models.squeezenet1_1, "inner.classifier.2", (3, 3)),
+        (vit, "inner.blocks.1.norm1", (8, 8)),
+        (lambda: vit(reg_tokens=4), "inner.blocks.1.norm1", (8, 8)),
+        (lambda: vit(class_token=False, global_pool="avg"), "inner.blocks.1.norm1", (8, 8)),
+        (swin, "inner.norm", (8, 8)),
+    ],
+)
+def test_the_layer_is_found_by_itself(build: Any, layer: str, shape: tuple[int, int]) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Nested(build()).eval()
+    images, targets = batch(2, 64)
+    found = find_layer(network, images[:1], None)
+    assert found.name == layer
+    assert CamExplainer().explain(wrap(network), images, targets).shape == (2, *shape)
+    assert activation_and_gradient(network, found, images, targets)[1].abs().amax() > 0
+
+
+def test_class_and_register_tokens_are_not_taken_for_patches() -> None:
+    network = vit(reg_tokens=4).eval()
+    images, targets = batch(3, 64)
+    assert network.num_prefix_tokens == 5
+    activation, _ = activation_and_gradient(network, find_layer(network, images[:1], None), images, targets)
+    tokens = network.blocks[1].norm1(network.blocks[0](network._pos_embed(network.patch_embed(images))))
+    patches = tokens[:, 5:].reshape(3, 8, 8, 16).permute(0, 3, 1, 2)
+    torch.testing.assert_close(activation, patches.detach())
+
+
+def test_a_network_without_maps_is_refused_with_advice() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 4))
+    with pytest.raises(PluginError, match="no layer of this network suits"):
+        CamExplainer().explain(wrap(network), *batch())
+
+
+def test_a_mixer_is_refused_instead_of_mapped_at_its_patch_embedding() -> None:
+    network = timm.models.MlpMixer(num_classes=4, img_size=32, patch_size=8, num_blocks=1, embed_dim=16).eval()
+    with pytest.raises(PluginError, match="no layer of this network suits") as caught:
+        CamExplainer().explain(wrap(network), *batch(1))
+    assert "stem.proj" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [("layer5", "no module 'layer5'"), ("fc", "is no map"), ("", "no module ''")],
+)
+def test_a_layer_that_does_not_suit_is_refused(layer: str, message: str) -> None:
+    network = torchvision.models.resnet18(num_classes=4).eval()
+    with pytest.raises(PluginError, match=message):
+        CamExplainer(target_layer=layer).explain(wrap(network), *batch(1, 64))
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_a_misspelt_layer_is_answered_with_the_nearest() -> None:
+    network = torchvision.models.resnet18(num_classes=4).eval()
+    with pytest.raises(PluginError, match=r"layer4 \(1, 512, 2, 2\)"):
+        CamExplainer(target_layer="layr4").explain(wrap(network), *batch(1, 64))
+
+
+def test_a_layer_that_the_logits_do_not_use_is_refused() -> None:
+    network = small_cnn()
+    network.side = nn.Conv2d(4, 4, 1)
+    network.forward = lambda images: (
+        network.side(images.new_ones(len(images), 4, 2, 2)),
+        nn.Sequential(*network[:10])(images),
+    )[1]
+    with pytest.raises(PluginError, match="do not depend on the output of this layer"):
+        CamExplainer(target_layer="side").explain(wrap(network), *batch())
+
+
+def test_an_unknown_method_is_no_option() -> None:
+    with pytest.raises(ValidationError, match="gradcam"):
+        CamExplainer(method="cam")
+
+
+def test_importing_the_component_does_not_import_torch() -> None:
+    code = "import fgic_explain_cam, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
