@@ -1,0 +1,189 @@
+"""The network: a timm model with its normalisation, its first weights, and its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from timm.data import resolve_model_data_config
+from torch import nn
+
+from fgic_classify_timm._weights import head_names, load_hub_weights, load_local_weights
+from fgic_core import Context, PluginError, nearest
+
+if TYPE_CHECKING:
+    from fgic_classify_timm import TimmClassifier
+    from fgic_core.data.images import Interpolation
+
+WHERE = "classifier/timm"
+FORMAT = 1
+
+
+class Network(nn.Module):
+    """A timm model behind its normalisation: float RGB in [0, 1], (n, 3, h, w), to logits (n, classes).
+
+    Attributes:
+        model: the timm model.
+        input_size: width and height in pixels.
+        mean, std: of the three channels, for values in [0, 1].
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, model: nn.Module, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        _, height, width = config["input_size"]
+        self.model = model
+        self.input_size = (int(width), int(height))
+        self.interpolation: Interpolation = _interpolation(config["interpolation"])
+        self.register_buffer("mean", torch.tensor(config["mean"]).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config["std"]).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model((images - self.mean) / self.std)
+        return logits
+
+    @property
+    def classes(self) -> int:
+        return int(self.model.num_classes)  # type: ignore[arg-type]
+
+    def heads(self) -> list[tuple[str, nn.Module]]:
+        """The layers that give the logits, with their names in the timm model."""
+        return [(name, self.model.get_submodule(name)) for name in head_names(self.model)]
+
+
+def _interpolation(name: str) -> Interpolation:
+    """timm's word where it is one of fgic's, else bicubic (timm's own default)."""
+    known: dict[str, Interpolation] = {"nearest": "nearest", "bilinear": "bilinear", "lanczos": "lanczos"}
+    return known.get(name, "bicubic")
+
+
+def build(options: TimmClassifier, classes: int, ctx: Context) -> Network:
+    """The network to train: built for the classes, with its first weights, on the CPU.
+
+    What is initialised at random depends on the step's seed alone.
+
+    Raises:
+        PluginError: timm has no such model, or no such weights; the file does not fit; the size is not legal.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int(ctx.rng("init").integers(2**62)))
+        model = create(options, classes)
+        config = dict(resolve_model_data_config(model))
+        if options.image_size is not None:
+            config["input_size"] = (3, options.image_size, options.image_size)
+        _check_size(model, config["input_size"], options.model)
+        if options.weights is not None:
+            load_local_weights(model, options.weights, partial(create, options, classes, pretrained=True), ctx)
+        elif options.pretrained:
+            model = load_hub_weights(options.model, partial(create, options, classes, pretrained=True))
+    return Network(model, config)
+
+
+def create(options: TimmClassifier, classes: int, **more: Any) -> nn.Module:
+    """The timm model, from scratch unless ``more`` says otherwise.
+
+    Args:
+        options: model, model_options, dropout and image_size count.
+        classes: number of classes.
+        more: further arguments of ``timm.create_model``; with any, its errors are passed on as they are.
+
+    Raises:
+        PluginError: timm does not know the model, or the model does not take one of its options.
+    """
+    name = options.model.partition(".")[0]
+    if not timm.is_model(name):
+        close = nearest(name, timm.list_models())
+        hint = f"Did you mean {' or '.join(close)}?" if close else "timm.list_models() lists them."
+        raise PluginError(f"timm {timm.__version__} has no model {name!r}", where=WHERE, hint=hint)
+    arguments: dict[str, Any] = {"num_classes": classes, "pretrained": False, **options.model_options, **more}
+    if options.dropout:
+        arguments["drop_rate"] = options.dropout
+    try:
+        if options.image_size is not None and _fixed_size(options.model):
+            arguments["img_size"] = options.image_size
+        return timm.create_model(options.model, **arguments)
+    except Exception as error:  # whatever a constructor makes of options and sizes that it was not written for
+        if more:
+            raise
+        raise PluginError(
+            f"{options.model} cannot be built: {type(error).__name__}: {error}",
+            where=WHERE,
+            hint="Check model, model_options, dropout and image_size.",
+        ) from error
+
+
+def _fixed_size(name: str) -> bool:
+    config = timm.get_pretrained_cfg(name)
+    return config is not None and bool(config.fixed_input_size)
+
+
+def _check_size(model: nn.Module, size: tuple[int, int, int], name: str) -> None:
+    """Raises PluginError where the model does not take pictures of that size, naming sizes that it takes."""
+    side = size[1]
+    patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+    patch = max(patch) if isinstance(patch, (tuple, list)) else patch
+    if patch and side % patch:
+        lower, upper = side // patch * patch, (side // patch + 1) * patch
+        legal = " or ".join(str(s) for s in (lower, upper) if s)
+        raise PluginError(
+            f"image_size {side} is not a multiple of the {patch}-pixel patches of {name}",
+            where=WHERE,
+            hint=f"Legal sizes are multiples of {patch}; the nearest are {legal}.",
+        )
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, *size))
+    except Exception as error:  # each model has its own way to refuse a size
+        own = model.pretrained_cfg["input_size"][1]  # type: ignore[index]
+        raise PluginError(
+            f"{name} does not take pictures of {side} pixels: {error}", where=WHERE, hint=f"Its own size is {own}."
+        ) from error
+
+
+def save(network: Network, model: str, folder: Path) -> None:
+    """Write ``model.safetensors``, with timm's own names, and ``model.json``."""
+    state = {name: value.detach().cpu().contiguous().clone() for name, value in network.model.state_dict().items()}
+    save_file(state, folder / "model.safetensors")
+    width, height = network.input_size
+    document = {
+        "format": FORMAT,
+        "model": model,
+        "classes": network.classes,
+        "input_size": [3, height, width],
+        "mean": network.mean.flatten().tolist(),
+        "std": network.std.flatten().tolist(),
+        "interpolation": network.interpolation,
+        "timm": timm.__version__,
+    }
+    (folder / "model.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def load(options: TimmClassifier, folder: Path) -> Network:
+    """The network that `save` wrote; never downloads.
+
+    Raises:
+        PluginError: a file is missing or damaged, or belongs to another model.
+    """
+    try:
+        document = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        if document["format"] != FORMAT:
+            raise ValueError(f"format {document['format']} is not format {FORMAT}")
+        if document["model"] != options.model:
+            raise ValueError(f"it holds {document['model']}, but the options say {options.model}")
+        if not len(document["mean"]) == len(document["std"]) == len(document["input_size"]) == 3:
+            raise ValueError("mean, std and input_size should have three numbers each")
+        network = Network(create(options, int(document["classes"])), document)
+        network.model.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise PluginError(f"this model cannot be read: {error}", where=str(folder), hint="Train it again.") from error
+    return network.eval()

@@ -1,0 +1,217 @@
+"""The training loop, on Lightning Fabric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning_fabric import Fabric
+from timm.optim import param_groups_weight_decay
+from timm.scheduler.cosine_lr import CosineLRScheduler
+from timm.scheduler.scheduler import Scheduler
+from timm.scheduler.step_lr import StepLRScheduler
+from torch import nn
+
+from fgic_classify_timm._data import loader
+from fgic_classify_timm._network import WHERE, Network
+from fgic_core import Context, Dataset, PluginError
+
+if TYPE_CHECKING:
+    from fgic_classify_timm import TimmClassifier
+
+
+def train_network(options: TimmClassifier, network: Network, train: Dataset, ctx: Context) -> None:
+    """Train the network in place, on the context's device, and leave the chosen epoch's weights in it.
+
+    Raises:
+        PluginError: the loss is no longer finite; the precision or the number of devices cannot be had.
+    """
+    fabric = make_fabric(options, ctx)
+    freeze(network, options.trainable)
+    optimizer = make_optimizer(options, network)
+    scheduler = make_scheduler(options, optimizer)
+    model, stepper = fabric.setup(network, optimizer)
+    best = Best(network, options.keep)
+    if state := ctx.resume():
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        fabric.strategy.precision.load_state_dict(state["precision"])
+        best.load_state_dict(state["best"])
+    for epoch in ctx.epochs(options.epochs):
+        if options.early_stopping is not None and epoch - 1 - best.epoch >= options.early_stopping and best.epoch:
+            break
+        if scheduler is not None:
+            scheduler.step(epoch - 1)
+        training_mode(network, options.trainable)
+        numbers = one_epoch(fabric, model, stepper, options, train, ctx, epoch)
+        ctx.log(epoch, **numbers, lr=optimizer.param_groups[0]["lr"])
+        network.eval()
+        best.see(epoch, ctx.evaluate(options, epoch))
+        ctx.checkpoint(
+            epoch,
+            {
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "precision": fabric.strategy.precision.state_dict(),
+                "best": best.state_dict(epoch),
+            },
+        )
+    best.restore()
+    for parameter in network.parameters():
+        parameter.requires_grad_(True)
+        parameter.grad = None
+    network.eval()
+
+
+def one_epoch(
+    fabric: Fabric,
+    model: nn.Module,
+    optimizer: Any,
+    options: TimmClassifier,
+    train: Dataset,
+    ctx: Context,
+    epoch: int,
+) -> dict[str, float]:
+    """One pass over the train split.
+
+    Returns:
+        Mean loss and accuracy of the batches as they were trained on: augmented, with the weights of that moment.
+    """
+    criterion = nn.CrossEntropyLoss(label_smoothing=options.label_smoothing)
+    # Kept on the device: reading them at each step would have the processor wait for it.
+    loss_sum = torch.zeros((), device=fabric.device)
+    right = torch.zeros((), device=fabric.device)
+    with ctx.progress(f"epoch {epoch}/{options.epochs}", len(train)) as progress:
+        for batch in loader(train, options, ctx, epoch):
+            images, labels = fabric.to_device(batch)
+            logits = model(images)
+            loss = criterion(logits, labels)
+            optimizer.zero_grad()
+            fabric.backward(loss)
+            optimizer.step()
+            loss_sum += loss.detach() * len(labels)
+            right += (logits.detach().argmax(dim=1) == labels).sum()
+            progress.advance(len(labels))
+    mean = loss_sum.item() / len(train)
+    if not math.isfinite(mean):
+        raise PluginError(
+            f"the loss of epoch {epoch} is not finite ({mean})",
+            where=WHERE,
+            hint=f"Try a lower lr (it is {options.lr:g}), warmup_epochs, or precision: 32-true.",
+        )
+    return {"loss": mean, "accuracy": right.item() / len(train)}
+
+
+class Best:
+    """The weights to keep: those of the epoch with the best validation accuracy, the earliest of equals.
+
+    Args:
+        network: whose weights are copied when an epoch is the best so far.
+        keep: ``best``; with ``last`` nothing is copied, and the epochs are only told apart for early stopping.
+
+    Attributes:
+        epoch: the best epoch so far; 0 before the first that was measured.
+    """
+
+    def __init__(self, network: Network, keep: str) -> None:
+        self.epoch = 0
+        self._accuracy = -math.inf
+        self._network, self._copies = network, keep == "best"
+        self._weights: dict[str, torch.Tensor] | None = None
+
+    def see(self, epoch: int, scores: Mapping[str, float]) -> None:
+        """Take note of an epoch. One without an accuracy (there is no validation sample) is as good as none."""
+        accuracy = scores.get("accuracy")
+        if accuracy is None or not accuracy > self._accuracy:
+            return
+        self.epoch, self._accuracy = epoch, accuracy
+        if self._copies:
+            self._weights = {name: value.detach().cpu().clone() for name, value in self._network.state_dict().items()}
+
+    def restore(self) -> None:
+        """Put the best epoch's weights into the network."""
+        if self._weights is not None:
+            self._network.load_state_dict(self._weights)
+
+    def state_dict(self, epoch: int) -> dict[str, Any]:
+        """The state after an epoch; its weights are left out where they are the network's own."""
+        weights = self._weights if self.epoch != epoch else None
+        return {"epoch": self.epoch, "accuracy": self._accuracy if self.epoch else None, "weights": weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back the state; the network has its own back already."""
+        self.epoch = state["epoch"]
+        self._accuracy = -math.inf if state["accuracy"] is None else state["accuracy"]
+        self._weights = state["weights"]
+        if self._copies and self.epoch and self._weights is None:
+            self._weights = {name: value.detach().cpu().clone() for name, value in self._network.state_dict().items()}
+
+
+def make_fabric(options: TimmClassifier, ctx: Context) -> Fabric:
+    """Lightning Fabric on the context's device.
+
+    Raises:
+        PluginError: more than one device, or a precision that the device has not.
+    """
+    if ctx.devices > 1:
+        raise PluginError(
+            f"training on {ctx.devices} devices at once is not built yet", where=WHERE, hint="Use one device."
+        )
+    kind, _, number = ctx.device.partition(":")
+    if options.precision == "16-mixed" and kind == "cpu":
+        raise PluginError("precision 16-mixed needs a GPU", where=WHERE, hint="On a CPU use bf16-mixed or 32-true.")
+    devices: int | list[int] = [int(number or 0)] if kind == "cuda" else 1
+    return Fabric(accelerator=kind, devices=devices, precision=options.precision)
+
+
+def make_optimizer(options: TimmClassifier, network: nn.Module) -> torch.optim.Optimizer:
+    """SGD or AdamW over what is to be trained; biases and norms are not decayed."""
+    groups = param_groups_weight_decay(network, options.weight_decay)
+    if options.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum)
+    return torch.optim.AdamW(groups, lr=options.lr)
+
+
+def make_scheduler(options: TimmClassifier, optimizer: torch.optim.Optimizer) -> Scheduler | None:
+    """timm's schedule, whose rate depends on the epoch (from 0) alone; None for a constant rate."""
+    warmup: dict[str, Any] = {}
+    if options.warmup_epochs:
+        start = options.lr / (options.warmup_epochs + 1)
+        warmup = {"warmup_t": options.warmup_epochs, "warmup_lr_init": start, "warmup_prefix": True}
+    if options.schedule == "cosine":
+        # Over one epoch there is nothing to fall, and timm's scheduler would complain.
+        falling = max(options.epochs - options.warmup_epochs, 2)
+        return CosineLRScheduler(optimizer, t_initial=falling, **warmup)
+    if options.schedule == "step":
+        return StepLRScheduler(optimizer, decay_t=options.step_size, decay_rate=options.gamma, **warmup)
+    if warmup:
+        return StepLRScheduler(optimizer, decay_t=options.epochs, decay_rate=1.0, **warmup)
+    return None
+
+
+def freeze(network: Network, trainable: str) -> None:
+    """Mark what is to be trained. A graph is built from there on only, so a frozen backbone costs its forward pass."""
+    for parameter in network.parameters():
+        parameter.requires_grad_(trainable == "all")
+    for _, head in network.heads():
+        for parameter in head.parameters():
+            parameter.requires_grad_(True)
+
+
+def training_mode(network: Network, trainable: str) -> None:
+    """Training mode of what is to be trained; a frozen backbone stays in evaluation mode, lest BatchNorm drifts."""
+    if trainable == "all":
+        network.train()
+        return
+    network.eval()
+    for _, head in network.heads():
+        head.train()
+    # The dropout before the head belongs to it: a module of its own in some models, the root's flag in others.
+    network.model.training = True
+    for name, module in network.model.named_modules():
+        if name.startswith("head") and isinstance(module, nn.Dropout):
+            module.training = True
+        if name == "head":
+            module.training = True

@@ -1,0 +1,121 @@
+"""First weights of a timm model: from a local safetensors file or from timm's hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from fgic_core import Context, PluginError, nearest
+
+WHERE = "classifier/timm"
+_SHOWN = 3
+
+
+def head_names(model: nn.Module) -> list[str]:
+    """Names of the layers that give the logits, as timm's configuration of the model has them."""
+    names = model.pretrained_cfg.get("classifier")  # type: ignore[union-attr, operator]
+    return [names] if isinstance(names, str) else list(names or ())
+
+
+def load_hub_weights(name: str, create: Callable[..., nn.Module]) -> nn.Module:
+    """The model with the weights of timm's hub, which downloads them once.
+
+    Raises:
+        PluginError: the hub has no such weights or cannot be reached.
+    """
+    base, _, tag = name.partition(".")
+    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{base}.*")]
+    if tag not in tags and not (tags and not tag):
+        known = ", ".join(f"{base}.{tag}" for tag in tags)
+        hint = f"There are {known}." if known else "Set pretrained: false, or give weights."
+        raise PluginError(f"timm has no weights {name}", where=WHERE, hint=hint)
+    try:
+        return create()
+    except Exception as error:  # each layer below (DNS, TLS, proxy, hub, disk) has errors of its own
+        raise PluginError(
+            f"the weights of {name} could not be downloaded: {type(error).__name__}: {error}",
+            where=WHERE,
+            hint="Without a network give a local file (weights: x.safetensors) or start without (pretrained: false).",
+        ) from error
+
+
+def load_local_weights(model: nn.Module, path: Path, create: Callable[..., nn.Module], ctx: Context) -> None:
+    """Give a model the weights of a file; a head for another number of classes is left new, and said so.
+
+    Args:
+        model: from scratch, for the data's classes.
+        path: a .safetensors file with timm's names.
+        create: makes the same model anew with weights, given more arguments for ``timm.create_model``.
+        ctx: is told about the head.
+
+    Raises:
+        PluginError: the file is no safetensors file, or its tensors are not those of the model.
+    """
+    state, own = _read(path), model.state_dict()
+    head = {key for key in own if any(key.startswith(f"{name}.") for name in head_names(model))}
+    _check_names(path, state, own, head)
+    if any(key not in state or state[key].shape != own[key].shape for key in head):
+        rows = [state[key].shape[0] for key in sorted(head) if key in state]
+        had = f"have a head for {rows[0]} classes" if rows else "have no head"
+        ctx.warn(f"the weights {path.name} {had}, the data have {model.num_classes}: the head starts new")
+        state = {key: value for key, value in state.items() if key not in head}
+    if any(value.shape != own[key].shape for key, value in state.items()):
+        state = _resized(path, state, own, create)
+    model.load_state_dict({**own, **state})
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise PluginError(
+            f"these weights are not a safetensors file: {error}",
+            where=str(path),
+            hint="Pickled weights are not read: they can run any code. Convert them with safetensors.torch.save_file.",
+        ) from error
+
+
+def _check_names(path: Path, state: Mapping[str, object], own: Mapping[str, object], head: set[str]) -> None:
+    missing = [key for key in own if key not in state and key not in head and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in state if key not in own]
+    if not missing and not unexpected:
+        return
+    problems, hints = [], []
+    if missing:
+        problems.append(f"lack {len(missing)} of {len(own)} tensors ({_some(missing)})")
+    if unexpected:
+        problems.append(f"have {len(unexpected)} that the model has not ({_some(unexpected)})")
+        close = nearest(unexpected[0], list(own), 1)
+        hints = [f"The nearest name to {unexpected[0]} in the model is {close[0]}."] if close else []
+    raise PluginError(
+        f"these weights {' and '.join(problems)}",
+        where=str(path),
+        hint=" ".join(["Are they of this timm model?", *hints]),
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+
+
+def _resized(
+    path: Path, state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], create: Callable[..., nn.Module]
+) -> dict[str, torch.Tensor]:
+    """The weights for another input size, by timm's own loader: it resamples position embeddings."""
+    wrong = next(key for key in state if state[key].shape != own[key].shape)
+    try:
+        # A class count that is not the model's makes the loader leave the head alone; its own is put back here.
+        fitted = create(pretrained_cfg_overlay={"state_dict": dict(state), "num_classes": -1}).state_dict()
+    except RuntimeError as error:
+        raise PluginError(
+            f"{wrong} has the shape {tuple(state[wrong].shape)}, in the model it is {tuple(own[wrong].shape)}",
+            where=str(path),
+            hint="Are model, image_size and model_options those of the weights?",
+        ) from error
+    return {key: fitted[key] if state[key].shape != own[key].shape else state[key] for key in state}

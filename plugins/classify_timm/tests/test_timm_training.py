@@ -1,0 +1,335 @@
+"""How classifier/timm trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fgic_classify_timm import TimmClassifier
+from fgic_classify_timm._data import in_batches, loader
+from fgic_classify_timm._network import build
+from fgic_classify_timm._training import Best, freeze, make_optimizer, make_scheduler, train_network, training_mode
+
+from fgic_core import Dataset, PluginError
+from fgic_core.steps.context import StepContext
+
+Make = Callable[..., TimmClassifier]
+MakeContext = Callable[..., StepContext]
+
+
+def weights_of(classifier: TimmClassifier) -> dict[str, bytes]:
+    return {name: value.numpy().tobytes() for name, value in classifier.network().state_dict().items()}
+
+
+def rates(options: TimmClassifier) -> list[float]:
+    optimizer = make_optimizer(options, torch.nn.Linear(2, 2))
+    scheduler = make_scheduler(options, optimizer)
+    found = []
+    for epoch in range(options.epochs):
+        if scheduler is not None:
+            scheduler.step(epoch)
+        assert len({group["lr"] for group in optimizer.param_groups}) == 1
+        found.append(optimizer.param_groups[0]["lr"])
+    return found
+
+
+def curve(ctx: StepContext, name: str, part: str = "train") -> list[float]:
+    return [point.value for point in ctx.curves if point.name == name and point.part == part]
+
+
+def test_the_step_schedule_divides_the_rate_by_ten_every_seven_epochs(tiny: Make) -> None:
+    found = rates(tiny(epochs=25, lr=1e-2, schedule="step", step_size=7, gamma=0.1))
+    assert [found[epoch] for epoch in (0, 6, 7, 13, 14, 20, 21)] == pytest.approx(
+        [1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4, 1e-5]
+    )
+
+
+def test_the_rate_that_training_uses_and_logs_is_stepped_by_epoch_and_not_by_batch(
+    tiny: Make, colours: Dataset, context: MakeContext
+) -> None:
+    ctx = context()
+    tiny(epochs=3, lr=1e-2, step_size=1, batch_size=4).fit(colours.split("train"), colours.split("val"), ctx)
+    assert curve(ctx, "lr") == pytest.approx([1e-2, 1e-3, 1e-4])
+
+
+def test_the_cosine_schedule_falls_after_a_linear_warm_up(tiny: Make) -> None:
+    found = rates(tiny(epochs=10, lr=1.0, schedule="cosine", warmup_epochs=3))
+    assert found[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    assert all(later < earlier for earlier, later in pairwise(found[3:]))
+    assert 0 < found[-1] < 0.1
+
+
+def test_no_schedule_keeps_the_rate(tiny: Make) -> None:
+    assert rates(tiny(epochs=3, lr=0.5, schedule="none")) == [0.5, 0.5, 0.5]
+    assert rates(tiny(epochs=3, lr=0.5, schedule="none", warmup_epochs=1)) == [0.25, 0.5, 0.5]
+
+
+def test_warm_up_must_end_before_training_does(tiny: Make) -> None:
+    with pytest.raises(ValueError, match="warmup_epochs should be less than epochs"):
+        tiny(epochs=3, warmup_epochs=3)
+
+
+@pytest.mark.parametrize(("optimizer", "lr"), [("sgd", 0.05), ("adamw", 0.005)])
+def test_it_learns_classes_that_can_be_told_apart(
+    tiny: Make, colours: Dataset, context: MakeContext, optimizer: str, lr: float
+) -> None:
+    ctx = context()
+    classifier = tiny(epochs=16, optimizer=optimizer, lr=lr, grayscale=0.0, schedule="cosine")
+    classifier.fit(colours.split("train"), colours.split("val"), ctx)
+    test = colours.split("test")
+    images = torch.stack([classifier.prepare(test.image(row)) for row in range(len(test))])
+    with torch.no_grad():
+        assert (classifier.network()(images).argmax(1).numpy() == test.labels).mean() > 0.9
+    losses = curve(ctx, "loss")
+    assert len(losses) == 16
+    assert losses[-1] < losses[0]
+
+
+def test_label_smoothing_keeps_the_loss_above_its_floor(tiny: Make, colours: Dataset, context: MakeContext) -> None:
+    ctx = context()
+    tiny(epochs=6, label_smoothing=0.3).fit(colours.split("train"), colours.split("val"), ctx)
+    # The cross-entropy of a target (0.8, 0.1, 0.1) with itself.
+    assert min(curve(ctx, "loss")) > 0.63
+
+
+class _Stopped(Exception):
+    pass
+
+
+class _Stopping(StepContext):
+    """A context in which the machine goes down right after the checkpoint of the second epoch."""
+
+    def checkpoint(self, epoch: int, state: Any) -> None:
+        super().checkpoint(epoch, state)
+        if epoch == 2:
+            raise _Stopped
+
+
+def by_validation(ctx: StepContext, val: Dataset) -> None:
+    """Measure a component by its accuracy on ``val``."""
+
+    def ruler(component: Any, epoch: int) -> Mapping[str, Mapping[str, float]]:
+        images = torch.stack([component.prepare(val.image(row)) for row in range(len(val))])
+        with torch.no_grad():
+            logits = component.network()(images)
+        return {"val": {"accuracy": float((logits.argmax(1).numpy() == val.labels).mean())}}
+
+    ctx.measure_by(ruler)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_an_interrupted_training_ends_with_the_same_bits_as_one_that_was_not(
+    tiny: Make, colours: Dataset, context: MakeContext, optimizer: str
+) -> None:
+    train, val = colours.split("train"), colours.split("test")
+    options: dict[str, Any] = {"epochs": 4, "optimizer": optimizer, "lr": 0.002, "dropout": 0.3, "crop_scale": 0.5}
+    whole, whole_ctx = tiny(**options), context("whole")
+    by_validation(whole_ctx, val)
+    whole.fit(train, val, whole_ctx)
+
+    stopped_ctx = context("stopped", _Stopping)
+    by_validation(stopped_ctx, val)
+    with pytest.raises(_Stopped):
+        tiny(**options).fit(train, val, stopped_ctx)
+    torch.rand(7)  # whatever else the process did in between
+    resumed, resumed_ctx = tiny(**options), context("stopped")
+    by_validation(resumed_ctx, val)
+    resumed.fit(train, val, resumed_ctx)
+
+    assert resumed_ctx.resumed == 2
+    assert weights_of(resumed) == weights_of(whole)
+    assert resumed_ctx.curves == whole_ctx.curves
+
+
+def test_another_seed_gives_other_weights_and_the_same_seed_the_same(
+    tiny: Make, colours: Dataset, context: MakeContext
+) -> None:
+    found = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        classifier = tiny(epochs=1)
+        torch.rand(3)
+        classifier.fit(colours.split("train"), colours.split("val"), context(name, seed=seed))
+        found.append(weights_of(classifier))
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+
+
+def test_building_the_network_leaves_the_global_generator_alone(tiny: Make, context: MakeContext) -> None:
+    before = torch.get_rng_state()
+    build(tiny(), 3, context())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_augmentation_depends_on_the_picture_and_epoch_and_not_on_the_batch_size(
+    tiny: Make, colours: Dataset, context: MakeContext
+) -> None:
+    train = colours.split("train")
+
+    def seen(epoch: int, batch_size: int) -> torch.Tensor:
+        options, ctx = tiny(batch_size=batch_size, crop_scale=0.4, grayscale=0.5), context()
+        options._network = build(options, 3, ctx)
+        return torch.cat([images for images, _ in loader(train, options, ctx, epoch)])
+
+    assert torch.equal(seen(1, 4), seen(1, 9))
+    assert not torch.equal(seen(1, 4), seen(2, 4))
+
+
+def test_a_single_picture_left_over_joins_the_batch_before_it() -> None:
+    assert in_batches(range(9), 4) == [[0, 1, 2, 3], [4, 5, 6, 7, 8]]
+    assert [len(batch) for batch in in_batches(range(10), 4)] == [4, 4, 2]
+    assert [len(batch) for batch in in_batches(range(3), 1)] == [1, 1, 1]
+    assert in_batches([7], 4) == [[7]]
+
+
+def test_a_frozen_backbone_stays_as_it_was_with_its_batchnorm_statistics(
+    tiny: Make, colours: Dataset, context: MakeContext
+) -> None:
+    ctx = context()
+    classifier = tiny(trainable="head", epochs=2, dropout=0.2)
+    network = classifier._network = build(classifier, 3, ctx)
+    before = {name: value.clone() for name, value in network.model.state_dict().items()}
+    assert any("running_mean" in name for name in before)
+    train_network(classifier, network, colours.split("train"), ctx)
+    changed = {name for name, value in network.model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"classifier.weight", "classifier.bias"}
+
+
+def test_training_everything_moves_the_batchnorm_statistics(tiny: Make, colours: Dataset, context: MakeContext) -> None:
+    ctx = context()
+    classifier = tiny(epochs=1)
+    network = classifier._network = build(classifier, 3, ctx)
+    before = network.model.bn1.running_mean.clone()
+    train_network(classifier, network, colours.split("train"), ctx)
+    assert not torch.equal(network.model.bn1.running_mean, before)
+
+
+@pytest.mark.parametrize("model", ["test_efficientnet", "test_vit", "test_convnext", "test_resnet"])
+def test_a_frozen_backbone_has_no_graph_and_dropout_still_drops(tiny: Make, context: MakeContext, model: str) -> None:
+    options = tiny(model=model, trainable="head", dropout=0.5, image_size=None)
+    network = build(options, 3, context())
+    for _, head in network.heads():
+        torch.nn.init.normal_(head.weight)
+    freeze(network, "head")
+    training_mode(network, "head")
+    images = torch.rand(2, 3, *network.input_size)
+    features = network.model.forward_features(images)
+    assert not features.requires_grad
+    first, second = network(images), network(images)
+    assert first.requires_grad
+    assert not torch.equal(first, second)
+
+
+def test_fit_leaves_an_evaluating_network_whose_parameters_can_be_differentiated(
+    tiny: Make, colours: Dataset, context: MakeContext
+) -> None:
+    classifier = tiny(trainable="head", epochs=1)
+    classifier.fit(colours.split("train"), colours.split("val"), context())
+    network = classifier.network()
+    assert not any(module.training for module in network.modules())
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
+
+
+def test_the_best_epoch_is_kept_and_of_equals_the_first(tiny: Make, colours: Dataset, context: MakeContext) -> None:
+    accuracies = {1: 0.2, 2: 0.7, 3: 0.7, 4: 0.1}
+    seen: dict[int, dict[str, bytes]] = {}
+
+    def ruler(component: Any, epoch: int) -> Mapping[str, Mapping[str, float]]:
+        seen[epoch] = weights_of(component)
+        return {"val": {"accuracy": accuracies[epoch]}, "test": {"accuracy": epoch / 10}}
+
+    found = {}
+    for keep in ("best", "last"):
+        ctx = context(keep)
+        ctx.measure_by(ruler)
+        classifier = tiny(epochs=4, keep=keep)
+        classifier.fit(colours.split("train"), colours.split("val"), ctx)
+        found[keep] = weights_of(classifier)
+    assert found == {"best": seen[2], "last": seen[4]}
+    assert seen[2] != seen[3]
+
+
+def test_early_stopping_counts_epochs_without_a_better_one(tiny: Make, colours: Dataset, context: MakeContext) -> None:
+    accuracies = [0.1, 0.5, 0.5, 0.4, 0.9, 0.9]
+    ctx = context()
+    ctx.measure_by(lambda component, epoch: {"val": {"accuracy": accuracies[epoch - 1]}})
+    classifier = tiny(epochs=6, early_stopping=2)
+    classifier.fit(colours.split("train"), colours.split("val"), ctx)
+    assert curve(ctx, "accuracy", "val") == [0.1, 0.5, 0.5, 0.4]
+    # Going on from the last checkpoint finds that it is over already.
+    again = context()
+    again.measure_by(lambda component, epoch: pytest.fail("was trained further"))
+    resumed = tiny(epochs=6, early_stopping=2)
+    resumed.fit(colours.split("train"), colours.split("val"), again)
+    assert weights_of(resumed) == weights_of(classifier)
+
+
+def test_without_a_ruler_the_last_epoch_is_kept(tiny: Make, context: MakeContext) -> None:
+    network = build(tiny(), 3, context())
+    best = Best(network, "best")
+    best.see(1, {})
+    before = network.model.classifier.bias.clone()
+    with torch.no_grad():
+        network.model.classifier.bias += 1
+    best.restore()
+    assert torch.equal(network.model.classifier.bias, before + 1)
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_epoch_and_advice(
+    tiny: Make, colours: Dataset, context: MakeContext
+) -> None:
+    with pytest.raises(PluginError, match=r"loss of epoch \d is not finite") as caught:
+        tiny(epochs=3, lr=1e30).fit(colours.split("train"), colours.split("val"), context())
+    assert "lower lr" in (caught.value.hint or "")
+
+
+def test_several_devices_and_half_precision_on_a_cpu_are_refused(
+    tiny: Make, colours: Dataset, context: MakeContext
+) -> None:
+    ctx = context()
+    ctx.devices = 2
+    with pytest.raises(PluginError, match="2 devices"):
+        tiny(epochs=1).fit(colours.split("train"), colours.split("val"), ctx)
+    with pytest.raises(PluginError, match="16-mixed needs a GPU"):
+        tiny(epochs=1, precision="16-mixed").fit(colours.split("train"), colours.split("val"), context())
+
+
+def test_bfloat16_training_gives_float32_weights_that_differ_from_full_precision(
+    tiny: Make, colours: Dataset, context: MakeContext
+) -> None:
+    found = {}
+    for precision in ("32-true", "bf16-mixed"):
+        classifier = tiny(epochs=1, precision=precision)
+        classifier.fit(colours.split("train"), colours.split("val"), context(precision))
+        assert all(parameter.dtype == torch.float32 for parameter in classifier.network().parameters())
+        found[precision] = weights_of(classifier)
+    assert found["32-true"] != found["bf16-mixed"]
+
+
+def test_flips_and_grey_happen_as_often_as_asked(tiny: Make, colours: Dataset, context: MakeContext) -> None:
+    from fgic_classify_timm._data import augment
+
+    image, ctx = colours.image(0), context()
+    plain = np.asarray(image)
+    never = augment(image, tiny(flip=0, grayscale=0), ctx.rng("a"))
+    assert np.array_equal(np.asarray(never), plain)
+    always = np.asarray(augment(image, tiny(flip=1, grayscale=0), ctx.rng("a")))
+    assert np.array_equal(always[:, ::-1], plain)
+    grey = np.asarray(augment(image, tiny(flip=0, grayscale=1), ctx.rng("a")))
+    assert (grey == grey[..., :1]).all()
+    assert grey.shape == plain.shape
+    some = [augment(image, tiny(flip=0.5, grayscale=0), ctx.rng("b", n)) for n in range(400)]
+    assert 150 < sum(not np.array_equal(np.asarray(picture), plain) for picture in some) < 250
+
+
+def test_random_crops_keep_at_least_the_share_asked_for() -> None:
+    from fgic_classify_timm._data import random_area
+
+    for number in range(200):
+        left, upper, right, lower = random_area((60, 40), 0.4, np.random.default_rng(number))
+        assert 0 <= left < right <= 60
+        assert 0 <= upper < lower <= 40
+        assert (right - left) * (lower - upper) >= 0.4 * 60 * 40 * 0.95
