@@ -21,6 +21,9 @@ from fgic_core.registry import Registry
 from fgic_core.run.artifacts import open_artifact
 from fgic_core.steps.context import Listener, StepContext
 
+#: Kinds whose steps need no tensors: torch, and the seconds and memory of its import, are left out there.
+_WITHOUT_TORCH = ("dataset", "cropper")
+
 
 class Job(BaseModel):
     """Everything a step needs to run."""
@@ -66,6 +69,8 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None) -> A
         listener=listener,
     )
     inputs = {name: open_artifact(folder, registry, job.roots, job.device) for name, folder in job.inputs.items()}
+    if component.kind not in _WITHOUT_TORCH:
+        import_module("torch")
     context.seed_everything("step")
     import_module(f"fgic_core.steps.{component.kind}").run(component, inputs, context)
     record = ArtifactRecord(

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -195,11 +196,11 @@ class StepContext(Context):
         self._listener.point(point)
 
     def seed_everything(self, *names: str | int) -> None:
-        """Seed the global generators of Python, NumPy and torch; the core's right alone."""
+        """Seed the global generators of Python, NumPy and (where it is imported) torch; the core's right alone."""
         import numpy as np
-        import torch
 
         number = self._number(("global", *names))
         random.seed(number)
         np.random.seed(number % 2**32)
-        torch.manual_seed(number)
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(number)

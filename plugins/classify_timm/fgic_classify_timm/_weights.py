@@ -23,6 +23,17 @@ def head_names(model: nn.Module) -> list[str]:
     return [names] if isinstance(names, str) else list(names or ())
 
 
+def start_head_anew(model: nn.Module) -> None:
+    """Set the layers that give the logits to zero, as Kolesnikov et al. (Big Transfer, 2020) do for fine-tuning.
+
+    What timm draws suits a training from scratch: on features that are good already, its random logits can be so
+    large that the first epochs are spent on unlearning them.
+    """
+    for name in head_names(model):
+        for parameter in model.get_submodule(name).parameters():
+            nn.init.zeros_(parameter)
+
+
 def load_hub_weights(name: str, create: Callable[..., nn.Module]) -> nn.Module:
     """The model with the weights of timm's hub, which downloads them once.
 
@@ -36,13 +47,16 @@ def load_hub_weights(name: str, create: Callable[..., nn.Module]) -> nn.Module:
         hint = f"There are {known}." if known else "Set pretrained: false, or give weights."
         raise PluginError(f"timm has no weights {name}", where=WHERE, hint=hint)
     try:
-        return create()
+        model = create()
     except Exception as error:  # each layer below (DNS, TLS, proxy, hub, disk) has errors of its own
         raise PluginError(
             f"the weights of {name} could not be downloaded: {type(error).__name__}: {error}",
             where=WHERE,
             hint="Without a network give a local file (weights: x.safetensors) or start without (pretrained: false).",
         ) from error
+    if model.num_classes != model.pretrained_cfg.get("num_classes"):  # type: ignore[union-attr, operator]
+        start_head_anew(model)
+    return model
 
 
 def load_local_weights(model: nn.Module, path: Path, create: Callable[..., nn.Module], ctx: Context) -> None:
@@ -65,6 +79,8 @@ def load_local_weights(model: nn.Module, path: Path, create: Callable[..., nn.Mo
         had = f"have a head for {rows[0]} classes" if rows else "have no head"
         ctx.warn(f"the weights {path.name} {had}, the data have {model.num_classes}: the head starts new")
         state = {key: value for key, value in state.items() if key not in head}
+        start_head_anew(model)
+        own = model.state_dict()
     if any(value.shape != own[key].shape for key, value in state.items()):
         state = _resized(path, state, own, create)
     model.load_state_dict({**own, **state})
