@@ -29,6 +29,11 @@ class Metric(_Record):
     high: float | None = Field(None, description="Upper end of the 95 % confidence interval.")
     unit: Literal["", "fraction", "pixels", "s"] = Field("", description="`fraction` is shown in percent.")
     note: str = Field("", description="What a reader must know beside the number.")
+    verdict: Literal["", "pass", "expected", "flag"] = Field(
+        "",
+        description="What a check came to: `flag` where it found something wrong, `expected` where what it found has "
+        "a harmless cause that the note names; empty where the number is no check, or tells nothing.",
+    )
 
 
 class Point(_Record):

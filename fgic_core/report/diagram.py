@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fgic_core.report.names import shorten
 from fgic_core.report.view import StepView
 
-WIDTH, HEIGHT = 166, 68
+HEIGHT = 68
+#: How wide a box may be, its padding, and how wide a character of its two lines is, in pixels.
+_NARROWEST, _WIDEST, _PADDING, _NAME, _USES = 150, 212, 13, 8.0, 6.65
 _LANE = 26  # room for an arrow that passes a step by
 
 
 @dataclass(frozen=True)
 class Node:
-    """A step's box; x and y of its upper left corner in pixels."""
+    """A step's box; x and y of its upper left corner in pixels, and its two lines, shortened to fit."""
 
     step: StepView
     x: float
     y: float
+    name: str
+    uses: str
 
 
 @dataclass(frozen=True)
@@ -31,13 +36,14 @@ class Edge:
 
 @dataclass(frozen=True)
 class Diagram:
-    """Boxes and arrows, and the size of the drawing in pixels."""
+    """Boxes and arrows, and the size of the drawing and of each box in pixels."""
 
     name: str
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
     width: float
     height: float
+    box: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ def layout(steps: Sequence[StepView], *, across: bool) -> Diagram:
     From left to right each step stands one layer after the last of its inputs; from top to bottom, for narrow screens,
     each has a layer of its own. An arrow that skips layers runs in a lane beside the steps.
     """
-    along, beside = (WIDTH, HEIGHT) if across else (HEIGHT, WIDTH)
+    box = (_width(steps), HEIGHT)
+    along, beside = box if across else box[::-1]
     gap, spread = (46, 18) if across else (38, 14)
     layers = _layers(steps) if across else {step.name: layer for layer, step in enumerate(steps)}
     places = _places(steps, layers, beside, spread)
@@ -88,11 +95,19 @@ def layout(steps: Sequence[StepView], *, across: bool) -> Diagram:
     nodes = []
     for step in steps:
         a, b = margin + layers[step.name] * pitch, margin + places[step.name].start
-        nodes.append(Node(step, *((a, b) if across else (b, a))))
+        room = box[0] - 2 * _PADDING
+        name, uses = shorten(step.name, int(room / _NAME)), shorten(step.record.uses, int(room / _USES))
+        nodes.append(Node(step, *((a, b) if across else (b, a)), name, uses))
     length = (max(layers.values(), default=0) + 1) * pitch - gap + 2 * margin
     breadth = max((place.start + place.size for place in places.values()), default=0) + 2 * margin
     size = (length, breadth) if across else (breadth, length)
-    return Diagram("across" if across else "down", tuple(nodes), tuple(edges), *size)
+    return Diagram("across" if across else "down", tuple(nodes), tuple(edges), *size, box)
+
+
+def _width(steps: Sequence[StepView]) -> float:
+    """How wide the boxes are, so that the longest name fits."""
+    text = [max(len(step.name) * _NAME, len(step.record.uses) * _USES) for step in steps]
+    return float(min(max(round(max(text, default=0)) + 2 * _PADDING, _NARROWEST), _WIDEST))
 
 
 def _layers(steps: Sequence[StepView]) -> dict[str, int]:

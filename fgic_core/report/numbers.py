@@ -10,6 +10,8 @@ from fgic_core.data.artifact import Metric
 #: Keeps a number and its unit on one line.
 NBSP = "\N{NO-BREAK SPACE}"
 DASH = "\N{EN DASH}"
+#: Stands for a metric without a value; the metric's note says why.
+MISSING = "not computed"
 
 #: The names that readers know the core's metrics by.
 LABELS = {
@@ -17,6 +19,7 @@ LABELS = {
     "top5_accuracy": "Top-5 accuracy",
     "mean_class_accuracy": "Mean class accuracy",
     "loss": "Loss",
+    "lr": "Learning rate",
     "pointing_game": "Pointing game",
     "pointing_game_center": "Pointing game, centre point",
     "pointing_game_random": "Pointing game, random point",
@@ -25,12 +28,15 @@ LABELS = {
     "robust_accuracy": "Robust accuracy",
     "attack_success": "Attack success",
     "distance": "Mean distance",
+    "check_monotone": "Larger eps, more survivors",
     "check_zero_gradient": "Zero gradient",
     "check_fgsm": "One step (FGSM)",
     "check_noise": "Random noise",
     "check_margin_pgd": "Margin loss (PGD)",
     "check_unbounded": "No bound",
     "samples": "Pictures",
+    "real": "Real pictures",
+    "synthetic": "Synthetic pictures",
     "classes": "Classes",
     "duplicates": "Duplicates",
     "skipped": "Skipped pictures",
@@ -68,11 +74,13 @@ def number(value: float | None) -> str:
 
 
 def amount(metric: Metric) -> str:
-    """A metric's value with its unit."""
+    """A metric's value with its unit; ``not computed`` where it has none."""
+    if metric.value is None or not math.isfinite(metric.value):
+        return MISSING
     if metric.unit == "fraction":
         return percent(metric.value)
     text = number(metric.value)
-    return f"{text}{NBSP}{metric.unit}" if metric.unit and text != DASH else text
+    return f"{text}{NBSP}{metric.unit}" if metric.unit else text
 
 
 def interval(metric: Metric) -> str:
@@ -85,7 +93,9 @@ def interval(metric: Metric) -> str:
 
 
 def with_interval(metric: Metric) -> str:
-    """Value, interval and count, such as ``81.3 % (77.1-84.8, n = 395)``."""
+    """Value, interval and count, such as ``81.3 % (77.1-84.8, n = 395)``; ``not computed`` alone without a value."""
+    if amount(metric) == MISSING:
+        return MISSING
     about = [text for text in (interval(metric), f"n{NBSP}={NBSP}{metric.n}" if metric.n is not None else "") if text]
     return f"{amount(metric)} ({', '.join(about)})" if about else amount(metric)
 

@@ -24,9 +24,9 @@ class Card:
 
     Attributes:
         title: what was measured.
-        metric: the number.
+        metric: the number; its value may be missing.
         step: the step it was measured on.
-        beside: what to compare it with.
+        beside: what to compare it with, or why there is no number.
     """
 
     title: str
@@ -60,7 +60,8 @@ def _card(run: RunView, step: StepView) -> Card | None:
         found = step.metric(name, "test", "val") or step.metric(name)
         if found is not None:
             return Card(_title(found), found, step, _beside(run, step, found))
-    return None
+    missing = (metric for name in _KEY.get(step.type or "", ()) for metric in step.metrics if metric.name == name)
+    return next((Card(_title(metric), metric, step, metric.note) for metric in missing), None)
 
 
 def _title(metric: Metric) -> str:
@@ -75,9 +76,14 @@ def _beside(run: RunView, step: StepView, metric: Metric) -> str:
     if metric.name == "accuracy" and (count := len(run.classes(step))):
         return f"guessing {percent(1 / count)}"
     if metric.name == "pointing_game":
-        center = step.metric("pointing_game_center")
-        return f"centre point {percent(center.value)}" if center is not None else ""
+        return ", ".join(f"{title} {percent(value)}" for title, value in _baselines(step))
     return ""
+
+
+def _baselines(step: StepView) -> list[tuple[str, float | None]]:
+    """What a pointing game is read beside: on crops any point hits often."""
+    names = (("centre", "pointing_game_center"), ("random point", "pointing_game_random"))
+    return [(title, found.value) for title, name in names if (found := step.metric(name)) is not None]
 
 
 def headline(run: RunView) -> str:
@@ -86,7 +92,7 @@ def headline(run: RunView) -> str:
     several = {step.type for step in run.steps if sum(card.step.type == step.type for card in found) > 1}
     said: list[str] = []
     for card in found:
-        if card.step.type not in ("model", "explanations", "robustness"):
+        if card.step.type not in ("model", "explanations", "robustness") or card.metric.value is None:
             continue
         text = _clause(run, card)
         if card.step.type in several:
@@ -105,8 +111,8 @@ def _clause(run: RunView, card: Card) -> str:
         count = len(run.classes(card.step))
         return f"{title} {number}" + (f" over {plural(count, 'class', 'classes')}" if count else "")
     if card.metric.name == "pointing_game":
-        center = card.step.metric("pointing_game_center")
-        beside = f", against {percent(center.value)} for the centre point" if center is not None else ""
+        said = " and ".join(f"{percent(value)} for the {title}" for title, value in _baselines(card.step))
+        beside = f", beside {said}" if said else ""
         return f"the map's peak lies in the object's box in {number} of the pictures" + beside
     if card.step.type == "robustness":
         eps, metric = sweep(card.step)[-1]

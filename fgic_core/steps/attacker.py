@@ -200,12 +200,26 @@ def _measure(
             _share(ctx, "attack_success", fooled, right, part, "turned wrong, out of those right before")
             mean = float(np.mean([row["distance"] for row in mine]))
             ctx.metric("distance", mean, part=part, n=len(mine), note=f"mean {norm} distance of the perturbation")
-    for smaller, larger in masking.not_monotone(robust):
+    if len(sizes) > 1:
+        _check_monotone(robust, norm, ctx)
+    return robust
+
+
+def _check_monotone(robust: dict[float, masking.Flags], norm: str, ctx: StepContext) -> None:
+    pairs = masking.not_monotone(robust)
+    verdict = "flag" if pairs else "pass" if robust[0.0].any() else ""
+    ctx.metric(
+        "check_monotone",
+        float(len(pairs)),
+        n=len(robust) - 1,
+        note="steps of the sweep at which the larger eps leaves more images right",
+        verdict=verdict,
+    )
+    for smaller, larger in pairs:
         ctx.warn(
             f"More images survive at eps {_eps_text(larger, norm)} than at {_eps_text(smaller, norm)}, although the "
             "larger ball holds the smaller: the attack misses what is there, and the robust accuracies are too high."
         )
-    return robust
 
 
 def _share(ctx: StepContext, name: str, count: int, n: int, part: str, note: str) -> None:
@@ -217,10 +231,11 @@ def _share(ctx: StepContext, name: str, count: int, n: int, part: str, note: str
 
 
 def _eps_text(eps: float, norm: str) -> str:
-    """``4/255`` for whole 8-bit steps of the max norm, else the number."""
+    """``4/255`` or ``0.5/255`` where that is what was meant, else the number."""
     steps = eps * 255
-    if eps and norm == "Linf" and abs(steps - round(steps)) < 1e-6:
-        return f"{round(steps)}/255"
+    is_round = float(f"{eps:.3g}") == eps
+    if norm == "Linf" and not is_round and abs(steps - round(steps, 2)) < 1e-6:
+        return f"{round(steps, 2):g}/255"
     return f"{eps:.6g}"
 
 

@@ -282,7 +282,9 @@ class FakeRun:
         pq.write_table(pa.Table.from_pylist(rows), folder / "explanations.parquet")
         return folder
 
-    def robustness(self, name: str = "pgd", scale: float = 1.0, flags: tuple[str, ...] = ()) -> Path:
+    def robustness(
+        self, name: str = "pgd", scale: float = 1.0, flags: tuple[str, ...] = (), verdict: str = "pass"
+    ) -> Path:
         """A sweep over eps with examples."""
         model, source = "classifier", "crops"
         data = Dataset.open(self.root / "store" / source).split("test")
@@ -295,7 +297,8 @@ class FakeRun:
                     Metric(name="distance", value=steps / 255, part=f"eps={steps}/255", n=n, note="mean Linf distance")
                 )
         for check, right in (("check_zero_gradient", 0), ("check_fgsm", 4), ("check_unbounded", 0)):
-            metrics.append(_share(check, right, 10, ""))
+            judged = verdict if check == "check_fgsm" else "pass"
+            metrics.append(_share(check, right, 10, "").model_copy(update={"verdict": judged}))
         inputs = {"model": model, "dataset": source}
         folder = self.add(
             name,

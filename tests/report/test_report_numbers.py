@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from fgic_core.data.artifact import Metric
-from fgic_core.report.numbers import amount, eps_text, interval, moment, number, parse_eps, seconds, with_interval
+from fgic_core.report.numbers import (
+    LABELS,
+    amount,
+    eps_text,
+    interval,
+    moment,
+    number,
+    parse_eps,
+    seconds,
+    with_interval,
+)
+from fgic_core.steps import attacker
 
 
 def plain(text: str) -> str:
@@ -17,9 +31,10 @@ def test_a_fraction_is_shown_in_percent_with_interval_and_count() -> None:
     assert plain(with_interval(metric)) == "81.3 % (77.1\N{EN DASH}84.8, n = 395)"
 
 
-def test_a_number_that_was_not_computed_is_a_dash() -> None:
-    metric = Metric(name="FID", value=None, unit="fraction")
-    assert amount(metric) == "\N{EN DASH}"
+def test_a_number_that_was_not_computed_says_so() -> None:
+    metric = Metric(name="pointing_game", value=None, n=0, unit="fraction", note="no sample has a box")
+    assert amount(metric) == with_interval(metric) == "not computed"
+    assert amount(Metric(name="loss", value=float("nan"))) == "not computed"
     assert interval(metric) == ""
     assert number(float("nan")) == "\N{EN DASH}"
 
@@ -51,6 +66,15 @@ def test_times_are_written_for_people(value: float, text: str) -> None:
 def test_moments_are_in_utc_and_what_is_no_moment_is_left_alone() -> None:
     assert moment("2026-01-31T15:05:09+01:00") == "2026-01-31 14:05 UTC"
     assert moment("soon") == "soon"
+
+
+def test_every_metric_that_the_core_records_has_a_name_for_people() -> None:
+    steps = Path(attacker.__file__).parent
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(steps.glob("*.py")))
+    recorded = set(re.findall(r'(?:\.metric|_share)\((?:\s*ctx,)?\s*"(\w+)"', text))
+    recorded |= {f"check_{name}" for name in re.findall(r'_record\("(\w+)"', text)}
+    assert {"accuracy", "synthetic", "zero_maps", "check_unbounded", "attack_success"} <= recorded
+    assert recorded <= set(LABELS)
 
 
 def test_large_counts_are_grouped() -> None:

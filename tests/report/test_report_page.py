@@ -185,13 +185,100 @@ def test_unknown_metrics_curves_and_kinds_are_shown(fake_run: Callable[..., Any]
 def test_several_attacks_share_a_chart_and_keep_parts_of_their_own(fake_run: Callable[..., Any]) -> None:
     run = fake_run()
     run.all_steps()
-    run.robustness("weak", scale=0.5, flags=("A simple attack beats this one.",))
+    run.robustness("weak", scale=0.5, flags=("A simple attack beats this one.",), verdict="flag")
     folder = run.write()
     page = read(folder)
     assert (folder / "figures" / "attacks-Linf.svg").exists()
     assert "Nothing was flagged" in article(page, "pgd")
-    assert 'class="badge pass"' not in article(page, "weak")
+    assert 'class="badge flag">flagged' not in article(page, "pgd")
+    assert 'class="badge flag">flagged' in article(page, "weak")
+    assert "Flagged: One step (FGSM)" in article(page, "weak")
     assert "A simple attack beats this one." in article(page, "weak")
+
+
+def test_a_one_step_attack_that_loses_is_no_alarm(fake_run: Callable[..., Any]) -> None:
+    run = fake_run()
+    run.all_steps()
+    run.robustness("fgsm", flags=("That is expected of a one-step attack.",), verdict="expected")
+    shown = article(read(run.write()), "fgsm")
+    assert 'class="badge expected">expected' in shown
+    assert "Nothing was flagged. As a one-step attack it loses" in shown
+    assert 'class="badge flag"' not in shown
+
+
+def test_an_artifact_without_verdicts_is_not_said_to_have_passed(fake_run: Callable[..., Any]) -> None:
+    run = fake_run()
+    run.all_steps()
+    path = run.root / "store" / "pgd" / "artifact.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    for metric in document["metrics"]:
+        del metric["verdict"]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    shown = article(read(run.folder), "pgd")
+    assert "no verdict" in shown
+    assert "Nothing was flagged" not in shown
+
+
+def test_what_was_not_computed_is_never_shown_as_nought(fake_run: Callable[..., Any]) -> None:
+    """No boxes, no weights, nobody right before the attack: each has its reason, in table, card and chart."""
+    run = fake_run()
+    run.dataset()
+    run.model(source="birds")
+    about: dict[str, Any] = {"n": 0, "unit": "fraction"}
+    inputs = {"model": "classifier", "dataset": "birds"}
+    games = [Metric(name="pointing_game", value=None, note="no explained sample has a box", **about)]
+    run.add("cam", "explainer/fake", inputs, "explanations", games)
+    attacks = [
+        Metric(name="robust_accuracy", value=0.5, part="eps=1/255", n=4, unit="fraction"),
+        Metric(name="attack_success", value=None, part="eps=1/255", note="no image was right", **about),
+    ]
+    run.add("pgd", "attacker/fake", inputs, "robustness", attacks)
+    folder = run.write()
+    page = read(folder)
+    for step, reason in (("cam", "no explained sample has a box"), ("pgd", "no image was right")):
+        shown = article(page, step)
+        assert "not computed" in shown
+        assert reason in shown
+        assert not re.search(r"(?<![\d.])0(\.0)?\N{NO-BREAK SPACE}%", re.sub(r"0 to 100 %", "", shown))
+    assert not list((folder / "figures").glob("*pointing*"))
+    cards = re.search(r'<ul class="cards">.*?</ul>', page, re.DOTALL)
+    assert cards
+    assert 'class="missing">not computed' in cards.group()
+    assert "peak lies" not in page
+
+
+def test_the_pointing_game_stands_beside_both_baselines(fake_run: Callable[..., Any]) -> None:
+    page = read(fake_run().all_steps()).replace("\N{NO-BREAK SPACE}", " ")
+    assert "beside 66.7 % for the centre and 31.2 % for the random point" in page
+    assert "centre 66.7 %, random point 31.2 %" in page
+
+
+def test_the_learning_rate_is_drawn_last_and_called_by_its_name(fake_run: Callable[..., Any]) -> None:
+    run = fake_run()
+    run.dataset()
+    curves = [
+        Point(epoch=epoch, part="train", name=name, value=1 / epoch) for epoch in (1, 2) for name in ("loss", "lr")
+    ]
+    run.add("other", "classifier/fake", {"dataset": "birds"}, "model", [], curves=curves)
+    folder = run.write()
+    shown = article(read(folder), "other")
+    assert shown.index("Loss over the epochs") < shown.index("Learning rate over the epochs")
+    chart = (folder / "figures" / "02-other-curve-lr.svg").read_text(encoding="utf-8")
+    assert ">Learning rate</text>" in chart
+    assert "running" not in chart
+
+
+def test_the_boxes_of_the_diagram_are_as_wide_as_their_text(fake_run: Callable[..., Any]) -> None:
+    widths = {}
+    for name, uses in (("short", "dataset/cub"), ("long", "dataset/synthetic-birds"), ("huge", "dataset/" + "x" * 60)):
+        run = fake_run(name)
+        run.record("birds", uses, {}, status="waiting")
+        page = read(run.write())
+        widths[name] = int(re.search(r'<rect width="(\d+)" height="68"', page)[1])  # type: ignore[index]
+        text = re.search(r'<text class="uses"[^>]*>(.*?)</text>', page)
+        assert text
+        assert 6.6 * len(text[1]) + 13 < widths[name]
+    assert widths["short"] < widths["long"] < widths["huge"] < 230
 
 
 def test_the_accuracy_chart_has_eps_in_pixel_steps(fake_run: Callable[..., Any]) -> None:

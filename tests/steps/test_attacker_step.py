@@ -81,6 +81,10 @@ def toy(wrap, picture_set) -> dict[str, Any]:
     return {"model": wrap(Brightness(), SIDE), "dataset": picture_set(pictures, [1, 1, 1, 0, 0, 0])}
 
 
+def verdicts(ctx: StepContext) -> dict[str, str]:
+    return {metric.name: metric.verdict for metric in ctx.metrics if metric.name.startswith("check_")}
+
+
 def metrics(ctx: StepContext, name: str) -> dict[str, Any]:
     return {metric.part: metric for metric in ctx.metrics if metric.name == name}
 
@@ -299,12 +303,14 @@ def test_a_sound_attack_on_an_open_network_raises_no_flag(wrap, picture_set, ctx
     assert ctx.warnings == []
     checks = {m.name: m.value for m in ctx.metrics if m.name.startswith("check_")}
     assert checks == {
+        "check_monotone": 0.0,
         "check_zero_gradient": 0.0,
         "check_fgsm": 0.0,
         "check_noise": pytest.approx(1.0, abs=0.5),
         "check_margin_pgd": 0.0,
         "check_unbounded": 0.0,
     }
+    assert set(verdicts(ctx).values()) == {"pass"}
 
 
 def test_a_sound_attack_in_l2_raises_no_flag(wrap, picture_set, ctx) -> None:
@@ -319,6 +325,40 @@ def test_an_attack_that_does_nothing_is_flagged(wrap, picture_set, ctx) -> None:
     assert "one step of FGSM leaves 0 of 8 images right, this attack 8" in said
     assert "10 steps on the margin loss leaves 0 of 8" in said
     assert "With no bound on the perturbation 8 of 8 images are still right" in said
+    assert verdicts(ctx) == {
+        "check_zero_gradient": "pass",
+        "check_fgsm": "flag",
+        "check_noise": "pass",
+        "check_margin_pgd": "flag",
+        "check_unbounded": "flag",
+    }
+
+
+def test_a_one_step_attack_that_many_steps_beat_is_no_alarm(wrap, picture_set, ctx) -> None:
+    """The gradient leads away from the boundary after one step, as where a loss is curved."""
+
+    class OneStep(Attacker):
+        def perturb(self, network: Any, images: Any, labels: Any, eps: float, generator: Any) -> torch.Tensor:
+            with torch.enable_grad():
+                leaf = images.detach().clone().requires_grad_()
+                (found,) = torch.autograd.grad(network(leaf).sum(), leaf)
+            return images + 0.0 * found
+
+    attacker.run(OneStep(eps=(0.2,)), steep(wrap, picture_set), ctx)
+    found = verdicts(ctx)
+    assert found["check_margin_pgd"] == found["check_unbounded"] == "expected"
+    assert any("That is expected of a one-step attack" in warning for warning in ctx.warnings)
+    assert not any("A simple attack beats this one: 10 steps" in warning for warning in ctx.warnings)
+
+
+def test_checks_on_images_that_were_all_wrong_give_no_verdict(wrap, picture_set, ctx) -> None:
+    inputs = steep(wrap, picture_set)
+    inputs["model"].classifier._ready.sharpness.data.neg_()
+    attacker.run(Honest(eps=(0.2,)), inputs, ctx)
+    found = verdicts(ctx)
+    assert found.pop("check_zero_gradient") == "pass"
+    assert set(found.values()) == {""}
+    assert all("tells nothing" in m.note for m in ctx.metrics if m.name in found)
 
 
 def test_a_network_without_gradients_is_flagged(wrap, picture_set, ctx) -> None:
@@ -349,7 +389,8 @@ def test_more_survivors_in_a_larger_ball_are_flagged(wrap, picture_set, ctx) -> 
             return super().perturb(network, images, labels, eps if eps < 0.15 else 0.0, generator)
 
     attacker.run(Fading(eps=(0.1, 0.2)), steep(wrap, picture_set), ctx)
-    assert any("More images survive at eps 51/255 than at 0.1" in warning for warning in ctx.warnings)
+    assert any("More images survive at eps 0.2 than at 0.1" in warning for warning in ctx.warnings)
+    assert verdicts(ctx)["check_monotone"] == "flag"
 
 
 def test_a_difference_of_a_few_images_is_not_called_better() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fgic_core.data.artifact import Metric
-from fgic_core.report import figures as draw
-from fgic_core.report.figures import Chart, Figures
+from fgic_core.report import charts as draw
+from fgic_core.report.figures import SMALL, Chart, Figures
 from fgic_core.report.numbers import DASH, label
 from fgic_core.report.pictures import Album
 from fgic_core.report.view import RunView, StepView
@@ -70,18 +70,24 @@ def part(step: StepView, studio: Studio, template: str, build: Builder) -> Part:
     if step.artifact is None:
         return made
     made.charts.extend(curves(step, studio))
+    settings = curves(step, studio, settings=True)
     try:
         build(step, studio, made)
-        made.template = f"{template}.html.j2" if template else ""
+        made.template = f"{template}.html.j2" if made.content else ""
     except Exception as error:  # an artifact may come from any plugin; its numbers are shown all the same
         made.notices.append(f"A part of this step cannot be shown: {type(error).__name__}: {error}")
+    made.charts.extend(settings)
     return made
 
 
-def curves(step: StepView, studio: Studio) -> list[Chart]:
-    """A chart for each quantity that was followed over the epochs, accuracy and loss first."""
+def curves(step: StepView, studio: Studio, *, settings: bool = False) -> list[Chart]:
+    """A chart for each quantity that was followed over the epochs, accuracy and loss first; or for what was set."""
     note = "The test curve is drawn and was never used to choose."
-    names = sorted({point.name for point in step.curves}, key=lambda name: (name != "accuracy", name != "loss", name))
+    first = ("accuracy", "loss")
+    names = sorted(
+        {point.name for point in step.curves if (point.name in draw.SETTINGS) == settings},
+        key=lambda name: (first.index(name) if name in first else len(first), name),
+    )
     charts = []
     for name in names:
         points = [point for point in step.curves if point.name == name]
@@ -92,6 +98,7 @@ def curves(step: StepView, studio: Studio) -> list[Chart]:
                 f"{step.slug}-curve-{''.join(c if c.isalnum() else '-' for c in name)}",
                 draw.curve(name, points),
                 f"{label(name)} over the epochs of step {step.name}; at the end: {said}.",
+                size=(SMALL[0], 1.9) if settings else SMALL,
                 caption=note if "test" in last else "",
             )
         )

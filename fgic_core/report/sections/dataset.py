@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fgic_core.data.dataset import Dataset
-from fgic_core.report import figures as draw
-from fgic_core.report.figures import MANY_CLASSES
+from fgic_core.report import charts as draw
+from fgic_core.report.charts import MANY_CLASSES
+from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import plural
 from fgic_core.report.pictures import Picture
 from fgic_core.report.sections.common import Part, Section, Studio, name_of, part, rows_by_id, table
@@ -103,7 +104,7 @@ def _equal(counts: dict[str, np.ndarray[Any, Any]], others: dict[str, np.ndarray
 
 def _count_chart(
     step: StepView, studio: Studio, counts: dict[str, np.ndarray[Any, Any]], classes: tuple[str, ...]
-) -> draw.Chart:
+) -> Chart:
     totals = ", ".join(f"{split} {int(values.sum())}" for split, values in counts.items())
     height = 1.3 + 0.21 * len(classes) if len(classes) <= MANY_CLASSES else 3.0
     return studio.figures.draw(

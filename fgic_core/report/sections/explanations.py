@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fgic_core.report import figures as draw
+from fgic_core.report import charts as draw
+from fgic_core.report.numbers import amount
 from fgic_core.report.pictures import Picture
 from fgic_core.report.sections.common import Part, Section, Studio, name_of, part, table
 from fgic_core.report.view import StepView
@@ -43,15 +44,18 @@ def _build(step: StepView, studio: Studio, made: Part) -> None:
         )
         if (metric := step.metric(name)) is not None
     ]
+    for metric in step.metrics:
+        if metric.name == "pointing_game" and metric.value is None:
+            made.notices.append(f"The pointing game was not computed: {metric.note or 'no reason is given'}.")
     if games:
-        said = "; ".join(f"{title} {100 * (metric.value or 0):.1f} %" for title, metric in games)
+        said = "; ".join(f"{title} {amount(metric)}" for title, metric in games)
         made.charts.append(
             studio.figures.draw(
                 f"{step.slug}-pointing",
                 draw.intervals(games, "Does the map's peak lie in the object's box?"),
                 f"Pointing game of step {step.name}: {said}.",
                 size=(4.7, 0.9 + 0.36 * len(games)),
-                caption="An explainer is worth something where it beats the centre point. Bars are 95 % intervals.",
+                caption="Bars are 95 % intervals. Where boxes fill the input, as in crops, any point hits often.",
             )
         )
     path = step.folder / "explanations.parquet"

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fgic_core.report import figures as draw
-from fgic_core.report.figures import MANY_CLASSES, Chart
+from fgic_core.report import charts as draw
+from fgic_core.report.charts import MANY_CLASSES
+from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import plural
 from fgic_core.report.pictures import Picture
 from fgic_core.report.sections.common import Part, Section, Studio, name_of, part, rows_by_id, table

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from fgic_core.data.artifact import Metric
-from fgic_core.report import figures as draw
+from fgic_core.report import charts as draw
 from fgic_core.report.figures import Chart
-from fgic_core.report.numbers import eps_text, parse_eps
+from fgic_core.report.numbers import eps_text, label, parse_eps, percent
 from fgic_core.report.pictures import Picture
 from fgic_core.report.sections.common import Part, Section, Studio, name_of, part
 from fgic_core.report.view import StepView
 
 TRIPLES = 8
-#: What the names of the checks for gradient masking begin with. A check that fails warns.
+#: What the names of the checks for gradient masking begin with.
 CHECK = "check_"
+#: What a check's verdict is called; without one its number speaks for itself.
+VERDICTS = {"pass": "pass", "expected": "expected", "flag": "flagged", "": "no verdict"}
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,7 @@ def sweep(step: StepView) -> list[tuple[float, Metric]]:
 
 def _chart(studio: Studio, name: str, lines: list[draw.Sweep], norm: str) -> Chart:
     said = "; ".join(
-        f"{title}: "
-        + ", ".join(f"{100 * (metric.value or 0):.1f} % at eps {eps_text(eps, norm)}" for eps, metric in points)
+        f"{title}: " + ", ".join(f"{percent(metric.value)} at eps {eps_text(eps, norm)}" for eps, metric in points)
         for title, points in lines
     )
     return studio.figures.draw(name, draw.accuracy_against_eps(lines, norm), f"Robust accuracy against eps. {said}.")
@@ -86,10 +87,33 @@ def _build(step: StepView, studio: Studio, made: Part) -> None:
     checks = [metric for metric in step.metrics if metric.name.startswith(CHECK)]
     names = list(dict.fromkeys(metric.name for metric in step.metrics))
     others = [metric for metric in step.metrics if not metric.name.startswith(CHECK)]
-    made.metrics = sorted(others, key=lambda metric: names.index(metric.name))
-    flags = step.artifact.warnings if step.artifact else []
+    made.metrics = [_in_steps(metric, measure) for metric in sorted(others, key=lambda m: names.index(m.name))]
     made.aside = "robustness_aside.html.j2"
-    made.content = {"checks": checks, "flags": flags, "norm": measure, "triples": _triples(step, studio, measure, made)}
+    made.content = {
+        "checks": checks,
+        "verdicts": VERDICTS,
+        "judgement": _judgement(checks),
+        "warnings": step.artifact.warnings if step.artifact else [],
+        "triples": _triples(step, studio, measure, made),
+    }
+
+
+def _in_steps(metric: Metric, norm: str) -> Metric:
+    """The metric with its eps written as in the charts."""
+    eps = parse_eps(metric.part)
+    return metric if eps is None else metric.model_copy(update={"part": f"eps={eps_text(eps, norm)}"})
+
+
+def _judgement(checks: list[Metric]) -> str:
+    """What the checks came to, in a sentence."""
+    flagged = [label(check.name) for check in checks if check.verdict == "flag"]
+    if flagged:
+        return f"Flagged: {', '.join(flagged)}. The robust accuracies of this attack are too high to be trusted."
+    if any(check.verdict == "expected" for check in checks):
+        return (
+            "Nothing was flagged. As a one-step attack it loses to attacks of many steps: its numbers are upper bounds."
+        )
+    return "Nothing was flagged." if any(check.verdict == "pass" for check in checks) else ""
 
 
 def _triples(step: StepView, studio: Studio, norm: str, made: Part) -> list[Triple]:
