@@ -6,7 +6,8 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -143,15 +144,15 @@ class Pipeline:
         registry = registry or Registry()
         return cls(from_dict(document, registry, base), registry)
 
-    def plan(self, store: Path | None = None, *, fresh: bool = False) -> Plan:
+    def plan(self, store: Path | str | None = None, *, fresh: bool = False) -> Plan:
         """Which steps the store has and which would be computed, and why. Computes nothing."""
-        return make_plan(self.spec, self.registry, Store(store or default_store()), fresh)
+        return make_plan(self.spec, self.registry, Store(Path(store or default_store())), fresh)
 
     def run(
         self,
         *,
-        store: Path | None = None,
-        runs: Path | None = None,
+        store: Path | str | None = None,
+        runs: Path | str | None = None,
         device: str = "auto",
         devices: int = 1,
         until: str | None = None,
@@ -177,37 +178,50 @@ class Pipeline:
             command: the command line, for the record.
 
         Raises:
-            Interrupted: the user pressed Ctrl-C; the run directory and the store are consistent.
+            Interrupted: the user pressed Ctrl-C, or the process was told to end (SIGTERM); the run directory and the
+                store are consistent.
             FgicError: the arguments are wrong. Failures of steps are in the record.
         """
         from fgic_core.run.device import choose_device
         from fgic_core.run.executor import Executor, choose
+        from fgic_core.run.interrupts import Interrupts
         from fgic_core.run.observers import EventLog, Observers
 
         plan = self.plan(store, fresh=fresh)
         chosen = choose(plan, until, only)
         idle = all(plan.step(name).reused for name in chosen)
         device = device if idle else choose_device(device, devices)
-        folder = _new_folder((runs or RUNS) / self.spec.name)
+        folder = _new_folder(Path(runs or RUNS) / self.spec.name)
         record = self._record(plan, device, command)
-        self._write_spec(folder)
-        record.write(folder)
-        watching = Observers()
-        watching.add(EventLog(folder), "event log")
-        for observer in observers:
-            watching.add(observer)
-        watching.add_installed()
-        watching.notify("run_started", run=record, folder=folder)
-        workers = min(8, os.cpu_count() or 1) if device.startswith("cuda") else 0
-        executor = Executor(
-            plan, self.registry, folder, record, watching, fresh=fresh, device=device, devices=devices, workers=workers
-        )
         stopped: Interrupted | None = None
-        try:
-            executor.run(chosen)
-        except Interrupted as error:
-            stopped = error
-        return self._finish(folder, record, watching, report, stopped)
+        with _writing(folder), Interrupts() as interrupts:
+            self._write_spec(folder)
+            record.write(folder)
+            watching = Observers()
+            watching.add(EventLog(folder), "event log")
+            for observer in observers:
+                watching.add(observer)
+            watching.add_installed()
+            watching.notify("run_started", run=record, folder=folder)
+            executor = Executor(
+                plan,
+                self.registry,
+                folder,
+                record,
+                watching,
+                interrupts,
+                fresh=fresh,
+                device=device,
+                devices=devices,
+                workers=min(8, os.cpu_count() or 1) if device.startswith("cuda") else 0,
+            )
+            try:
+                executor.run(chosen)
+            except Interrupted as error:
+                stopped = error
+            except KeyboardInterrupt:  # between two steps
+                stopped = Interrupted("stopped", hint="What is finished is kept. The same command goes on.")
+            return self._finish(folder, record, watching, report, stopped)
 
     def _finish(self, folder: Path, record: RunRecord, watching: Any, report: bool, stopped: Interrupted | None) -> Run:
         from fgic_core.run.executor import now
@@ -227,12 +241,16 @@ class Pipeline:
                 from fgic_core.report import write_report
 
                 page = write_report(folder)
+            except KeyboardInterrupt:
+                hint = f"What is finished is kept. The report is not written; fgic report {folder} does that."
+                stopped = stopped or Interrupted("stopped", hint=hint)
             except Exception as error:
                 problems.append(f"the report could not be written: {type(error).__name__}: {error}")
         _point_latest(folder)
         watching.notify("run_finished", run=record, folder=folder)
         problems += [f"the observer {name} failed and was left out: {why}" for name, why in watching.failures.items()]
         if stopped:
+            stopped.hint = "\n  ".join([stopped.hint or "", *problems])
             raise stopped
         return Run(folder, record, page, tuple(problems))
 
@@ -304,6 +322,19 @@ def _new_folder(parent: Path) -> Path:
             ) from None
         return folder.resolve()
     raise FgicError("too many runs in one second", where=str(parent))
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Says of an OSError that the run directory could not be written; those of steps never come so far."""
+    try:
+        yield
+    except OSError as error:
+        raise FgicError(
+            f"the run directory cannot be written: {error.strerror or error}",
+            where=str(folder),
+            hint="What the finished steps gave is in the store. Choose another folder with --runs and run again.",
+        ) from error
 
 
 def _point_latest(folder: Path) -> None:

@@ -69,6 +69,8 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
         raise DataError(f"{bad[0]!r} is no class name", hint="Give each class a name.")
     seen: dict[str, int] = {}
     for index, name in enumerate(classes):
+        if not name.isprintable() and any(0xD800 <= ord(letter) <= 0xDFFF for letter in name):
+            raise DataError(f"the class name {name!r} is not UTF-8", hint="Rename the class's folder, or its entry.")
         if name in seen:
             raise DataError(f"class name {name!r} is given to both label {seen[name]} and label {index}")
         seen[name] = index

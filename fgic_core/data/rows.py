@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.sample import ObjectBox, Part, Sample
-from fgic_core.errors import PluginError
+from fgic_core.errors import DataError, PluginError
 
 BATCH = 16_384
 
@@ -74,10 +74,13 @@ def to_batch(samples: Sequence[Sample], root: str) -> pa.RecordBatch:
     """Rows of `SCHEMA` from samples; digest and phash are left empty.
 
     Raises:
+        DataError: a name is not UTF-8.
         PluginError: a sample has a value of another type than it should have; the message names the sample.
     """
     try:
         return pa.RecordBatch.from_pylist([_row(sample, root) for sample in samples], schema=SCHEMA)
+    except UnicodeEncodeError as error:
+        raise DataError(f"the name {error.object!r} is not UTF-8", hint="Rename the file or folder.") from None
     except (pa.ArrowException, TypeError, OverflowError) as error:
         if len(samples) > 1:
             for sample in samples:

@@ -39,6 +39,8 @@ class Component(BaseModel):
     #: The types of artifact that a step of this kind takes and gives.
     takes: ClassVar[tuple[ArtifactType, ...]]
     gives: ClassVar[ArtifactType]
+    #: Whether a step of it can compute on several devices, in a process for each; see `Context.rank`.
+    several_devices: ClassVar[bool] = False
 
 
 _FRACTION = r"^\s*([0-9]+(?:\.[0-9]*)?)\s*/\s*([0-9]+(?:\.[0-9]*)?)\s*$"
@@ -128,31 +130,59 @@ def fingerprint(path: Path) -> str:
 
     A file counts by its content. In a folder, pictures count by relative name and size in bytes, every other file by
     relative name and content: a data set of a million pictures is not read to see whether an annotation changed.
-    (The pictures' own digests are taken when a data set is read.)
+    (The pictures' own digests are taken when a data set is read.) What cannot be read counts as that, and so does a
+    link to nothing or back to a folder that it lies in: whoever needs the file says what is wrong with it.
     """
+    if not path.is_dir():
+        return _content(path)
     digest = hashlib.blake2b(digest_size=16)
-    if path.is_file():
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
-    for name, size, file_path in sorted(_walk(path, "")):
-        digest.update(f"{name}\0{size}\0".encode())
+    for name, size, file_path in sorted(_walk(path, "", frozenset())):
+        digest.update(f"{name}\0{size}\0".encode("utf-8", "surrogateescape"))
         if Path(name).suffix.lower() not in PICTURE_SUFFIXES:
-            digest.update(fingerprint(Path(file_path)).encode())
+            digest.update(_content(Path(file_path)).encode())
     return digest.hexdigest()
 
 
-def _walk(folder: Path | str, prefix: str) -> list[tuple[str, int, str]]:
+def _content(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            return _UNREADABLE
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        return _UNREADABLE
+    return digest.hexdigest()
+
+
+_UNREADABLE = "unreadable"
+
+
+def _walk(folder: Path | str, prefix: str, above: frozenset[tuple[int, int]]) -> list[tuple[str, int, str]]:
+    """The files below a folder: relative name, size (-1 where there is no file), path.
+
+    Args:
+        above: device and inode of the folders that this one was reached through.
+    """
     import os
 
-    found = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
+    found: list[tuple[str, int, str]] = []
+    try:
+        about = os.stat(folder)
+        with os.scandir(folder) as entries:
+            listed = [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError:
+        return [(prefix, -1, str(folder))]
+    place = (about.st_dev, about.st_ino)
+    if place in above:
+        return [(prefix, -1, str(folder))]
+    for entry in listed:
+        try:
             if entry.is_dir():
-                found += _walk(entry.path, f"{prefix}{entry.name}/")
+                found += _walk(entry.path, f"{prefix}{entry.name}/", above | {place})
             else:
                 found.append((prefix + entry.name, entry.stat().st_size, entry.path))
+        except OSError:
+            found.append((prefix + entry.name, -1, entry.path))
     return found

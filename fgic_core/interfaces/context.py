@@ -34,7 +34,11 @@ class Context(ABC):
 
     Attributes:
         device: torch's name of the device to use, such as ``cpu`` or ``cuda:0``.
-        devices: how many devices of that type to use.
+        devices: how many devices of that type to use. More than one only for a component that says
+            ``several_devices``: its step then runs in that many processes at once, which torchrun has started, and
+            each has a context with a device of its own.
+        rank: which of these processes this is, from 0. All do the same on the same data, unless the component shares
+            the work out; the artifact, the events and the checkpoints are those of rank 0.
         folder: the step's own folder; what is written below it becomes part of the artifact.
         seed: the step's seed.
         workers: how many processes a data loader should use; 0 is none.
@@ -42,6 +46,7 @@ class Context(ABC):
 
     device: str
     devices: int
+    rank: int
     folder: Path
     seed: int
     workers: int

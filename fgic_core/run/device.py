@@ -10,7 +10,8 @@ def choose_device(asked: str, devices: int = 1) -> str:
 
     Args:
         asked: ``auto``, ``cpu``, ``cuda``, ``cuda:<n>`` or ``mps``.
-        devices: how many are wanted.
+        devices: how many are wanted. On ``cpu`` that is a number of processes that compute side by side: slower than
+            one, but a way to try on any machine what trains on several GPUs.
 
     Raises:
         FgicError: this machine does not have it, or not that many.
@@ -24,15 +25,19 @@ def choose_device(asked: str, devices: int = 1) -> str:
     import torch
 
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if asked == "auto" and (cuda or devices > 1):
+        asked = "cuda"
     if asked == "auto":
-        return "cuda" if cuda else "mps" if torch.backends.mps.is_available() else "cpu"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
     if asked == "mps" and not torch.backends.mps.is_available():
         raise FgicError("torch finds no mps device on this machine", hint="Use --device cpu.")
+    if asked == "mps" and devices > 1:
+        raise FgicError(f"{devices} mps devices are asked for, but a machine has one", hint="Use --devices 1.")
     if asked.startswith("cuda"):
         number = int(asked.partition(":")[2] or 0)
         if number + devices > cuda:
             raise FgicError(
                 f"{asked} with {devices} device(s) is asked for, but torch finds {cuda} CUDA device(s) on this machine",
-                hint="Use --device auto or --device cpu.",
+                hint="Use --device auto or --device cpu." if devices == 1 else "Ask for fewer, or use --device cpu.",
             )
     return asked

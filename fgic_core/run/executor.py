@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import traceback
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -13,26 +14,31 @@ from fgic_core.data.artifact import Metric, Point
 from fgic_core.errors import FgicError, Interrupted, StepError, StoreError
 from fgic_core.interfaces import DatasetReader
 from fgic_core.registry import Registry
-from fgic_core.run.job import Job, run_job
+from fgic_core.run.interrupts import Interrupts
+from fgic_core.run.job import Job
 from fgic_core.run.observers import Observers
 from fgic_core.run.plan import Plan, PlannedStep
+from fgic_core.run.processes import ProcessFailed, run_on_devices
 from fgic_core.run.record import RunRecord, StepRecord
 from fgic_core.steps.context import Listener
 
 
 class _StepListener(Listener):
-    """Passes a step's events on to the observers of the run."""
+    """Passes a step's events on to the observers of the run; every event is a place where the run can be stopped."""
 
-    def __init__(self, observers: Observers, step: StepRecord) -> None:
-        self._observers, self._step = observers, step
+    def __init__(self, observers: Observers, step: StepRecord, interrupts: Interrupts) -> None:
+        self._observers, self._step, self._interrupts = observers, step, interrupts
 
     def progress(self, description: str, done: int, total: int | None, unit: str) -> None:
+        self._interrupts.check()
         self._observers.notify("progress", step=self._step, description=description, done=done, total=total, unit=unit)
 
     def metric(self, metric: Metric) -> None:
+        self._interrupts.check()
         self._observers.notify("metric", step=self._step, metric=metric)
 
     def point(self, point: Point) -> None:
+        self._interrupts.check()
         self._observers.notify("point", step=self._step, point=point)
 
     def warning(self, message: str) -> None:
@@ -48,6 +54,7 @@ class Executor:
         folder: the run directory; it exists.
         record: the record of the run, kept up to date in ``folder``.
         observers: who is told.
+        interrupts: whether the user wants the run to stop.
         fresh: compute every step, from nothing.
         device: torch's name of the device; devices: how many; workers: data loader processes.
     """
@@ -59,6 +66,7 @@ class Executor:
         folder: Path,
         record: RunRecord,
         observers: Observers,
+        interrupts: Interrupts,
         *,
         fresh: bool = False,
         device: str = "cpu",
@@ -66,6 +74,7 @@ class Executor:
         workers: int = 0,
     ) -> None:
         self.plan, self.registry, self.folder, self.record, self.observers = plan, registry, folder, record, observers
+        self.interrupts = interrupts
         self.fresh, self.device, self.devices, self.workers = fresh, device, devices, workers
         self._roots: dict[str, Path] = {}
 
@@ -89,10 +98,12 @@ class Executor:
                 step.status, step.reason = "skipped", f"needs step {' and '.join(lacking)}, which has no artifact"
                 continue
             try:
+                self.interrupts.check()
                 self._step(planned, step)
                 done.add(planned.name)
-            except KeyboardInterrupt as error:
-                self._failed(step, error, "interrupted")
+            except KeyboardInterrupt:
+                if step.status not in ("computed", "reused"):
+                    self._failed(step, KeyboardInterrupt("stopped"), "interrupted")
                 raise Interrupted("stopped", hint=self._how_to_go_on(planned)) from None
             except Exception as error:
                 self._failed(step, self._explain(planned, error), "failed", error)
@@ -120,7 +131,8 @@ class Executor:
             self.observers.notify("step_started", step=step)
             folder = store.begin(planned.key)
             try:
-                artifact = run_job(self._job(planned, folder), self.registry, _StepListener(self.observers, step))
+                job, listener = self._job(planned, folder), _StepListener(self.observers, step, self.interrupts)
+                artifact = run_on_devices(job, self.registry, listener)
             except BaseException:
                 store.discard(planned.key, folder)
                 raise
@@ -173,7 +185,7 @@ class Executor:
     def _explain(self, planned: PlannedStep, error: Exception) -> FgicError:
         if isinstance(error, FgicError):
             return error
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if _is_disk_full(error):
             return StoreError(
                 "the disk is full",
                 where=f"step {planned.name}",
@@ -181,7 +193,7 @@ class Executor:
             )
         entry = self.registry.entry(planned.uses)
         return StepError(
-            f"{type(error).__name__}: {error}",
+            str(error) if isinstance(error, ProcessFailed) else f"{type(error).__name__}: {error}",
             step=planned.name,
             component=planned.uses,
             where=f"step {planned.name} ({planned.uses} of {entry.package} {entry.version})",
@@ -214,7 +226,8 @@ def choose(plan: Plan, until: str | None, only: str | None) -> list[str]:
         if name is not None and name not in names:
             raise FgicError(f"the spec has no step {name!r}", hint=f"Its steps are {', '.join(names)}.")
     if only is not None:
-        missing = [source for source in plan.step(only).inputs.values() if not plan.step(source).reused]
+        sources = plan.step(only).inputs.values()
+        missing = [name for name in names if name in sources and not plan.step(name).reused]
         if missing:
             raise StoreError(
                 f"step {only} needs step {' and '.join(missing)}, which is not in the store",
@@ -222,6 +235,17 @@ def choose(plan: Plan, until: str | None, only: str | None) -> list[str]:
             )
         return [only]
     return names[: names.index(until) + 1] if until is not None else names
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    """Whether that is why; safetensors, written in Rust, says it in words alone."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if re.search(rf"\(os error ({errno.ENOSPC}|{errno.EDQUOT})\)", str(error)):
+            return True
+        error = error.__cause__
+    return False
 
 
 def now() -> str:

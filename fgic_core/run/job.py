@@ -1,13 +1,16 @@
 """A job: one step as a JSON document that runs in this process, in another interpreter or on another machine.
 
-``python -m fgic_core.run.job job.json`` runs one and prints its events as JSON lines.
+``python -m fgic_core.run.job job.json`` runs one, in a process for each of its devices, and prints its events as JSON
+lines.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+import traceback
 from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
@@ -45,8 +48,14 @@ class Job(BaseModel):
     document: dict[str, Any] = Field(default_factory=dict, description="What the key is the digest of.")
 
 
-def run_job(job: Job, registry: Registry, listener: Listener | None = None) -> ArtifactRecord:
-    """Run a step and write its artifact into ``job.output``.
+def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank: int = 0) -> ArtifactRecord:
+    """Run a step in this process and write its artifact into ``job.output``.
+
+    Args:
+        job: the step.
+        registry: where the component comes from.
+        listener: where events go.
+        rank: which of the processes that run this job together; see `Context`.
 
     Raises:
         FgicError: a mistake in the input, or a broken contract.
@@ -64,7 +73,8 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None) -> A
         scratch=job.scratch,
         seed=job.seed,
         device=job.device,
-        devices=job.devices,
+        devices=job.devices if component.several_devices else 1,
+        rank=rank,
         workers=job.workers,
         listener=listener,
     )
@@ -94,7 +104,9 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None) -> A
     return record
 
 
-class _JsonLines(Listener):
+class JsonLines(Listener):
+    """Prints each event as a line of JSON."""
+
     def _say(self, event: str, **about: Any) -> None:
         print(json.dumps({"event": event, **about}), flush=True)
 
@@ -112,17 +124,47 @@ class _JsonLines(Listener):
 
 
 def main(arguments: list[str]) -> int:
-    """Run the job in the file named; 0 when its artifact is whole, 2 on a mistake in the input."""
-    if len(arguments) != 1:
-        print("usage: python -m fgic_core.run.job JOB.json", file=sys.stderr)
+    """Run the job in the file named; 0 when its artifact is whole, 2 on a mistake in the input.
+
+    ``--attached`` says that another process of fgic started this one: it ends when its standard input does, and leaves
+    an error beside the file.
+    """
+    from fgic_core.run.processes import run_as_one_of_several, run_on_devices, started_by_torchrun
+
+    attached = arguments[1:] == ["--attached"]
+    if len(arguments) != 1 + attached:
+        print("usage: python -m fgic_core.run.job JOB.json [--attached]", file=sys.stderr)
         return 2
+    file = Path(arguments[0])
     try:
-        run_job(Job.model_validate_json(Path(arguments[0]).read_bytes()), Registry(), _JsonLines())
+        job = Job.model_validate_json(file.read_bytes())
+        if started_by_torchrun():
+            run_as_one_of_several(job, Registry(), JsonLines(), file.parent if attached else None)
+        else:
+            run_on_devices(job, Registry(), JsonLines())
     except (FgicError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
 
+def _main_of_several(arguments: list[str]) -> None:
+    """`main` for a process that torchrun started, which then ends without tearing anything down.
+
+    torch's gloo backend can deadlock when its process group is destroyed: the destructor holds the interpreter's lock
+    while it joins a thread that waits for that lock (seen with torch 2.13).
+    """
+    try:
+        status = main(arguments)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        _main_of_several(sys.argv[1:])
     sys.exit(main(sys.argv[1:]))

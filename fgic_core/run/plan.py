@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,7 @@ def _why(store: Store, spec: Spec, step: SpecStep, key: str, document: Mapping[s
 def _own_changes(last: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
     before, now = last["options"], document["options"]
     changes = [
-        f"{name} changed from {_short(before.get(name))} to {_short(now.get(name))}"
+        _option_change(name, before.get(name), now.get(name))
         for name in sorted({*before, *now})
         if before.get(name) != now.get(name)
     ]
@@ -124,6 +125,16 @@ def _own_changes(last: Mapping[str, Any], document: Mapping[str, Any]) -> list[s
     if (last["core"], last["format"]) != (document["core"], document["format"]):
         changes.append("fgic itself changed")
     return changes
+
+
+def _option_change(name: str, before: Any, now: Any) -> str:
+    if _is_fingerprint(before) and _is_fingerprint(now):
+        return f"what lies at {name} changed"
+    return f"{name} changed from {_short(before)} to {_short(now)}"
+
+
+def _is_fingerprint(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32}", value) is not None
 
 
 def _input_change(name: str, source: str, anew: list[str]) -> str:

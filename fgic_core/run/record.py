@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fgic_core.errors import StoreError
 
@@ -62,5 +62,13 @@ class RunRecord(BaseModel):
         """Raises StoreError where the folder is no run directory."""
         try:
             return cls.model_validate_json((folder / "run.json").read_bytes())
-        except (OSError, ValueError) as error:
-            raise StoreError(f"this is no run directory: {error}", where=str(folder)) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            why = " ".join(str(part) for part in (*first["loc"], first["msg"]))
+            raise StoreError(f"its run.json is not one that this fgic wrote: {why}", where=str(folder)) from None
+        except OSError as error:
+            raise StoreError(
+                f"this is no run directory: its run.json cannot be read: {error.strerror}",
+                where=str(folder),
+                hint="Give a folder such as runs/<name>/latest.",
+            ) from None

@@ -15,7 +15,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,20 +73,20 @@ class Store:
         from filelock import FileLock, Timeout
 
         place = self.root / "locks" / f"{key}.lock"
+        lock = FileLock(place)
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                waiting()
+                lock.acquire()
         except OSError as error:
             raise StoreError(
-                f"the store cannot be written: {error.strerror}",
+                f"the store cannot be written: {error.strerror or error}",
                 where=str(self.root),
                 hint="Choose another folder with --store.",
             ) from None
-        lock = FileLock(place)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            waiting()
-            lock.acquire()
         try:
             yield
         finally:
@@ -134,12 +134,16 @@ class Store:
         return found
 
     def remember(self, spec: str, step: str, document: Mapping[str, Any]) -> None:
-        """Keep the key document for `last`."""
+        """Keep the key document for `last`; a store that can only be read goes without."""
         place = self.root / "last" / spec / f"{step}.json"
-        place.parent.mkdir(parents=True, exist_ok=True)
         beside = place.with_suffix(f".{uuid.uuid4().hex[:8]}")
-        beside.write_text(json.dumps(document, indent=1), encoding="utf-8")
-        beside.replace(place)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(json.dumps(document, indent=1), encoding="utf-8")
+            beside.replace(place)
+        except OSError:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:

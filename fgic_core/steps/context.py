@@ -65,6 +65,7 @@ class StepContext(Context):
         seed: the step's seed.
         device: torch's name of the device.
         devices: how many of them.
+        rank: which of the processes that run this step together; only the first, 0, writes checkpoints.
         workers: data loader processes.
         listener: where events go.
 
@@ -81,6 +82,7 @@ class StepContext(Context):
         seed: int = 0,
         device: str = "cpu",
         devices: int = 1,
+        rank: int = 0,
         workers: int = 0,
         listener: Listener | None = None,
     ) -> None:
@@ -89,6 +91,7 @@ class StepContext(Context):
         self.seed = seed
         self.device = device
         self.devices = devices
+        self.rank = rank
         self.workers = workers
         self.metrics: list[Metric] = []
         self.curves: list[Point] = []
@@ -141,7 +144,7 @@ class StepContext(Context):
             yield epoch
 
     def checkpoint(self, epoch: int, state: Tree) -> None:
-        if self._scratch is None:
+        if self._scratch is None or self.rank:
             return
         self._scratch.mkdir(parents=True, exist_ok=True)
         fresh = self._scratch / f"checkpoint-{epoch}"
@@ -199,7 +202,8 @@ class StepContext(Context):
         """Seed the global generators of Python, NumPy and (where it is imported) torch; the core's right alone."""
         import numpy as np
 
-        number = self._number(("global", *names))
+        # Of the processes that train together each draws other numbers: one dropout mask for all would be noise shared.
+        number = self._number(("global", *names, *(("rank", self.rank) if self.rank else ())))
         random.seed(number)
         np.random.seed(number % 2**32)
         if "torch" in sys.modules:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -37,6 +37,8 @@ class TimmClassifier(Classifier):
     Pictures are letterboxed to the model's input; mean, standard deviation and interpolation are the model's own
     (``timm.data.resolve_model_data_config``). The model kept is the epoch with the best validation accuracy.
     """
+
+    several_devices: ClassVar[bool] = True
 
     model: str = Field(
         "resnet50.a1_in1k",

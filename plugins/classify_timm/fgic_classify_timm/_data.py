@@ -11,7 +11,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from fgic_core import Context, Dataset
+from fgic_classify_timm._network import WHERE
+from fgic_core import Context, Dataset, PluginError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,23 +71,45 @@ def random_area(size: tuple[int, int], smallest: float, rng: np.random.Generator
     return 0, 0, width, height
 
 
-def in_batches(order: Sequence[int], batch_size: int) -> list[list[int]]:
-    """The rows in batches; a single one left over joins the batch before it: BatchNorm cannot learn from one row."""
+def in_batches(order: Sequence[int], batch_size: int, devices: int = 1) -> list[list[int]]:
+    """The rows in batches, each to be shared out over the devices; a last one too small for that joins the one before.
+
+    Each device has a row of every batch, and two where ``batch_size`` allows: BatchNorm cannot learn from one row.
+    """
     batches = [list(order[start : start + batch_size]) for start in range(0, len(order), batch_size)]
-    if batch_size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
+    least = devices * min(2, batch_size // devices)
+    if len(batches) > 1 and len(batches[-1]) < least:
         last = batches.pop()
         batches[-1] += last
     return batches
 
 
+def check_shares(options: TimmClassifier, train: Dataset, ctx: Context) -> None:
+    """Raises PluginError where a batch, or all train samples together, are too few for each device to have one."""
+    if options.batch_size < ctx.devices:
+        raise PluginError(
+            f"batch_size {options.batch_size} is less than the {ctx.devices} devices to share a batch",
+            where=WHERE,
+            hint=f"Set batch_size to {ctx.devices} or more; it counts the pictures on all devices together.",
+        )
+    if len(train) < ctx.devices:
+        raise PluginError(
+            f"there are {len(train)} train samples for {ctx.devices} devices", where=WHERE, hint="Use one device."
+        )
+
+
 def loader(
     train: Dataset, options: TimmClassifier, ctx: Context, epoch: int
 ) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
-    """The batches of one epoch: images (n, 3, h, w) in [0, 1] and labels (n,), shuffled."""
+    """The batches of one epoch: images (n, 3, h, w) in [0, 1] and labels (n,), shuffled.
+
+    With several devices they are this process's share of each batch, every ``ctx.devices``-th row of it.
+    """
     order = [int(row) for row in ctx.rng("shuffle", epoch).permutation(len(train))]
+    batches = in_batches(order, options.batch_size, ctx.devices)
     return DataLoader(
         Augmented(train, options, ctx, epoch),  # type: ignore[arg-type]
-        batch_sampler=in_batches(order, options.batch_size),
+        batch_sampler=[rows[ctx.rank :: ctx.devices] for rows in batches],
         num_workers=ctx.workers,
         pin_memory=ctx.device.startswith("cuda"),
         # A generator of its own: else each pass would draw a seed for its workers from the global one.

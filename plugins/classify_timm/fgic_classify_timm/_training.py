@@ -12,9 +12,9 @@ from timm.optim import param_groups_weight_decay
 from timm.scheduler.cosine_lr import CosineLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from timm.scheduler.step_lr import StepLRScheduler
-from torch import nn
+from torch import distributed, nn
 
-from fgic_classify_timm._data import loader
+from fgic_classify_timm._data import check_shares, in_batches, loader
 from fgic_classify_timm._network import WHERE, Network
 from fgic_core import Context, Dataset, PluginError
 
@@ -26,9 +26,12 @@ def train_network(options: TimmClassifier, network: Network, train: Dataset, ctx
     """Train the network in place, on the context's device, and leave the chosen epoch's weights in it.
 
     Raises:
-        PluginError: the loss is no longer finite; the precision or the number of devices cannot be had.
+        PluginError: the loss is no longer finite; the precision or the number of devices cannot be had, or a batch
+            is too small for them.
     """
     fabric = make_fabric(options, ctx)
+    check_shares(options, train, ctx)
+    fabric.launch()
     freeze(network, options.trainable)
     optimizer = make_optimizer(options, network)
     scheduler = make_scheduler(options, optimizer)
@@ -48,7 +51,7 @@ def train_network(options: TimmClassifier, network: Network, train: Dataset, ctx
         numbers = one_epoch(fabric, model, stepper, options, train, ctx, epoch)
         ctx.log(epoch, **numbers, lr=optimizer.param_groups[0]["lr"])
         network.eval()
-        best.see(epoch, ctx.evaluate(options, epoch))
+        best.see(epoch, measure(fabric, network, options, ctx, epoch))
         ctx.checkpoint(
             epoch,
             {
@@ -74,7 +77,7 @@ def one_epoch(
     ctx: Context,
     epoch: int,
 ) -> dict[str, float]:
-    """One pass over the train split.
+    """One pass over the train split; with several devices each takes its share of every batch.
 
     Returns:
         Mean loss and accuracy of the batches as they were trained on: augmented, with the weights of that moment.
@@ -83,17 +86,20 @@ def one_epoch(
     # Kept on the device: reading them at each step would have the processor wait for it.
     loss_sum = torch.zeros((), device=fabric.device)
     right = torch.zeros((), device=fabric.device)
+    sizes = [len(rows) for rows in in_batches(range(len(train)), options.batch_size, ctx.devices)]
     with ctx.progress(f"epoch {epoch}/{options.epochs}", len(train)) as progress:
-        for batch in loader(train, options, ctx, epoch):
+        for size, batch in zip(sizes, loader(train, options, ctx, epoch), strict=True):
             images, labels = fabric.to_device(batch)
             logits = model(images)
             loss = criterion(logits, labels)
             optimizer.zero_grad()
-            fabric.backward(loss)
+            # The gradients of the devices are averaged: each counts by its share of the batch's pictures.
+            fabric.backward(loss * (len(labels) * ctx.devices / size))
             optimizer.step()
             loss_sum += loss.detach() * len(labels)
             right += (logits.detach().argmax(dim=1) == labels).sum()
-            progress.advance(len(labels))
+            progress.advance(size)
+    loss_sum, right = fabric.all_reduce(torch.stack([loss_sum, right]), reduce_op="sum")
     mean = loss_sum.item() / len(train)
     if not math.isfinite(mean):
         raise PluginError(
@@ -102,6 +108,22 @@ def one_epoch(
             hint=f"Try a lower lr (it is {options.lr:g}), warmup_epochs, or precision: 32-true.",
         )
     return {"loss": mean, "accuracy": right.item() / len(train)}
+
+
+def measure(fabric: Fabric, network: Network, options: TimmClassifier, ctx: Context, epoch: int) -> Mapping[str, float]:
+    """Have the core measure the network after an epoch.
+
+    With several devices each process measures, which takes no longer than waiting for one. All have the first one's
+    running statistics then, and go by its accuracy: none may stop, or keep an epoch, where the others do not.
+    """
+    if fabric.world_size == 1:
+        return ctx.evaluate(options, epoch)
+    for buffer in network.buffers():
+        distributed.broadcast(buffer, src=0)
+    accuracy = torch.tensor(ctx.evaluate(options, epoch).get("accuracy", math.nan), dtype=torch.float64)
+    accuracy = accuracy.to(fabric.device)
+    distributed.broadcast(accuracy, src=0)
+    return {} if accuracy.isnan() else {"accuracy": accuracy.item()}
 
 
 class Best:
@@ -150,20 +172,26 @@ class Best:
 
 
 def make_fabric(options: TimmClassifier, ctx: Context) -> Fabric:
-    """Lightning Fabric on the context's device.
+    """Lightning Fabric on the context's device, or on its devices, in the processes that torchrun started for them.
 
     Raises:
-        PluginError: more than one device, or a precision that the device has not.
+        PluginError: the device has not that precision, or there is one process and not one for each device.
     """
-    if ctx.devices > 1:
-        raise PluginError(
-            f"training on {ctx.devices} devices at once is not built yet", where=WHERE, hint="Use one device."
-        )
     kind, _, number = ctx.device.partition(":")
     if options.precision == "16-mixed" and kind == "cpu":
         raise PluginError("precision 16-mixed needs a GPU", where=WHERE, hint="On a CPU use bf16-mixed or 32-true.")
-    devices: int | list[int] = [int(number or 0)] if kind == "cuda" else 1
-    return Fabric(accelerator=kind, devices=devices, precision=options.precision)
+    if ctx.devices == 1:
+        devices: int | list[int] = [int(number or 0)] if kind == "cuda" else 1
+        return Fabric(accelerator=kind, devices=devices, precision=options.precision)
+    if not distributed.is_torchelastic_launched():
+        raise PluginError(
+            f"training on {ctx.devices} devices takes a process for each, and this is one alone",
+            where=WHERE,
+            hint="A pipeline starts them by itself; otherwise use one device.",
+        )
+    first = int(number or 0) - ctx.rank
+    devices = [first + rank for rank in range(ctx.devices)] if kind == "cuda" else ctx.devices
+    return Fabric(accelerator=kind, devices=devices, strategy="ddp", precision=options.precision)
 
 
 def make_optimizer(options: TimmClassifier, network: nn.Module) -> torch.optim.Optimizer:

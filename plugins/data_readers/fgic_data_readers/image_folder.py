@@ -195,7 +195,7 @@ def _pictures(root: Path, folder: Path) -> list[str]:
             raise _escape(Path(entry.path))
         if entry.is_dir(follow_symlinks=False):
             found += _pictures(root, folder / entry.name)
-        elif _is_picture(entry.name) and entry.is_file():
+        elif _is_picture(entry.name) and not entry.is_dir():  # a link to nothing is a missing picture
             found.append((folder / entry.name).relative_to(root).as_posix())
     return sorted(found, key=_order)
 

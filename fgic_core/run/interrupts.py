@@ -1,0 +1,45 @@
+"""Ctrl-C and SIGTERM as one exception that no library swallows for good."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Interrupts:
+    """While entered, SIGINT and SIGTERM raise KeyboardInterrupt, and `check` raises it again if a library ate it.
+
+    A library that catches everything while it is imported, or in a destructor, eats the exception of a Ctrl-C; the run
+    would go on as if nobody had pressed a key. So the wish is kept here, and asked for wherever a step reports.
+
+    A signal that the process was started to ignore (``nohup``, a background job) or that someone else handles is left
+    alone, and outside the main thread, where Python sets no handlers, nothing is changed.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+                if signal.getsignal(number) == usual:
+                    self._before[number] = signal.signal(number, self._stop)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt if the run was asked to stop, now or before."""
+        if self._asked:
+            raise KeyboardInterrupt
