@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from fgic_core.cli.options import Option, options_of
-from fgic_core.cli.output import console, fail, table
+from fgic_core.cli.output import console, fail, printable, table
 from fgic_core.errors import PluginError
 from fgic_core.registry import Entry, Registry
 
@@ -26,7 +26,7 @@ def print_plugins(load: bool, as_json: bool, registry: Registry | None = None) -
         listing = table("component", "package", "version", *(["loads"] if load else []), "summary")
         for entry in entries:
             state = ["no" if entry.uses in problems else "yes"] if load else []
-            listing.add_row(entry.uses, entry.package, entry.version, *state, entry.summary)
+            listing.add_row(*map(printable, (entry.uses, entry.package, entry.version, *state, entry.summary)))
         console().print(listing)
     if not as_json:
         for problem in problems.values():

@@ -72,6 +72,15 @@ def test_a_name_that_two_packages_claim_is_named_with_both(fgic, install) -> Non
     assert "golden-two 1.2.3" in result.stderr
 
 
+def test_what_a_package_says_of_itself_does_not_steer_the_terminal(fgic, install, site) -> None:
+    install("golden-plugin", GOLDEN, {"cropper": ["golden = golden_plugin:GoldenCropper"]})
+    (about,) = site.glob("golden*.dist-info/METADATA")
+    about.write_text("Metadata-Version: 2.1\nName: golden-plugin\nVersion: 1.2.3\nSummary: \x1b[2JAll yours\n")
+    listed = fgic("plugins").stdout
+    assert "\x1b" not in listed
+    assert "\\x1b[2JAll yours" in listed
+
+
 def test_the_list_is_json_on_request(fgic, install) -> None:
     install("broken-plugin", BROKEN, {"attacker": ["mean = broken_plugin:Mean"]})
     rows = {found["uses"]: found for found in json.loads(fgic("plugins", "--json").stdout)}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fgic_core import Box, DataError, Dataset, ObjectBox, Part, PluginError, Sample, Size
+from fgic_core.data.checks import check_classes
 from fgic_core.data.dataset import BATCH, SCHEMA, DatasetWriter, Header, to_batch, to_sample
 
 numbers = st.floats(-1e4, 1e4, width=32)
@@ -68,6 +69,17 @@ def written(folder: Path, rows: list[Sample], root: Path | None = None, **header
 def test_a_value_of_the_wrong_type_names_the_sample(wrong: dict[str, object]) -> None:
     with pytest.raises(PluginError, match=r"sample s1.*wrong type"):
         to_batch([sample(0), sample(1, **wrong), sample(2)], "r")
+
+
+def test_a_name_that_is_not_utf_8_is_told_by_name() -> None:
+    rows = [Sample(id=name, path=f"{name}.png", label=0, split="train") for name in ("a", "b\udcff")]
+    with pytest.raises(DataError, match=r"'b\\udcff.*' is not UTF-8"):
+        to_batch(rows, "root")
+
+
+def test_a_class_name_that_is_not_utf_8_is_refused() -> None:
+    with pytest.raises(DataError, match="is not UTF-8"):
+        check_classes(["a", "b\udcff"])
 
 
 def test_writing_and_opening_again_changes_nothing(tmp_path: Path) -> None:

@@ -72,6 +72,11 @@ def test_hidden_files_and_other_files_are_passed_over_and_suffixes_count_in_any_
     assert names == {"train/owl/0.jpg", "train/owl/1.jpg", "train/owl/2.jpg", "train/owl/sub/deep/X.PNG"}
 
 
+def test_a_link_to_nothing_is_a_picture_that_is_missing_and_not_one_that_never_was(folder, read):
+    (folder / "train" / "owl" / "gone.png").symlink_to("nowhere.png")
+    assert "train/owl/gone.png" in [sample.path for sample in read(ImageFolder(root=folder))]
+
+
 def test_two_pictures_that_differ_by_suffix_have_different_ids(folder, read, picture):
     picture(folder / "train" / "owl" / "0.png")
     samples = read(ImageFolder(root=folder))

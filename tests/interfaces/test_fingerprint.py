@@ -1,0 +1,74 @@
+"""What lies at a path, as it counts into a step's key."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fgic_core.interfaces.component import fingerprint
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "data" / "below").mkdir(parents=True)
+    (tmp_path / "data" / "below" / "a.png").write_bytes(b"12345")
+    (tmp_path / "data" / "list.txt").write_text("a\n")
+    return tmp_path / "data"
+
+
+def test_it_does_not_depend_on_the_place(folder: Path, tmp_path: Path) -> None:
+    before = fingerprint(folder)
+    assert fingerprint(folder.rename(tmp_path / "elsewhere")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("below/a.png", b"123456"), ("list.txt", b"b\n"), ("below/b.png", b"1"), ("new/x.csv", b"")]
+)
+def test_a_change_that_matters_changes_it(folder: Path, name: str, content: bytes) -> None:
+    before = fingerprint(folder)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(content)
+    assert fingerprint(folder) != before
+
+
+@pytest.mark.parametrize("name", ["below/b.png", "more.txt"])
+def test_a_link_to_nothing_counts_as_such(folder: Path, name: str) -> None:
+    before = fingerprint(folder)
+    (folder / name).symlink_to("nowhere")
+    broken = fingerprint(folder)
+    assert broken != before
+    (folder / name).unlink()
+    (folder / name).write_bytes(b"")
+    assert fingerprint(folder) not in (before, broken)
+
+
+def test_a_link_to_a_folder_that_it_lies_in_is_not_followed_for_ever(folder: Path) -> None:
+    for name in ("one", "two", "three"):
+        (folder / "below" / name).symlink_to(folder, target_is_directory=True)
+    assert fingerprint(folder) == fingerprint(folder)
+
+
+def test_a_link_to_another_folder_counts_by_what_lies_there(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (folder / "link").symlink_to(other, target_is_directory=True)
+    before = fingerprint(folder)
+    (other / "x.txt").write_text("x")
+    assert fingerprint(folder) != before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    assert fingerprint(folder)
+
+
+def test_a_name_that_is_not_utf_8_counts_too(folder: Path) -> None:
+    before = fingerprint(folder)
+    try:
+        Path(os.fsdecode(os.fsencode(folder) + b"/\xff.txt")).write_text("x")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert fingerprint(folder) != before
