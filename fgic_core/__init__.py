@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from fgic_core.pipeline import Run as Run
     from fgic_core.pipeline import load_model as load_model
     from fgic_core.registry import Registry as Registry
+    from fgic_core.steps.context import StepContext as StepContext
 
 #: Where each public name lives. They are imported on first use, so that ``from fgic_core import Box`` stays cheap.
 _HOME = {
@@ -77,6 +78,7 @@ _HOME = {
     ),
     "fgic_core.pipeline": ("Pipeline", "Run", "load_model"),
     "fgic_core.registry": ("Registry",),
+    "fgic_core.steps.context": ("StepContext",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.artifact import ArtifactRecord, Metric
 from fgic_core.errors import FgicError, Interrupted, StoreError
+from fgic_core.interfaces import KINDS
 from fgic_core.registry import Registry
 from fgic_core.run.plan import Plan, make_plan
 from fgic_core.run.record import RunRecord, StepRecord
@@ -99,12 +100,19 @@ class Run:
 
     def _of_type(self, kind: str, name: str | None) -> StepRecord:
         steps = self.record.steps if name is None else [self._step(name)]
+        gone = []
         for step in reversed(steps):
             try:
                 if ArtifactRecord.read(step.folder).type == kind:
                     return step
             except StoreError:
-                continue
+                gone += [step] if step.status in ("reused", "computed") else []
+        if any(KINDS[step.uses.partition("/")[0]].gives == kind for step in gone):
+            raise StoreError(
+                f"the {kind} of this run is no longer in the store",
+                where=str(self.folder),
+                hint="Run the spec again: what the store lacks is computed anew.",
+            )
         raise StoreError(
             f"no {kind} is in this run" if name is None else f"step {name} gave no {kind}", where=str(self.folder)
         )

@@ -71,6 +71,17 @@ def test_only_names_the_last_of_the_steps_that_are_lacking(seven_steps: Path, tm
         run(seven_steps, tmp_path, only="attack")
 
 
+def test_a_run_whose_store_is_gone_says_so(seven_steps: Path, tmp_path: Path) -> None:
+    result = run(seven_steps, tmp_path, until="boxes")
+    with pytest.raises(StoreError, match="no model is in this run"):
+        result.model()
+    (tmp_path / "store").rename(tmp_path / "gone")
+    with pytest.raises(StoreError, match=r"the dataset of this run is no longer in the store(.|\n)*again"):
+        result.dataset()
+    with pytest.raises(StoreError, match="no model is in this run"):
+        result.model()
+
+
 @pytest.mark.parametrize("text", ['{"x": 1}', "[", "", '{"name": 3}'])
 def test_a_damaged_run_record_is_told_in_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text, encoding="utf-8")
