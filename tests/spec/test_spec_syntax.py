@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -224,15 +223,13 @@ def test_a_file_that_is_not_there_is_told_with_the_nearest_name(tmp_path: Path, 
     assert str(caught.value) == f"{tmp_path}: is a folder, not a spec\n  In it are dogs.yaml."
 
 
-def test_bombs_are_refused_in_a_moment(said: Callable[..., str]) -> None:
-    start = time.process_time()
+def test_bombs_are_refused(said: Callable[..., str]) -> None:
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30)]
     assert said("\n".join(lines)).startswith("s.yaml:1:1: holds more than 20000 values once its aliases are followed")
     assert "is nested more than 50 levels deep" in said("a: " + "[" * 3000)
     assert said("a: 1\n" * 100_000) == "s.yaml: is too large for a spec: more than 400000 characters"
     assert "999 is too long a number" in said("version: " + "9" * 10_000)
-    assert time.process_time() - start < 5
 
 
 def test_anchors_and_merge_keys_are_followed(registry: Registry) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -158,12 +157,11 @@ def test_a_million_rows_are_read_in_seconds(tmp_path, ctx):
     pq.write_table(pa.table(content), tmp_path / "rows.parquet", compression="zstd")
     reader = ParquetTable(table=tmp_path / "rows.parquet", root=tmp_path, class_names=[str(n) for n in range(200)])
     del content, corners, index
-    base, peak, rows, start = pa.total_allocated_bytes(), 0, 0, time.perf_counter()
+    base, peak, rows = pa.total_allocated_bytes(), 0, 0
     for batch in reader.batches(ctx):
         rows += batch.num_rows
         peak = max(peak, pa.total_allocated_bytes() - base)
     assert rows == count
-    assert time.perf_counter() - start < 10  # about a second on an idle core
     assert peak < 200e6
 
 
