@@ -15,11 +15,12 @@ help:
 setup: $(READY)
 
 # The environment is built beside and stamped when it is whole, so that an interrupted set-up starts over.
-$(READY): constraints.txt pyproject.toml $(wildcard plugins/*/pyproject.toml)
+$(READY): constraints.txt overrides.txt pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit("fgic needs Python 3.10 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 10) else 0'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]' $(foreach p,$(PLUGINS),--editable './$(p)[test]')
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --overrides overrides.txt \
+	    --editable '.[dev]' $(foreach p,$(PLUGINS),--editable './$(p)[test]')
 	@touch $(READY)
 
 demo: $(READY)
@@ -41,8 +42,8 @@ format: $(READY)
 constraints: $(READY)
 	{ echo '-e .[dev]'; for p in $(PLUGINS); do echo "-e ./$$p[test]"; done; } > .constraints.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url --no-annotate --no-header --upgrade \
-	    --constraint constraints.in .constraints.in --output-file .constraints.txt
-	grep -v '^-e ' .constraints.txt > constraints.txt
+	    --constraint constraints.in --overrides overrides.txt .constraints.in --output-file .constraints.txt
+	grep -v -e '^-e ' -e "'never'" .constraints.txt > constraints.txt
 	rm .constraints.in .constraints.txt
 
 clean:
