@@ -12,10 +12,20 @@ Split = Literal["train", "val", "test"]
 #: The parts of a data set. `val` is optional in a reader: the core cuts it from train when it is missing.
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
+#: Where a box comes from: an annotation; a detector; or, for train pictures, a detector that was not trained on them.
+BoxSource = Literal["annotated", "predicted", "crossfit"]
+
+SOURCES: tuple[BoxSource, ...] = ("annotated", "predicted", "crossfit")
+
 #: How the names of picture files end, in small letters.
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"}
 )
+
+
+def source_of(origin: str) -> str:
+    """The source that a box's origin names: ``predicted`` of ``predicted:detector/mmdet``."""
+    return origin.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +37,8 @@ class ObjectBox:
         label: class index of the object, None where the box is class-agnostic.
         score: the detector's confidence in [0, 1], None for an annotation.
         crowd: the box covers a group that was not told apart (COCO's ``iscrowd``).
-        origin: ``annotated``, or ``predicted:<component>``.
+        origin: ``annotated``, ``predicted:<component>``, or ``crossfit:<component>`` for a box that was found in a
+            train picture by a detector that was not trained on it.
     """
 
     box: Box

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
 from fgic_core.data.artifact import ArtifactType
 from fgic_core.data.geometry import Box, Size
+from fgic_core.data.sample import BoxSource
 from fgic_core.interfaces.component import Component
-
-BoxSource = Literal["annotated", "predicted"]
 
 
 class Cropper(Component, ABC):
     """Says which region of a picture is looked at, given the object's box.
 
     Contract: `region` is a pure function. The core picks the box (the largest annotated, the most confident
-    predicted), clips the region to the picture, falls back to the full image where there is no box, counts how often,
+    found), clips the region to the picture, falls back to the full image where there is no box, counts how often,
     and stores four numbers; pictures are cut when they are decoded.
     """
 
@@ -26,11 +25,15 @@ class Cropper(Component, ABC):
     takes: ClassVar[tuple[ArtifactType, ...]] = ("dataset",)
     gives: ClassVar[ArtifactType] = "dataset"
 
-    train_boxes: BoxSource = Field("annotated", description="Boxes that train and validation pictures are cropped to.")
+    train_boxes: BoxSource = Field(
+        "annotated",
+        description="Boxes that train and validation pictures are cropped to: annotated ones, the detector's, or "
+        "(`crossfit`, an option of the detector's step too) those of a detector that was not trained on the picture.",
+    )
     test_boxes: BoxSource | None = Field(
         None,
         description="Boxes that test pictures are cropped to; by default predicted ones if a detector ran before, else "
-        "annotated ones.",
+        "annotated ones. No detector is trained on test pictures: `crossfit` is the same as `predicted` here.",
     )
 
     @abstractmethod

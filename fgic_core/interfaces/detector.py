@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import Field
+
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.interfaces.component import Component
+from fgic_core.interfaces.component import Component, InputFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +28,7 @@ class Detections:
     Attributes:
         boxes: (n, 4) float, edges x1, y1, x2, y2 in pixels of the picture.
         scores: (n,) float, confidence in [0, 1].
-        labels: (n,) int, index into the data set's classes; 0 throughout for a class-agnostic detector.
+        labels: (n,) int, index into the data set's classes; 0 throughout unless the detector is `per_class`.
     """
 
     boxes: np.ndarray[Any, Any]
@@ -38,21 +40,64 @@ class Detector(Component, ABC):
     """Finds the objects in a picture.
 
     Contract: `detect` gives one `Detections` for each picture, in the pictures' own pixels and in any order; the same
-    picture gives the same boxes whatever else is in the batch. The core clips boxes to the picture, computes mAP,
-    mAP50 and mAP75, and writes the boxes into the data set beside the annotated ones.
+    picture gives the same boxes whatever else is in the batch. It gives weak boxes too (say from a score of 0.05):
+    average precision counts them, and `min_score` is the core's to apply. The core clips boxes to the picture, computes
+    mAP, mAP50 and mAP75 with pycocotools, and writes the boxes into the data set beside the annotated ones.
     """
 
     kind: ClassVar[str] = "detector"
     takes: ClassVar[tuple[ArtifactType, ...]] = ("dataset",)
     gives: ClassVar[ArtifactType] = "dataset"
 
+    weights: InputFile | None = Field(
+        None, description="A local file of weights to start from; the detector's help says which formats it reads."
+    )
+    per_class: bool = Field(
+        False, description="Tell the data set's classes apart. By default every object is just an object."
+    )
+    min_score: float = Field(
+        0.05,
+        ge=0.0,
+        le=1.0,
+        description="Least confidence of a box that goes into the data set; a cropper takes the most confident one. "
+        "Average precision counts all boxes.",
+    )
+    crossfit: int | None = Field(
+        None,
+        ge=2,
+        le=50,
+        description="Besides, find each train picture's boxes by a detector that was not trained on it: in so many "
+        "folds, a detector is trained without each. A cropper uses them with `train_boxes: crossfit`.",
+    )
+    val_fraction: float = Field(
+        0.1,
+        gt=0.0,
+        lt=1.0,
+        description="Share of each class's train samples that is held out to choose the epoch, where the data set has "
+        "no validation part. For a detector that learns.",
+    )
+    test_curve: bool = Field(
+        True,
+        description="Measure the test part at every epoch for the report's curve. It is never used to choose. For a "
+        "detector that learns.",
+    )
+
+    def learns(self) -> bool:
+        """Whether `fit` learns from the pictures it is given; by default, whether there is a `fit` at all.
+
+        A ready detector says no. It may have a `fit` all the same, to read its weights, and is given no pictures.
+        """
+        return type(self).fit is not Detector.fit
+
     def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
-        """Train on ``train``, choose by ``val``. A ready detector leaves this as it is.
+        """Train on ``train``, choose by what ``ctx.evaluate(self, epoch)`` returns.
 
         Args:
-            train: whole pictures with annotated boxes; no test sample among them.
-            val: cut from train by the core.
-            ctx: calls ``ctx.evaluate(self, epoch)`` at the end of each epoch.
+            train: whole pictures (`Dataset.picture`) with annotated boxes; no validation or test sample among them.
+                Crowd boxes (`ObjectBox.crowd`) are no single object and nothing to learn a box from.
+            val: held out from train by the core.
+            ctx: calls ``ctx.evaluate(self, epoch)`` at the end of each epoch; it returns ``mAP``, ``mAP50`` and
+                ``mAP75`` on val, or nothing where val has no annotated box.
         """
         return
 
@@ -62,6 +107,9 @@ class Detector(Component, ABC):
 
         Args:
             images: 8-bit RGB, of any sizes.
+
+        Raises:
+            PluginError: neither `fit` nor `load` was called.
         """
 
     @abstractmethod

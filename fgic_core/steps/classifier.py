@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fgic_core.errors import DataError, PluginError
 from fgic_core.interfaces.classifier import Classifier
 from fgic_core.steps.batches import batches, evaluation
 from fgic_core.steps.context import StepContext
-from fgic_core.steps.statistics import hold_out, proportion
+from fgic_core.steps.statistics import proportion
+from fgic_core.steps.validation import cut_val
 
 if TYPE_CHECKING:
     import torch
@@ -74,29 +74,12 @@ def training_parts(dataset: Dataset, val_fraction: float, ctx: StepContext) -> t
         names = ", ".join(few[:_NAMED]) + (", …" if len(few) > _NAMED else "")
         ctx.warn(f"{len(few)} of {len(counts)} classes have fewer than two train samples: {names}")
     if not len(val):
-        train, val = _cut_val(train, val_fraction, ctx)
+        train, val = cut_val(train, val_fraction, ctx)
     if not len(val):
         ctx.warn("there is no validation sample: no epoch can be told to be better than another")
     if "test" not in dataset.splits:
         ctx.warn("the data set has no test sample: there is no test accuracy")
     return train, val
-
-
-def _cut_val(train: Dataset, fraction: float, ctx: StepContext) -> tuple[Dataset, Dataset]:
-    real = pc.equal(train.table.column("origin").cast(pa.string()), "real").to_numpy()
-    digests = train.table.column("digest").to_pylist()
-    numbers: dict[Any, int] = {}
-    groups = np.array([numbers.setdefault(digest or row, len(numbers)) for row, digest in enumerate(digests)])
-    held = np.zeros(len(train), dtype=bool)
-    held[real] = hold_out(train.labels[real], fraction, ctx.rng("val"), groups[real])
-    # A copy among the synthetic samples, or what was made from a held-out sample, would tell of it.
-    ids = set(train.table.filter(pa.array(held)).column("id").to_pylist())
-    parents = train.table.column("parents").to_pylist()
-    tells = np.isin(groups, groups[held]) | np.array([not ids.isdisjoint(of or ()) for of in parents], dtype=bool)
-    left_out = int((tells & ~held).sum())
-    if left_out:
-        ctx.warn(f"{left_out} train samples made from held-out validation samples were left out")
-    return train.where(~held & ~tells), train.where(held)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,19 @@ class _Bar:
         self._listener.progress(self._what, self._done, self._total, self._unit)
 
 
+class _PartListener(Listener):
+    """Shows a part's progress under its name."""
+
+    def __init__(self, whole: StepContext, name: str) -> None:
+        self._whole, self._name = whole, name
+
+    def progress(self, description: str, done: int, total: int | None, unit: str) -> None:
+        self._whole.listener.progress(f"{self._name}: {description}", done, total, unit)
+
+    def warning(self, message: str) -> None:
+        self._whole.warn(message)
+
+
 class StepContext(Context):
     """The context of one running step.
 
@@ -97,7 +110,7 @@ class StepContext(Context):
         self.curves: list[Point] = []
         self.warnings: list[str] = []
         self._scratch = scratch
-        self._listener = listener or Listener()
+        self.listener = listener or Listener()
         self._ruler: Ruler | None = None
         self._resumed = 0
         if self._state_file is not None and self._state_file.exists():
@@ -123,7 +136,7 @@ class StepContext(Context):
 
     @contextmanager
     def progress(self, description: str, total: int | None = None, unit: str = "images") -> Iterator[Progress]:
-        yield _Bar(self._listener, description, total, unit)
+        yield _Bar(self.listener, description, total, unit)
 
     def log(self, epoch: int, **values: float) -> None:
         for name, value in values.items():
@@ -171,13 +184,36 @@ class StepContext(Context):
     def warn(self, message: str) -> None:
         if message not in self.warnings:
             self.warnings.append(message)
-            self._listener.warning(message)
+            self.listener.warning(message)
 
     # What a driver adds.
 
     @property
     def _state_file(self) -> Path | None:
         return self._scratch / "checkpoint.json" if self._scratch is not None else None
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[StepContext]:
+        """The context of a training that is one of several of this step, such as a fold.
+
+        Its seed and its checkpoints are its own, its progress is shown under its name, and what is written below its
+        folder goes when it is done. Its warnings are this step's; its metrics and curves are kept with it alone.
+        """
+        folder = self.folder / f".{name}"
+        folder.mkdir()
+        made = StepContext(
+            folder,
+            uses=self.uses,
+            scratch=self._scratch / name if self._scratch is not None else None,
+            seed=self._number(("part", name)),
+            device=self.device,
+            workers=self.workers,
+            listener=_PartListener(self, name),
+        )
+        try:
+            yield made
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def resumed(self) -> int:
@@ -192,11 +228,11 @@ class StepContext(Context):
         """Record a measured number; keywords are the fields of `Metric`."""
         metric = Metric(name=name, value=value, **about)
         self.metrics.append(metric)
-        self._listener.metric(metric)
+        self.listener.metric(metric)
 
     def _point(self, point: Point) -> None:
         self.curves.append(point)
-        self._listener.point(point)
+        self.listener.point(point)
 
     def seed_everything(self, *names: str | int) -> None:
         """Seed the global generators of Python, NumPy and (where it is imported) torch; the core's right alone."""

@@ -11,13 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fgic_core.data.boxes import ComparedWriter, choose_box
 from fgic_core.data.dataset import BATCH, SCHEMA, Dataset, DatasetWriter
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.images import read_size
+from fgic_core.data.sample import SOURCES, BoxSource, source_of
 from fgic_core.errors import DataError, PluginError
 
 if TYPE_CHECKING:
-    from fgic_core.interfaces.cropper import BoxSource, Cropper
+    from fgic_core.interfaces.cropper import Cropper
     from fgic_core.steps.context import StepContext
 
 FULL_IMAGE = "full image: no box"
@@ -25,6 +27,9 @@ FULL_IMAGE = "full image: no box"
 
 def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None:
     """Write the data set of ``inputs["dataset"]`` with a region for each sample; no pixel is copied.
+
+    Beside it ``boxes.parquet`` holds, for each sample, the boxes that were there, their overlap and the region
+    (`fgic_core.data.boxes.COMPARED`).
 
     Raises:
         DataError: the data set has no boxes of the kind that is asked for.
@@ -35,20 +40,23 @@ def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None
     tally = _Tally()
     with (
         DatasetWriter(ctx.folder, dataset.header) as writer,
+        ComparedWriter(ctx.folder) as compared,
         ctx.progress("crop", len(dataset), "samples") as progress,
     ):
         first = 0
         for batch in dataset.table.to_batches(max_chunksize=BATCH):
             regions: list[dict[str, float] | None] = []
             origins: list[str] = []
-            rows = batch.select(["id", "split", "width", "height", "boxes"]).to_pylist()
+            rows = batch.select(["id", "split", "label", "width", "height", "boxes"]).to_pylist()
             for position, row in enumerate(rows, first):
                 size = _size(dataset, position, row)
-                box, origin = _choose(row, size, source[row["split"]], tally)
-                region = _region(component, box, size, row["id"]) if box is not None else None
-                tally.add(row["split"], region, size)
-                regions.append(dict(zip(("x1", "y1", "x2", "y2"), region.xyxy, strict=True)) if region else None)
-                origins.append(origin)
+                chosen = choose_box(row["boxes"], source[row["split"]], size)
+                region = _region(component, chosen.box, size, row["id"]) if chosen.box is not None else None
+                edges = dict(zip(("x1", "y1", "x2", "y2"), region.xyxy, strict=True)) if region else None
+                regions.append(edges)
+                origins.append(chosen.entry["origin"] if chosen.entry is not None else FULL_IMAGE)
+                about = compared.add({**row, "region": edges, "region_origin": origins[-1]}, size)
+                tally.add(row["split"], region, size, chosen.candidates, about["kept"])
             for name, values in (("region", regions), ("region_origin", origins)):
                 field = SCHEMA.field(name)
                 batch = batch.set_column(SCHEMA.get_field_index(name), field, pa.array(values, field.type))  # noqa: PLW2901
@@ -60,65 +68,47 @@ def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None
 
 def _sources(component: Cropper, dataset: Dataset) -> dict[str, BoxSource]:
     """Which boxes each part is cropped to; raises DataError where the data set has none of them."""
-    annotated, predicted = _box_origins(dataset)
-    if not annotated and not predicted:
+    there = _present(dataset)
+    if not there:
         raise DataError(
             "no sample of this data set has a box to crop to",
             hint="Put a detector step before the cropper, or read the data set's box annotations.",
         )
-    test = component.test_boxes or ("predicted" if predicted else "annotated")
-    source: dict[str, BoxSource] = {"train": component.train_boxes, "val": component.train_boxes, "test": test}
+    test = component.test_boxes or ("predicted" if "predicted" in there else "annotated")
+    asked: dict[str, BoxSource] = {"train": component.train_boxes, "val": component.train_boxes, "test": test}
+    source: dict[str, BoxSource] = {}
     for part in dataset.splits:
-        if source[part] == "predicted" and not predicted:
-            raise DataError(
-                f"{part} pictures are to be cropped to predicted boxes, but the data set has none",
-                hint="Put a detector step before the cropper, or ask for annotated boxes.",
-            )
-        if source[part] == "annotated" and not annotated:
+        wanted = asked[part]
+        # No detector was trained on a picture that is not a train picture: its predicted boxes are cross-fitted ones.
+        source[part] = "predicted" if wanted == "crossfit" and part != "train" else wanted
+        if source[part] not in there:
             option = "test_boxes" if part == "test" else "train_boxes"
+            hints = {
+                "predicted": "Put a detector step before the cropper, or ask for annotated boxes.",
+                "annotated": f"Set `{option}: predicted` to use a detector's.",
+                "crossfit": "Set `crossfit: 5`, say, on the detector's step.",
+            }
+            words = {"crossfit": "cross-fitted"}.get(source[part], source[part])
             raise DataError(
-                f"{part} pictures are to be cropped to annotated boxes, but the data set has none",
-                hint=f"Set `{option}: predicted` to use the detector's.",
+                f"{part} pictures are to be cropped to {words} boxes, but the data set has none",
+                hint=hints[source[part]],
             )
     return source
 
 
-def _box_origins(dataset: Dataset) -> tuple[bool, bool]:
-    """Whether any box is annotated, and whether any is predicted."""
-    annotated = predicted = False
+def _present(dataset: Dataset) -> set[str]:
+    """The sources that boxes of the data set come from."""
+    found: set[str] = set()
     for chunk in dataset.table.column("boxes").chunks:
-        origins = chunk.flatten().field("origin")
-        if len(origins):
-            marks = pc.equal(origins, "annotated")
-            annotated |= pc.any(marks).as_py()
-            predicted |= not pc.all(marks).as_py()
-    return annotated, predicted
+        origins = pc.unique(chunk.flatten().field("origin")).to_pylist()
+        found |= {source_of(origin) for origin in origins}
+    return found & set(SOURCES)
 
 
 def _size(dataset: Dataset, position: int, row: Mapping[str, Any]) -> Size:
     if row["width"] is not None:
         return Size(row["width"], row["height"])
     return read_size(dataset.file(position))
-
-
-def _choose(row: Mapping[str, Any], size: Size, source: BoxSource, tally: _Tally) -> tuple[Box | None, str]:
-    """The largest annotated or the most confident predicted box inside the picture, and its origin.
-
-    Crowd boxes do not count: they are no single object. Of equally good boxes the first is taken.
-    """
-    candidates: list[tuple[float, Box, str]] = []
-    for entry in row["boxes"] or ():
-        if entry["crowd"] or (entry["origin"] == "annotated") != (source == "annotated"):
-            continue
-        box = Box(entry["x1"], entry["y1"], entry["x2"], entry["y2"]).clip(size)
-        if not box.is_empty:
-            score = entry["score"] if entry["score"] is not None else 0.0
-            candidates.append((box.area if source == "annotated" else score, box, entry["origin"]))
-    if not candidates:
-        return None, FULL_IMAGE
-    tally.several[row["split"]] += len(candidates) > 1
-    _, box, origin = max(candidates, key=lambda candidate: candidate[0])
-    return box, origin
 
 
 def _region(component: Cropper, box: Box, size: Size, sample: str) -> Box:
@@ -151,12 +141,16 @@ class _Tally:
         self.total: Counter[str] = Counter()
         self.cropped: Counter[str] = Counter()
         self.several: Counter[str] = Counter()
-        self.kept: defaultdict[str, float] = defaultdict(float)
+        self.area: defaultdict[str, float] = defaultdict(float)
+        self.kept: defaultdict[str, list[float]] = defaultdict(list)
 
-    def add(self, part: str, region: Box | None, size: Size) -> None:
+    def add(self, part: str, region: Box | None, size: Size, candidates: int, kept: float | None) -> None:
         self.total[part] += 1
         self.cropped[part] += region is not None
-        self.kept[part] += region.area / size.box.area if region else 1.0
+        self.several[part] += candidates > 1
+        self.area[part] += region.area / size.box.area if region else 1.0
+        if kept is not None:
+            self.kept[part].append(kept)
 
     def report(self, ctx: StepContext) -> None:
         for part in ("train", "val", "test"):
@@ -170,6 +164,10 @@ class _Tally:
                 "several_boxes", float(self.several[part]), part=part, n=n, note="samples with a choice of boxes"
             )
             note = "mean share of the picture that is kept"
-            ctx.metric("kept_area", self.kept[part] / n, part=part, n=n, unit="fraction", note=note)
+            ctx.metric("kept_area", self.area[part] / n, part=part, n=n, unit="fraction", note=note)
+            if self.kept[part]:
+                share = float(np.mean(self.kept[part]))
+                note = "mean share of the annotated box that lies in the crop, where there are both"
+                ctx.metric("kept_object", share, part=part, n=len(self.kept[part]), unit="fraction", note=note)
             if full:
                 ctx.warn(f"{full:,} of {n:,} {part} samples have no box and are used whole.")

@@ -122,7 +122,7 @@ def test_what_is_cut_is_the_coloured_rectangle_of_the_box(tmp_path: Path) -> Non
     dataset, ctx = crop(Grow(), [sample("a", "train", ANNOTATED)], tmp_path)
     assert np.asarray(dataset.image(0)).tolist() == [[[255, 0, 0]] * 4] * 4
     assert (tmp_path / "p.png").read_bytes() == before
-    assert sorted(file.name for file in ctx.folder.iterdir()) == ["dataset.json", "samples.parquet"]
+    assert sorted(file.name for file in ctx.folder.iterdir()) == ["boxes.parquet", "dataset.json", "samples.parquet"]
 
 
 def test_the_size_is_read_from_the_file_where_the_data_set_does_not_know_it(tmp_path: Path) -> None:

@@ -88,6 +88,10 @@ class Bright(Detector):
     def fit(self, train: Any, val: Any, ctx: Context) -> None:
         self._trained_on = [*train.ids, *val.ids]
         assert all(name.startswith("train") for name in self._trained_on)
+        for epoch in ctx.epochs(2):
+            ctx.log(epoch, loss=1 / epoch)
+            ctx.evaluate(self, epoch)
+            ctx.checkpoint(epoch, {})
 
     def detect(self, images: Sequence[Any]) -> list[Detections]:
         found = []

@@ -1,0 +1,75 @@
+"""Cutting train: a validation part to choose by, and folds to find boxes in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fgic_core.steps.statistics import hold_out
+
+if TYPE_CHECKING:
+    from fgic_core.data.dataset import Dataset
+    from fgic_core.steps.context import StepContext
+
+
+def cut_val(train: Dataset, fraction: float, ctx: StepContext) -> tuple[Dataset, Dataset]:
+    """Train without the validation part, and the validation part.
+
+    Real samples alone are held out, stratified by class; pictures with the same bytes stay together, and what was made
+    from a held-out sample is left out.
+
+    Args:
+        train: samples of the train split.
+        fraction: share of each class to hold out.
+        ctx: its seed decides which; is told what was left out.
+    """
+    real = pc.equal(train.table.column("origin").cast(pa.string()), "real").to_numpy()
+    groups = copies(train)
+    held = np.zeros(len(train), dtype=bool)
+    held[real] = hold_out(train.labels[real], fraction, ctx.rng("val"), groups[real])
+    # A copy among the synthetic samples, or what was made from a held-out sample, would tell of it.
+    tells = np.isin(groups, groups[held]) | _made_from(train, held)
+    left_out = int((tells & ~held).sum())
+    if left_out:
+        ctx.warn(f"{left_out} train samples made from held-out validation samples were left out")
+    return train.where(~held & ~tells), train.where(held)
+
+
+def folds(train: Dataset, count: int, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The fold, 0 to count - 1, of each train sample: classes spread evenly, pictures with the same bytes together.
+
+    What was made from a sample is in that sample's fold.
+    """
+    groups = copies(train)
+    fold_of: dict[int, int] = {}
+    turn = int(rng.integers(count))
+    labels = train.labels
+    for label in np.unique(labels):
+        for group in rng.permutation(np.unique(groups[labels == label])):
+            if int(group) not in fold_of:
+                fold_of[int(group)] = turn % count
+                turn += 1
+    fold = np.array([fold_of[int(group)] for group in groups], dtype=np.int64)
+    places = {name: row for row, name in enumerate(train.ids)}
+    for row, parents in enumerate(train.table.column("parents").to_pylist()):
+        known = [places[parent] for parent in parents or () if parent in places]
+        if known:
+            fold[row] = fold[known[0]]
+    return fold
+
+
+def copies(samples: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """A number for each sample that is the same for pictures with the same bytes."""
+    digests = samples.table.column("digest").to_pylist()
+    numbers: dict[Any, int] = {}
+    # A picture whose digest was not taken is a copy of none.
+    return np.array([numbers.setdefault(digest or row, len(numbers)) for row, digest in enumerate(digests)], dtype=int)
+
+
+def _made_from(samples: Dataset, held: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    ids = set(samples.table.filter(pa.array(held)).column("id").to_pylist())
+    parents = samples.table.column("parents").to_pylist()
+    return np.array([not ids.isdisjoint(of or ()) for of in parents], dtype=bool)

@@ -1,0 +1,408 @@
+"""The core drives a detector: what it may see, what is written, what is measured, and what it must not do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import Field, PrivateAttr
+
+from fgic_core import Box, Context, DataError, Dataset, Detections, Detector, ObjectBox, PluginError, Sample, Size
+from fgic_core.data.boxes import read_compared
+from fgic_core.data.dataset import SCHEMA, DatasetWriter, Header
+from fgic_core.steps import cropper, detector
+from fgic_core.steps.context import StepContext
+
+SIDE = 16
+CROWD = ObjectBox(Box(0, 0, SIDE, SIDE), crowd=True)
+
+
+class Colour(Detector):
+    """Finds what is not grey, if it has seen as many pictures as ``need``; writes down all that it is shown.
+
+    Its score falls with the number of pictures it was trained on, so that folds can be told from the whole.
+    """
+
+    epochs: int = Field(2, description="Passes over the train pictures.")
+    need: int = Field(0, description="Fewer train pictures than that, and it finds nothing.")
+    answer: str = Field("right", description="What detect gives.")
+
+    _seen: dict[str, list[str]] = PrivateAttr(default_factory=dict)
+    _scores: list[Any] = PrivateAttr(default_factory=list)
+
+    def learns(self) -> bool:
+        return self.epochs > 0
+
+    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
+        self._seen = {"train": train.ids, "val": val.ids}
+        with (LOG / "fits.jsonl").open("a") as file:
+            file.write(json.dumps({**self._seen, "seed": ctx.seed}) + "\n")
+        for epoch in ctx.epochs(self.epochs):
+            ctx.log(epoch, loss=1 / epoch)
+            self._scores.append(dict(ctx.evaluate(self, epoch)))
+            ctx.checkpoint(epoch, {"epoch": epoch})
+
+    def detect(self, images: Sequence[Any]) -> list[Detections]:
+        return [self._one(np.asarray(image).astype(int)) for image in images]
+
+    def _one(self, pixels: np.ndarray[Any, Any]) -> Detections:
+        ys, xs = np.nonzero(np.ptp(pixels, axis=2) > 60)
+        if not len(xs) or len(self._seen.get("train", ())) < self.need:
+            return Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
+        right = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+        score = 1 / (1 + len(self._seen.get("train", ())))
+        answers: dict[str, Any] = {
+            "right": ([right], [score], [0]),
+            "weak too": ([right, [0, 0, 2, 2]], [0.9, 0.01], [0, 0]),
+            "beyond": ([[-5, -5, SIDE + 5, SIDE + 5], [SIDE, 0, SIDE + 9, 9]], [0.5, 0.9], [0, 0]),
+            "shape": ([right], [score, score], [0]),
+            "score": ([right], [1.5], [0]),
+            "label": ([right], [score], [1]),
+            "nan": ([[np.nan, 0, 1, 1]], [score], [0]),
+            "class": ([right], [score], [int(pixels[ys[0], xs[0]].argmax())]),
+        }
+        boxes, scores, labels = answers[self.answer]
+        return Detections(np.array(boxes, float), np.array(scores, float), np.array(labels, int))
+
+    def save(self, folder: Path) -> None:
+        (folder / "colour.json").write_text(json.dumps(self._seen))
+
+    def load(self, folder: Path, device: str) -> None:
+        self._seen = json.loads((folder / "colour.json").read_text())
+
+
+class Ready(Colour):
+    """Finds what is not grey, and has nothing to learn."""
+
+    epochs: int = Field(0, description="None.")
+
+
+LOG = Path()
+
+
+@pytest.fixture(autouse=True)
+def log(tmp_path: Path) -> Path:
+    global LOG  # noqa: PLW0603
+    LOG = tmp_path
+    return tmp_path
+
+
+def fits(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "fits.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Callable[..., Dataset]:
+    """``data(train=6, test=4, change=…)`` is a data set of two classes, a coloured rectangle in each picture."""
+
+    def make(
+        train: int = 6, test: int = 4, change: Callable[[Sample], Sample] = lambda s: s, name: str = "in", same: int = 0
+    ) -> Dataset:
+        root = tmp_path / name / "pictures"
+        root.mkdir(parents=True)
+        rng = np.random.default_rng(0)
+        samples = []
+        for split, count in (("train", train), ("test", test)):
+            for label in (0, 1):
+                for number in range(count):
+                    pixels = rng.integers(100, 130, (SIDE, SIDE, 3)).astype(np.uint8)
+                    pixels[:, :, 1:] = pixels[:, :, :1]
+                    x, y = (int(v) for v in rng.integers(1, SIDE // 2 - 1, 2))
+                    pixels[y : y + 6, x : x + 8] = [(230, 20, 20), (20, 230, 20)][label]
+                    file = f"{split}-{label}-{number}"
+                    Image.fromarray(pixels).save(root / f"{file}.png")
+                    about = {"id": file, "path": f"{file}.png", "label": label, "split": split}
+                    box = ObjectBox(Box(x, y, x + 8, y + 6))
+                    samples.append(change(Sample(**about, size=Size(SIDE, SIDE), boxes=(box,))))  # type: ignore[arg-type]
+        folder = tmp_path / name / "data"
+        with DatasetWriter(folder, Header(("red", "green"), {"r": root}, notes=("noted",))) as writer:
+            writer.write_samples(samples, "r")
+        made = Dataset.open(folder)
+        digests = [f"{row:032x}" for row in range(len(made))]
+        for row in range(same):  # the last test pictures are the first train pictures, byte for byte
+            digests[-1 - row] = digests[row]
+        import pyarrow as pa
+
+        column = SCHEMA.get_field_index("digest")
+        return Dataset(made.header, made.table.set_column(column, SCHEMA.field("digest"), pa.array(digests)))
+
+    return make
+
+
+def run(component: Detector, dataset: Dataset, folder: Path, name: str = "out") -> tuple[Dataset, StepContext]:
+    place = folder / "steps" / name
+    place.mkdir(parents=True)
+    ctx = StepContext(place, uses="detector/colour", scratch=folder / "scratch" / name)
+    detector.run(component, {"dataset": dataset}, ctx)
+    return Dataset.open(ctx.folder), ctx
+
+
+def metrics(ctx: StepContext, part: str) -> dict[str, Any]:
+    return {metric.name: metric.value for metric in ctx.metrics if metric.part == part}
+
+
+def test_found_boxes_are_written_beside_the_annotated_ones_and_measured(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    dataset, ctx = run(Colour(), data(), tmp_path)
+    for sample in dataset:
+        truth, predicted = sample.boxes
+        assert (truth.origin, predicted.origin) == ("annotated", "predicted:detector/colour")
+        assert predicted.box == truth.box
+        assert predicted.label is None, "a class-agnostic box says nothing of the class"
+    assert metrics(ctx, "test") == pytest.approx(
+        {"mAP": 1, "mAP50": 1, "mAP75": 1, "box_recall50": 1, "mean_iou": 1, "recall50": 1, "no_detection": 0}
+    )
+    assert {metric.n for metric in ctx.metrics if metric.part == "test"} == {8}
+    assert all(m.low is not None and m.low <= m.value <= m.high + 1e-9 for m in ctx.metrics if m.name == "mAP")  # type: ignore[operator]
+    assert ctx.warnings == ["noted"]
+
+
+def test_the_table_beside_the_rows_has_what_a_diagnosis_needs(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    dataset, ctx = run(Colour(answer="beyond"), data(), tmp_path)
+    table = read_compared(ctx.folder)
+    assert table is not None
+    assert table.column("id").to_pylist() == dataset.ids
+    first = table.slice(0, 1).to_pylist()[0]
+    assert first["predicted"] == {"x1": 0, "y1": 0, "x2": SIDE, "y2": SIDE}, "clipped to the picture"
+    assert (first["objects"], first["detections"], first["found"]) == (1, 1, 0), "a box outside of it is none"
+    assert first["iou"] == pytest.approx(48 / SIDE**2)
+
+
+def test_fit_sees_train_pictures_with_boxes_and_no_other(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    import dataclasses
+
+    def change(sample: Sample) -> Sample:
+        boxes = {"train-0-0": (), "train-1-0": (CROWD,)}.get(sample.id, sample.boxes)
+        return dataclasses.replace(sample, boxes=boxes)
+
+    dataset = data(change=change)
+    _, ctx = run(Colour(), dataset, tmp_path)
+    (seen,) = fits(tmp_path)
+    assert set(seen["train"]).isdisjoint(seen["val"])
+    expected = {name for name in dataset.split("train").ids if name not in ("train-0-0", "train-1-0")}
+    assert {*seen["train"], *seen["val"]} == expected
+    assert "2 of 12 train pictures have no box to learn from." in ctx.warnings
+
+
+def test_the_test_part_reaches_neither_the_fit_nor_the_choice(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    """Poisoned test boxes leave all that the detector was given as it was; the test curve is drawn all the same."""
+    import dataclasses
+
+    def poison(sample: Sample) -> Sample:
+        wrong = (ObjectBox(Box(0, 0, 1, 1)),)
+        return dataclasses.replace(sample, boxes=wrong) if sample.split == "test" else sample
+
+    clean, poisoned = Colour(), Colour()
+    _, first = run(clean, data(), tmp_path, "clean")
+    _, second = run(poisoned, data(change=poison, name="poisoned"), tmp_path, "poisoned")
+    one, other = fits(tmp_path)
+    assert one == other
+    assert clean._scores == poisoned._scores
+    assert set(clean._scores[0]) == {"mAP", "mAP50", "mAP75"}
+    curves = [{(p.epoch, p.part, p.name): p.value for p in ctx.curves} for ctx in (first, second)]
+    assert curves[0][1, "test", "mAP"] == pytest.approx(1)
+    assert curves[1][1, "test", "mAP"] == 0
+    assert curves[0][1, "val", "mAP"] == curves[1][1, "val", "mAP"]
+
+
+def test_without_a_test_curve_the_test_part_is_measured_at_the_end_alone(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    _, ctx = run(Colour(test_curve=False), data(), tmp_path)
+    assert {point.part for point in ctx.curves} == {"train", "val"}
+    assert metrics(ctx, "test")["mAP"] == pytest.approx(1)
+
+
+def test_train_pictures_that_are_test_pictures_are_left_out(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    _, ctx = run(Colour(), data(same=2), tmp_path)
+    (seen,) = fits(tmp_path)
+    assert not {"train-0-0", "train-0-1"} & {*seen["train"], *seen["val"]}
+    assert "2 train pictures are test pictures too; the detector is not trained on them." in ctx.warnings
+
+
+def test_weak_boxes_count_for_precision_and_stay_out_of_the_data_set(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    dataset, _ = run(Colour(answer="weak too"), data(), tmp_path, "strict")
+    assert [len(sample.boxes) for sample in dataset] == [2] * len(dataset)
+    dataset, _ = run(Colour(answer="weak too", min_score=0.0), data(name="again"), tmp_path, "all")
+    assert [len(sample.boxes) for sample in dataset] == [3] * len(dataset)
+    dataset, ctx = run(Colour(min_score=0.99), data(name="none"), tmp_path, "none")
+    assert metrics(ctx, "test")["no_detection"] == 8
+    assert metrics(ctx, "test")["mAP50"] == pytest.approx(1), "precision does not know of min_score"
+    assert metrics(ctx, "test")["box_recall50"] == 0
+    assert any("In 8 of 8 test pictures no box reaches min_score (0.99)" in warning for warning in ctx.warnings)
+
+
+def test_with_per_class_the_labels_count(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    dataset, ctx = run(Colour(answer="class", per_class=True), data(), tmp_path)
+    assert metrics(ctx, "test")["mAP"] == pytest.approx(1)
+    assert [sample.boxes[-1].label for sample in dataset] == dataset.labels.tolist()
+    _, ctx = run(Colour(per_class=True), data(name="wrong"), tmp_path, "wrong")
+    assert metrics(ctx, "test")["mAP50"] <= 0.5, "half of the boxes have the wrong label"
+
+
+def test_cross_fitted_boxes_come_from_a_detector_that_did_not_see_the_picture(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    dataset, ctx = run(Colour(crossfit=3), data(), tmp_path)
+    whole, *folds = fits(tmp_path)
+    assert len(folds) == 3
+    assert len({fold["seed"] for fold in (whole, *folds)}) == 4
+    sizes = []
+    for sample in dataset.split("train"):
+        (crossfit,) = [box for box in sample.boxes if box.origin == "crossfit:detector/colour"]
+        unseen = [fold for fold in folds if sample.id not in {*fold["train"], *fold["val"]}]
+        assert len(unseen) == 1
+        assert crossfit.score == pytest.approx(1 / (1 + len(unseen[0]["train"])), abs=1e-6)
+        sizes.append(sample.id)
+    assert not any(box.origin.startswith("crossfit") for sample in dataset.split("test") for box in sample.boxes)
+    assert metrics(ctx, "train, cross-fitted")["box_recall50"] == 1
+    assert {point.part for point in ctx.curves} == {"train", "val", "test"}
+    assert len(ctx.curves) == 2 * (1 + 3 + 3), "the folds' curves are their own"
+    assert not [place for place in ctx.folder.iterdir() if place.name.startswith(".")]
+
+
+def test_folds_spread_the_classes_and_keep_copies_together(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    from fgic_core.steps.validation import folds
+
+    train = data(train=9).split("train")
+    fold = folds(train, 3, np.random.default_rng(0))
+    for label in (0, 1):
+        assert np.bincount(fold[train.labels == label]).tolist() == [3, 3, 3]
+    import pyarrow as pa
+
+    digests = ["a", "a", "a", *(f"{row}" for row in range(len(train) - 3))]
+    twins = Dataset(train.header, train.table.set_column(SCHEMA.get_field_index("digest"), "digest", pa.array(digests)))
+    assert len(set(folds(twins, 3, np.random.default_rng(0))[:3])) == 1
+
+
+def test_a_ready_detector_is_given_no_picture_and_all_its_boxes_are_cross_fitted(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    dataset, _ = run(Ready(crossfit=5), data(), tmp_path)
+    assert fits(tmp_path) == [{"train": [], "val": [], "seed": 0}]
+    origins = {box.origin for sample in dataset.split("train") for box in sample.boxes}
+    assert origins == {"annotated", "predicted:detector/colour", "crossfit:detector/colour"}
+
+
+def test_croppers_choose_annotated_predicted_or_cross_fitted_boxes(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    from fgic_crop_box import BoxCropper
+
+    dataset, _ = run(Colour(crossfit=3), data(), tmp_path)
+    for source in ("annotated", "predicted", "crossfit"):
+        ctx = StepContext(tmp_path / f"crop-{source}")
+        cropper.run(BoxCropper(train_boxes=source), {"dataset": dataset}, ctx)  # type: ignore[arg-type]
+        crops = Dataset.open(ctx.folder)
+        starts = {(sample.split, (sample.region_origin or "").partition(":")[0]) for sample in crops}
+        assert starts == {("train", source), ("test", "predicted")}
+        table = read_compared(ctx.folder)
+        assert table is not None
+        assert table.column("kept").to_pylist() == pytest.approx([1] * len(crops))
+    plain = data(name="plain")
+    ctx = StepContext(tmp_path / "no")
+    with pytest.raises(DataError, match="train pictures are to be cropped to cross-fitted boxes") as caught:
+        cropper.run(BoxCropper(train_boxes="crossfit"), {"dataset": plain}, ctx)
+    assert "crossfit: 5" in str(caught.value)
+
+
+def test_weights_that_have_seen_test_pictures_are_an_error(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    """A detector trained on another split of the same pictures gives itself away by the digests it was saved with."""
+    dataset = data()
+    _, ctx = run(Colour(), dataset, tmp_path)
+    weights = ctx.folder / "component" / "colour.json"
+    again = Ready(weights=weights)
+    run(again, dataset, tmp_path, "again")
+    swapped = ["test" if split == "train" else "train" for split in dataset.table.column("split").to_pylist()]
+    import pyarrow as pa
+
+    kind = SCHEMA.field("split").type
+    other = Dataset(
+        dataset.header, dataset.table.set_column(SCHEMA.get_field_index("split"), "split", pa.array(swapped).cast(kind))
+    )
+    with pytest.raises(DataError, match="weights were trained on 12 of the test pictures"):
+        run(Ready(weights=weights), other, tmp_path, "other")
+    with pytest.raises(DataError, match="trained on 12 of the train pictures"):
+        run(Ready(weights=weights, crossfit=3), dataset, tmp_path, "folds")
+    # And what was seen is handed on: weights of weights are no way around it.
+    with pytest.raises(DataError, match="weights were trained on 12 of the test pictures"):
+        run(Ready(weights=tmp_path / "steps" / "again" / "component" / "colour.json"), other, tmp_path, "third")
+
+
+def test_a_second_detector_replaces_the_boxes_of_the_first(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    dataset, _ = run(Colour(), data(), tmp_path)
+    again, ctx = run(Ready(answer="beyond"), dataset, tmp_path, "again")
+    assert [len(sample.boxes) for sample in again] == [2] * len(again)
+    assert any("earlier detector (predicted:detector/colour) are replaced" in warning for warning in ctx.warnings)
+
+
+def test_without_annotated_boxes_a_ready_detector_finds_and_nothing_is_measured(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    import dataclasses
+
+    bare = data(change=lambda sample: dataclasses.replace(sample, boxes=()))
+    dataset, ctx = run(Ready(), bare, tmp_path)
+    assert [len(sample.boxes) for sample in dataset] == [1] * len(dataset)
+    (missing,) = [m for m in ctx.metrics if m.name == "mAP" and m.part == "test"]
+    assert (missing.value, missing.note) == (None, "no picture has an annotated box")
+    with pytest.raises(DataError, match="no train picture has an annotated box to learn from"):
+        run(Colour(), bare, tmp_path, "learns")
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("shape", r"detect gave boxes of shape \(1, 4\), 2 scores and 1 labels"),
+        ("score", "not finite or a score outside"),
+        ("nan", "not finite or a score outside"),
+        ("label", r"a label outside 0\.\.0"),
+    ],
+)
+def test_a_broken_contract_is_named(answer: str, message: str, data: Callable[..., Dataset], tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=message):
+        run(Ready(answer=answer), data(), tmp_path)
+
+
+def test_a_detector_that_forgets_what_it_learned_is_caught(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    class Forgets(Colour):
+        """Loads nothing."""
+
+        def load(self, folder: Path, device: str) -> None:
+            self._seen = {}
+
+    with pytest.raises(PluginError, match="finds other boxes after save and load"):
+        run(Forgets(need=1), data(), tmp_path)
+
+
+def test_an_interrupted_cross_fitting_goes_on_where_it_was(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    """Folds that were trained are not trained again: their checkpoints outlive the interruption."""
+    dataset = data()
+    (tmp_path / "cut").mkdir()
+
+    class Stops(Colour):
+        """Is interrupted in the second fold."""
+
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
+            if len(fits(LOG)) == 2 if (LOG / "fits.jsonl").exists() else False:
+                raise KeyboardInterrupt
+            super().fit(train, val, ctx)
+
+    ctx = StepContext(tmp_path / "cut", uses="detector/colour", scratch=tmp_path / "scratch")
+    with pytest.raises(KeyboardInterrupt):
+        detector.run(Stops(crossfit=3), {"dataset": dataset}, ctx)
+    again = Colour(crossfit=3)
+    (tmp_path / "cut2").mkdir()
+    ctx = StepContext(tmp_path / "cut2", uses="detector/colour", scratch=tmp_path / "scratch")
+    detector.run(again, {"dataset": dataset}, ctx)
+    assert again._scores == [], "its epochs were done"
+    whole, _ = run(Colour(crossfit=3), dataset, tmp_path, "whole")
+    assert Dataset.open(ctx.folder).table.equals(whole.table)
