@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,7 @@ class _Check:
 
     def __init__(self, registry: Registry, base: Path, problems: list[Problem]) -> None:
         self.registry, self.base, self.problems = registry, base, problems
+        self.defaults: dict[str, Node] = {}
         self.unreadable = {problem.place for problem in problems}
 
     def spec(self, root: Node, overrides: Sequence[str], path: Path | None, text: str) -> Spec:
@@ -140,7 +141,9 @@ class _Check:
         self._unknown(root, TOP, "a spec")
         name = self._name(root, path)
         seed = self._seed(root, 0)
+        self.defaults = self._defaults(root)
         steps = self._steps(root, top, seed)
+        self._unused_defaults({step.port.uses for step in steps})
         inputs, problems = wire([step.port for step in steps])
         self.problems += problems
         made = [self._made(step, found) for step, found in zip(steps, inputs, strict=True)]
@@ -198,6 +201,58 @@ class _Check:
             return default
         return value
 
+    def _defaults(self, root: Node) -> dict[str, Node]:
+        """Options of components by ``kind/name``: a step that uses one has them unless it says otherwise.
+
+        Those of a component that no step uses are looked at for unknown names alone, and where it is installed.
+        """
+        node = root.child("defaults")
+        if node is None or node.value is None:
+            return {}
+        if not isinstance(node.value, dict):
+            example = "Write defaults:, and below it a line for each, such as kind/name: {option: value}."
+            self._add(
+                f"defaults should be a mapping from components to options, not {described(node.plain())}",
+                node.place,
+                example,
+            )
+            return {}
+        found = {}
+        for uses, entry in node.value.items():
+            kind = uses.partition("/")[0]
+            if kind not in KINDS or uses.count("/") != 1:
+                close = did_you_mean(kind, list(KINDS), f"Kinds are {', '.join(KINDS)}.")
+                self._add(f"{described(uses)} is no component, which is named kind/name", entry.key, close)
+            elif entry.node.value is not None and not isinstance(entry.node.value, dict):
+                said = described(entry.node.plain())
+                self._add(f"the defaults of {uses} should be a mapping, not {said}", entry.key)
+            elif entry.node.value:
+                found[uses] = entry.node
+        return found
+
+    def _unused_defaults(self, used: set[str]) -> None:
+        """Unknown options among the defaults that no step uses, as far as their components are installed."""
+        for uses, node in self.defaults.items():
+            if uses in used or uses not in self.registry.names():
+                continue
+            try:
+                fields = list(self.registry.get(uses).model_fields)
+            except PluginError:
+                continue  # a component that fails to load and is not used is nobody's problem here
+            for key, entry in node.value.items():
+                if key not in fields:
+                    hint = did_you_mean(key, fields, f"fgic plugins show {uses} lists its options.")
+                    self._add(f"{uses} has no option {key}", entry.key, hint)
+
+    def _with_defaults(self, uses: str, options: Node | None) -> Node | None:
+        """The step's options, and the spec's defaults of its component for those that it does not give."""
+        defaults = self.defaults.get(uses)
+        if defaults is None or (options is not None and not isinstance(options.value, (dict, type(None)))):
+            return options
+        if options is None or options.value is None:
+            return defaults
+        return replace(options, value={**defaults.value, **options.value})
+
     def _steps(self, root: Node, top: Place, seed: int) -> list[_Step]:
         entry = root.value.get("steps")
         if entry is None and _misspelt("steps", root, TOP):
@@ -230,10 +285,11 @@ class _Check:
         uses, component, place = self._uses(name, key, node)
         self._unknown(node, STEP, f"step {name}", self._stray(node, component))
         kind = KINDS.get(uses.partition("/")[0])
-        options = node.value.get("with")
-        places = Places(place, options.key if options is not None else None)
+        given = node.value.get("with")
+        places = Places(place, given.key if given is not None else None)
         port = Port(name, uses, kind, place, node.child("from"))
-        return _Step(port, component, node.child("with"), places, self._seed(node, seed))
+        options = self._with_defaults(uses, node.child("with"))
+        return _Step(port, component, options, places, self._seed(node, seed))
 
     @staticmethod
     def _stray(node: Node, component: type[Component] | None) -> str:

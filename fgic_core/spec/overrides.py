@@ -10,7 +10,7 @@ from fgic_core.spec.document import Entry, Node, read
 from fgic_core.spec.errors import Place, Problem, Source, did_you_mean
 
 #: Keys of a spec and of a step.
-TOP = ("version", "name", "seed", "steps")
+TOP = ("version", "name", "seed", "defaults", "steps")
 STEP = ("uses", "with", "from", "seed")
 
 

@@ -17,10 +17,11 @@ _NAME_OF_STEP = "^[A-Za-z][A-Za-z0-9_-]{0,99}$"
 def spec_schema(registry: Registry) -> dict[str, Any]:
     """The schema (draft 2020-12). Imports every component; what fails to load is left out and told in ``$comment``."""
     options: dict[str, dict[str, Any]] = {}
+    needed: dict[str, list[str]] = {}
     broken: list[str] = []
     for uses in registry.names():
         try:
-            options[uses] = _options(uses, registry.get(uses))
+            options[uses], needed[uses] = _options(uses, registry.get(uses))
         except PluginError as error:
             broken.append(f"{uses}: {' '.join(error.what.split())}")
         except Exception as error:  # a field that has no JSON Schema is the plugin's fault, and only its own
@@ -36,6 +37,11 @@ def spec_schema(registry: Registry) -> dict[str, Any]:
         "type": "object",
         "required": ["version", "steps"],
         "additionalProperties": False,
+        # What a component needs stands in its step, or in the spec's defaults, which a rule of a step cannot see.
+        "anyOf": [
+            {"required": ["defaults"]},
+            {"properties": {"steps": {"additionalProperties": {"$ref": "#/$defs/complete"}}}},
+        ],
         "properties": {
             "version": {"title": "Version", "description": "Version of the spec's format.", "const": VERSION},
             "name": {
@@ -45,6 +51,13 @@ def spec_schema(registry: Registry) -> dict[str, Any]:
                 "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$",
             },
             "seed": _seed("Seed of every step that has none of its own.") | {"default": 0},
+            "defaults": {
+                "title": "Defaults",
+                "description": "Options by component; a step that uses one has them unless it says otherwise.",
+                "type": ["object", "null"],
+                "propertyNames": {"pattern": f"^({'|'.join(KINDS)})/[^/]+$"},
+                "properties": {uses: {"$ref": f"#/$defs/{_key(uses)}"} for uses in options},
+            },
             "steps": {
                 "title": "Steps",
                 "description": "Steps by name. They run in order; each takes the nearest earlier artifact of its type.",
@@ -54,7 +67,11 @@ def spec_schema(registry: Registry) -> dict[str, Any]:
                 "additionalProperties": {"$ref": "#/$defs/step"},
             },
         },
-        "$defs": {"step": _step(registry, options)} | {_key(uses): one for uses, one in options.items()},
+        "$defs": {
+            "step": _step(registry, options),
+            "complete": {"allOf": [_complete(*one) for one in needed.items() if one[1]]},
+        }
+        | {_key(uses): one for uses, one in options.items()},
     }
 
 
@@ -81,14 +98,12 @@ def _step(registry: Registry, options: dict[str, dict[str, Any]]) -> dict[str, A
             },
             "seed": _seed("Seed of this step; by default the spec's."),
         },
-        "allOf": [_rule(uses, one) for uses, one in options.items()],
+        "allOf": [_rule(uses) for uses in options],
     }
 
 
-def _rule(uses: str, options: dict[str, Any]) -> dict[str, Any]:
+def _rule(uses: str) -> dict[str, Any]:
     """What a step may hold besides, given what it uses."""
-    with_options: dict[str, Any] = {"$ref": f"#/$defs/{_key(uses)}"}
-    required = options.get("required", [])
     takes = KINDS[uses.partition("/")[0]].takes
     inputs = {
         "type": ["object", "null"],
@@ -97,19 +112,25 @@ def _rule(uses: str, options: dict[str, Any]) -> dict[str, Any]:
             needed: {"type": "string", "description": f"The step that gives the {needed}."} for needed in takes
         },
     }
-    then: dict[str, Any] = {"properties": {"with": with_options, "from": inputs}}
-    if required:
-        then["required"] = ["with"]
+    return _given(uses, {"properties": {"with": {"$ref": f"#/$defs/{_key(uses)}"}, "from": inputs}})
+
+
+def _complete(uses: str, needed: list[str]) -> dict[str, Any]:
+    """What a step must hold, given what it uses."""
+    return _given(uses, {"required": ["with"], "properties": {"with": {"type": "object", "required": needed}}})
+
+
+def _given(uses: str, then: dict[str, Any]) -> dict[str, Any]:
     return {"if": {"properties": {"uses": {"const": uses}}, "required": ["uses"]}, "then": then}
 
 
-def _options(uses: str, component: type[Component]) -> dict[str, Any]:
+def _options(uses: str, component: type[Component]) -> tuple[dict[str, Any], list[str]]:
+    """The schema of a component's options, and those that it needs."""
     schema = component.model_json_schema(ref_template=f"#/$defs/{_key(uses)}/$defs/{{model}}")
     schema["title"] = f"Options of {uses}"
     schema["description"] = _summary(component)
-    if not schema.get("required"):
-        schema["type"] = ["object", "null"]
-    return schema
+    schema["type"] = ["object", "null"]
+    return schema, schema.pop("required", [])
 
 
 def _summary(component: type[Component]) -> str:

@@ -188,7 +188,7 @@ def test_what_does_not_load_or_cannot_be_described_is_left_out_and_told() -> Non
         "cropper/odd: has no JSON Schema: Cannot generate a JsonSchema for core_schema.CallableSchema"
         in schema["$comment"]
     )
-    assert schema["$defs"].keys() == {"step", "cropper.plain"}
+    assert schema["$defs"].keys() == {"step", "complete", "cropper.plain"}
     judge = Judge(schema)
     verdicts = {
         name: judge.legal(data(f"version: 1\nsteps: {{a: {{uses: cropper/{name}}}}}")) for name in ("plain", "odd")
