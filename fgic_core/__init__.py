@@ -9,6 +9,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fgic_core.data.artifact import Metric as Metric
+    from fgic_core.data.coco import CocoFolder as CocoFolder
+    from fgic_core.data.coco import write_coco as write_coco
     from fgic_core.data.dataset import SCHEMA as SCHEMA
     from fgic_core.data.dataset import Dataset as Dataset
     from fgic_core.data.dataset import to_sample as to_sample
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 #: Where each public name lives. They are imported on first use, so that ``from fgic_core import Box`` stays cheap.
 _HOME = {
     "fgic_core.data.artifact": ("Metric",),
+    "fgic_core.data.coco": ("CocoFolder", "write_coco"),
     "fgic_core.data.dataset": ("SCHEMA", "Dataset", "to_sample"),
     "fgic_core.data.geometry": ("Box", "Size"),
     "fgic_core.data.images": ("Placement", "center_crop", "decode", "letterbox", "squash", "to_image", "to_tensor"),

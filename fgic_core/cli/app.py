@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 plugins = typer.Typer(invoke_without_command=True, help="List the installed components, or show one.", **_SETTINGS)  # type: ignore[arg-type]
 app.add_typer(plugins, name="plugins")
+data = typer.Typer(no_args_is_help=True, help="Convert data sets.", **_SETTINGS)  # type: ignore[arg-type]
+app.add_typer(data, name="data")
 
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a YAML file.")]
 Overrides = Annotated[
@@ -176,6 +178,36 @@ def _show(
     from fgic_core.cli.plugins import print_component
 
     print_component(uses, as_json)
+
+
+@data.command("convert")
+def _convert(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A spec; a reader, such as dataset/image-folder, whose options --set gives (--set root=pictures); or "
+            "the folder of a run or of a data set.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="The folder to write: an empty one, or a new one.")
+    ],
+    to: Annotated[Literal["coco"], typer.Option("--to", help="The format.")] = "coco",
+    copy_pictures: Annotated[
+        bool, typer.Option("--copy-pictures", help="Copy the pictures too, to the folder's images/.")
+    ] = False,
+    step: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The step of a spec or a run; by default the first that reads a data set."),
+    ] = None,
+    overrides: Overrides = None,
+    store: Store = None,
+) -> None:
+    """Write a data set as COCO files, and print how a spec reads them."""
+    from fgic_core.cli.convert import convert
+
+    raise typer.Exit(convert(source, output, overrides or [], step=step, store=store, copy_pictures=copy_pictures))
 
 
 def run(arguments: list[str] | None = None) -> int:

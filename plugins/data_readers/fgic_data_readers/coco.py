@@ -20,6 +20,7 @@ class _File:
     """One annotation file: its categories by id, its images as they are written, the boxes of each image by id."""
 
     path: Path
+    notes: list[str] = field(default_factory=list)
     categories: dict[int, str] = field(default_factory=dict)
     images: dict[int, dict[str, Any]] = field(default_factory=dict)
     boxes: dict[int, list[_Annotated]] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class _Annotated:
     category: int
     crowd: bool
     id: int
+    agnostic: bool
 
 
 class Coco(DatasetReader):
@@ -43,6 +45,9 @@ class Coco(DatasetReader):
     A picture's label is the category of its largest box (crowds do not count; of equal boxes the one with the smallest
     annotation id). All its boxes are kept, with their own labels and crowd flags. Labels are the categories in the
     order of their ids, which need not be contiguous.
+
+    What `fgic data convert` and `fgic_core.write_coco` wrote comes back as it was: an image's ``category_id`` is then
+    its label, and ``sample_id`` its id.
     """
 
     images: InputFolder = Field(
@@ -57,7 +62,8 @@ class Coco(DatasetReader):
     )
     without_object: Literal["error", "skip"] = Field(
         "error",
-        description="What a picture without an object (and so without a label) does: stop, or be left out.",
+        description="What a picture without an object (and so without a label) does: stop, or be left out. One whose "
+        "entry has a `category_id` of its own has a label.",
     )
 
     def source(self) -> Path:
@@ -65,6 +71,9 @@ class Coco(DatasetReader):
 
     def classes(self) -> Sequence[str]:
         return list(self._categories(self._files()).values())
+
+    def notes(self) -> Sequence[str]:
+        return list(dict.fromkeys(note for file in self._files().values() for note in file.notes))
 
     def samples(self, ctx: Context) -> Iterator[Sample]:
         files = self._files()
@@ -82,7 +91,7 @@ class Coco(DatasetReader):
                     raise DataError(f"{path} is listed twice, first in {places[path]}", where=where)
                 places[path] = where
                 boxes = file.boxes.get(image["id"], [])
-                if any(not box.crowd for box in boxes):
+                if "category_id" in image or any(not box.crowd for box in boxes):
                     yield _sample(path, split, image, boxes, labels)
                 elif self.without_object == "error":
                     raise DataError(
@@ -132,21 +141,27 @@ class Coco(DatasetReader):
 
 
 def _sample(path: str, split: Split, image: dict[str, Any], boxes: list[_Annotated], labels: dict[int, int]) -> Sample:
-    """The sample of an image, whose label is that of its largest object."""
-    largest = min((one for one in boxes if not one.crowd), key=lambda one: (-one.box.area, one.id))
+    """The sample of an image, whose label is its own, or else that of its largest object."""
+    category = image.get("category_id")
+    if category is None:
+        category = min((one for one in boxes if not one.crowd), key=lambda one: (-one.box.area, one.id)).category
     return Sample(
-        id=without_suffix(path),
+        id=image.get("sample_id", without_suffix(path)),
         path=path,
-        label=labels[largest.category],
+        label=labels[category],
         split=split,
         size=believable(_size(image), (one.box for one in boxes)),
-        boxes=tuple(ObjectBox(one.box, labels[one.category], crowd=one.crowd) for one in boxes),
+        boxes=tuple(
+            ObjectBox(one.box, None if one.agnostic else labels[one.category], crowd=one.crowd) for one in boxes
+        ),
+        origin=image.get("sample_origin", "real"),
+        parents=tuple(image.get("sample_parents", ())),
     )
 
 
 def _read(path: Path) -> _File:
     document = _load(path)
-    file = _File(path)
+    file = _File(path, _notes(document))
     for position, category in _entries(document, "categories", path):
         where = file.place("categories", position)
         key, name = _get(category, "id", int, where), _get(category, "name", str, where)
@@ -159,12 +174,33 @@ def _read(path: Path) -> _File:
         _get(image, "file_name", str, where)
         if key in file.images:
             raise DataError(f"image {key} is listed twice", where=where)
+        _check_own(image, file, where)
         file.images[key] = image
     for position, annotation in _entries(document, "annotations", path):
         _add(file, annotation, file.place("annotations", position))
     if not file.images:
         raise DataError("this file lists no images", where=str(path))
     return file
+
+
+def _check_own(image: dict[str, Any], file: _File, where: str) -> None:
+    """The keys that fgic adds to an image's entry, each of which may be missing."""
+    for key in ("sample_id", "sample_origin"):
+        if key in image and not _get(image, key, str, where):
+            raise DataError(f"{key} is empty", where=where)
+    if "category_id" in image and _get(image, "category_id", int, where) not in file.categories:
+        raise DataError(f"category_id {image['category_id']} is no category of this file", where=where)
+    if "sample_parents" in image:
+        parents = _get(image, "sample_parents", list, where)
+        if not all(isinstance(parent, str) for parent in parents):
+            raise DataError(f"sample_parents should be a list of ids and is {parents!r:.80}", where=where)
+
+
+def _notes(document: dict[str, Any]) -> list[str]:
+    """The notes that fgic wrote into ``info``; whatever others put there is theirs."""
+    info = document.get("info")
+    notes = info.get("notes") if isinstance(info, dict) else None
+    return notes if isinstance(notes, list) and all(isinstance(note, str) for note in notes) else []
 
 
 def _add(file: _File, annotation: dict[str, Any], where: str) -> None:
@@ -181,7 +217,8 @@ def _add(file: _File, annotation: dict[str, Any], where: str) -> None:
     if box.is_empty:
         file.empty.append(image)  # COCO's own files have a few
     else:
-        one = _Annotated(box, category, bool(annotation.get("iscrowd", 0)), key if _is_whole(key) else 0)
+        crowd, agnostic = bool(annotation.get("iscrowd", 0)), annotation.get("class_agnostic") is True
+        one = _Annotated(box, category, crowd, key if _is_whole(key) else 0, agnostic)
         file.boxes.setdefault(image, []).append(one)
 
 

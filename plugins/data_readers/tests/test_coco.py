@@ -110,6 +110,39 @@ def test_an_empty_box_is_left_out_and_counted(coco, ctx):
     assert "1 boxes of instances_train.json have no width or no height" in ctx.warnings[0]
 
 
+def test_an_entry_of_fgics_own_gives_id_and_label_also_without_a_box(coco, read):
+    first, second = coco.train["images"]
+    first.update(sample_id="n1/one", category_id=7, sample_origin="synthetic:generator/x", sample_parents=["p", "q"])
+    second.update(sample_id="two", category_id=7)
+    coco.train["annotations"].pop()
+    one, two, three = read(coco.open())
+    assert (one.id, one.label, one.boxes[0].label) == ("n1/one", 0, 1)
+    assert (one.origin, one.parents) == ("synthetic:generator/x", ("p", "q"))
+    assert (two.id, two.label, two.boxes) == ("two", 0, ())
+    assert (three.id, three.label, three.origin, three.parents) == ("c", 1, "real", ())
+
+
+def test_a_crowd_alone_gives_no_label_but_does_not_take_the_entrys_own(coco, read):
+    coco.train["annotations"][0]["iscrowd"] = 1
+    coco.train["images"][0]["category_id"] = 7
+    sample = read(coco.open())[0]
+    assert (sample.label, sample.boxes[0].label, sample.boxes[0].crowd) == (0, 1, True)
+
+
+def test_a_class_agnostic_box_has_no_label(coco, read):
+    coco.train["annotations"][0]["class_agnostic"] = True
+    sample = read(coco.open())[0]
+    assert (sample.label, sample.boxes[0].label) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("info", "notes"), [({"notes": ["seen"]}, ["seen"]), ({"notes": "seen"}, []), ([], []), (None, [])]
+)
+def test_notes_are_those_that_fgic_wrote(coco, info, notes):
+    coco.train["info"] = coco.documents["test"]["info"] = info
+    assert coco.open().notes() == notes
+
+
 def edit(**changes: Any):
     return lambda coco: coco.train["annotations"][0].update(changes)
 
@@ -129,6 +162,10 @@ def edit(**changes: Any):
         (lambda c: c.train["images"][1].update(file_name="a.jpg"), "images[1]: a.jpg is listed twice"),
         (lambda c: c.documents["test"]["images"][0].update(file_name="a.jpg"), "images[0]: a.jpg is listed twice"),
         (lambda c: c.train["images"][1].update(file_name="../../etc/passwd"), "images[1]: the picture's path"),
+        (lambda c: c.train["images"][1].update(sample_id=5), "images[1]: sample_id should be a string and is 5"),
+        (lambda c: c.train["images"][1].update(sample_id=""), "images[1]: sample_id is empty"),
+        (lambda c: c.train["images"][1].update(category_id=1), "images[1]: category_id 1 is no category"),
+        (lambda c: c.train["images"][1].update(sample_parents=[1]), "images[1]: sample_parents should be a list of"),
         (lambda c: c.train["categories"].append({"id": 7, "name": "x"}), "categories[2]: category 7 is defined twice"),
         (lambda c: c.train["categories"].append({"id": 8, "name": "owl"}), "are both named 'owl'"),
         (lambda c: c.train["categories"][0].update(name="eagle"), "category 90 is 'owl' here and 'eagle' in another"),
