@@ -1,0 +1,169 @@
+"""The detector `detector/torchvision`: Faster R-CNN and RetinaNet, trained on the data set's boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from fgic_core import Detections, Detector, InputFile, PluginError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from fgic_core import Context, Dataset
+    from fgic_detect_torchvision._network import Network
+
+#: Endings of the files that `weights` reads: the first as it is, the others with torch's loader for weights alone.
+_FORMATS = (".safetensors", ".pth", ".pt")
+
+
+class TorchvisionDetector(Detector):
+    """Faster R-CNN or RetinaNet of torchvision, on a feature pyramid, trained on the data set's annotated boxes.
+
+    `weights` reads .safetensors and .pth files with torchvision's names: a whole detector, or a classification network
+    for the backbone alone. Nothing is downloaded and no code in a file is run. The model kept is the epoch with the
+    best mAP on validation.
+    """
+
+    model: Literal["faster-rcnn", "retinanet"] = Field(
+        "faster-rcnn", description="Two stages (Faster R-CNN), or one with the focal loss (RetinaNet)."
+    )
+    backbone: Literal["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v3_large"] = Field(
+        "resnet50", description="The network under the feature pyramid."
+    )
+    norm: Literal["GN", "BN", "FrozenBN"] | None = Field(
+        None,
+        description="Normalisation in the backbone: GroupNorm, BatchNorm, or BatchNorm with fixed statistics. By "
+        "default FrozenBN for weights that bring statistics, GN otherwise.",
+    )
+    weights: InputFile | None = Field(
+        None,
+        description="A local .safetensors or .pth file with torchvision's names to start from: a whole detector, or a "
+        "classification network for the backbone alone.",
+    )
+    trainable_layers: int | None = Field(
+        None,
+        ge=0,
+        le=6,
+        description="With weights: how many of the backbone's stages to train, from the last. 5 are all of a ResNet, 6 "
+        "of MobileNet. 3 by default; all without weights.",
+    )
+    image_size: int = Field(
+        800, ge=32, le=4096, description="Pixels of the shorter side that a picture is resized to, its ratio kept."
+    )
+    max_size: int | None = Field(
+        None,
+        ge=32,
+        description="Pixels that the longer side may have; the shorter one is less then. 1333/800 of image_size by "
+        "default.",
+    )
+    proposals: int | None = Field(
+        None,
+        ge=8,
+        description="Faster R-CNN: how many proposals there are, before and after suppression, in training and "
+        "detection, and at most how many of them are trained on. By default torchvision's 2000, 1000 and 512. Fewer "
+        "are faster.",
+    )
+    objects: list[int] | None = Field(
+        None,
+        min_length=1,
+        description="With `epochs: 0`: the labels of the weights that count as an object, such as [18] for the dogs of "
+        "torchvision's COCO weights. All by default.",
+    )
+
+    epochs: int = Field(12, ge=0, description="Passes over the train split; 0 uses the weights as they are.")
+    batch_size: int = Field(2, ge=1, description="Pictures in one training step.")
+    lr: float = Field(0.005, gt=0, description="Learning rate at the start (after warm-up).")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
+    weight_decay: float = Field(1e-4, ge=0, description="Weight decay; biases and norms have none.")
+    schedule: Literal["step", "cosine", "none"] = Field(
+        "step",
+        description="How the learning rate falls from epoch to epoch: by ten after 8/12 and 11/12 of the epochs, along "
+        "a cosine to 0, or not.",
+    )
+    warmup_iters: int = Field(500, ge=0, description="First training steps in which the learning rate rises linearly.")
+    clip_norm: float | None = Field(
+        10.0, gt=0, description="Largest norm of the gradient; a longer one is shortened. Null leaves it as it is."
+    )
+    flip: float = Field(0.5, ge=0, le=1, description="Probability of a horizontal flip in training.")
+    keep: Literal["best", "last"] = Field(
+        "best", description="Which epoch's weights to keep: the best validation mAP (the first of equals), or the last."
+    )
+    early_stopping: int | None = Field(
+        None, ge=1, description="Stop after that many epochs without a better validation mAP."
+    )
+
+    _network: Network | None = PrivateAttr(None)
+
+    @field_validator("weights")
+    @classmethod
+    def _known_format(cls, path: Path | None) -> Path | None:
+        if path is not None and path.suffix.lower() not in _FORMATS:
+            raise ValueError(f"should be a file that ends in one of {', '.join(_FORMATS)}, not {path.name}")
+        return path
+
+    @model_validator(mode="after")
+    def _starts_somewhere(self) -> TorchvisionDetector:
+        if self.weights is None:
+            if not self.epochs:
+                raise ValueError("epochs: 0 should have weights: without both there is nothing that detects")
+            if self.trainable_layers is not None:
+                raise ValueError("trainable_layers should have weights: layers from scratch must be trained")
+            if self.norm == "FrozenBN":
+                raise ValueError("norm: FrozenBN should have weights: from scratch it has no statistics; use GN or BN")
+        return self
+
+    @model_validator(mode="after")
+    def _options_agree(self) -> TorchvisionDetector:
+        stages = 6 if self.backbone.startswith("mobilenet") else 5
+        if self.trainable_layers is not None and self.trainable_layers > stages:
+            raise ValueError(f"trainable_layers should be at most {stages}: {self.backbone} has no more")
+        if self.norm == "BN" and self.epochs and self.batch_size < 2:
+            raise ValueError("norm: BN should have a batch_size of 2 or more: one picture has no statistics; use GN")
+        if self.max_size is not None and self.max_size < self.image_size:
+            raise ValueError(f"max_size should be at least image_size ({self.image_size})")
+        if self.proposals is not None and self.model != "faster-rcnn":
+            raise ValueError(f"proposals should not be set for {self.model}, which has none")
+        if self.objects is not None and (self.epochs or self.per_class):
+            raise ValueError("objects should go with epochs: 0 and without per_class: it picks labels of the weights")
+        return self
+
+    def learns(self) -> bool:
+        return self.epochs > 0
+
+    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
+        from fgic_detect_torchvision._network import build
+        from fgic_detect_torchvision._training import train_network
+
+        self._network = build(self, len(train.classes), ctx)
+        if self.epochs:
+            train_network(self, self._network, train, ctx)
+        self._network.to(ctx.device).eval()
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        from fgic_detect_torchvision._detection import detect
+
+        return detect(self._built(), images, self.objects)
+
+    def _built(self) -> Network:
+        if self._network is None:
+            raise PluginError(
+                f"{self.model} has no network yet", where="detector/torchvision", hint="Call fit or load first."
+            )
+        return self._network
+
+    def save(self, folder: Path) -> None:
+        from fgic_detect_torchvision._network import save
+
+        save(self._built(), folder)
+
+    def load(self, folder: Path, device: str) -> None:
+        from fgic_detect_torchvision._network import load
+
+        self._network = load(self, folder).to(device)
+
+
+__all__ = ["TorchvisionDetector"]

@@ -1,0 +1,60 @@
+"""From pictures to boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torchvision.ops import nms
+
+from fgic_core import Detections, to_tensor
+from fgic_detect_torchvision._data import widened
+from fgic_detect_torchvision._network import NMS_IOU, Network
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def detect(network: Network, images: Sequence[Image], labels: Sequence[int] | None = None) -> list[Detections]:
+    """What the network sees in each picture.
+
+    Pictures go through one by one: in a batch each would be padded to the largest, which changes its features.
+
+    Args:
+        network: stays in its mode.
+        images: 8-bit RGB, of any sizes.
+        labels: of the network (from 1), whose boxes count; all where it is None.
+    """
+    device = next(network.parameters()).device
+    with torch.no_grad(), evaluating(network):
+        return [_one(network, to_tensor(image).to(device), labels) for image in images]
+
+
+def _one(network: Network, image: torch.Tensor, labels: Sequence[int] | None) -> Detections:
+    (found,) = network([widened(image, network.shape.max_size)])
+    counts = found["labels"] > 0  # the background's logit of RetinaNet is no object
+    if labels is not None:
+        counts &= torch.isin(found["labels"], torch.tensor(labels, device=counts.device))
+    boxes, scores, indices = (found[name][counts] for name in ("boxes", "scores", "labels"))
+    if network.shape.per_class:
+        indices = indices - 1
+    else:
+        # Suppression was by class: what the network took for a dog and for a cat is one object twice.
+        kept = nms(boxes, scores, NMS_IOU)
+        boxes, scores, indices = boxes[kept], scores[kept], torch.zeros_like(indices[kept])
+    return Detections(boxes.cpu().numpy(), scores.cpu().numpy(), indices.cpu().numpy())
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode; afterwards every module is in the mode it was in."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

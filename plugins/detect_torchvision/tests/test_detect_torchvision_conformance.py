@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import pytest
+from fgic_detect_torchvision import TorchvisionDetector
+
+from fgic_core import Detector
+from fgic_core.testing import DetectorSuite
+
+
+class TestTorchvisionDetector(DetectorSuite):
+    @pytest.fixture
+    def component(self) -> Detector:
+        return TorchvisionDetector(
+            backbone="resnet18", image_size=64, proposals=16, epochs=2, batch_size=4, lr=0.01, warmup_iters=0
+        )

@@ -1,0 +1,133 @@
+"""What detector/torchvision detects, and the options it refuses."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fgic_detect_torchvision import TorchvisionDetector
+from fgic_detect_torchvision._detection import evaluating
+from fgic_detect_torchvision._network import build
+from fgic_detect_torchvision._training import training_mode
+from PIL import Image
+
+from fgic_core import Box, Dataset, ObjectBox, PluginError, Sample
+from fgic_core.steps.context import StepContext
+
+Make = Callable[..., TorchvisionDetector]
+MakeContext = Callable[..., StepContext]
+Rectangles = Callable[..., Dataset]
+MODELS = ("faster-rcnn", "retinanet")
+
+
+@pytest.mark.parametrize("per_class", [False, True])
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_label_k_of_the_network_is_class_k_minus_one_and_label_0_is_no_object(
+    tiny: Make, context: MakeContext, model: str, per_class: bool, index: int
+) -> None:
+    detector = tiny(model=model, per_class=True)
+    network = detector._network = build(detector, 2, context())
+    if model == "faster-rcnn":
+        head = network.model.roi_heads.box_predictor.cls_score
+    else:
+        head = network.model.head.classification_head.cls_logits
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(-9.0)
+        head.bias.view(-1, 3)[:, index] = 3.0  # of three logits: the background's and two classes'
+    if not per_class:
+        network.shape = replace(network.shape, per_class=False)
+    (found,) = detector.detect([Image.new("RGB", (48, 40))])
+    assert set(found.labels.tolist()) == (set() if index == 0 else {index - 1 if per_class else 0})
+
+
+def test_what_was_taken_for_two_classes_is_one_object_where_classes_do_not_count(
+    tiny: Make, context: MakeContext
+) -> None:
+    detector = tiny(model="retinanet", per_class=True)
+    network = detector._network = build(detector, 2, context())
+    head = network.model.head.classification_head.cls_logits
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(1.0)
+    picture = Image.new("RGB", (48, 40))
+    (apart,) = detector.detect([picture])
+    network.shape = replace(network.shape, per_class=False)
+    (together,) = detector.detect([picture])
+    assert set(apart.labels.tolist()) == {0, 1}
+    boxes = [Box(*map(float, box)) for box in together.boxes]
+    assert all(one.iou(two) <= 0.5 for place, one in enumerate(boxes) for two in boxes[:place])
+    assert 0 < len(together.labels) < len(apart.labels)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("size", [(1, 1), (9, 7), (3, 2000), (15, 200)])
+def test_small_and_thin_pictures_are_detected_in_and_learnt_from(
+    write: Callable[..., Dataset], tiny: Make, context: MakeContext, model: str, size: tuple[int, int]
+) -> None:
+    from fgic_core import Size
+
+    whole = ObjectBox(Box(0, 0, *map(float, size)), 0)
+    data = write(
+        [Sample(id=n, path=f"{n}.png", label=0, split="train", size=Size(*size), boxes=(whole,)) for n in "ab"]
+    )
+    detector = tiny(model=model, image_size=32)
+    detector.fit(data, data, context())
+    for found in detector.detect([data.picture(0), Image.new("RGB", size)]):
+        assert np.isfinite(found.boxes).all()
+
+
+def test_a_picture_is_not_changed_by_its_batch_nor_the_networks_mode_by_detecting(
+    tiny: Make, rectangles: Rectangles, context: MakeContext
+) -> None:
+    detector = tiny()
+    network = detector._network = build(detector, 2, context())
+    training_mode(network)
+    network.model.rpn.eval()
+    modes = [module.training for module in network.modules()]
+    large, small = Image.new("RGB", (90, 20), "red"), rectangles(1).picture(0)
+    (alone,) = detector.detect([small])
+    _, together = detector.detect([large, small])
+    assert np.array_equal(alone.boxes, together.boxes)
+    assert np.array_equal(alone.scores, together.scores)
+    assert [module.training for module in network.modules()] == modes
+    with pytest.raises(RuntimeError), evaluating(network):
+        raise RuntimeError
+    assert [module.training for module in network.modules()] == modes
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs: 0 should have weights"),
+        ({"trainable_layers": 2}, "trainable_layers should have weights"),
+        ({"norm": "FrozenBN"}, "norm: FrozenBN should have weights"),
+        ({"image_size": 800, "max_size": 600}, "max_size should be at least image_size"),
+        ({"model": "retinanet", "proposals": 100}, "proposals should not be set for retinanet"),
+        ({"objects": [18]}, "objects should go with epochs: 0"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TorchvisionDetector.model_validate(options)
+
+
+def test_a_detector_without_a_network_says_so(tiny: Make) -> None:
+    with pytest.raises(PluginError, match="no network yet"):
+        tiny().detect([Image.new("RGB", (20, 20))])
+
+
+def test_importing_the_component_imports_no_torch() -> None:
+    import subprocess
+    import sys
+
+    assert importlib.util.find_spec("fgic_detect_torchvision")
+    code = "import sys, fgic_detect_torchvision; print(sorted({'torch', 'torchvision', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

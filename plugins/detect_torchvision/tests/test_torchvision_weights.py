@@ -1,0 +1,238 @@
+"""First weights of detector/torchvision."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fgic_detect_torchvision import TorchvisionDetector
+from fgic_detect_torchvision._network import Network, Shape, build
+from fgic_detect_torchvision._weights import _new_name, read
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from fgic_core import Dataset, PluginError
+from fgic_core.steps.context import StepContext
+
+Make = Callable[..., TorchvisionDetector]
+MakeContext = Callable[..., StepContext]
+SaveClassifier = Callable[..., dict[str, torch.Tensor]]
+#: Where the number of classes shows.
+HEADS = ("roi_heads.box_predictor", "cls_logits")
+
+
+def save_detector(path: Path, detector: TorchvisionDetector, ctx: StepContext, classes: int = 2) -> Network:
+    """Build a detector and write it as it is, as the artifact of a step does."""
+    network = detector._network = build(detector, classes, ctx)
+    path.parent.mkdir(exist_ok=True)
+    detector.save(path.parent)
+    assert path.name == "model.safetensors"
+    return network
+
+
+@pytest.mark.parametrize("model", ["faster-rcnn", "retinanet"])
+def test_names_of_torchvisions_published_files_are_brought_up_to_date(model: str) -> None:
+    own = Network(Shape(model, "resnet18", "BN", 2, True, 64, 107, None)).model
+    old = {_old_name(name): value for name, value in own.state_dict().items()}
+    assert old.keys() != own.state_dict().keys()
+    own.load_state_dict(dict(old))  # torchvision itself takes these for its old names
+    assert {_new_name(name) for name in old} == own.state_dict().keys()
+
+
+def _old_name(name: str) -> str:
+    name = re.sub(r"^(rpn\.head\.conv)\.0\.0\.", r"\1.", name)
+    name = re.sub(r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d)\.0\.", r"\1.", name)
+    return re.sub(r"^(head\.\w+_head\.conv)\.(\d)\.0\.", lambda found: f"{found[1]}.{2 * int(found[2])}.", name)
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pth"])
+def test_a_classifiers_weights_go_into_the_backbone_and_norm_becomes_frozen(
+    tiny: Make, context: MakeContext, tmp_path: Path, ending: str, save_classifier: SaveClassifier
+) -> None:
+    path = tmp_path / f"imagenet.{ending}"
+    state = save_classifier(tmp_path / "imagenet.safetensors")
+    torch.save(state, path) if ending == "pth" else None
+    ctx = context()
+    network = build(tiny(weights=path), 2, ctx)
+    body = network.model.backbone.body.state_dict()
+    names = [name for name in state if name.startswith("features.") and not name.endswith("num_batches_tracked")]
+    assert len(names) > 100
+    assert all(torch.equal(body[name.removeprefix("features.")], state[name]) for name in names)
+    assert network.shape.norm == "FrozenBN"
+    assert ctx.warnings == []
+    trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    assert not any(name.startswith("model.backbone.body.0.") for name in trained)
+
+
+def test_a_resnets_weights_go_into_the_backbone_and_its_classes_are_ignored(
+    context: MakeContext, tmp_path: Path, save_classifier: SaveClassifier
+) -> None:
+    state = save_classifier(tmp_path / "r18.safetensors", "resnet18", num_classes=7)
+    detector = TorchvisionDetector(backbone="resnet18", weights=tmp_path / "r18.safetensors", norm="BN")
+    body = build(detector, 2, context()).model.backbone.body.state_dict()
+    assert all(torch.equal(body[name], value) for name, value in state.items() if not name.startswith("fc."))
+
+
+def test_wrapped_checkpoints_of_training_scripts_are_read(tmp_path: Path) -> None:
+    for number, wrapped in enumerate([{"a": torch.ones(2)}, {"model": {"a": torch.ones(2)}, "epoch": 3}]):
+        torch.save(wrapped, tmp_path / f"{number}.pth")
+        assert read(tmp_path / f"{number}.pth")["a"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("model", ["faster-rcnn", "retinanet"])
+def test_a_saved_model_is_a_start_for_others_with_a_new_head_for_other_classes(
+    tiny: Make, context: MakeContext, tmp_path: Path, model: str
+) -> None:
+    path = tmp_path / "saved" / "model.safetensors"
+    save_detector(path, tiny(model=model, per_class=True), context(seed=3))
+    state = load_file(path)
+    for per_class, new in ((True, False), (False, True)):
+        ctx = context()
+        network = build(tiny(model=model, per_class=per_class, weights=path), 2, ctx)
+        assert network.shape.norm == "GN"
+        own = network.model.state_dict()
+        other = {name for name, value in own.items() if not torch.equal(value, state[name])}
+        if not new:
+            assert (other, ctx.warnings) == (set(), [])
+        else:
+            assert other
+            assert all(any(head in name for head in HEADS) for name in other)
+            assert ctx.warnings == [
+                "the weights model.safetensors have a head for 2 classes, the detector tells 1 apart: "
+                "the head starts new"
+            ]
+
+
+def test_without_epochs_the_weights_are_used_as_they_are_and_nothing_is_learnt(
+    tiny: Make, rectangles: Callable[..., Dataset], context: MakeContext, tmp_path: Path, picture: Image.Image
+) -> None:
+    path = tmp_path / "saved" / "model.safetensors"
+    first = tiny(per_class=True)
+    save_detector(path, first, context(seed=3))
+    detector, ctx = tiny(per_class=True, weights=path, epochs=0), context()
+    assert not detector.learns()
+    assert tiny().learns()
+    nothing = rectangles(2).take([])
+    detector.fit(nothing, nothing, ctx)
+    assert ctx.warnings == []
+    for one, two in zip(first.detect([picture]), detector.detect([picture]), strict=True):
+        assert np.array_equal(one.boxes, two.boxes)
+
+
+def test_without_epochs_and_classes_every_label_or_those_asked_for_are_objects(
+    tiny: Make, rectangles: Callable[..., Dataset], context: MakeContext, tmp_path: Path, picture: Image.Image
+) -> None:
+    path = tmp_path / "saved" / "model.safetensors"
+    save_detector(path, tiny(model="retinanet", per_class=True), context(), classes=4)
+    state = load_file(path)
+    logits = "head.classification_head.cls_logits."
+    state[logits + "weight"].zero_()
+    state[logits + "bias"].view(9, 5)[:] = torch.tensor([-9.0, 1.0, -9.0, 2.0, -9.0])
+    save_file(state, path)
+    nothing = rectangles(2).take([])
+
+    def scores(objects: list[int] | None) -> set[float]:
+        detector = tiny(model="retinanet", weights=path, epochs=0, objects=objects)
+        detector.fit(nothing, nothing, context())
+        (found,) = detector.detect([picture])
+        assert set(found.labels.tolist()) <= {0}
+        return {round(float(score), 3) for score in found.scores}
+
+    assert max(scores(None)) == 0.881
+    assert scores([3]) == {0.881}
+    assert scores([1]) == {0.731}
+    assert scores([2]) == set()
+    with pytest.raises(PluginError, match="no label 5") as caught:
+        scores([1, 5])
+    assert "1 to 4" in (caught.value.hint or "")
+
+
+def test_without_epochs_the_weights_need_a_head_and_as_many_classes_as_the_data(
+    tiny: Make, context: MakeContext, tmp_path: Path, save_classifier: SaveClassifier
+) -> None:
+    save_classifier(tmp_path / "backbone.safetensors")
+    with pytest.raises(PluginError, match="no head of faster-rcnn"):
+        build(tiny(weights=tmp_path / "backbone.safetensors", epochs=0), 2, context())
+    path = tmp_path / "saved" / "model.safetensors"
+    save_detector(path, tiny(per_class=True), context())
+    with pytest.raises(PluginError, match="tell 2 classes apart, the data have 20"):
+        build(tiny(weights=path, epochs=0, per_class=True), 20, context())
+
+
+def test_weights_of_another_architecture_are_refused_in_one_message_with_the_nearest_name(
+    tiny: Make, context: MakeContext, tmp_path: Path
+) -> None:
+    path = tmp_path / "saved" / "model.safetensors"
+    save_detector(path, tiny(), context())
+    with pytest.raises(PluginError, match=r"lack \d+ of \d+ tensors \(.*, …\) and have \d+ that the model") as caught:
+        build(tiny(model="retinanet", weights=path), 2, context())
+    assert "retinanet on mobilenet_v3_large" in (caught.value.hint or "")
+    state = load_file(path)
+    state["rpn.head.cls_logit.weight"] = state.pop("rpn.head.cls_logits.weight")
+    save_file(state, path)
+    with pytest.raises(PluginError, match=r"lack 1 of .* \(rpn\.head\.cls_logits\.weight\)") as caught:
+        build(tiny(weights=path), 2, context())
+    assert "nearest name to rpn.head.cls_logit.weight in the model is rpn.head.cls_logits.weight" in str(caught.value)
+
+
+def test_weights_of_another_depth_or_shape_are_refused(
+    context: MakeContext, tmp_path: Path, save_classifier: SaveClassifier
+) -> None:
+    path = tmp_path / "r.safetensors"
+    state = save_classifier(path, "resnet18")
+    with pytest.raises(PluginError, match=r"lack \d+ of"):
+        build(TorchvisionDetector(backbone="resnet34", weights=path), 2, context())
+    save_file({**state, "conv1.weight": torch.zeros(64, 3, 3, 3)}, path)
+    with pytest.raises(PluginError, match=r"1 tensors .*conv1\.weight has \(64, 3, 3, 3\).*\(64, 3, 7, 7\)"):
+        build(TorchvisionDetector(backbone="resnet18", weights=path), 2, context())
+
+
+def test_weights_of_another_norm_are_refused_with_the_norm_to_set(
+    tiny: Make, context: MakeContext, tmp_path: Path, save_classifier: SaveClassifier
+) -> None:
+    save_classifier(tmp_path / "bn.safetensors")
+    with pytest.raises(PluginError, match="running_mean") as caught:
+        build(tiny(weights=tmp_path / "bn.safetensors", norm="GN"), 2, context())
+    assert caught.value.hint == "Set norm to FrozenBN or BN, whose weights bring statistics."
+    path = tmp_path / "saved" / "model.safetensors"
+    save_detector(path, tiny(), context())
+    with pytest.raises(PluginError, match="running_mean") as caught:
+        build(tiny(weights=path, norm="BN"), 2, context())
+    assert caught.value.hint == "Set norm to GN, whose weights bring no statistics."
+
+
+class _Malicious:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (os.environ["FGIC_TEST_TRAP"],)
+
+
+def test_code_in_a_file_of_weights_is_never_run(
+    tiny: Make, context: MakeContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trap = tmp_path / "sprung"
+    monkeypatch.setenv("FGIC_TEST_TRAP", str(trap))
+    for name in ("a.pth", "b.pt", "c.safetensors"):
+        (tmp_path / name).write_bytes(pickle.dumps(_Malicious(), protocol=2))
+        with pytest.raises(PluginError, match=r"cannot be read as tensors alone|not a safetensors file"):
+            build(tiny(weights=tmp_path / name), 2, context())
+    torch.save({"conv1.weight": _Malicious()}, tmp_path / "d.pth")
+    with pytest.raises(PluginError, match=r"tensors alone: they refer to .*mkdir") as caught:
+        build(tiny(weights=tmp_path / "d.pth"), 2, context())
+    assert "weights_only" not in str(caught.value)  # torch advises to turn it off
+    assert not trap.exists()
+    (tmp_path / "e.bin").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"ends in one of \.safetensors, \.pth, \.pt, not e\.bin"):
+        tiny(weights=tmp_path / "e.bin")
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"a": 1}, torch.ones(2)])
+def test_a_file_without_tensors_by_name_is_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(PluginError, match="does not hold tensors by name"):
+        read(tmp_path / "odd.pth")
