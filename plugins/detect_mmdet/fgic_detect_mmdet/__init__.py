@@ -1,0 +1,156 @@
+"""The detector `detector/mmdet`: any box detector of MMDetection, trained by MMEngine's Runner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+
+from fgic_core import Detections, Detector, InputFile, PluginError, nearest
+from fgic_detect_mmdet._shipped import shipped_configs
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from fgic_core import Context, Dataset
+    from fgic_detect_mmdet._network import Network
+
+
+class MmdetDetector(Detector):
+    """Any box detector of MMDetection 3.3, by the name of a config that it ships or by a config file.
+
+    It is trained by MMEngine's Runner, from scratch or from local `weights`: a detector's or a backbone's, as
+    .safetensors or as .pth, whose tensors alone are read. The model kept is the epoch with the best validation mAP. No
+    compiled mmcv is needed: operators are torchvision's, and mmcv's own go before where they are installed.
+    """
+
+    config: str = Field(
+        "faster-rcnn_r50_fpn_1x_coco",
+        min_length=1,
+        description="A config that mmdet ships, such as `faster-rcnn_r101_fpn_1x_coco`; `config_file` goes before it.",
+    )
+    config_file: InputFile | None = Field(
+        None, description="A config file of your own. Configs ending in .py are programs: use those you trust."
+    )
+    overrides: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Values to change in the config, by dotted key, such as `{model.backbone.depth: 18}`. Keys must "
+        "exist and values be of the type they replace; a + before the key adds a new one.",
+    )
+    image_scale: int | tuple[int, int] | None = Field(
+        None,
+        description="Pictures are resized to fit: one number for the longer side, or `[longer, shorter]`; the config's "
+        "own by default.",
+    )
+    norm: Literal["GN", "BN"] | None = Field(
+        None,
+        description="Normalisation of the backbone, all of it trained. By default the config's, but GN where that is "
+        "frozen BatchNorm and there are no weights to freeze (He et al. 2019).",
+    )
+    objects: list[Annotated[int, Field(ge=0)]] | None = Field(
+        None,
+        min_length=1,
+        description="With `epochs: 0` and weights that tell other classes apart than the data: the labels of theirs, "
+        "from 0, that count as an object, such as `[16]` for COCO's dogs; all by default.",
+    )
+    epochs: int = Field(12, ge=0, description="Passes over the train split; 0 uses `weights` as they are.")
+    batch_size: int = Field(2, ge=1, description="Pictures in one training step.")
+    lr: float | None = Field(
+        None,
+        gt=0,
+        description="Learning rate; by default the config's, scaled from its own batch size to `batch_size`.",
+    )
+    schedule: Literal["config", "cosine", "none"] = Field(
+        "config",
+        description="How the learning rate falls: as in the config, its milestones scaled to `epochs`; along a cosine "
+        "to 0; or not.",
+    )
+    warmup_iters: int = Field(
+        500, ge=0, description="First steps in which the learning rate rises; at most a tenth of all steps are."
+    )
+    clip_norm: float | None = Field(
+        None, gt=0, description="Largest norm of the gradient; by default as in the config, which is mostly none."
+    )
+    proposals: int | None = Field(
+        None,
+        ge=8,
+        description="How many boxes a two-stage detector looks at again, in training and in detection; the config's "
+        "by default. On a CPU they decide how long a step takes.",
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="Which epoch's weights to keep: the best validation mAP (the first of equals), or the last."
+    )
+    early_stopping: int | None = Field(
+        None, ge=1, description="Stop after that many epochs without a better validation mAP."
+    )
+
+    _network: Network | None = PrivateAttr(None)
+
+    @field_validator("config")
+    @classmethod
+    def _is_shipped(cls, name: str, info: ValidationInfo) -> str:
+        name = name.removesuffix(".py")
+        known = shipped_configs()
+        if not known or name in known or (info.context or {}).get("trusted"):
+            return name
+        names = [one for one in known if "/" not in one]
+        close = [one for one in names if one.startswith(name)][:3] or nearest(name, names)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise ValueError(f"should be a config that mmdet ships, and {name} is none{hint}")
+
+    @field_validator("weights")
+    @classmethod
+    def _a_checkpoint(cls, path: Path | None) -> Path | None:
+        if path is not None and path.suffix.lower() not in (".safetensors", ".pth", ".pt"):
+            raise ValueError(f"should be a .safetensors or a .pth file, not {path.suffix or 'one without a suffix'}")
+        return path
+
+    @field_validator("image_scale")
+    @classmethod
+    def _large_enough(cls, scale: int | tuple[int, int] | None) -> int | tuple[int, int] | None:
+        sides = (scale,) if isinstance(scale, int) else scale or ()
+        if any(side < 32 for side in sides):
+            raise ValueError("should be at least 32 pixels")
+        return scale
+
+    @model_validator(mode="after")
+    def _something_to_use(self) -> MmdetDetector:
+        if self.epochs == 0 and self.weights is None:
+            raise ValueError("epochs should be at least 1 where there are no weights to use as they are")
+        if self.objects is not None and (self.epochs or self.per_class):
+            raise ValueError("objects should be left out where epochs is not 0 or per_class is true")
+        return self
+
+    def learns(self) -> bool:
+        return self.epochs > 0
+
+    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
+        from fgic_detect_mmdet._network import build
+
+        classes = len(train.classes) if self.per_class else 1
+        self._network = build(self, classes, ctx)
+        if self.learns():
+            from fgic_detect_mmdet._training import train_network
+
+            train_network(self, self._network, train, ctx)
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        return self._built().detect(images)
+
+    def _built(self) -> Network:
+        if self._network is None:
+            raise PluginError("there is no network yet", where="detector/mmdet", hint="Call fit or load first.")
+        return self._network
+
+    def save(self, folder: Path) -> None:
+        self._built().save(folder)
+
+    def load(self, folder: Path, device: str) -> None:
+        from fgic_detect_mmdet._network import Network
+
+        self._network = Network.load(folder).to(device)
+
+
+__all__ = ["MmdetDetector"]

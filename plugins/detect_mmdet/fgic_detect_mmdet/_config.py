@@ -1,0 +1,260 @@
+"""From options to a config of mmdet, changed for the data, for local weights or none, and for the size."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from fgic_core import PluginError, nearest
+from fgic_detect_mmdet._mmdet import WHERE
+from fgic_detect_mmdet._shipped import shipped_configs
+
+if TYPE_CHECKING:
+    from mmengine.config import ConfigDict
+
+    from fgic_detect_mmdet import MmdetDetector
+
+#: Parts of a model that need more than boxes to learn from.
+_MASKS = ("mask_head", "semantic_head", "panoptic_head", "panoptic_fusion_head", "mask_roi_extractor", "track_head")
+_SCALES = ("scale", "scales", "img_scale", "crop_size")
+
+
+def read_config(options: MmdetDetector) -> ConfigDict:
+    """The config as it is shipped or lies in the file.
+
+    Raises:
+        PluginError: it cannot be read.
+    """
+    from mmengine.config import Config, ConfigDict
+
+    path = options.config_file or shipped_configs()[options.config]
+    try:
+        config = ConfigDict(Config.fromfile(str(path), import_custom_modules=False).to_dict())
+    except Exception as error:  # a config in Python raises whatever it likes
+        raise PluginError(f"this config cannot be read: {type(error).__name__}: {error}", where=str(path)) from error
+    if not isinstance(config.get("model"), Mapping) or "type" not in config.model:
+        raise PluginError(
+            "this config describes no model", where=str(path), hint="It should have model = dict(type=…)."
+        )
+    return config
+
+
+def fit_model(config: ConfigDict, options: MmdetDetector, classes: int | None, norm: str | None) -> None:
+    """Change the model for the data's classes, for no network access, for the proposals, and for the overrides.
+
+    Args:
+        config: changed in place.
+        options: what the user asked for.
+        classes: how many there are; None leaves the config's own.
+        norm: the backbone's normalisation, all trained; None leaves it as it is.
+
+    Raises:
+        PluginError: the model needs masks; an override names nothing or is of the wrong type.
+    """
+    model = config.model
+    masks = sorted({key for node in nodes(model) for key in _MASKS if node.get(key) is not None})
+    if masks:
+        raise PluginError(
+            f"this config's model predicts more than boxes ({', '.join(masks)})",
+            where=WHERE,
+            hint="Choose a box detector, such as faster-rcnn_r50_fpn_1x_coco or retinanet_r50_fpn_1x_coco.",
+        )
+    for node in nodes(model):
+        _forget_download(node)
+        kind = node.get("norm_cfg")
+        if isinstance(kind, Mapping) and kind.get("type") in ("SyncBN", "MMSyncBN"):
+            node.norm_cfg.type = "BN"  # there is one process
+    if norm is not None and isinstance(model.get("backbone"), Mapping):
+        _normalise(model.backbone, norm)
+    if classes is not None:
+        _set_classes(model, classes)
+    if options.proposals is not None:
+        _set_proposals(model, options.proposals)
+    if options.image_scale is not None:
+        _set_scale(config, options.image_scale)
+    override(config, options.overrides)
+
+
+def nodes(value: Any) -> Iterator[Any]:
+    """Every mapping in nested mappings and lists, outer ones first."""
+    if isinstance(value, Mapping):
+        yield value
+        for child in value.values():
+            yield from nodes(child)
+    elif isinstance(value, (list, tuple)):
+        for child in value:
+            yield from nodes(child)
+
+
+def _forget_download(node: Any) -> None:
+    """Weights that mmengine would fetch from the network: they come from `weights` or from nowhere."""
+    node.pop("pretrained", None)
+    init = node.get("init_cfg")
+    if isinstance(init, Mapping) and init.get("type") == "Pretrained":
+        node.pop("init_cfg")
+
+
+def frozen_norm(config: ConfigDict) -> bool:
+    """Whether the backbone relies on statistics of weights that it is not given here."""
+    backbone = config.model.get("backbone") or {}
+    norm = backbone.get("norm_cfg") or {}
+    return (
+        bool(backbone.get("norm_eval")) or norm.get("requires_grad") is False or backbone.get("frozen_stages", -1) >= 0
+    )
+
+
+def _normalise(backbone: Any, norm: str) -> None:
+    backbone.norm_cfg = {"type": norm, "requires_grad": True, **({"num_groups": 32} if norm == "GN" else {})}
+    for key, value in (("frozen_stages", -1), ("norm_eval", False)):
+        if key in backbone:
+            backbone[key] = value
+
+
+def _set_classes(model: Any, classes: int) -> None:
+    """The number of classes wherever a head that tells classes apart has one; a proposal head has always one."""
+    heads = [model.get("bbox_head"), (model.get("roi_head") or {}).get("bbox_head")]
+    changed = 0
+    for head in heads:
+        for node in nodes(head):
+            if "num_classes" in node:
+                node.num_classes = classes
+                changed += 1
+    if not changed:
+        raise PluginError(
+            "this config's model has no bbox_head with num_classes", where=WHERE, hint="Choose a box detector."
+        )
+
+
+def _set_proposals(model: Any, count: int) -> None:
+    changed = False
+    for part, key in (("train_cfg", "rpn_proposal"), ("test_cfg", "rpn")):
+        node = (model.get(part) or {}).get(key)
+        if node is not None:
+            changed = True
+            node.max_per_img = count
+            node.nms_pre = min(node.get("nms_pre", count), 2 * count)
+    rcnn = (model.get("train_cfg") or {}).get("rcnn")
+    for stage in rcnn if isinstance(rcnn, list) else [rcnn]:
+        if stage is not None and "sampler" in stage and "num" in stage.sampler:
+            stage.sampler.num = min(stage.sampler.num, count)
+    if not changed:
+        raise PluginError(
+            f"{model.type} is no two-stage detector with proposals", where=WHERE, hint="Leave out the option proposals."
+        )
+
+
+def _set_scale(config: ConfigDict, scale: int | tuple[int, int]) -> None:
+    """Resize to the asked size wherever the config has a size for pictures; sizes of augmentations in proportion."""
+    wanted = (scale, scale) if isinstance(scale, int) else tuple(scale)
+    pipelines = [pipeline_of(config, "train"), pipeline_of(config, "test")]
+    own = next((step["scale"] for step in flat(pipelines[1]) if step.get("type") == "Resize" and "scale" in step), None)
+    if own is None:
+        raise PluginError("this config does not resize pictures", where=WHERE, hint="Leave out image_scale.")
+    own = (own, own) if isinstance(own, int) else tuple(own)
+    factor = max(wanted) / max(own)
+    for step in (step for pipeline in pipelines for step in flat(pipeline)):
+        for key in _SCALES:
+            if key in step:
+                step[key] = wanted if step[key] == own else _scaled(step[key], factor)
+        if step.get("type") == "Pad" and isinstance(step.get("size"), (list, tuple)):
+            step["size"] = wanted if tuple(step["size"]) == own else _scaled(step["size"], factor)
+
+
+def _scaled(value: Any, factor: float) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)(_scaled(one, factor) for one in value)
+    return max(round(value * factor), 32) if isinstance(value, (int, float)) and value > 1 else value
+
+
+def flat(pipeline: Any) -> Iterator[Any]:
+    """The steps of a pipeline, with those inside others (RandomChoice, TestTimeAug)."""
+    return (node for node in nodes(pipeline) if "type" in node)
+
+
+def train_dataset(config: ConfigDict) -> Any:
+    """The innermost data set of the train loader: the one that reads annotations."""
+    dataset = config.train_dataloader.dataset
+    while "dataset" in dataset and isinstance(dataset.dataset, Mapping):
+        dataset = dataset.dataset
+    return dataset
+
+
+def pipeline_of(config: ConfigDict, part: str) -> Any:
+    """The pipeline that reads pictures in training or in testing."""
+    loader = config.get(f"{part}_dataloader")
+    if loader is None:
+        raise PluginError(f"this config has no {part}_dataloader", where=WHERE, hint="Choose a whole config.")
+    if part == "train":
+        wrapped = loader.dataset
+        inner = train_dataset(config)
+        return [*inner.get("pipeline", []), *(wrapped.get("pipeline", []) if wrapped is not inner else [])]
+    return loader.dataset.pipeline
+
+
+def override(config: ConfigDict, overrides: Mapping[str, Any]) -> None:
+    """Set values by dotted key, each of the type of what it replaces.
+
+    Raises:
+        PluginError: a key does not exist, or a value is of another type.
+    """
+    for key, value in overrides.items():
+        new = key.startswith("+")
+        parts = key.removeprefix("+").split(".")
+        node: Any = config
+        for depth, part in enumerate(parts[:-1]):
+            node = _child(node, part, ".".join(parts[: depth + 1]))
+        last = parts[-1]
+        if isinstance(node, list):
+            node[_index(node, last, key)] = _typed(node[_index(node, last, key)], value, key)
+        elif not isinstance(node, Mapping):
+            raise PluginError(f"{'.'.join(parts[:-1])} in the config holds no keys", where=f"{WHERE}, overrides")
+        elif last in node:
+            node[last] = _typed(node[last], value, key)
+        elif new:
+            node[last] = copy.deepcopy(value)
+        else:
+            raise _unknown(node, last, key, f"To add a new key write +{key}.")
+
+
+def _child(node: Any, part: str, path: str) -> Any:
+    if isinstance(node, list):
+        return node[_index(node, part, path)]
+    if not isinstance(node, Mapping) or part not in node:
+        raise _unknown(node, part, path, "")
+    return node[part]
+
+
+def _index(node: list[Any], part: str, path: str) -> int:
+    if not part.isdigit() or int(part) >= len(node):
+        raise PluginError(f"{path} is no index of a list of {len(node)}, counted from 0", where=f"{WHERE}, overrides")
+    return int(part)
+
+
+def _unknown(node: Any, part: str, path: str, more: str) -> PluginError:
+    known = list(node) if isinstance(node, Mapping) else []
+    close = nearest(part, known)
+    hint = (
+        f"Did you mean {' or '.join(close)}?" if close else f"Known there: {', '.join(map(str, known)) or 'nothing'}."
+    )
+    return PluginError(f"the config has no {path}", where=f"{WHERE}, overrides", hint=f"{hint} {more}".strip())
+
+
+def _typed(old: Any, new: Any, path: str) -> Any:
+    """The new value as the type of the old one."""
+    if isinstance(old, tuple) and isinstance(new, (list, tuple)):
+        return tuple(new)
+    same: list[Callable[[Any], bool]] = [
+        lambda value: value is None,
+        lambda value: isinstance(value, bool),
+        lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
+        lambda value: isinstance(value, str),
+        lambda value: isinstance(value, (list, tuple)),
+        lambda value: isinstance(value, Mapping),
+    ]
+    if old is None or new is None or any(test(old) and test(new) for test in same):
+        return copy.deepcopy(new)
+    raise PluginError(
+        f"{path} is {type(old).__name__} in the config ({old!r:.60}), not {type(new).__name__}",
+        where=f"{WHERE}, overrides",
+    )

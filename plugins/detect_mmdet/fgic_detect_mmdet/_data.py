@@ -1,0 +1,98 @@
+"""What the detector is trained on: whole pictures with their boxes, as mmdet's data sets give them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.datasets.base_det_dataset import BaseDetDataset
+from torch.utils.data import DataLoader, Sampler
+
+from fgic_core import Context, Dataset
+from fgic_detect_mmdet._network import bgr
+
+
+class Pictures(BaseDetDataset):
+    """The train split as a data set of mmdet: pictures are decoded by fgic, boxes are annotated ones.
+
+    A picture's random numbers depend on the seed, the epoch and its row alone: neither batch size, nor workers, nor an
+    interruption changes them.
+
+    Attributes:
+        epoch: the epoch that pictures are drawn for.
+    """
+
+    def __init__(self, train: Dataset, per_class: bool, ctx: Context, pipeline: list[Any]) -> None:
+        self._train, self._per_class, self._ctx = train, per_class, ctx
+        self.epoch = 0
+        names = tuple(train.classes) if per_class else ("object",)
+        super().__init__(metainfo={"classes": names}, pipeline=pipeline, serialize_data=False)
+
+    def load_data_list(self) -> list[dict[str, Any]]:
+        rows = []
+        for row, sample in enumerate(self._train):
+            instances = [
+                {
+                    "bbox": list(one.box.xyxy),
+                    "bbox_label": (sample.label if one.label is None else one.label) if self._per_class else 0,
+                    "ignore_flag": int(one.crowd),
+                }
+                for one in sample.boxes
+                if one.is_annotated
+            ]
+            rows.append({"img_id": row, "row": row, "instances": instances})
+        return rows
+
+    def prepare_data(self, idx: int) -> Any:
+        about = self.get_data_info(idx)
+        about["img"] = bgr(self._train.picture(about["row"]))
+        with _numbers(int(self._ctx.rng("augment", self.epoch, about["row"]).integers(2**32))):
+            return self.pipeline(about)
+
+
+@contextmanager
+def _numbers(seed: int) -> Iterator[None]:
+    """Global generators of Python, NumPy and torch, from which mmdet's transforms draw, seeded for one picture."""
+    state, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numpy_state)
+        torch.set_rng_state(torch_state)
+
+
+class Order(Sampler[int]):
+    """The rows in an order that the step's seed and the epoch decide."""
+
+    def __init__(self, length: int, ctx: Context) -> None:
+        self._length, self._ctx = length, ctx
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._ctx.rng("shuffle", self.epoch).permutation(self._length).tolist())
+
+
+def make_loader(dataset: Any, order: Order, batch_size: int, ctx: Context) -> DataLoader[Any]:
+    """Batches as mmdet's models take them: ``inputs`` and ``data_samples``, a list of each."""
+    from mmengine.dataset import pseudo_collate
+
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=order,
+        num_workers=ctx.workers,
+        collate_fn=pseudo_collate,
+        # A generator of its own: else each pass would draw a seed for its workers from the global one.
+        generator=ctx.generator("loader"),
+    )

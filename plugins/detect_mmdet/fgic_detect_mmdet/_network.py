@@ -1,0 +1,242 @@
+"""The network: a model of mmdet with its test pipeline, its first weights, and its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torchvision.ops import nms
+
+from fgic_core import Detections, PluginError
+from fgic_detect_mmdet._config import fit_model, frozen_norm, pipeline_of, read_config
+from fgic_detect_mmdet._mmdet import WHERE, import_mmdet, scope
+from fgic_detect_mmdet._weights import load_weights, new_heads, read_weights
+
+if TYPE_CHECKING:
+    from mmengine.config import ConfigDict
+    from PIL.Image import Image
+
+    from fgic_core import Context
+    from fgic_detect_mmdet import MmdetDetector
+
+FORMAT = 1
+#: IoU above which two boxes of different classes of the weights are one object.
+SUPPRESSION = 0.5
+#: The steps of a pipeline that get the picture and the boxes: both are here already.
+_LOADERS = ("LoadImageFromFile", "LoadImageFromNDArray")
+_PICTURE = {"type": "LoadImageFromNDArray"}
+
+
+class Network:
+    """A detector that finds boxes in pictures of any size.
+
+    Attributes:
+        model: mmdet's model; its data preprocessor normalises.
+        config: the whole config that training takes; None for a network that was loaded.
+    """
+
+    def __init__(self, model: nn.Module, document: Mapping[str, Any], config: ConfigDict | None = None) -> None:
+        from mmcv.transforms import Compose
+
+        self.model = model
+        self.config = config
+        self._document = dict(document)
+        with scope():
+            self._pipeline = Compose(_tuples(document["pipeline"]))
+
+    def to(self, device: str) -> Network:
+        self.model.to(device)
+        return self
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """The objects in each picture; those of one size are looked at together, so that none is padded for another."""
+        found: list[Detections | None] = [None] * len(images)
+        sizes: dict[tuple[int, int], list[int]] = {}
+        for place, image in enumerate(images):
+            sizes.setdefault(image.size, []).append(place)
+        modes = {module: module.training for module in self.model.modules()}
+        self.model.eval()
+        try:
+            for places in sizes.values():
+                for place, one in zip(places, self._together([images[p] for p in places]), strict=True):
+                    found[place] = one
+        finally:
+            for module, training in modes.items():
+                module.training = training
+        return [one for one in found if one is not None]
+
+    def _together(self, images: Sequence[Image]) -> list[Detections]:
+        rows = [self._pipeline({"img": bgr(image), "img_id": place}) for place, image in enumerate(images)]
+        batch = {"inputs": [row["inputs"] for row in rows], "data_samples": [row["data_samples"] for row in rows]}
+        with torch.no_grad():
+            samples = self.model.test_step(batch)  # type: ignore[operator]
+        found = [_detections(sample.pred_instances) for sample in samples]
+        return [self._as_objects(one) for one in found] if self._document["foreign"] else found
+
+    def _as_objects(self, found: Detections) -> Detections:
+        """Of the weights' own classes those that count, as one: each place is found once."""
+        objects = self._document["objects"]
+        held = np.isin(found.labels, objects) if objects is not None else np.ones(len(found.labels), dtype=bool)
+        boxes, scores = found.boxes[held], found.scores[held]
+        kept = nms(torch.from_numpy(boxes), torch.from_numpy(scores), SUPPRESSION).numpy()
+        return Detections(boxes[kept], scores[kept], np.zeros(len(kept), dtype=np.int64))
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors``, with mmdet's own names, and ``model.json``: the model's config and pipeline."""
+        state = {name: value.detach().cpu().contiguous().clone() for name, value in self.model.state_dict().items()}
+        save_file(state, folder / "model.safetensors")
+        (folder / "model.json").write_text(json.dumps(self._document, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Network:
+        """The network that `save` wrote, on the CPU.
+
+        Raises:
+            PluginError: a file is missing or damaged.
+        """
+        import_mmdet()
+        try:
+            document = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            if document["format"] != FORMAT:
+                raise ValueError(f"format {document['format']} is not format {FORMAT}")
+            model = make_model(_tuples(document["model"]))
+            model.load_state_dict(load_file(folder / "model.safetensors"))
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise PluginError(
+                f"this detector cannot be read: {error}", where=str(folder), hint="Train it again."
+            ) from error
+        return cls(model, document)
+
+
+def bgr(image: Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """An 8-bit RGB picture as mmdet takes it: (height, width, 3), blue first."""
+    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8)[..., ::-1])
+
+
+def _detections(found: Any) -> Detections:
+    scores = found.scores.detach().float().cpu().numpy()
+    boxes = found.bboxes.detach().float().cpu().numpy().reshape(-1, 4)
+    return Detections(boxes, np.clip(scores, 0.0, 1.0), found.labels.detach().cpu().numpy())
+
+
+def build(options: MmdetDetector, classes: int, ctx: Context) -> Network:
+    """The network to train: the config's model for the classes, with its first weights, on the context's device.
+
+    What is initialised at random depends on the step's seed alone.
+
+    Raises:
+        PluginError: the config does not fit the options, its model cannot be built, or the weights are of another.
+    """
+    import_mmdet()
+    state = read_weights(options.weights) if options.weights is not None else None
+    network = _build(options, classes, state, ctx)
+    if state is None or options.weights is None:
+        return network.to(ctx.device)
+    if options.epochs == 0 and not options.per_class and new_heads(network.model, state):
+        # Weights of other classes are used as they are: what they find is an object, whatever its class.
+        network = _build(options, None, state, ctx)
+    if options.epochs == 0 and (heads := new_heads(network.model, state)):
+        raise PluginError(
+            f"these weights tell other classes apart than the data ({', '.join(heads)})",
+            where=str(options.weights),
+            hint="Train them with epochs: 1 or more, or leave out per_class.",
+        )
+    load_weights(network.model, state, options.weights, ctx)
+    return network.to(ctx.device)
+
+
+def _build(options: MmdetDetector, classes: int | None, state: Mapping[str, Any] | None, ctx: Context) -> Network:
+    """The network before its weights are loaded; with ``classes`` None it tells the config's own classes apart."""
+    config = read_config(options)
+    fit_model(config, options, classes, _norm(config, options, state))
+    # Through JSON, so that what is trained is what `load` will build.
+    document = json.loads(
+        json.dumps(
+            {
+                "format": FORMAT,
+                "config": str(options.config_file.name if options.config_file else options.config),
+                "foreign": classes is None,
+                "objects": options.objects,
+                "model": _plain(config.model),
+                "pipeline": _plain(for_detection(pipeline_of(config, "test"))),
+            }
+        )
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int(ctx.rng("init").integers(2**62)))
+        model = make_model(_tuples(document["model"]), initialise=True)
+    return Network(model, document, config)
+
+
+def _norm(config: ConfigDict, options: MmdetDetector, state: Mapping[str, Any] | None) -> str | None:
+    """The backbone's normalisation: as asked for; else GN from scratch, and what the weights have with weights."""
+    if options.norm is not None or not frozen_norm(config):
+        return options.norm
+    if state is not None and any(name.endswith("running_mean") for name in state):
+        return None
+    return "GN"
+
+
+def for_detection(pipeline: Any) -> list[Any]:
+    """The test pipeline for a picture in memory: without files and annotations."""
+    kept = [step for step in pipeline if step.get("type") not in (*_LOADERS, "LoadAnnotations")]
+    return [_PICTURE, *kept]
+
+
+def make_model(config: Mapping[str, Any], initialise: bool = False) -> nn.Module:
+    """mmdet's model from its part of a config.
+
+    Raises:
+        PluginError: mmdet cannot build it.
+    """
+    from mmdet.registry import MODELS
+    from mmengine.config import ConfigDict
+
+    with scope():
+        try:
+            model: nn.Module = MODELS.build(ConfigDict(config))
+            if initialise:
+                model.init_weights()  # type: ignore[operator]
+        except PluginError:
+            raise
+        except Exception as error:  # whatever a constructor makes of options that it was not written for
+            raise PluginError(
+                f"mmdet cannot build {config['type']}: {type(error).__name__}: {error}",
+                where=WHERE,
+                hint="Check config, overrides and norm (GN wants channels that 32 divides).",
+            ) from error
+    return model
+
+
+_TUPLE = "__tuple__"
+
+
+def _plain(value: Any) -> Any:
+    """A config as JSON can hold it; tuples are marked, for mmdet tells them from lists."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, tuple):
+        return {_TUPLE: [_plain(one) for one in value]}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    raise PluginError(f"the config holds a {type(value).__name__}, which cannot be kept", where=WHERE)
+
+
+def _tuples(value: Any) -> Any:
+    """What `_plain` was given."""
+    if isinstance(value, Mapping):
+        if set(value) == {_TUPLE}:
+            return tuple(_tuples(one) for one in value[_TUPLE])
+        return {key: _tuples(one) for key, one in value.items()}
+    return [_tuples(one) for one in value] if isinstance(value, list) else value

@@ -1,0 +1,316 @@
+"""The training: MMEngine's Runner with a loop that asks fgic's context for epochs, measures and checkpoints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
+
+from fgic_core import Context, Dataset, PluginError
+from fgic_detect_mmdet._config import pipeline_of, train_dataset
+from fgic_detect_mmdet._data import Order, Pictures, make_loader
+from fgic_detect_mmdet._mmdet import WHERE, scope
+
+if TYPE_CHECKING:
+    from fgic_detect_mmdet import MmdetDetector
+    from fgic_detect_mmdet._network import Network
+
+#: Of all steps, the share that may be warm-up at most.
+_WARMUP_SHARE = 0.1
+
+
+def train_network(options: MmdetDetector, network: Network, train: Dataset, ctx: Context) -> None:
+    """Train the network in place, on the context's device, and leave the chosen epoch's weights in it.
+
+    Raises:
+        PluginError: the loss is no longer finite, or the config's training cannot be had.
+    """
+    assert network.config is not None
+    if hooks := [hook.type for hook in network.config.get("custom_hooks") or ()]:
+        ctx.warn(f"hooks of the config that are not run: {', '.join(hooks)}")
+    with scope() as name, TemporaryDirectory(prefix="fgic-mmdet-") as folder:
+        pictures, wrapped = _dataset(options, network, train, ctx)
+        order = Order(len(wrapped), ctx)
+        loader = make_loader(wrapped, order, options.batch_size, ctx)
+        steps = len(loader)
+        runner = QuietRunner(
+            device=ctx.device,
+            model=network.model,
+            work_dir=folder,
+            train_dataloader=loader,
+            train_cfg={"type": Epochs, "max_epochs": options.epochs},
+            optim_wrapper=_optimizer(options, network),
+            param_scheduler=_schedule(options, network, steps),
+            default_scope="mmdet",
+            experiment_name=name,
+            default_hooks={"logger": None, "checkpoint": None, "timer": None, "sampler_seed": None},
+            custom_hooks=[Steps(options, len(wrapped), ctx)],
+            env_cfg={"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
+            visualizer={"type": "Visualizer", "vis_backends": None, "name": name},
+            log_level="CRITICAL",
+        )
+        runner.task = Task(options, network, ctx, pictures, order)
+        runner.train()
+    network.model.eval()
+    for parameter in network.model.parameters():
+        parameter.grad = None
+
+
+def _dataset(options: MmdetDetector, network: Network, train: Dataset, ctx: Context) -> tuple[Pictures, Any]:
+    """The pictures, and the data set of the config around them, which may mix several of them into one."""
+    from mmdet.registry import DATASETS
+
+    config = network.config
+    assert config is not None
+    inner, outer = train_dataset(config), config.train_dataloader.dataset
+    try:
+        pictures = Pictures(train, options.per_class, ctx, _for_training(inner.get("pipeline", [])))
+        if outer is inner:
+            return pictures, pictures
+        if outer.type != "MultiImageMixDataset":
+            # RepeatDataset and its like say how long an epoch is; here an epoch is one pass.
+            return pictures, pictures
+        wrapped = DATASETS.build({**outer, "dataset": pictures, "pipeline": _for_training(outer.pipeline)})
+    except PluginError:
+        raise
+    except Exception as error:  # transforms that need packages or annotations that are not there
+        raise PluginError(
+            f"the config's training pictures cannot be made: {type(error).__name__}: {error}",
+            where=WHERE,
+            hint=f"Its pipeline is {[step.type for step in pipeline_of(config, 'train')]}.",
+        ) from error
+    return pictures, wrapped
+
+
+def _for_training(pipeline: Any) -> list[Any]:
+    """A pipeline for pictures in memory and boxes alone."""
+    steps = []
+    for step in pipeline:
+        if step.type == "LoadImageFromFile":
+            steps.append({"type": "LoadImageFromNDArray"})
+        elif step.type == "LoadAnnotations":
+            steps.append({"type": "LoadAnnotations", "with_bbox": True, "with_mask": False})
+        else:
+            steps.append(dict(step))
+    return steps
+
+
+def _optimizer(options: MmdetDetector, network: Network) -> dict[str, Any]:
+    """The config's optimizer with the learning rate for the batch size (Goyal et al. 2017: in proportion)."""
+    config = network.config
+    assert config is not None
+    wrapper: dict[str, Any] = config.optim_wrapper.to_dict()
+    wrapper["type"] = "OptimWrapper"  # what the config's hardware had, half precision among it, is not this one's
+    wrapper.pop("loss_scale", None)
+    base = (config.get("auto_scale_lr") or {}).get("base_batch_size", 16)
+    own = wrapper["optimizer"]["lr"]
+    wrapper["optimizer"]["lr"] = options.lr if options.lr is not None else own * options.batch_size / base
+    if options.clip_norm is not None:
+        wrapper["clip_grad"] = {"max_norm": options.clip_norm, "norm_type": 2}
+    return wrapper
+
+
+def _schedule(options: MmdetDetector, network: Network, steps: int) -> list[dict[str, Any]]:
+    """Warm-up by step, then the config's schedule stretched to the epochs, a cosine, or nothing."""
+    made: list[dict[str, Any]] = []
+    warmup = min(options.warmup_iters, int(_WARMUP_SHARE * steps * options.epochs))
+    if warmup:
+        made.append({"type": "LinearLR", "start_factor": 0.001, "by_epoch": False, "begin": 0, "end": warmup})
+    if options.schedule == "cosine":
+        made.append({"type": "CosineAnnealingLR", "by_epoch": True, "T_max": options.epochs, "eta_min": 0.0})
+    elif options.schedule == "config":
+        made += _stretched(network.config, options.epochs)
+    return made
+
+
+def _stretched(config: Any, epochs: int) -> list[dict[str, Any]]:
+    """The falling part of the config's schedule; milestones move in proportion to the number of epochs."""
+    own = [one.to_dict() for one in config.get("param_scheduler", [])]
+    before = (config.get("train_cfg") or {}).get("max_epochs") or 12
+    made = []
+    for one in own:
+        if one["type"] == "MultiStepLR":
+            marks = one["milestones"]
+            of = before if one.get("by_epoch", True) else max(one.get("end", 0), *marks)
+            places = sorted({min(max(round(mark / of * epochs), 1), epochs) for mark in marks})
+            made.append({"type": "MultiStepLR", "by_epoch": True, "milestones": places, "gamma": one.get("gamma", 0.1)})
+        elif one["type"] == "CosineAnnealingLR":
+            made.append(
+                {"type": "CosineAnnealingLR", "by_epoch": True, "T_max": epochs, "eta_min": one.get("eta_min", 0.0)}
+            )
+    return made
+
+
+class QuietRunner(Runner):
+    """MMEngine's Runner on the device that it is given, without a global seed, and without a word.
+
+    Attributes:
+        task: what its loop works for.
+    """
+
+    task: Task
+
+    def __init__(self, device: str, **arguments: Any) -> None:
+        self._device = device
+        super().__init__(**arguments)
+
+    def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
+        return model.to(self._device)
+
+    def set_randomness(self, seed: Any = None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
+        self._seed, self._deterministic = 0, False  # the context seeds each epoch
+
+    def _init_model_weights(self) -> None:
+        """The network has its first weights already."""
+
+    def _log_env(self, env_cfg: Any) -> None:
+        """Collecting it runs compilers and takes seconds."""
+
+    def dump_config(self) -> None:
+        """The artifact has it."""
+
+
+class Task:
+    """What the loop trains, and how it goes on after an interruption."""
+
+    def __init__(
+        self, options: MmdetDetector, network: Network, ctx: Context, pictures: Pictures, order: Order
+    ) -> None:
+        self.options, self.network, self.ctx, self.pictures, self.order = options, network, ctx, pictures, order
+        self.best = Best(network.model, options.keep)
+
+
+class Epochs(EpochBasedTrainLoop):
+    """A loop over the epochs that the context says are still to do."""
+
+    def run(self) -> nn.Module:
+        task: Task = self.runner.task
+        ctx, options = task.ctx, task.options
+        self.runner.call_hook("before_train")
+        if state := ctx.resume():
+            self._resume(state)
+        for epoch in ctx.epochs(self._max_epochs):
+            if options.early_stopping is not None and task.best.waited(epoch) >= options.early_stopping:
+                break
+            task.pictures.epoch = task.order.epoch = epoch
+            self._epoch = epoch - 1
+            self.run_epoch()
+            task.network.model.eval()
+            task.best.see(epoch, ctx.evaluate(options, epoch))
+            ctx.checkpoint(epoch, self._state(epoch))
+        task.best.restore()
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def _state(self, epoch: int) -> dict[str, Any]:
+        return {
+            "network": self.runner.model.state_dict(),
+            "optimizer": self.runner.optim_wrapper.state_dict(),
+            "schedules": [_plain_state(one.state_dict()) for one in self.runner.param_schedulers or ()],
+            "step": self._iter,
+            "best": self.runner.task.best.state_dict(epoch),
+        }
+
+    def _resume(self, state: Mapping[str, Any]) -> None:
+        self.runner.model.load_state_dict(state["network"])
+        self.runner.optim_wrapper.load_state_dict(state["optimizer"])
+        for schedule, kept in zip(self.runner.param_schedulers or (), state["schedules"], strict=True):
+            schedule.load_state_dict(kept)
+        self._iter = state["step"]
+        self.runner.task.best.load_state_dict(state["best"])
+
+
+def _plain_state(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of a schedule's state: functions and the like are made anew."""
+    plain = (bool, int, float, str, type(None), list, tuple, dict)
+    return {name: value for name, value in state.items() if isinstance(value, plain)}
+
+
+class Steps(Hook):
+    """Shows each step's progress and gives the losses of each epoch as the train curve."""
+
+    def __init__(self, options: MmdetDetector, pictures: int, ctx: Context) -> None:
+        self._options, self._pictures, self._ctx = options, pictures, ctx
+        self._sums: dict[str, torch.Tensor] = {}
+        self._bar: Any = None
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        self._sums = {}
+        self._bar = self._ctx.progress(f"epoch {runner.epoch + 1}/{self._options.epochs}", self._pictures)
+        self._shown = self._bar.__enter__()
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        count = len(data_batch["inputs"])
+        for name, value in (outputs or {}).items():
+            if torch.is_tensor(value) and name.startswith("loss"):
+                # Kept on the device: reading them at each step would have the processor wait for it.
+                self._sums[name] = self._sums.get(name, 0.0) + value.detach() * count
+        self._shown.advance(count)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        self._bar.__exit__(None, None, None)
+        epoch = runner.epoch + 1
+        values = {name: float(value) / self._pictures for name, value in self._sums.items()}
+        if not math.isfinite(values.get("loss", math.nan)):
+            rate = runner.optim_wrapper.get_lr()["lr"][0]
+            raise PluginError(
+                f"the loss of epoch {epoch} is not finite ({values.get('loss')})",
+                where=WHERE,
+                hint=f"Try a lower lr (it is {rate:g}), more warmup_iters, or clip_norm: 10.",
+            )
+        self._ctx.log(epoch, **values, lr=runner.optim_wrapper.get_lr()["lr"][0])
+
+
+class Best:
+    """The weights to keep: those of the epoch with the best validation mAP, the earliest of equals.
+
+    Attributes:
+        epoch: the best epoch so far; 0 before the first that was measured.
+    """
+
+    def __init__(self, model: nn.Module, keep: str) -> None:
+        self.epoch = 0
+        self._score = -math.inf
+        self._model, self._copies = model, keep == "best"
+        self._weights: dict[str, torch.Tensor] | None = None
+
+    def waited(self, epoch: int) -> int:
+        """How many epochs before this one were no better than the best."""
+        return epoch - 1 - self.epoch if self.epoch else 0
+
+    def see(self, epoch: int, scores: Mapping[str, float]) -> None:
+        """Take note of an epoch. One without mAP (there is no validation picture) is as good as none."""
+        score = scores.get("mAP")
+        if score is None or not score > self._score:
+            return
+        self.epoch, self._score = epoch, score
+        if self._copies:
+            self._weights = _copy(self._model)
+
+    def restore(self) -> None:
+        """Put the best epoch's weights into the model."""
+        if self._weights is not None:
+            self._model.load_state_dict(self._weights)
+
+    def state_dict(self, epoch: int) -> dict[str, Any]:
+        """The state after an epoch; its weights are left out where they are the model's own."""
+        weights = self._weights if self.epoch != epoch else None
+        return {"epoch": self.epoch, "score": self._score if self.epoch else None, "weights": weights}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back the state; the model has its own back already."""
+        self.epoch = state["epoch"]
+        self._score = -math.inf if state["score"] is None else state["score"]
+        self._weights = state["weights"]
+        if self._copies and self.epoch and self._weights is None:
+            self._weights = _copy(self._model)
+
+
+def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}

@@ -1,0 +1,138 @@
+"""First weights of a detector, from a local file of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from fgic_core import Context, PluginError, nearest
+
+_SHOWN = 3
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint by name. Of a .pth file tensors and plain values alone are read; no code is run.
+
+    Raises:
+        PluginError: the file is broken, or holds more than that.
+    """
+    try:
+        document = load_file(path) if path.suffix.lower() == ".safetensors" else _read_pth(path)
+    except (OSError, SafetensorError) as error:
+        raise PluginError(f"these weights cannot be read: {error}", where=str(path)) from error
+    except Exception as error:  # torch.load raises nearly anything on a broken file
+        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise PluginError(
+            f"these weights cannot be read without running code from the file: {what}",
+            where=str(path),
+            hint="Save the tensors alone where they come from: safetensors.torch.save_file(model.state_dict(), …).",
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(document.get(key), Mapping):
+            document = document[key]
+    state = {str(name).removeprefix("module."): value for name, value in document.items() if torch.is_tensor(value)}
+    if not state:
+        raise PluginError("this file holds no tensors by name", where=str(path))
+    return state
+
+
+class _Ignored:
+    """Stands for what a checkpoint holds beside its tensors, and does nothing."""
+
+    def __init__(self, *_: Any) -> None: ...
+
+    def __setstate__(self, _: Any) -> None: ...
+
+
+#: What MMEngine's Runner saves with the tensors: the log of the training.
+_LOG = (
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    *(f"{module}.getattr" for module in ("builtins", "__builtin__")),
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+    "numpy.ndarray",
+    "numpy.dtype",
+)
+
+
+def _read_pth(path: Path) -> Any:
+    """A checkpoint's tensors and plain values; of the log beside them nothing is made, anything else is refused."""
+    ignored: Any = [(_Ignored, name) for name in _LOG]
+    with torch.serialization.safe_globals(ignored):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path, ctx: Context) -> None:
+    """Give the model the weights of a detector, or its backbone those of a classifier.
+
+    Heads for another number of classes are left new, and said so.
+
+    Raises:
+        PluginError: the tensors are those of another architecture.
+    """
+    own = model.state_dict()
+    if not any(name in own for name in state):
+        state = {f"backbone.{name}": value for name, value in state.items() if f"backbone.{name}" in own}
+    names = {name for name in own if name.startswith("backbone.")}
+    only_backbone = bool(state) and all(name.startswith("backbone.") for name in state)
+    expected = names if only_backbone else set(own)
+    _check_names(state, {name for name in expected if not name.endswith("num_batches_tracked")}, own, path)
+    other = [name for name, value in state.items() if value.shape != own[name].shape]
+    heads = [name for name in other if _tells_classes(name)]
+    if len(heads) < len(other):
+        name = next(name for name in other if name not in heads)
+        raise PluginError(
+            f"{name} has the shape {tuple(state[name].shape)}, in the model it is {tuple(own[name].shape)}",
+            where=str(path),
+            hint="Are config and overrides those of the weights?",
+        )
+    if heads:
+        ctx.warn(f"the weights {path.name} tell other classes apart: {', '.join(sorted(heads))} start new")
+    model.load_state_dict({**own, **{name: value for name, value in state.items() if name not in heads}})
+    if only_backbone:
+        ctx.warn(f"the weights {path.name} are those of a backbone: the rest of the detector starts new")
+
+
+def new_heads(model: nn.Module, state: Mapping[str, torch.Tensor]) -> list[str]:
+    """The tensors of the model that weights for other classes leave new; empty where they fit."""
+    own = model.state_dict()
+    return sorted(
+        name for name in own if name in state and state[name].shape != own[name].shape and _tells_classes(name)
+    )
+
+
+def _tells_classes(name: str) -> bool:
+    """Whether a tensor's shape depends on the number of classes."""
+    return any(
+        f".{part}" in name for part in ("fc_cls", "fc_reg", "retina_cls", "retina_reg", "conv_cls", "conv_reg")
+    ) or ("bbox_head." in name and ("cls" in name or "reg" in name))
+
+
+def _check_names(
+    state: Mapping[str, torch.Tensor], expected: set[str], own: Mapping[str, torch.Tensor], path: Path
+) -> None:
+    missing = sorted(expected - state.keys())
+    unexpected = sorted(name for name in state if name not in own)
+    if not missing and not unexpected:
+        return
+    problems, hints = [], []
+    if missing:
+        problems.append(f"lack {len(missing)} of {len(expected)} tensors ({_some(missing)})")
+    if unexpected:
+        problems.append(f"have {len(unexpected)} that the model has not ({_some(unexpected)})")
+        close = nearest(unexpected[0], list(own), 1)
+        hints = [f"The nearest name to {unexpected[0]} in the model is {close[0]}."] if close else []
+    raise PluginError(
+        f"these weights {' and '.join(problems)}",
+        where=str(path),
+        hint=" ".join(["Are they of this config?", *hints]),
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

@@ -1,0 +1,234 @@
+"""Training by MMEngine's Runner: it learns, it is silent, and it leaves the process as it was."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fgic_detect_mmdet import MmdetDetector
+from fgic_detect_mmdet._network import build
+
+from fgic_core import Dataset, PluginError, StepContext
+from fgic_core.steps import detector as step
+from fgic_core.testing import tiny_context, tiny_dataset
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Dataset:
+    return tiny_dataset(tmp_path / "data", side=64, per_class=10)
+
+
+def trained(component: MmdetDetector, data: Dataset, folder: Path) -> tuple[Dataset, StepContext]:
+    """The step as the core runs it."""
+    folder.mkdir()
+    ctx = StepContext(folder, uses="detector/mmdet", scratch=folder.with_name(f"{folder.name}-scratch"))
+    step.run(component, {"dataset": data}, ctx)
+    return Dataset.open(folder), ctx
+
+
+@pytest.mark.slow
+def test_training_lowers_the_loss_and_raises_map_from_zero(
+    small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    component = small(epochs=14, lr=0.02, schedule="cosine", clip_norm=10, min_score=0.3)
+    dataset, ctx = trained(component, data, tmp_path / "out")
+    curve = {
+        (p.part, p.name): [q.value for q in ctx.curves if (q.part, q.name) == (p.part, p.name)] for p in ctx.curves
+    }
+    assert curve["train", "loss"][-1] < 0.7 * curve["train", "loss"][0]
+    assert {"loss_rpn_cls", "loss_rpn_bbox", "loss_cls", "loss_bbox", "lr"} <= {name for _, name in curve}
+    assert curve["test", "mAP50"][0] < 0.2
+    final = {metric.name: metric.value for metric in ctx.metrics if metric.part == "test"}
+    assert final["mAP50"] > 0.6  # type: ignore[operator]
+    assert final["box_recall50"] > 0.7  # type: ignore[operator]
+    assert all(box.label is None for sample in dataset for box in sample.boxes if not box.is_annotated)
+    assert capfd.readouterr() == ("", ""), "a plugin never prints"
+
+
+@pytest.mark.slow
+def test_per_class_boxes_have_the_class_of_their_object(
+    small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path
+) -> None:
+    """The colour of a rectangle is its class: a label that is off by one would be wrong throughout."""
+    component = small(epochs=14, lr=0.02, schedule="cosine", clip_norm=10, per_class=True, test_curve=False)
+    dataset, ctx = trained(component, data, tmp_path / "out")
+    hits = 0
+    for sample in dataset.split("test"):
+        found = [box for box in sample.boxes if not box.is_annotated]
+        hits += bool(found) and max(found, key=lambda box: box.score or 0).label == sample.label
+    assert hits >= 0.8 * len(dataset.split("test"))
+    (metric,) = [m for m in ctx.metrics if m.name == "mAP50" and m.part == "test"]
+    assert metric.value > 0.6  # type: ignore[operator]
+    assert "mean over 3 classes" in metric.note
+
+
+def test_the_process_is_left_as_it_was(small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path) -> None:
+    from fgic_detect_mmdet._mmdet import import_mmdet
+
+    import_mmdet()
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.registry import DefaultScope
+    from mmengine.visualization import Visualizer
+
+    def state() -> Any:
+        kept = [sorted(kind._instance_dict) for kind in (DefaultScope, MMLogger, MessageHub, Visualizer)]
+        return kept, torch.get_rng_state().tolist(), len(logging.root.handlers), Path("work_dirs").exists()
+
+    before = state()
+    component = small(epochs=1)
+    with torch.random.fork_rng():
+        numbers = np.random.get_state()
+        component.fit(data.split("train"), data.split("test"), tiny_context(tmp_path))
+        np.random.set_state(numbers)
+    assert state() == before
+    assert not list((tmp_path / "out").iterdir()), "nothing of mmengine's gets into the artifact"
+
+
+def test_crowds_are_nothing_to_learn_and_flips_move_the_boxes(
+    small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path
+) -> None:
+    from fgic_detect_mmdet._data import Pictures
+    from fgic_detect_mmdet._mmdet import import_mmdet, scope
+
+    import_mmdet()
+    train = data.split("train")
+    pipeline = [
+        {"type": "LoadImageFromNDArray"},
+        {"type": "LoadAnnotations", "with_bbox": True},
+        {"type": "RandomFlip", "prob": 1.0},
+        {"type": "PackDetInputs", "meta_keys": ("flip",)},
+    ]
+    with scope():
+        pictures = Pictures(train, False, tiny_context(tmp_path), pipeline)
+        for row in range(len(train)):
+            item = pictures[row]
+            (box,) = item["data_samples"].gt_instances.bboxes.tensor.numpy()
+            x1, y1, x2, y2 = (round(float(edge)) for edge in box)
+            assert (64 - x2, y1, 64 - x1, y2) == train[row].boxes[0].box.xyxy
+            pixels = item["inputs"].numpy()[::-1, y1:y2, x1:x2]  # blue first
+            assert np.ptp(pixels.reshape(3, -1), axis=1).max() == 0, "the box holds the rectangle's one colour"
+
+
+def test_augmentation_depends_on_seed_epoch_and_picture_alone(data: Dataset, tmp_path: Path) -> None:
+    from fgic_detect_mmdet._data import Pictures
+    from fgic_detect_mmdet._mmdet import import_mmdet, scope
+
+    import_mmdet()
+    pipeline = [
+        {"type": "LoadImageFromNDArray"},
+        {"type": "RandomFlip", "prob": 0.5},
+        {"type": "PackDetInputs", "meta_keys": ("flip",)},
+    ]
+    with scope():
+        pictures = Pictures(data.split("train"), False, tiny_context(tmp_path), pipeline)
+
+        def flips(epoch: int, order: list[int]) -> dict[int, bool]:
+            pictures.epoch = epoch
+            return {row: pictures[row]["data_samples"].flip for row in order}
+
+        rows = list(range(20))
+        assert flips(1, rows) == flips(1, rows[::-1])
+        assert flips(1, rows) != flips(2, rows)
+        assert 4 < sum(flips(3, rows).values()) < 16
+
+
+def test_the_learning_rate_follows_batch_size_warm_up_and_the_stretched_schedule(
+    small: Callable[..., MmdetDetector], tmp_path: Path
+) -> None:
+    from fgic_detect_mmdet._mmdet import import_mmdet
+
+    import_mmdet()
+    from fgic_detect_mmdet._training import _optimizer, _schedule
+
+    for batch_size, lr, expected in ((2, None, 0.0025), (16, None, 0.02), (2, 0.3, 0.3)):
+        component = small(batch_size=batch_size, lr=lr)
+        network = build(component, 1, tiny_context(tmp_path, name=f"b{batch_size}{lr}"))
+        assert _optimizer(component, network)["optimizer"]["lr"] == pytest.approx(expected)
+    component = small(epochs=24)
+    network = build(component, 1, tiny_context(tmp_path))
+    warm, falling = _schedule(component, network, 100)
+    assert (warm["end"], falling["milestones"]) == (240, [16, 22])
+    assert _schedule(small(epochs=24, warmup_iters=0, schedule="none"), network, 100) == []
+    (cosine,) = _schedule(small(epochs=24, warmup_iters=0, schedule="cosine"), network, 100)
+    assert (cosine["type"], cosine["T_max"], cosine["by_epoch"]) == ("CosineAnnealingLR", 24, True)
+
+
+def test_a_loss_that_is_not_finite_is_an_error_with_advice(
+    small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path
+) -> None:
+    component = small(epochs=3, lr=1e30, warmup_iters=0)
+    with pytest.raises(PluginError, match="the loss of epoch 1 is not finite") as caught:
+        component.fit(data.split("train"), data.split("test"), tiny_context(tmp_path))
+    assert "Try a lower lr" in str(caught.value)
+
+
+def test_the_best_epoch_is_kept_and_waiting_for_a_better_one_ends(
+    small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path
+) -> None:
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def ruler(component: Any, epoch: int) -> dict[str, dict[str, float]]:
+        seen.append({name: value.clone() for name, value in component._network.model.state_dict().items()})
+        return {"val": {"mAP": (0.1, 0.3, 0.3, 0.2, 0.9)[epoch - 1]}}
+
+    for keep, best in (("best", 1), ("last", 3)):
+        seen.clear()
+        component = small(epochs=5, early_stopping=2, keep=keep)
+        ctx = tiny_context(tmp_path, name=keep)
+        ctx.measure_by(ruler)
+        component.fit(data.split("train").take(range(4)), data.split("test"), ctx)
+        assert len(seen) == 4, "epochs 3 and 4 are no better than 2"
+        own = component._network.model.state_dict()  # type: ignore[union-attr]
+        assert all(torch.equal(own[name], value) for name, value in seen[best].items())
+
+
+def test_weights_can_be_used_as_they_are(small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path) -> None:
+    component = small(epochs=1)
+    component.fit(data.split("train"), data.split("test"), tiny_context(tmp_path))
+    (tmp_path / "saved").mkdir()
+    component.save(tmp_path / "saved")
+    again = small(epochs=0, weights=tmp_path / "saved" / "model.safetensors")
+    assert not again.learns()
+    again.fit(data.take([]), data.take([]), tiny_context(tmp_path, name="again"))
+    pictures = [data.picture(row) for row in range(3)]
+    for one, other in zip(component.detect(pictures), again.detect(pictures), strict=True):
+        np.testing.assert_array_equal(one.boxes, other.boxes)
+
+
+def test_boxes_are_in_the_pictures_own_pixels(
+    small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path
+) -> None:
+    """A picture of twice the size has boxes of twice the size: the network sees the same."""
+    component = small(epochs=2)
+    component.fit(data.split("train"), data.split("test"), tiny_context(tmp_path))
+    picture = data.picture(0)
+    (one,), (large,) = component.detect([picture]), component.detect([picture.resize((128, 128), 0)])
+    assert len(one.boxes)
+    np.testing.assert_allclose(large.boxes[:1] / 2, one.boxes[:1], atol=1.5)
+
+
+def test_before_fit_and_load_there_is_no_network(small: Callable[..., MmdetDetector], tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="Call fit or load first"):
+        small().detect([])
+    with pytest.raises(PluginError, match="this detector cannot be read"):
+        small().load(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize(
+    "name", ["retinanet_r18_fpn_1x_coco", "rtmdet_tiny_8xb32-300e_coco", "yolox_tiny_8xb8-300e_coco"]
+)
+def test_other_families_train_and_detect(name: str, data: Dataset, tmp_path: Path) -> None:
+    """One-stage detectors, and pipelines that mix several pictures into one."""
+    component = MmdetDetector(config=name, image_scale=64, epochs=1, batch_size=4)
+    ctx = tiny_context(tmp_path)
+    component.fit(data.split("train").take(range(8)), data.split("test"), ctx)
+    assert math.isfinite(next(point.value for point in ctx.curves if point.name == "loss"))
+    assert len(component.detect([data.picture(0)])) == 1
+    if name.startswith("yolox"):
+        assert ctx.warnings == ["hooks of the config that are not run: YOLOXModeSwitchHook, SyncNormHook, EMAHook"]
