@@ -41,6 +41,7 @@ LABELS = {
     "duplicates": "Duplicates",
     "skipped": "Skipped pictures",
     "box_recall50": "Recall of the box that crops use, IoU 0.5",
+    "box_recall50_whole": "Recall of the whole picture as box",
     "recall50": "Recall of all objects, IoU 0.5",
     "mean_iou": "Mean IoU",
     "no_detection": "Pictures without a detection",

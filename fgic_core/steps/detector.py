@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from fgic_core.data.boxes import IOU, ComparedWriter
 from fgic_core.data.dataset import BATCH, SCHEMA, Dataset, DatasetWriter
-from fgic_core.data.geometry import Size
+from fgic_core.data.geometry import Box, Size
 from fgic_core.data.sample import source_of
 from fgic_core.errors import PluginError
 from fgic_core.interfaces.detector import Detections, Detector
@@ -186,6 +186,7 @@ class _Measured:
     found: list[Detections] = field(default_factory=list)
     overlaps: list[float] = field(default_factory=list)
     crossfit: list[float] = field(default_factory=list)
+    whole: list[float] = field(default_factory=list)
     pictures: int = 0
     nothing: int = 0
     objects: int = 0
@@ -210,7 +211,7 @@ def _write(
                 if row["id"] in crossfit:
                     row["boxes"] += _rows(crossfit[row["id"]], f"crossfit:{ctx.uses}", component)
                 about = compared.add(row, size)
-                _count(part, about)
+                _count(part, about, size)
                 if any(not box["crowd"] for box in annotated):
                     part.truth.append(truth_of(annotated, row["label"], component.per_class))
                     part.found.append(one)
@@ -242,13 +243,14 @@ def _rows(found: Detections, origin: str, component: Detector) -> list[dict[str,
     ]
 
 
-def _count(part: _Measured, about: Mapping[str, Any]) -> None:
+def _count(part: _Measured, about: Mapping[str, Any], size: Size) -> None:
     part.pictures += 1
     part.nothing += about["detections"] == 0
     part.objects += about["objects"]
     part.hit += about["found"]
     if about["iou"] is not None:
         part.overlaps.append(about["iou"])
+        part.whole.append(Box(**about["annotated"]).iou(size.box))
     if about["crossfit_iou"] is not None:
         part.crossfit.append(about["crossfit_iou"])
 
@@ -257,6 +259,9 @@ def _report(part: _Measured, name: str, component: Detector, ruler: _Ruler, ctx:
     _report_precision(part, name, ruler, ctx)
     if part.overlaps:
         _report_overlap(part.overlaps, name, ctx)
+        whole = proportion(int((np.array(part.whole) >= IOU).sum()), len(part.whole))
+        note = "the same if the whole picture was the box: what no detector gives"
+        ctx.metric("box_recall50_whole", part=name, unit="fraction", note=note, **whole._asdict())
         share = proportion(part.hit, part.objects)
         note = "annotated objects that a box in the data set overlaps by IoU >= 0.5"
         ctx.metric("recall50", part=name, unit="fraction", note=note, **share._asdict())

@@ -156,7 +156,16 @@ def test_found_boxes_are_written_beside_the_annotated_ones_and_measured(
         assert predicted.box == truth.box
         assert predicted.label is None, "a class-agnostic box says nothing of the class"
     assert metrics(ctx, "test") == pytest.approx(
-        {"mAP": 1, "mAP50": 1, "mAP75": 1, "box_recall50": 1, "mean_iou": 1, "recall50": 1, "no_detection": 0}
+        {
+            "mAP": 1,
+            "mAP50": 1,
+            "mAP75": 1,
+            "box_recall50": 1,
+            "mean_iou": 1,
+            "recall50": 1,
+            "no_detection": 0,
+            "box_recall50_whole": 0,  # 48 of 256 pixels
+        }
     )
     assert {metric.n for metric in ctx.metrics if metric.part == "test"} == {8}
     assert all(m.low is not None and m.low <= m.value <= m.high + 1e-9 for m in ctx.metrics if m.name == "mAP")  # type: ignore[operator]
