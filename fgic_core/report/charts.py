@@ -111,7 +111,62 @@ def curve(name: str, points: Sequence[Point]) -> Callable[[Axes], None]:
 
 def is_fraction(name: str) -> bool:
     """Whether a curve of that name is a share that is drawn in percent."""
-    return name.endswith("accuracy")
+    return name.endswith("accuracy") or name.startswith("mAP")
+
+
+def loss_parts(points: Sequence[Point]) -> Callable[[Axes], None]:
+    """The parts of a training loss over the epochs, a line for each."""
+
+    def plot(axes: Axes) -> None:
+        for number, name in enumerate(sorted({point.name for point in points})):
+            line = sorted((point.epoch, point.value) for point in points if point.name == name)
+            colour = SERIES[number % len(SERIES)]
+            axes.plot(
+                [epoch for epoch, _ in line],
+                [value for _, value in line],
+                "-" if number < len(SERIES) else "--",
+                color=colour,
+                marker="o" if len(line) <= 30 else "",
+                markersize=3.5,
+                label=name.removeprefix("loss_"),
+            )
+        axes.set_title("Parts of the train loss")
+        axes.set_xlabel("epoch")
+        _whole_numbers(axes.xaxis)
+        axes.figure.legend(loc="outside lower center", ncols=3)
+
+    return plot
+
+
+#: Overlaps of found and annotated boxes by name; drawn in the order given.
+Overlaps = Mapping[str, np.ndarray[Any, Any]]
+
+
+def overlaps(values: Overlaps) -> Callable[[Axes], None]:
+    """How well found boxes fit: the share of pictures whose overlap reaches each IoU."""
+
+    def plot(axes: Axes) -> None:
+        for number, (name, found) in enumerate(values.items()):
+            split = name.partition(",")[0]
+            colour = SPLIT_COLOURS.get(split, SERIES[number % len(SERIES)])
+            ordered = np.sort(found)
+            axes.step(
+                np.concatenate([[0.0], ordered, [1.0]]),
+                np.concatenate([[1.0], 1 - np.arange(len(ordered)) / len(ordered), [0.0]]),
+                color=colour,
+                linestyle=":" if "," in name else "-",
+                label=f"{name} (n = {len(found)})",
+            )
+        axes.axvline(0.5, color=MUTED, linewidth=0.9, linestyle=":")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(-0.02, 1.02)
+        _percent_axis(axes.yaxis)
+        axes.set_xlabel("IoU with the annotated box, or more")
+        axes.set_ylabel("pictures")
+        axes.set_title("How well the boxes that crops use fit")
+        axes.figure.legend(loc="outside lower center", ncols=2)
+
+    return plot
 
 
 def confusion(matrix: np.ndarray[Any, Any], classes: Sequence[str]) -> Callable[[Axes], None]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fgic_core.data.dataset import Dataset
 from fgic_core.data.geometry import Box
 from fgic_core.data.images import decode
-from fgic_core.data.sample import ObjectBox, Part
+from fgic_core.data.sample import ObjectBox, Part, source_of
 from fgic_core.errors import FgicError
 
 if TYPE_CHECKING:
@@ -47,6 +47,21 @@ class Picture:
     boxes: tuple[ObjectBox, ...] = ()
     region: Box | None = None
     parts: tuple[Part, ...] = ()
+
+
+#: Weaker predicted boxes than that are not drawn, but for a picture's most confident one.
+SURE = 0.3
+
+
+def drawn(boxes: tuple[ObjectBox, ...]) -> tuple[ObjectBox, ...]:
+    """The boxes that are worth drawing: annotated ones, the most confident predicted one, and others that are sure."""
+    predicted = [box for box in boxes if source_of(box.origin) == "predicted"]
+    best = max(predicted, key=lambda box: box.score or 0.0, default=None)
+    return tuple(
+        box
+        for box in boxes
+        if box.is_annotated or box is best or (box in predicted and box.score is not None and box.score >= SURE)
+    )
 
 
 class Album:
@@ -93,7 +108,7 @@ class Album:
         sample = dataset[row]
         if region:
             return self.add(lambda: dataset.picture(row), alt, region=sample.region)
-        return self.add(lambda: dataset.picture(row), alt, boxes=sample.boxes, parts=sample.parts)
+        return self.add(lambda: dataset.picture(row), alt, boxes=drawn(sample.boxes), parts=sample.parts)
 
 
 def _data_uri(image: Image) -> str:

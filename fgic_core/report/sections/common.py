@@ -11,7 +11,7 @@ from fgic_core.data.artifact import Metric
 from fgic_core.report import charts as draw
 from fgic_core.report.figures import SMALL, Chart, Figures
 from fgic_core.report.numbers import DASH, label
-from fgic_core.report.pictures import Album
+from fgic_core.report.pictures import Album, Picture
 from fgic_core.report.view import RunView, StepView
 
 
@@ -58,6 +58,15 @@ class Section:
     charts: list[Chart] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Example:
+    """A picture with the words below it."""
+
+    picture: Picture
+    title: str
+    about: str = ""
+
+
 Builder = Callable[[StepView, Studio, Part], None]
 
 
@@ -83,9 +92,10 @@ def part(step: StepView, studio: Studio, template: str, build: Builder) -> Part:
 def curves(step: StepView, studio: Studio, *, settings: bool = False) -> list[Chart]:
     """A chart for each quantity that was followed over the epochs, accuracy and loss first; or for what was set."""
     note = "The test curve is drawn and was never used to choose."
-    first = ("accuracy", "loss")
+    first = ("accuracy", "mAP", "mAP50", "mAP75", "loss")
+    parts = [point for point in step.curves if point.name.startswith("loss_")]
     names = sorted(
-        {point.name for point in step.curves if (point.name in draw.SETTINGS) == settings},
+        {point.name for point in step.curves if (point.name in draw.SETTINGS) == settings and point not in parts},
         key=lambda name: (first.index(name) if name in first else len(first), name),
     )
     charts = []
@@ -102,6 +112,10 @@ def curves(step: StepView, studio: Studio, *, settings: bool = False) -> list[Ch
                 caption=note if "test" in last else "",
             )
         )
+    if parts and not settings:
+        said = ", ".join(sorted({point.name for point in parts}))
+        alt = f"Parts of the train loss over the epochs of step {step.name}: {said}."
+        charts.append(studio.figures.draw(f"{step.slug}-curve-loss-parts", draw.loss_parts(parts), alt))
     return charts
 
 

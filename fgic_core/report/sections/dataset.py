@@ -15,23 +15,14 @@ from fgic_core.report import charts as draw
 from fgic_core.report.charts import MANY_CLASSES
 from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import plural
-from fgic_core.report.pictures import Picture
-from fgic_core.report.sections.common import Part, Section, Studio, name_of, part, rows_by_id, table
+from fgic_core.report.sections import detection
+from fgic_core.report.sections.common import Example, Part, Section, Studio, name_of, part, rows_by_id, table
 from fgic_core.report.view import StepView
 from fgic_core.steps.statistics import pick_evenly
 
 EXAMPLES, CROPS, PAIRS, SKIPPED, MADE = 12, 6, 6, 50, 12
 #: Examples are picked from at most about this many rows, so that a million rows cost no time.
 _LOOKED_AT = 20_000
-
-
-@dataclass(frozen=True)
-class Example:
-    """A picture with the words below it."""
-
-    picture: Picture
-    title: str
-    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +56,9 @@ def _build(step: StepView, studio: Studio, made: Part) -> None:
         before is None or not before.table.column("region").equals(dataset.table.column("region"))
     )
     changed = before is None or not before.table.column("boxes").equals(dataset.table.column("boxes"))
+    found = detection.part_of(step, dataset, studio) if changed and before is not None else None
+    if found is not None and found.chart is not None:
+        made.charts.append(found.chart)
     crops = _crops(dataset, studio) if cropped else []
     examples = _examples(dataset, studio) if changed and not cropped else []
     shown = [example.picture for example in examples]
@@ -76,6 +70,8 @@ def _build(step: StepView, studio: Studio, made: Part) -> None:
         "box_origins": _box_origins(dataset) if changed else [],
         "region_origins": _origins(dataset, "region_origin") if cropped else [],
         "examples": examples,
+        "worst": found.worst if found is not None else [],
+        "worst_of": found.pictures if found is not None else 0,
         "annotated": any(box.is_annotated for picture in shown for box in picture.boxes),
         "predicted": any(not box.is_annotated for picture in shown for box in picture.boxes),
         "parts": any(picture.parts for picture in shown),
