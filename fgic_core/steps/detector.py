@@ -283,7 +283,7 @@ def _report_precision(part: _Measured, name: str, ruler: _Ruler, ctx: StepContex
         return
     precision = ruler.precision(part.truth, part.found)
     value = precision.value()
-    note = "pycocotools; " + (f"mean over {ruler.classes} classes" if ruler.component.per_class else "class-agnostic")
+    note = f"mean over {ruler.classes} classes" if ruler.component.per_class else "class-agnostic"
     low = high = Precision(*(None,) * 3)  # type: ignore[arg-type]
     if len(part.truth) * ruler.classes <= RESAMPLED:
         low, high = precision.intervals(ctx.rng("bootstrap", name))

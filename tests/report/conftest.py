@@ -15,7 +15,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from fgic_core.data.artifact import ArtifactRecord, Metric, Point
-from fgic_core.data.dataset import Dataset, DatasetWriter, Header
+from fgic_core.data.boxes import ComparedWriter
+from fgic_core.data.dataset import SCHEMA, Dataset, DatasetWriter, Header
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.sample import ObjectBox, Part, Sample
 from fgic_core.run.record import RunRecord, StepRecord
@@ -175,6 +176,26 @@ class FakeRun:
         )
         with DatasetWriter(folder, before.header) as writer:
             writer.write_samples(samples, "pictures")
+        return folder
+
+    def measured_detector(self, name: str = "boxes", source: str = "birds") -> Path:
+        """A detector whose step was run by the core: one test picture without a box, one whose box is far off."""
+        folder = self.detector(name, source)
+        table = Dataset.open(folder).table
+        rows, missed = table.to_pylist(), 0
+        for row in rows:
+            if row["split"] == "test" and missed < 2:
+                found = row["boxes"].pop()
+                if missed:
+                    row["boxes"].append({**found, "x1": 0.0, "y1": 0.0, "x2": 2.0, "y2": 2.0, "score": 0.12})
+                missed += 1
+        with (
+            DatasetWriter(folder, Dataset.open(folder).header) as writer,
+            ComparedWriter(folder) as compared,
+        ):
+            for row in rows:
+                compared.add(row, Size(WIDTH, HEIGHT))
+            writer.write(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
         return folder
 
     def cropper(self, name: str = "crops", source: str = "boxes") -> Path:

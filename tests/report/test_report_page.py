@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from fgic_core.data.artifact import ArtifactRecord, Metric, Point
+from fgic_core.data.geometry import Box
+from fgic_core.data.sample import ObjectBox
 from fgic_core.errors import StoreError
 from fgic_core.report import write_report
 from fgic_core.report.numbers import amount, interval
+from fgic_core.report.pictures import drawn
 
 SECTIONS = ("pipeline", "data", "classifier", "explanations", "robustness", "provenance")
 
@@ -320,3 +323,38 @@ def test_the_example_that_names_an_unknown_class_is_numbered(fake_run: Callable[
     examples[0]["adversarial"] = 77
     path.write_text(json.dumps(examples), encoding="utf-8")
     assert "class 77" in article(read(folder), "pgd")
+
+
+def test_a_detector_shows_how_well_its_boxes_fit_and_where_they_miss(fake_run: Callable[..., Any]) -> None:
+    run = fake_run()
+    run.dataset()
+    run.measured_detector()
+    folder = run.write()
+    part = article(read(folder), "boxes")
+    assert (folder / "figures" / "02-boxes-overlap.svg").is_file()
+    assert "2 pictures whose box overlaps the annotated one by less than IoU 0.5" in part
+    assert part.index("no box found") < part.index("IoU 0.00, score 0.12")
+    assert re.search(r"Share of pictures by overlap .* at IoU 0\.5: train \d+%.*, test \d+%", part)
+
+
+def test_the_parts_of_a_loss_share_a_chart(fake_run: Callable[..., Any]) -> None:
+    run = fake_run()
+    run.dataset()
+    names = ("loss", "loss_cls", "loss_bbox")
+    points = [Point(epoch=epoch, part="train", name=name, value=1 / epoch) for name in names for epoch in (1, 2)]
+    run.add("boxes", "detector/fake", {"dataset": "birds"}, "dataset", [], curves=points)
+    folder = run.write()
+    read(folder)
+    files = {path.name for path in (folder / "figures").glob("02-boxes-curve-*")}
+    assert files == {"02-boxes-curve-loss.svg", "02-boxes-curve-loss-parts.svg"}
+
+
+def test_weak_boxes_are_drawn_where_they_are_a_pictures_best() -> None:
+    def found(score: float, kind: str = "predicted") -> ObjectBox:
+        return ObjectBox(Box(0, 0, 1, 1), score=score, origin=f"{kind}:detector/x")
+
+    truth, folded = ObjectBox(Box(0, 0, 2, 2)), found(1, "crossfit")
+    weak, weaker, sure = found(0.2), found(0.1), found(0.5)
+    assert drawn((truth, weaker, weak, folded)) == (truth, weak)
+    assert drawn((truth, weak, sure)) == (truth, sure)
+    assert drawn((weak, weaker)) == (weak,)
