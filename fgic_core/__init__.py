@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     from fgic_core.pipeline import load_model as load_model
     from fgic_core.registry import Registry as Registry
     from fgic_core.steps.context import StepContext as StepContext
+    from fgic_core.training import BestEpoch as BestEpoch
+    from fgic_core.training import check_weight_names as check_weight_names
+    from fgic_core.training import evaluation as evaluation
 
 #: Where each public name lives. They are imported on first use, so that ``from fgic_core import Box`` stays cheap.
 _HOME = {
@@ -82,6 +85,7 @@ _HOME = {
     "fgic_core.pipeline": ("Pipeline", "Run", "load_model"),
     "fgic_core.registry": ("Registry",),
     "fgic_core.steps.context": ("StepContext",),
+    "fgic_core.training": ("BestEpoch", "check_weight_names", "evaluation"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 

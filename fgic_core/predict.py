@@ -128,8 +128,8 @@ def _overlays(model: Model, explainer: Explainer, images: list[Image], targets: 
     import torch
 
     from fgic_core.data.images import to_image
-    from fgic_core.steps.batches import evaluation
     from fgic_core.steps.maps import normalise, overlay
+    from fgic_core.training import evaluation
 
     inputs = torch.stack([model.classifier.prepare(image) for image in images]).to(model.device)
     with evaluation(model.classifier.network()):

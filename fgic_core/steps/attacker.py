@@ -13,11 +13,12 @@ from fgic_core.interfaces.attacker import Attacker
 from fgic_core.steps import masking
 from fgic_core.steps import reference_attacks as reference
 from fgic_core.steps.adversarial_examples import Examples
-from fgic_core.steps.batches import batches, evaluation
+from fgic_core.steps.batches import batches
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.statistics import proportion
 from fgic_core.steps.subset import choose
 from fgic_core.steps.untouched import untouched
+from fgic_core.training import evaluation
 
 if TYPE_CHECKING:
     import torch

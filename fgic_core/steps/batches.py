@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from fgic_core.data.dataset import Dataset
     from fgic_core.interfaces.classifier import Classifier
@@ -44,15 +42,3 @@ def batches(
     )
     for images, labels in loader:
         yield images.to(device), labels.to(device)
-
-
-@contextmanager
-def evaluation(network: nn.Module) -> Iterator[nn.Module]:
-    """The network in evaluation mode; each module's own mode is restored afterwards."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield network
-    finally:
-        for module, training in modes.items():
-            module.training = training

@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 
 from fgic_core.errors import DataError, PluginError
 from fgic_core.interfaces.classifier import Classifier
-from fgic_core.steps.batches import batches, evaluation
+from fgic_core.steps.batches import batches
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.statistics import proportion
 from fgic_core.steps.validation import cut_val
+from fgic_core.training import evaluation
 
 if TYPE_CHECKING:
     import torch

@@ -14,13 +14,13 @@ from fgic_core.errors import PluginError
 from fgic_core.interfaces.classifier import Classifier
 from fgic_core.interfaces.explainer import Explainer
 from fgic_core.steps import maps as drawing
-from fgic_core.steps.batches import evaluation
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.pointing import Pointing, boxes_in_input, score
 from fgic_core.steps.randomised import RandomisedClassifier
 from fgic_core.steps.statistics import proportion
 from fgic_core.steps.subset import choose
 from fgic_core.steps.untouched import untouched
+from fgic_core.training import evaluation
 
 if TYPE_CHECKING:
     import torch

@@ -16,7 +16,7 @@ from torch import distributed, nn
 
 from fgic_classify_timm._data import check_shares, in_batches, loader
 from fgic_classify_timm._network import WHERE, Network
-from fgic_core import Context, Dataset, PluginError
+from fgic_core import BestEpoch, Context, Dataset, PluginError
 
 if TYPE_CHECKING:
     from fgic_classify_timm import TimmClassifier
@@ -36,14 +36,14 @@ def train_network(options: TimmClassifier, network: Network, train: Dataset, ctx
     optimizer = make_optimizer(options, network)
     scheduler = make_scheduler(options, optimizer)
     model, stepper = fabric.setup(network, optimizer)
-    best = Best(network, options.keep)
+    best = BestEpoch(network, "accuracy", options.keep)
     if state := ctx.resume():
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         fabric.strategy.precision.load_state_dict(state["precision"])
         best.load_state_dict(state["best"])
     for epoch in ctx.epochs(options.epochs):
-        if options.early_stopping is not None and epoch - 1 - best.epoch >= options.early_stopping and best.epoch:
+        if options.early_stopping is not None and best.waited(epoch) >= options.early_stopping:
             break
         if scheduler is not None:
             scheduler.step(epoch - 1)
@@ -124,51 +124,6 @@ def measure(fabric: Fabric, network: Network, options: TimmClassifier, ctx: Cont
     accuracy = accuracy.to(fabric.device)
     distributed.broadcast(accuracy, src=0)
     return {} if accuracy.isnan() else {"accuracy": accuracy.item()}
-
-
-class Best:
-    """The weights to keep: those of the epoch with the best validation accuracy, the earliest of equals.
-
-    Args:
-        network: whose weights are copied when an epoch is the best so far.
-        keep: ``best``; with ``last`` nothing is copied, and the epochs are only told apart for early stopping.
-
-    Attributes:
-        epoch: the best epoch so far; 0 before the first that was measured.
-    """
-
-    def __init__(self, network: Network, keep: str) -> None:
-        self.epoch = 0
-        self._accuracy = -math.inf
-        self._network, self._copies = network, keep == "best"
-        self._weights: dict[str, torch.Tensor] | None = None
-
-    def see(self, epoch: int, scores: Mapping[str, float]) -> None:
-        """Take note of an epoch. One without an accuracy (there is no validation sample) is as good as none."""
-        accuracy = scores.get("accuracy")
-        if accuracy is None or not accuracy > self._accuracy:
-            return
-        self.epoch, self._accuracy = epoch, accuracy
-        if self._copies:
-            self._weights = {name: value.detach().cpu().clone() for name, value in self._network.state_dict().items()}
-
-    def restore(self) -> None:
-        """Put the best epoch's weights into the network."""
-        if self._weights is not None:
-            self._network.load_state_dict(self._weights)
-
-    def state_dict(self, epoch: int) -> dict[str, Any]:
-        """The state after an epoch; its weights are left out where they are the network's own."""
-        weights = self._weights if self.epoch != epoch else None
-        return {"epoch": self.epoch, "accuracy": self._accuracy if self.epoch else None, "weights": weights}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back the state; the network has its own back already."""
-        self.epoch = state["epoch"]
-        self._accuracy = -math.inf if state["accuracy"] is None else state["accuracy"]
-        self._weights = state["weights"]
-        if self._copies and self.epoch and self._weights is None:
-            self._weights = {name: value.detach().cpu().clone() for name, value in self._network.state_dict().items()}
 
 
 def make_fabric(options: TimmClassifier, ctx: Context) -> Fabric:

@@ -11,10 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from fgic_core import Context, PluginError, nearest
+from fgic_core import Context, PluginError, check_weight_names
 
 WHERE = "classifier/timm"
-_SHOWN = 3
 
 
 def head_names(model: nn.Module) -> list[str]:
@@ -73,7 +72,7 @@ def load_local_weights(model: nn.Module, path: Path, create: Callable[..., nn.Mo
     """
     state, own = _read(path), model.state_dict()
     head = {key for key in own if any(key.startswith(f"{name}.") for name in head_names(model))}
-    _check_names(path, state, own, head)
+    check_weight_names(path, state, own, head, "this timm model")
     if any(key not in state or state[key].shape != own[key].shape for key in head):
         rows = [state[key].shape[0] for key in sorted(head) if key in state]
         had = f"have a head for {rows[0]} classes" if rows else "have no head"
@@ -95,29 +94,6 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
             where=str(path),
             hint="Pickled weights are not read: they can run any code. Convert them with safetensors.torch.save_file.",
         ) from error
-
-
-def _check_names(path: Path, state: Mapping[str, object], own: Mapping[str, object], head: set[str]) -> None:
-    missing = [key for key in own if key not in state and key not in head and not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in state if key not in own]
-    if not missing and not unexpected:
-        return
-    problems, hints = [], []
-    if missing:
-        problems.append(f"lack {len(missing)} of {len(own)} tensors ({_some(missing)})")
-    if unexpected:
-        problems.append(f"have {len(unexpected)} that the model has not ({_some(unexpected)})")
-        close = nearest(unexpected[0], list(own), 1)
-        hints = [f"The nearest name to {unexpected[0]} in the model is {close[0]}."] if close else []
-    raise PluginError(
-        f"these weights {' and '.join(problems)}",
-        where=str(path),
-        hint=" ".join(["Are they of this timm model?", *hints]),
-    )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
 
 
 def _resized(

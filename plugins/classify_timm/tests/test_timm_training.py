@@ -12,9 +12,9 @@ import torch
 from fgic_classify_timm import TimmClassifier
 from fgic_classify_timm._data import in_batches, loader
 from fgic_classify_timm._network import build
-from fgic_classify_timm._training import Best, freeze, make_optimizer, make_scheduler, train_network, training_mode
+from fgic_classify_timm._training import freeze, make_optimizer, make_scheduler, train_network, training_mode
 
-from fgic_core import Dataset, PluginError
+from fgic_core import BestEpoch, Dataset, PluginError
 from fgic_core.steps.context import StepContext
 
 Make = Callable[..., TimmClassifier]
@@ -269,7 +269,7 @@ def test_early_stopping_counts_epochs_without_a_better_one(tiny: Make, colours: 
 
 def test_without_a_ruler_the_last_epoch_is_kept(tiny: Make, context: MakeContext) -> None:
     network = build(tiny(), 3, context())
-    best = Best(network, "best")
+    best = BestEpoch(network, "accuracy")
     best.see(1, {})
     before = network.model.classifier.bias.clone()
     with torch.no_grad():

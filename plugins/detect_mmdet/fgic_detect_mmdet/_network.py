@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.ops import nms
 
-from fgic_core import Detections, PluginError
+from fgic_core import Detections, PluginError, evaluation
 from fgic_detect_mmdet._config import fit_model, frozen_norm, pipeline_of, read_config
 from fgic_detect_mmdet._mmdet import WHERE, import_mmdet, scope
 from fgic_detect_mmdet._weights import load_weights, new_heads, read_weights
@@ -61,22 +61,16 @@ class Network:
         sizes: dict[tuple[int, int], list[int]] = {}
         for place, image in enumerate(images):
             sizes.setdefault(image.size, []).append(place)
-        modes = {module: module.training for module in self.model.modules()}
-        self.model.eval()
-        try:
+        with evaluation(self.model), torch.no_grad():
             for places in sizes.values():
                 for place, one in zip(places, self._together([images[p] for p in places]), strict=True):
                     found[place] = one
-        finally:
-            for module, training in modes.items():
-                module.training = training
         return [one for one in found if one is not None]
 
     def _together(self, images: Sequence[Image]) -> list[Detections]:
         rows = [self._pipeline({"img": bgr(image), "img_id": place}) for place, image in enumerate(images)]
         batch = {"inputs": [row["inputs"] for row in rows], "data_samples": [row["data_samples"] for row in rows]}
-        with torch.no_grad():
-            samples = self.model.test_step(batch)  # type: ignore[operator]
+        samples = self.model.test_step(batch)  # type: ignore[operator]
         found = [_detections(sample.pred_instances) for sample in samples]
         return [self._as_objects(one) for one in found] if self._document["foreign"] else found
 

@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
-from fgic_core import Context, Dataset, PluginError
+from fgic_core import BestEpoch, Context, Dataset, PluginError
 from fgic_detect_mmdet._config import pipeline_of, train_dataset
 from fgic_detect_mmdet._data import Order, Pictures, make_loader
 from fgic_detect_mmdet._mmdet import WHERE, scope
@@ -183,7 +183,7 @@ class Task:
         self, options: MmdetDetector, network: Network, ctx: Context, pictures: Pictures, order: Order
     ) -> None:
         self.options, self.network, self.ctx, self.pictures, self.order = options, network, ctx, pictures, order
-        self.best = Best(network.model, options.keep)
+        self.best = BestEpoch(network.model, "mAP", options.keep)
 
 
 class Epochs(EpochBasedTrainLoop):
@@ -265,52 +265,3 @@ class Steps(Hook):
                 hint=f"Try a lower lr (it is {rate:g}), more warmup_iters, or clip_norm: 10.",
             )
         self._ctx.log(epoch, **values, lr=runner.optim_wrapper.get_lr()["lr"][0])
-
-
-class Best:
-    """The weights to keep: those of the epoch with the best validation mAP, the earliest of equals.
-
-    Attributes:
-        epoch: the best epoch so far; 0 before the first that was measured.
-    """
-
-    def __init__(self, model: nn.Module, keep: str) -> None:
-        self.epoch = 0
-        self._score = -math.inf
-        self._model, self._copies = model, keep == "best"
-        self._weights: dict[str, torch.Tensor] | None = None
-
-    def waited(self, epoch: int) -> int:
-        """How many epochs before this one were no better than the best."""
-        return epoch - 1 - self.epoch if self.epoch else 0
-
-    def see(self, epoch: int, scores: Mapping[str, float]) -> None:
-        """Take note of an epoch. One without mAP (there is no validation picture) is as good as none."""
-        score = scores.get("mAP")
-        if score is None or not score > self._score:
-            return
-        self.epoch, self._score = epoch, score
-        if self._copies:
-            self._weights = _copy(self._model)
-
-    def restore(self) -> None:
-        """Put the best epoch's weights into the model."""
-        if self._weights is not None:
-            self._model.load_state_dict(self._weights)
-
-    def state_dict(self, epoch: int) -> dict[str, Any]:
-        """The state after an epoch; its weights are left out where they are the model's own."""
-        weights = self._weights if self.epoch != epoch else None
-        return {"epoch": self.epoch, "score": self._score if self.epoch else None, "weights": weights}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back the state; the model has its own back already."""
-        self.epoch = state["epoch"]
-        self._score = -math.inf if state["score"] is None else state["score"]
-        self._weights = state["weights"]
-        if self._copies and self.epoch and self._weights is None:
-            self._weights = _copy(self._model)
-
-
-def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}

@@ -11,9 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from fgic_core import Context, PluginError, nearest
-
-_SHOWN = 3
+from fgic_core import Context, PluginError, check_weight_names
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -80,8 +78,7 @@ def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path
         state = {f"backbone.{name}": value for name, value in state.items() if f"backbone.{name}" in own}
     names = {name for name in own if name.startswith("backbone.")}
     only_backbone = bool(state) and all(name.startswith("backbone.") for name in state)
-    expected = names if only_backbone else set(own)
-    _check_names(state, {name for name in expected if not name.endswith("num_batches_tracked")}, own, path)
+    check_weight_names(path, state, own, set(own) - names if only_backbone else (), "this config")
     other = [name for name, value in state.items() if value.shape != own[name].shape]
     heads = [name for name in other if _tells_classes(name)]
     if len(heads) < len(other):
@@ -111,28 +108,3 @@ def _tells_classes(name: str) -> bool:
     return any(
         f".{part}" in name for part in ("fc_cls", "fc_reg", "retina_cls", "retina_reg", "conv_cls", "conv_reg")
     ) or ("bbox_head." in name and ("cls" in name or "reg" in name))
-
-
-def _check_names(
-    state: Mapping[str, torch.Tensor], expected: set[str], own: Mapping[str, torch.Tensor], path: Path
-) -> None:
-    missing = sorted(expected - state.keys())
-    unexpected = sorted(name for name in state if name not in own)
-    if not missing and not unexpected:
-        return
-    problems, hints = [], []
-    if missing:
-        problems.append(f"lack {len(missing)} of {len(expected)} tensors ({_some(missing)})")
-    if unexpected:
-        problems.append(f"have {len(unexpected)} that the model has not ({_some(unexpected)})")
-        close = nearest(unexpected[0], list(own), 1)
-        hints = [f"The nearest name to {unexpected[0]} in the model is {close[0]}."] if close else []
-    raise PluginError(
-        f"these weights {' and '.join(problems)}",
-        where=str(path),
-        hint=" ".join(["Are they of this config?", *hints]),
-    )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 from torchvision.ops import nms
 
-from fgic_core import Detections, to_tensor
+from fgic_core import Detections, evaluation, to_tensor
 from fgic_detect_torchvision._data import widened
 from fgic_detect_torchvision._network import NMS_IOU, Network
 
@@ -29,7 +27,7 @@ def detect(network: Network, images: Sequence[Image], labels: Sequence[int] | No
         labels: of the network (from 1), whose boxes count; all where it is None.
     """
     device = next(network.parameters()).device
-    with torch.no_grad(), evaluating(network):
+    with torch.no_grad(), evaluation(network):
         return [_one(network, to_tensor(image).to(device), labels) for image in images]
 
 
@@ -46,15 +44,3 @@ def _one(network: Network, image: torch.Tensor, labels: Sequence[int] | None) ->
         kept = nms(boxes, scores, NMS_IOU)
         boxes, scores, indices = boxes[kept], scores[kept], torch.zeros_like(indices[kept])
     return Detections(boxes.cpu().numpy(), scores.cpu().numpy(), indices.cpu().numpy())
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode; afterwards every module is in the mode it was in."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from fgic_core import Context, Dataset, PluginError
+from fgic_core import BestEpoch, Context, Dataset, PluginError
 from fgic_detect_torchvision._data import Objects, Pictures, in_batches, loader, objects
 from fgic_detect_torchvision._network import Network
 from fgic_detect_torchvision._weights import WHERE
@@ -37,13 +36,13 @@ def train_network(options: TorchvisionDetector, network: Network, train: Dataset
     fabric.launch()
     optimizer = make_optimizer(options, network)
     model, stepper = fabric.setup(network, optimizer)
-    best = Best(network, options.keep)
+    best = BestEpoch(network, "mAP", options.keep)
     if state := ctx.resume():
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         best.load_state_dict(state["best"])
     for epoch in ctx.epochs(options.epochs):
-        if options.early_stopping is not None and epoch - 1 - best.epoch >= options.early_stopping and best.epoch:
+        if options.early_stopping is not None and best.waited(epoch) >= options.early_stopping:
             break
         training_mode(network)
         pictures = Pictures(train, found, options.flip, network.shape.max_size, ctx, epoch)
@@ -165,51 +164,3 @@ def training_mode(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d) and not module.weight.requires_grad:
             module.eval()
-
-
-class Best:
-    """The weights to keep: those of the epoch with the best validation mAP, the earliest of equals.
-
-    Args:
-        network: whose weights are copied when an epoch is the best so far.
-        keep: ``best``; with ``last`` nothing is copied, and the epochs are only told apart for early stopping.
-
-    Attributes:
-        epoch: the best epoch so far; 0 before the first that was measured.
-    """
-
-    def __init__(self, network: nn.Module, keep: str) -> None:
-        self.epoch = 0
-        self._score = -math.inf
-        self._network, self._copies = network, keep == "best"
-        self._weights: dict[str, torch.Tensor] | None = None
-
-    def see(self, epoch: int, scores: Mapping[str, float]) -> None:
-        """Take note of an epoch. One without an mAP (validation has no box) is as good as none."""
-        score = scores.get("mAP")
-        if score is None or not score > self._score:
-            return
-        self.epoch, self._score = epoch, score
-        if self._copies:
-            self._weights = self._copy()
-
-    def restore(self) -> None:
-        """Put the best epoch's weights into the network."""
-        if self._weights is not None:
-            self._network.load_state_dict(self._weights)
-
-    def state_dict(self, epoch: int) -> dict[str, Any]:
-        """The state after an epoch; its weights are left out where they are the network's own."""
-        weights = self._weights if self.epoch != epoch else None
-        return {"epoch": self.epoch, "score": self._score if self.epoch else None, "weights": weights}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back the state; the network has its own back already."""
-        self.epoch = state["epoch"]
-        self._score = -math.inf if state["score"] is None else state["score"]
-        self._weights = state["weights"]
-        if self._copies and self.epoch and self._weights is None:
-            self._weights = self._copy()
-
-    def _copy(self) -> dict[str, torch.Tensor]:
-        return {name: value.detach().cpu().clone() for name, value in self._network.state_dict().items()}

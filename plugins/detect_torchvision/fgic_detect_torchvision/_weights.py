@@ -12,13 +12,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from fgic_core import Context, PluginError, nearest
+from fgic_core import Context, PluginError, check_weight_names
 
 if TYPE_CHECKING:
     from fgic_detect_torchvision._network import Shape
 
 WHERE = "detector/torchvision"
-_SHOWN = 3
 
 #: The layers whose size is the number of classes, by model.
 _HEADS = {"faster-rcnn": "roi_heads.box_predictor.", "retinanet": "head.classification_head.cls_logits."}
@@ -116,21 +115,18 @@ def load_weights(model: nn.Module, shape: Shape, state: dict[str, torch.Tensor],
 
 
 def _check_names(path: Path, part: str, state: Mapping[str, object], own: Mapping[str, object], head: set[str]) -> None:
-    missing = [name for name in own if name not in state and name not in head and not name.endswith(_COUNT)]
-    unexpected = [name for name in state if name not in own and not name.endswith(_COUNT)]
-    if not missing and not unexpected:
-        return
-    problems, hints = [], [f"Are they of torchvision's {part}?"]
-    if missing:
-        problems.append(f"lack {len(missing)} of {len(own)} tensors ({_some(missing)})")
-    if unexpected:
-        problems.append(f"have {len(unexpected)} that the model has not ({_some(unexpected)})")
-        close = nearest(unexpected[0], list(own), 1)
-        hints += [f"The nearest name to {unexpected[0]} in the model is {close[0]}."] if close else []
-    if all(name.endswith(_STATISTICS) for name in missing + unexpected):
-        norm = "GN, whose weights bring no statistics" if missing else "FrozenBN or BN, whose weights bring statistics"
-        hints = [f"Set norm to {norm}."]
-    raise PluginError(f"these weights {' and '.join(problems)}", where=str(path), hint=" ".join(hints))
+    """Raises PluginError where the names are others than the model's, with the norm they need if that is all."""
+    differing = {name for name in state.keys() ^ own.keys() if name not in head and not name.endswith(_COUNT)}
+    if differing and all(name.endswith(_STATISTICS) for name in differing):
+        lacking = differing <= own.keys()
+        norm = "GN, whose weights bring no statistics" if lacking else "FrozenBN or BN, whose weights bring statistics"
+        raise PluginError(
+            f"these weights {'lack' if lacking else 'have'} BatchNorm's statistics, such as {min(differing)}, and the "
+            f"model {'needs' if lacking else 'has no place for'} them",
+            where=str(path),
+            hint=f"Set norm to {norm}.",
+        )
+    check_weight_names(path, state, own, head, f"torchvision's {part}")
 
 
 def _check_shapes(path: Path, part: str, state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> None:
@@ -143,7 +139,3 @@ def _check_shapes(path: Path, part: str, state: Mapping[str, torch.Tensor], own:
             where=str(path),
             hint=f"Are they of torchvision's {part}?",
         )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")

@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 import torch
 from fgic_detect_torchvision import TorchvisionDetector
-from fgic_detect_torchvision._detection import evaluating
 from fgic_detect_torchvision._network import build
 from fgic_detect_torchvision._training import training_mode
 from PIL import Image
 
-from fgic_core import Box, Dataset, ObjectBox, PluginError, Sample
+from fgic_core import Box, Dataset, ObjectBox, PluginError, Sample, evaluation
 from fgic_core.steps.context import StepContext
 
 Make = Callable[..., TorchvisionDetector]
@@ -97,7 +96,7 @@ def test_a_picture_is_not_changed_by_its_batch_nor_the_networks_mode_by_detectin
     assert np.array_equal(alone.boxes, together.boxes)
     assert np.array_equal(alone.scores, together.scores)
     assert [module.training for module in network.modules()] == modes
-    with pytest.raises(RuntimeError), evaluating(network):
+    with pytest.raises(RuntimeError), evaluation(network):
         raise RuntimeError
     assert [module.training for module in network.modules()] == modes
 

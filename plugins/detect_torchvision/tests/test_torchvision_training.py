@@ -10,9 +10,9 @@ import pytest
 import torch
 from fgic_detect_torchvision import TorchvisionDetector
 from fgic_detect_torchvision._network import build
-from fgic_detect_torchvision._training import Best, rate, train_network
+from fgic_detect_torchvision._training import rate, train_network
 
-from fgic_core import Dataset, PluginError
+from fgic_core import BestEpoch, Dataset, PluginError
 from fgic_core.steps.context import StepContext
 
 Make = Callable[..., TorchvisionDetector]
@@ -146,7 +146,7 @@ def test_early_stopping_counts_epochs_without_a_better_one(
 
 def test_without_a_score_the_last_epoch_is_kept() -> None:
     network = torch.nn.Linear(1, 1)
-    best = Best(network, "best")
+    best = BestEpoch(network, "mAP")
     best.see(1, {})
     with torch.no_grad():
         network.bias.fill_(5)

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import nn
 
-from fgic_core import PluginError
+from fgic_core import PluginError, evaluation
 from fgic_explain_cam._layers import TargetLayer
-
-
-@contextmanager
-def evaluation(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode; each module's own mode is restored afterwards."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def activation_and_gradient(

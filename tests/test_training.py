@@ -1,0 +1,85 @@
+"""What plugins that train a network share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from fgic_core import BestEpoch, PluginError, check_weight_names, evaluation
+
+
+def filled(network: nn.Linear, value: float) -> None:
+    with torch.no_grad():
+        network.weight.fill_(value)
+
+
+def test_the_earliest_of_the_best_epochs_is_kept() -> None:
+    network = nn.Linear(1, 1)
+    best = BestEpoch(network, "mAP")
+    for epoch, score in enumerate((0.1, 0.4, 0.4, 0.2), 1):
+        filled(network, epoch)
+        best.see(epoch, {"mAP": score, "accuracy": epoch})
+    assert (best.epoch, best.waited(5)) == (2, 2)
+    best.restore()
+    assert network.weight.item() == 2
+
+
+def test_without_a_score_nothing_is_best_and_nothing_is_waited_for() -> None:
+    network = nn.Linear(1, 1)
+    best = BestEpoch(network, "mAP")
+    filled(network, 3)
+    best.see(1, {})
+    best.see(2, {"mAP": float("nan")})
+    best.restore()
+    assert (best.epoch, best.waited(9), network.weight.item()) == (0, 0, 3)
+
+
+@pytest.mark.parametrize("last", [1, 2])
+def test_its_state_goes_through_a_checkpoint(last: int) -> None:
+    """Also where the best epoch is the one just finished, whose weights are the network's own."""
+    network = nn.Linear(1, 1)
+    best = BestEpoch(network, "mAP")
+    for epoch in range(1, last + 1):
+        filled(network, epoch)
+        best.see(epoch, {"mAP": -epoch})
+    state = best.state_dict(last)
+    assert (state["weights"] is None) == (last == 1)
+    again, fresh = BestEpoch(network, "mAP"), network
+    again.load_state_dict(state)
+    filled(fresh, 7)
+    again.restore()
+    assert fresh.weight.item() == 1
+
+
+def test_with_last_no_weights_are_copied() -> None:
+    network = nn.Linear(1, 1)
+    best = BestEpoch(network, "mAP", keep="last")
+    best.see(1, {"mAP": 0.5})
+    filled(network, 9)
+    best.restore()
+    assert (best.epoch, network.weight.item()) == (1, 9)
+
+
+def test_evaluation_gives_each_module_its_own_mode_back() -> None:
+    network = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2))
+    network[1].eval()
+    with pytest.raises(RuntimeError), evaluation(network) as same:
+        assert same is network
+        assert not any(module.training for module in network.modules())
+        raise RuntimeError
+    assert [module.training for module in network.modules()] == [True, True, False]
+
+
+def test_weights_of_another_model_are_told_by_their_names() -> None:
+    own = ["stem.weight", "stem.num_batches_tracked", "head.weight"]
+    check_weight_names(Path("w"), ["stem.weight"], own, free=["head.weight"])
+    check_weight_names(Path("w"), ["stem.weight", "head.weight", "x.num_batches_tracked"], own)
+    with pytest.raises(PluginError) as caught:
+        check_weight_names(Path("w"), ["stm.weight"], own, of="this config")
+    assert str(caught.value) == (
+        "w: these weights lack 2 of 2 tensors (stem.weight, head.weight) and have 1 that the model has not (stm.weight)\n"
+        "  Are they of this config? The nearest name to stm.weight in the model is stem.weight."
+    )
