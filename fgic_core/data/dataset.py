@@ -52,6 +52,8 @@ class Header:
         part_names: names of the parts; a part mask's value p is part number p, counted from 1.
         notes: facts that belong beside every number made from these data (contamination, squashed pictures).
         skipped: pictures that could not be read and were left out: path and reason.
+        searched: origins of the boxes that a detector looked for, such as ``predicted:detector/mmdet``: a picture
+            without such a box is one in which it found nothing.
     """
 
     classes: tuple[str, ...]
@@ -59,6 +61,7 @@ class Header:
     part_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
+    searched: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         document = {
@@ -68,6 +71,7 @@ class Header:
             "part_names": list(self.part_names),
             "notes": list(self.notes),
             "skipped": [list(pair) for pair in self.skipped],
+            "searched": list(self.searched),
         }
         text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
         (folder / "dataset.json").write_text(text, encoding="utf-8")
@@ -89,6 +93,7 @@ class Header:
                 tuple(map(str, document["part_names"])),
                 tuple(map(str, document["notes"])),
                 tuple((str(path), str(reason)) for path, reason in document["skipped"]),
+                tuple(map(str, document.get("searched", ()))),
             )
         except KeyError as error:
             raise DataError(f"the data set's header lacks {error}", where=str(folder / "dataset.json")) from None
@@ -215,6 +220,7 @@ class Dataset:
             ours.part_names or theirs.part_names,
             tuple(dict.fromkeys(ours.notes + theirs.notes)),
             tuple(dict.fromkeys(ours.skipped + theirs.skipped)),
+            tuple(dict.fromkeys(ours.searched + theirs.searched)),
         )
         return Dataset(header, pa.concat_tables([_fit(self.table), _fit(other.table)]).unify_dictionaries())
 

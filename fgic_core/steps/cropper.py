@@ -97,8 +97,8 @@ def _sources(component: Cropper, dataset: Dataset) -> dict[str, BoxSource]:
 
 
 def _present(dataset: Dataset) -> set[str]:
-    """The sources that boxes of the data set come from."""
-    found: set[str] = set()
+    """The sources that boxes of the data set come from, or that a detector looked for in vain."""
+    found = {source_of(origin) for origin in dataset.header.searched}
     for chunk in dataset.table.column("boxes").chunks:
         origins = pc.unique(chunk.flatten().field("origin")).to_pylist()
         found |= {source_of(origin) for origin in origins}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,7 +59,7 @@ def _without_found(dataset: Dataset, ctx: StepContext) -> Dataset:
     """The data set without the boxes of an earlier detector."""
     column = dataset.table.column("boxes")
     origins = pc.unique(pc.struct_field(pc.list_flatten(column), "origin")).to_pylist()
-    earlier = sorted(origin for origin in origins if source_of(origin) != "annotated")
+    earlier = sorted({*(origin for origin in origins if source_of(origin) != "annotated"), *dataset.header.searched})
     if not earlier:
         return dataset
     ctx.warn(f"The boxes of an earlier detector ({', '.join(earlier)}) are replaced by this one's.")
@@ -198,8 +198,10 @@ def _write(
 ) -> None:
     """Find the boxes of every picture, write them into the rows, and measure them."""
     measured: dict[str, _Measured] = {}
+    sources = ("predicted", "crossfit") if component.crossfit is not None else ("predicted",)
+    header = replace(dataset.header, searched=tuple(f"{source}:{ctx.uses}" for source in sources))
     found = detect(component, dataset, ctx, "detecting")
-    with DatasetWriter(ctx.folder, dataset.header) as writer, ComparedWriter(ctx.folder) as compared:
+    with DatasetWriter(ctx.folder, header) as writer, ComparedWriter(ctx.folder) as compared:
         for start in range(0, len(dataset), BATCH):
             chunk = Dataset(dataset.header, dataset.table.slice(start, BATCH))
             rows = chunk.table.to_pylist()

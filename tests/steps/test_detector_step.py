@@ -323,6 +323,17 @@ def test_croppers_choose_annotated_predicted_or_cross_fitted_boxes(
     assert "crossfit: 5" in str(caught.value)
 
 
+def test_where_nothing_is_found_at_all_pictures_are_used_whole(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    from fgic_crop_box import BoxCropper
+
+    dataset, _ = run(Colour(min_score=1.0), data(), tmp_path)
+    ctx = StepContext(tmp_path / "crop")
+    cropper.run(BoxCropper(train_boxes="predicted"), {"dataset": dataset}, ctx)
+    crops = Dataset.open(ctx.folder)
+    assert {(sample.region, sample.region_origin) for sample in crops} == {(None, "full image: no box")}
+    assert "8 of 8 test samples have no box and are used whole." in ctx.warnings
+
+
 def test_weights_that_have_seen_test_pictures_are_an_error(data: Callable[..., Dataset], tmp_path: Path) -> None:
     """A detector trained on another split of the same pictures gives itself away by the digests it was saved with."""
     dataset = data()
