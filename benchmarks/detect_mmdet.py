@@ -12,6 +12,8 @@ run slower, so the fastest runs are compared, and the medians are printed too. A
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import statistics
 import tempfile
@@ -90,7 +92,7 @@ def train_by_runner(config: Any, folder: Path) -> None:
     """mmdet's training, without its log and its checkpoints."""
     from mmengine.runner import Runner
 
-    with scope() as name:
+    with scope() as name, contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
         runner = Runner(
             model=config.model,
             work_dir=str(folder / "work"),
@@ -104,12 +106,7 @@ def train_by_runner(config: Any, folder: Path) -> None:
             log_level="CRITICAL",
         )
         runner._log_env = lambda *_: None
-        started = time.perf_counter()
         runner.train()
-        TRAINED.append((time.perf_counter() - started, 0.0))
-
-
-TRAINED: list[tuple[float, float]] = []
 
 
 def compare(title: str, ways: dict[str, Callable[[], object]], runs: int) -> None:

@@ -39,6 +39,9 @@ class Chosen(NamedTuple):
     candidates: int
 
 
+_NONE = Chosen(None, None, 0)
+
+
 def choose_box(entries: Sequence[Entry] | None, source: BoxSource, size: Size) -> Chosen:
     """The largest annotated, or the most confident found box inside the picture.
 
@@ -53,7 +56,7 @@ def choose_box(entries: Sequence[Entry] | None, source: BoxSource, size: Size) -
             score = entry["score"] if entry["score"] is not None else 0.0
             candidates.append((box.area if source == "annotated" else score, box, entry))
     if not candidates:
-        return Chosen(None, None, 0)
+        return _NONE
     _, box, entry = max(candidates, key=lambda candidate: candidate[0])
     return Chosen(box, entry, len(candidates))
 
@@ -106,13 +109,13 @@ COMPARED = pa.schema(
 def compare_boxes(row: Mapping[str, Any], size: Size) -> dict[str, Any]:
     """One row of `COMPARED` from one row of a data set, as ``to_pylist()`` gives it."""
     entries = row["boxes"] or ()
-    main = {source: choose_box(entries, source, size) for source in SOURCES}
+    there = {source_of(e["origin"]) for e in entries}
+    main = {source: choose_box(entries, source, size) if source in there else _NONE for source in SOURCES}
     truth = main["annotated"].box
     annotated = [box_of(e) for e in entries if e["origin"] == "annotated" and not e["crowd"]]
     predicted = [e for e in entries if source_of(e["origin"]) == "predicted"]
     predicted.sort(key=lambda e: -(e["score"] or 0.0))
     region = Box(**row["region"]) if row["region"] else None
-    folded = any(source_of(e["origin"]) == "crossfit" for e in entries)
 
     def overlap(chosen: Chosen) -> float | None:
         if truth is None:
@@ -129,7 +132,7 @@ def compare_boxes(row: Mapping[str, Any], size: Size) -> dict[str, Any]:
         "iou": overlap(main["predicted"]),
         "crossfit": _edges(main["crossfit"].box),
         "crossfit_score": _score(main["crossfit"]),
-        "crossfit_iou": overlap(main["crossfit"]) if folded else None,
+        "crossfit_iou": overlap(main["crossfit"]) if "crossfit" in there else None,
         "objects": len(annotated),
         "found": found_objects(annotated, [box_of(e) for e in predicted]),
         "detections": len(predicted),
