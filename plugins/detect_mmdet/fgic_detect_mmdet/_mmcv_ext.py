@@ -17,6 +17,7 @@ import torch
 import torchvision  # registers torch.ops.torchvision
 
 from fgic_core import PluginError
+from fgic_detect_mmdet import _deform
 
 NAME = "mmcv._ext"
 
@@ -214,7 +215,7 @@ def _focal(
     return torchvision.ops.sigmoid_focal_loss(logits, hot, alpha, gamma)
 
 
-OPERATORS = {
+OPERATORS = _deform.OPERATORS | {
     function.__name__: function
     for function in (
         nms,

@@ -163,11 +163,52 @@ def test_the_focal_loss_and_its_gradient_follow_the_paper() -> None:
 
 
 def test_an_operator_that_is_not_there_says_its_name_when_it_is_called() -> None:
-    from mmcv.ops import DeformConv2d
+    from mmcv.ops import border_align
 
-    layer = DeformConv2d(1, 1, 3)
-    with pytest.raises(PluginError, match="the operator deform_conv_forward of mmcv is not there"):
-        layer(torch.zeros(1, 1, 8, 8), torch.zeros(1, 18, 6, 6))
+    with pytest.raises(PluginError, match="the operator border_align_forward of mmcv is not there"):
+        border_align(torch.zeros(1, 4, 8, 8), torch.zeros(1, 64, 4), 2)
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("groups", "offset_groups"), [(1, 1), (2, 1), (1, 2)])
+def test_deformable_convolution_equals_torchvision_forward_and_backward(groups: int, offset_groups: int) -> None:
+    from mmcv.ops import deform_conv2d, modulated_deform_conv2d
+
+    features, weight, bias = random(2, 4, 9, 8), random(6, 4 // groups, 3, 3, seed=1), random(6, seed=2)
+    offset, mask = random(2, 18 * offset_groups, 5, 4, seed=3), random(2, 9 * offset_groups, 5, 4, seed=4).sigmoid()
+    inputs = (features, offset, weight, mask, bias)
+    ways = {
+        "mmcv v1": lambda x, o, w, m, b: deform_conv2d(x, o, w, 2, 1, 1, groups, offset_groups),
+        "v1": lambda x, o, w, m, b: torchvision.ops.deform_conv2d(x, o, w, None, 2, 1, 1),
+        "mmcv v2": lambda x, o, w, m, b: modulated_deform_conv2d(x, o, m, w, b, 2, 1, 1, groups, offset_groups),
+        "v2": lambda x, o, w, m, b: torchvision.ops.deform_conv2d(x, o, w, b, 2, 1, 1, m),
+    }
+    outputs, gradients = {}, {}
+    for name, way in ways.items():
+        leaves = [one.clone().requires_grad_() for one in inputs]
+        outputs[name] = way(*leaves)
+        used = leaves[:3] if "v1" in name else leaves
+        gradients[name] = torch.autograd.grad(outputs[name].square().sum(), used)
+    for version in ("v1", "v2"):
+        torch.testing.assert_close(outputs[f"mmcv {version}"], outputs[version])
+        torch.testing.assert_close(gradients[f"mmcv {version}"], gradients[version])
+
+
+def test_deformable_convolution_without_offsets_is_convolution_and_a_whole_offset_a_shift() -> None:
+    from mmcv.ops import deform_conv2d
+
+    features, weight = random(1, 3, 8, 8), random(2, 3, 3, 3, seed=1)
+    still = torch.zeros(1, 18, 8, 8, dtype=torch.float64)
+    torch.testing.assert_close(
+        deform_conv2d(features, still, weight, 1, 1), functional.conv2d(features, weight, padding=1)
+    )
+    down = still.clone()
+    down[:, 0::2] = 1.0  # offsets are y before x
+    shifted = functional.conv2d(functional.pad(features, (1, 1, 0, 2)), weight)
+    torch.testing.assert_close(deform_conv2d(features, down, weight, 1, 1), shifted)
 
 
 def test_a_compiled_mmcv_goes_before(tmp_path: Path) -> None:
