@@ -91,7 +91,7 @@ def _forget_download(node: Any) -> None:
     """Weights that mmengine would fetch from the network: they come from `weights` or from nowhere."""
     node.pop("pretrained", None)
     init = node.get("init_cfg")
-    if isinstance(init, Mapping) and init.get("type") == "Pretrained":
+    if isinstance(init, Mapping) and (init.get("type") == "Pretrained" or init.get("checkpoint")):
         node.pop("init_cfg")
 
 
@@ -106,7 +106,8 @@ def frozen_norm(config: ConfigDict) -> bool:
 
 def _normalise(backbone: Any, norm: str) -> None:
     backbone.norm_cfg = {"type": norm, "requires_grad": True, **({"num_groups": 32} if norm == "GN" else {})}
-    for key, value in (("frozen_stages", -1), ("norm_eval", False)):
+    none = 0 if backbone.get("type") == "EfficientNet" else -1  # how many it freezes; the others: up to which
+    for key, value in (("frozen_stages", none), ("norm_eval", False)):
         if key in backbone:
             backbone[key] = value
 

@@ -84,7 +84,14 @@ def test_nothing_is_downloaded_and_every_head_tells_the_datas_classes_apart() ->
     assert "Pretrained" not in text
     assert [head.num_classes for head in config.model.roi_head.bbox_head] == [7, 7, 7]
     assert changed(config="retinanet_r18_fpn_1x_coco", classes=5).model.bbox_head.num_classes == 5
-    assert "open-mmlab" not in str(changed(config="fcos_r50-caffe_fpn_gn-head_1x_coco").model)
+    for name in (
+        "fcos_r50-caffe_fpn_gn-head_1x_coco",
+        "retinanet_pvtv2-b0_fpn_1x_coco",
+        "retinanet_swin-t-p4-w7_fpn_1x_coco",
+    ):
+        text = str(changed(config=name).model)
+        assert "checkpoint" not in text
+        assert "://" not in text
 
 
 def test_from_scratch_frozen_batchnorm_becomes_trained_groupnorm() -> None:
