@@ -93,6 +93,7 @@ def make_loader(dataset: Any, order: Order, batch_size: int, ctx: Context) -> Da
         sampler=order,
         num_workers=ctx.workers,
         collate_fn=pseudo_collate,
-        # A generator of its own: else each pass would draw a seed for its workers from the global one.
+        # A generator of its own (and a new one for each epoch): else each pass would draw a seed for its workers from
+        # the global one.
         generator=ctx.generator("loader"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,6 @@ def train_network(options: MmdetDetector, network: Network, train: Dataset, ctx:
             experiment_name=name,
             default_hooks={"logger": None, "checkpoint": None, "timer": None, "sampler_seed": None},
             custom_hooks=[Steps(options, len(wrapped), ctx)],
-            env_cfg={"mp_cfg": {"mp_start_method": "fork", "opencv_num_threads": 0}},
             visualizer={"type": "Visualizer", "vis_backends": None, "name": name},
             log_level="CRITICAL",
         )
@@ -160,6 +160,10 @@ class QuietRunner(Runner):
         self._device = device
         super().__init__(**arguments)
 
+    def setup_env(self, env_cfg: Any) -> None:
+        """Leave the process's threads, limits and start methods as they are."""
+        self._timestamp = time.strftime("%Y%m%d_%H%M%S")
+
     def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
         return model.to(self._device)
 
@@ -199,6 +203,8 @@ class Epochs(EpochBasedTrainLoop):
             if options.early_stopping is not None and task.best.waited(epoch) >= options.early_stopping:
                 break
             task.pictures.epoch = task.order.epoch = epoch
+            # What transforms draw outside of a picture (which ones a mosaic is made of) comes from the workers' seeds.
+            self.dataloader.generator = ctx.generator("loader", epoch)
             self._epoch = epoch - 1
             self.run_epoch()
             task.network.model.eval()

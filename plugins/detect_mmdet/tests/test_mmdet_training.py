@@ -168,6 +168,35 @@ def test_a_loss_that_is_not_finite_is_an_error_with_advice(
     assert "Try a lower lr" in str(caught.value)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_training_that_mixes_pictures_is_decided_by_the_seed_alone(
+    workers: int, data: Dataset, tmp_path: Path
+) -> None:
+    """YOLOX makes mosaics of pictures that it draws; an interruption changes nothing, with worker processes either."""
+
+    def fitted(name: str, stop_at: int | None = None) -> Any:
+        component = MmdetDetector(
+            config="yolox_tiny_8xb8-300e_coco", image_scale=64, epochs=2, batch_size=4, schedule="none", warmup_iters=0
+        )
+        ctx = tiny_context(tmp_path, name=name)
+        ctx.workers = workers
+
+        def ruler(_: Any, epoch: int) -> dict[str, dict[str, float]]:
+            if epoch == stop_at:
+                raise KeyboardInterrupt
+            return {}
+
+        ctx.measure_by(ruler)
+        component.fit(data.split("train").take(range(8)), data.split("test"), ctx)
+        return component._network.model.state_dict()  # type: ignore[union-attr]
+
+    whole = fitted("whole")
+    with pytest.raises(KeyboardInterrupt):
+        fitted("cut", stop_at=2)
+    resumed = fitted("cut")
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
 def test_the_best_epoch_is_kept_and_waiting_for_a_better_one_ends(
     small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path
 ) -> None:
