@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,7 +80,8 @@ _BOX = pa.struct([(edge, pa.float32()) for edge in ("x1", "y1", "x2", "y2")])
 
 #: The columns of ``boxes.parquet``, a row for each sample:
 #: ``annotated``, ``predicted`` and ``crossfit`` are the boxes that cropping would use, null where there is none;
-#: ``iou`` and ``crossfit_iou`` are their overlaps with the annotated one, null without one and 0 where none was found;
+#: ``iou`` and ``crossfit_iou`` are their overlaps with the annotated one, null without one or where no detector looked,
+#: 0 where it found none;
 #: ``objects`` counts the annotated objects (no crowds), ``detections`` the predicted boxes, ``found`` the objects that
 #: a predicted box overlaps by IoU >= 0.5; ``region`` is what is cut (null: nothing was, or the whole picture is), and
 #: ``kept`` the share of the annotated box inside it.
@@ -106,10 +107,19 @@ COMPARED = pa.schema(
 )
 
 
-def compare_boxes(row: Mapping[str, Any], size: Size) -> dict[str, Any]:
-    """One row of `COMPARED` from one row of a data set, as ``to_pylist()`` gives it."""
+def compare_boxes(row: Mapping[str, Any], size: Size, searched: Collection[str] = ()) -> dict[str, Any]:
+    """One row of `COMPARED` from one row of a data set, as ``to_pylist()`` gives it.
+
+    Args:
+        row: of a data set.
+        size: of the whole picture.
+        searched: the sources that a detector looked for; see `Header.searched`.
+    """
     entries = row["boxes"] or ()
     there = {source_of(e["origin"]) for e in entries}
+    looked = there | set(searched)
+    if row["split"] != "train":
+        looked.discard("crossfit")
     main = {source: choose_box(entries, source, size) if source in there else _NONE for source in SOURCES}
     truth = main["annotated"].box
     annotated = [box_of(e) for e in entries if e["origin"] == "annotated" and not e["crowd"]]
@@ -117,10 +127,11 @@ def compare_boxes(row: Mapping[str, Any], size: Size) -> dict[str, Any]:
     predicted.sort(key=lambda e: -(e["score"] or 0.0))
     region = Box(**row["region"]) if row["region"] else None
 
-    def overlap(chosen: Chosen) -> float | None:
-        if truth is None:
+    def overlap(source: BoxSource) -> float | None:
+        if truth is None or source not in looked:
             return None
-        return chosen.box.iou(truth) if chosen.box is not None else 0.0
+        box = main[source].box
+        return box.iou(truth) if box is not None else 0.0
 
     return {
         "id": row["id"],
@@ -129,10 +140,10 @@ def compare_boxes(row: Mapping[str, Any], size: Size) -> dict[str, Any]:
         "annotated": _edges(truth),
         "predicted": _edges(main["predicted"].box),
         "score": _score(main["predicted"]),
-        "iou": overlap(main["predicted"]),
+        "iou": overlap("predicted"),
         "crossfit": _edges(main["crossfit"].box),
         "crossfit_score": _score(main["crossfit"]),
-        "crossfit_iou": overlap(main["crossfit"]) if "crossfit" in there else None,
+        "crossfit_iou": overlap("crossfit"),
         "objects": len(annotated),
         "found": found_objects(annotated, [box_of(e) for e in predicted]),
         "detections": len(predicted),
@@ -153,7 +164,9 @@ def _score(chosen: Chosen) -> float | None:
 class ComparedWriter:
     """Writes ``boxes.parquet`` beside a data set's rows, batch by batch."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, searched: Sequence[str] = ()) -> None:
+        """Args: the folder, and the origins that a detector looked for (`Header.searched`)."""
+        self._searched = frozenset(map(source_of, searched))
         self._file = pq.ParquetWriter(folder / "boxes.parquet", COMPARED, compression="zstd")
         self._waiting: list[dict[str, Any]] = []
 
@@ -162,7 +175,7 @@ class ComparedWriter:
 
     def add(self, row: Mapping[str, Any], size: Size) -> dict[str, Any]:
         """Compare the boxes of a row of the data set; returns what is written."""
-        made = compare_boxes(row, size)
+        made = compare_boxes(row, size, self._searched)
         self._waiting.append(made)
         if len(self._waiting) >= BATCH:
             self._flush()

@@ -40,7 +40,7 @@ def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None
     tally = _Tally()
     with (
         DatasetWriter(ctx.folder, dataset.header) as writer,
-        ComparedWriter(ctx.folder) as compared,
+        ComparedWriter(ctx.folder, dataset.header.searched) as compared,
         ctx.progress("crop", len(dataset), "samples") as progress,
     ):
         first = 0

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 BATCH_SIZE = 8
-#: Above that many pictures times classes no interval of average precision is worked out: it would take minutes.
+#: Above that many boxes, or pictures times classes, no interval of average precision is worked out: it would take
+#: minutes.
 RESAMPLED = 50_000
 _EDGES = ("x1", "y1", "x2", "y2")
 
@@ -83,9 +84,6 @@ def _crossfit(
             fresh.fit(train, val, part)
             for sample, detections in zip(members.ids, detect(fresh, members, part, "detecting"), strict=True):
                 found[sample] = detections
-    if component.crossfit is not None and not component.learns():
-        train = dataset.split("train")
-        found = dict(zip(train.ids, detect(component, train, ctx, "detecting in train"), strict=True))
     return found
 
 
@@ -201,7 +199,7 @@ def _write(
     sources = ("predicted", "crossfit") if component.crossfit is not None else ("predicted",)
     header = replace(dataset.header, searched=tuple(f"{source}:{ctx.uses}" for source in sources))
     found = detect(component, dataset, ctx, "detecting")
-    with DatasetWriter(ctx.folder, header) as writer, ComparedWriter(ctx.folder) as compared:
+    with DatasetWriter(ctx.folder, header) as writer, ComparedWriter(ctx.folder, header.searched) as compared:
         for start in range(0, len(dataset), BATCH):
             chunk = Dataset(dataset.header, dataset.table.slice(start, BATCH))
             rows = chunk.table.to_pylist()
@@ -210,8 +208,10 @@ def _write(
                 part = measured.setdefault(row["split"], _Measured())
                 size = _size(chunk, place, row)
                 row["boxes"] = [*annotated, *_rows(one, f"predicted:{ctx.uses}", component)]
-                if row["id"] in crossfit:
-                    row["boxes"] += _rows(crossfit[row["id"]], f"crossfit:{ctx.uses}", component)
+                if component.crossfit is not None and row["split"] == "train":
+                    # A detector that does not learn was trained on none of them.
+                    unseen = crossfit[row["id"]] if component.learns() else one
+                    row["boxes"] += _rows(unseen, f"crossfit:{ctx.uses}", component)
                 about = compared.add(row, size)
                 _count(part, about, size)
                 if any(not box["crowd"] for box in annotated):
@@ -287,9 +287,12 @@ def _report_precision(part: _Measured, name: str, ruler: _Ruler, ctx: StepContex
     value = precision.value()
     note = f"mean over {ruler.classes} classes" if ruler.component.per_class else "class-agnostic"
     low = high = Precision(*(None,) * 3)  # type: ignore[arg-type]
-    if len(part.truth) * ruler.classes <= RESAMPLED:
+    boxes = sum(len(one.scores) for one in part.found)
+    if max(boxes, len(part.truth) * ruler.classes) <= RESAMPLED:
         low, high = precision.intervals(ctx.rng("bootstrap", name))
         note += "; interval by resampling pictures"
+    else:
+        note += "; too many boxes to resample for an interval"
     for place, metric in enumerate(Precision._fields):
         ctx.metric(
             metric,

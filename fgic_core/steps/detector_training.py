@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SEEN = "seen.parquet"
 #: How far boxes may differ, in pixels, after save and load.
 TOLERANCE = 0.5
+#: And their scores.
+SCORE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,9 @@ class Training:
 
     Attributes:
         usable: train samples with an annotated box, validation not cut off.
-        train, val: what `fit` is given.
+        train: what `fit` is given to learn from.
+        own_val: the data set's validation part, as far as it can be used.
+        val: what `fit` is given to choose by: that, or what was cut from train.
         seen: digests of pictures that its weights had seen before.
     """
 
@@ -41,6 +45,7 @@ class Training:
     dataset: Dataset
     usable: Dataset
     train: Dataset
+    own_val: Dataset
     val: Dataset
     seen: frozenset[str]
 
@@ -58,14 +63,14 @@ class Training:
         usable = pc.is_in(every.table.column("id"), value_set=self.usable.table.column("id").combine_chunks())
         held = usable.to_numpy()
         for number in range(count):
-            train = every.where(held & (fold != number))
-            val = self.dataset.split("val")
+            train, members = every.where(held & (fold != number)), every.where(fold == number)
+            val = _without(self.own_val, _digests(members))
             name = f"fold {number + 1} of {count}"
             if not len(train):
                 raise DataError(f"{name} leaves no train picture with an annotated box", hint="Set a lower crossfit.")
             if not len(val):
                 train, val = cut_val(train, self.component.val_fraction, ctx)
-            yield name, every.where(fold == number), train, val
+            yield name, members, train, val
 
     def save(self, component: Detector, dataset: Dataset, ctx: StepContext) -> None:
         """Save the detector with what it has seen, and check that loading it finds the same boxes.
@@ -89,7 +94,8 @@ class Training:
         fresh.load(folder, ctx.device)
         from fgic_core.steps.detector import detect
 
-        some = dataset.take(range(min(2, len(dataset))))
+        boxed = np.flatnonzero(with_box(dataset))[:3]
+        some = dataset.take(boxed if len(boxed) else range(min(3, len(dataset))))
         ours, theirs = (detect(one, some, ctx, "checking what was saved") for one in (component, fresh))
         for one, other in zip(ours, theirs, strict=True):
             if not _alike(one, other):
@@ -97,8 +103,22 @@ class Training:
 
 
 def _alike(ours: Detections, theirs: Detections) -> bool:
-    boxes, others = np.asarray(ours.boxes), np.asarray(theirs.boxes)
-    return boxes.shape == others.shape and bool((np.abs(boxes - others) <= TOLERANCE).all())
+    """Whether the most confident boxes of each are among the other's, with their scores and labels.
+
+    Not whether all are equal one by one: of two that are as good as each other, rounding decides which comes first.
+    """
+
+    def among(some: Detections, others: Detections) -> bool:
+        return all(
+            (
+                (np.abs(others.boxes - box) <= TOLERANCE).all(axis=1)
+                & (np.abs(others.scores - score) <= SCORE_TOLERANCE)
+                & (others.labels == label)
+            ).any()
+            for box, score, label in zip(some.boxes[:5], some.scores[:5], some.labels[:5], strict=True)
+        )
+
+    return among(ours, theirs) and among(theirs, ours)
 
 
 def prepare(component: Detector, dataset: Dataset, ctx: StepContext) -> Training:
@@ -111,11 +131,13 @@ def prepare(component: Detector, dataset: Dataset, ctx: StepContext) -> Training
             `crossfit`) train pictures.
     """
     seen = _seen(component.weights)
+    if component.weights is not None and not seen:
+        ctx.warn(f"Nothing is known of the pictures that {component.weights.name} was trained on.")
     _check_seen(component, dataset, seen)
     train = dataset.split("train")
     nothing = train.take([])
     if not component.learns():
-        return Training(component, dataset, nothing, nothing, nothing, seen)
+        return Training(component, dataset, nothing, nothing, nothing, nothing, seen)
     usable = train.where(with_box(train))
     if not len(usable):
         raise DataError(
@@ -124,34 +146,51 @@ def prepare(component: Detector, dataset: Dataset, ctx: StepContext) -> Training
         )
     if len(usable) < len(train):
         ctx.warn(f"{len(train) - len(usable):,} of {len(train):,} train pictures have no box to learn from.")
-    usable = _without_test(usable, dataset, ctx)
+    usable = _without_test(usable, dataset, ctx, "train")
+    if not len(usable):
+        raise DataError("every train picture with a box is a test picture too", hint="Mend the data set's split.")
+    val = _choosing(dataset, ctx)
+    train, cut = (usable, val) if len(val) else cut_val(usable, component.val_fraction, ctx)
+    return Training(component, dataset, usable, train, val, cut, seen)
+
+
+def _choosing(dataset: Dataset, ctx: StepContext) -> Dataset:
+    """The data set's own validation pictures that an epoch can be chosen by; none of them is a test picture."""
     val = dataset.split("val")
-    train, val = (usable, val) if len(val) else cut_val(usable, component.val_fraction, ctx)
-    return Training(component, dataset, usable, train, val, seen)
+    if not len(val):
+        return val
+    boxed = val.where(with_box(val))
+    if not len(boxed):
+        ctx.warn("no validation picture has a box to choose the epoch by: some are held out of train instead")
+        return boxed
+    return _without_test(boxed, dataset, ctx, "validation")
 
 
 def with_box(data: Dataset) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which samples have an annotated box that is no crowd."""
-    column = data.table.column("boxes").to_pylist()
-    return np.array(
-        [any(box["origin"] == "annotated" and not box["crowd"] for box in boxes or ()) for boxes in column], dtype=bool
-    )
+    column = data.table.column("boxes").combine_chunks()
+    boxes = column.flatten()
+    single = pc.and_(pc.equal(boxes.field("origin"), "annotated"), pc.invert(boxes.field("crowd")))
+    rows = pc.list_parent_indices(column).filter(single).to_numpy()
+    return np.bincount(rows, minlength=len(data)).astype(bool)
 
 
 def _digests(data: Dataset) -> list[str]:
     return [digest for digest in data.table.column("digest").to_pylist() if digest is not None]
 
 
-def _without_test(usable: Dataset, dataset: Dataset, ctx: StepContext) -> Dataset:
-    """Without the pictures that stand in the test part as well, byte for byte."""
-    test = set(_digests(dataset.split("test")))
-    twice = np.array([digest in test for digest in usable.table.column("digest").to_pylist()], dtype=bool)
-    if not twice.any():
-        return usable
-    ctx.warn(f"{int(twice.sum()):,} train pictures are test pictures too; the detector is not trained on them.")
-    kept = usable.where(~twice)
-    if not len(kept):
-        raise DataError("every train picture with a box is a test picture too", hint="Mend the data set's split.")
+def _without(data: Dataset, digests: Collection[str]) -> Dataset:
+    """The samples whose pictures are none of these, byte for byte."""
+    known = set(digests)
+    kept = [digest is None or digest not in known for digest in data.table.column("digest").to_pylist()]
+    return data.where(np.array(kept, dtype=bool))
+
+
+def _without_test(data: Dataset, dataset: Dataset, ctx: StepContext, what: str) -> Dataset:
+    """Without the pictures that stand in the test part as well."""
+    kept = _without(data, _digests(dataset.split("test")))
+    if left_out := len(data) - len(kept):
+        ctx.warn(f"{left_out:,} {what} pictures are test pictures too; the detector does not get to see them.")
     return kept
 
 

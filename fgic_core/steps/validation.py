@@ -39,11 +39,8 @@ def cut_val(train: Dataset, fraction: float, ctx: StepContext) -> tuple[Dataset,
 
 
 def folds(train: Dataset, count: int, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The fold, 0 to count - 1, of each train sample: classes spread evenly, pictures with the same bytes together.
-
-    What was made from a sample is in that sample's fold.
-    """
-    groups = copies(train)
+    """The fold, 0 to count - 1, of each train sample: classes spread evenly, families (`families`) together."""
+    groups = families(train)
     fold_of: dict[int, int] = {}
     turn = int(rng.integers(count))
     labels = train.labels
@@ -52,13 +49,25 @@ def folds(train: Dataset, count: int, rng: np.random.Generator) -> np.ndarray[An
             if int(group) not in fold_of:
                 fold_of[int(group)] = turn % count
                 turn += 1
-    fold = np.array([fold_of[int(group)] for group in groups], dtype=np.int64)
-    places = {name: row for row, name in enumerate(train.ids)}
-    for row, parents in enumerate(train.table.column("parents").to_pylist()):
-        known = [places[parent] for parent in parents or () if parent in places]
-        if known:
-            fold[row] = fold[known[0]]
-    return fold
+    return np.array([fold_of[int(group)] for group in groups], dtype=np.int64)
+
+
+def families(samples: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """A number for each sample that is the same for copies, and for samples that were made from one another.
+
+    Also by way of others: a child of two samples makes one family of both.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    groups = copies(samples)
+    places = {name: row for row, name in enumerate(samples.ids)}
+    parents = enumerate(samples.table.column("parents").to_pylist())
+    links = [(groups[row], groups[places[name]]) for row, of in parents for name in of or () if name in places]
+    count = int(groups.max(initial=-1)) + 1
+    rows, columns = zip(*links, strict=True) if links else ((), ())
+    _, family = connected_components(coo_array((np.ones(len(links)), (rows, columns)), shape=(count, count)))
+    return np.asarray(family[groups], dtype=np.int64)
 
 
 def copies(samples: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -70,6 +79,11 @@ def copies(samples: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def _made_from(samples: Dataset, held: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    ids = set(samples.table.filter(pa.array(held)).column("id").to_pylist())
-    parents = samples.table.column("parents").to_pylist()
-    return np.array([not ids.isdisjoint(of or ()) for of in parents], dtype=bool)
+    """Which samples were made from held ones, or from what was made from them."""
+    tainted = set(samples.table.filter(pa.array(held)).column("id").to_pylist())
+    rows = list(zip(samples.ids, samples.table.column("parents").to_pylist(), strict=True))
+    before = -1
+    while len(tainted) != before:  # parents may be listed after their children
+        before = len(tainted)
+        tainted |= {name for name, parents in rows if not tainted.isdisjoint(parents or ())}
+    return np.array([not tainted.isdisjoint(parents or ()) for _, parents in rows], dtype=bool)

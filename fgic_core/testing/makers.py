@@ -74,6 +74,8 @@ class DetectorSuite(ComponentSuite):
         again.load(tmp_path / "saved", "cpu")
         for one, two in zip(component.detect(pictures), again.detect(pictures), strict=True):
             np.testing.assert_array_equal(one.boxes, two.boxes)
+            np.testing.assert_array_equal(one.scores, two.scores)
+            np.testing.assert_array_equal(one.labels, two.labels)
 
     def test_an_interrupted_training_finds_the_same_boxes(self, component: Detector, tmp_path: Path) -> None:
         """A detector that does not learn has nothing to interrupt."""

@@ -65,16 +65,21 @@ def test_the_comparison_has_all_that_a_diagnosis_needs() -> None:
     assert made["kept"] == pytest.approx(0.5)
 
 
-def test_a_picture_without_a_detection_overlaps_nothing_and_one_without_annotation_has_no_overlap() -> None:
-    assert compare_boxes(row(annotated(0, 0, 4, 4)), SIZE)["iou"] == 0
-    assert compare_boxes(row(found(0, 0, 4, 4, score=1.0)), SIZE)["iou"] is None
-    folded = compare_boxes(row(annotated(0, 0, 4, 4), found(0, 0, 4, 4, score=0.5, kind="crossfit")), SIZE)
-    assert (folded["crossfit_iou"], folded["iou"]) == (1, 0)
+def test_what_was_looked_for_and_not_found_overlaps_nothing() -> None:
+    """It counts as 0 in every mean; where no detector looked, or nothing is annotated, there is no overlap."""
+    truth = annotated(0, 0, 4, 4)
+    assert compare_boxes(row(truth), SIZE, ("predicted",))["iou"] == 0
+    assert compare_boxes(row(truth), SIZE)["iou"] is None
+    assert compare_boxes(row(found(0, 0, 4, 4, score=1.0)), SIZE, ("predicted",))["iou"] is None
+    both = ("predicted", "crossfit")
+    assert [compare_boxes(row(truth), SIZE, both)[name] for name in ("iou", "crossfit_iou")] == [0, 0]
+    test = {**row(truth), "split": "test"}
+    assert compare_boxes(test, SIZE, both)["crossfit_iou"] is None, "test pictures are not cross-fitted"
 
 
 def test_the_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_compared(tmp_path) is None
-    with ComparedWriter(tmp_path) as writer:
+    with ComparedWriter(tmp_path, ("predicted:detector/x",)) as writer:
         for boxes in ([annotated(0, 0, 4, 4), found(0, 0, 4, 4, score=0.5)], []):
             writer.add(row(*boxes), SIZE)
     table = read_compared(tmp_path)

@@ -191,7 +191,7 @@ class FakeRun:
                 missed += 1
         with (
             DatasetWriter(folder, Dataset.open(folder).header) as writer,
-            ComparedWriter(folder) as compared,
+            ComparedWriter(folder, ("predicted:detector/fake",)) as compared,
         ):
             for row in rows:
                 compared.add(row, Size(WIDTH, HEIGHT))

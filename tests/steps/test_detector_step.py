@@ -232,7 +232,7 @@ def test_train_pictures_that_are_test_pictures_are_left_out(data: Callable[..., 
     _, ctx = run(Colour(), data(same=2), tmp_path)
     (seen,) = fits(tmp_path)
     assert not {"train-0-0", "train-0-1"} & {*seen["train"], *seen["val"]}
-    assert "2 train pictures are test pictures too; the detector is not trained on them." in ctx.warnings
+    assert "2 train pictures are test pictures too; the detector does not get to see them." in ctx.warnings
 
 
 def test_weak_boxes_count_for_precision_and_stay_out_of_the_data_set(
@@ -276,6 +276,94 @@ def test_cross_fitted_boxes_come_from_a_detector_that_did_not_see_the_picture(
     assert {point.part for point in ctx.curves} == {"train", "val", "test"}
     assert len(ctx.curves) == 2 * (1 + 3 + 3), "the folds' curves are their own"
     assert not [place for place in ctx.folder.iterdir() if place.name.startswith(".")]
+
+
+def test_a_picture_in_which_a_fold_finds_nothing_counts_as_missed(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    """The folds see fewer pictures than they need to find anything, the whole training does not."""
+    dataset, ctx = run(Colour(crossfit=3, need=9), data(), tmp_path)
+    assert not any(box.origin.startswith("crossfit") for sample in dataset for box in sample.boxes)
+    (missed,) = [m for m in ctx.metrics if m.name == "box_recall50" and m.part == "train, cross-fitted"]
+    assert (missed.value, missed.n) == (0, 12)
+    assert metrics(ctx, "train")["box_recall50"] == 1
+
+
+def test_families_hold_copies_parents_and_children_of_several(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    from fgic_core.steps.validation import cut_val, families, folds
+
+    train = data(train=5).split("train")
+    parents: list[list[str]] = [[] for _ in range(len(train))]
+    parents[0] = [train.ids[1]]  # a child of a child, listed before its parent
+    parents[1] = [train.ids[2], train.ids[3]]
+    digests = [f"{row}" for row in range(len(train))]
+    digests[4] = digests[3]
+    table = train.table
+    for name, values in (("parents", parents), ("digest", digests)):
+        kind = SCHEMA.field(name)
+        table = table.set_column(SCHEMA.get_field_index(name), kind, pa.array(values, kind.type))
+    linked = Dataset(train.header, table)
+    family = families(linked)
+    assert len(set(family[:5])) == 1
+    assert len(set(family)) == len(train) - 4
+    assert len(set(folds(linked, 3, np.random.default_rng(0))[:5])) == 1
+    for seed in range(8):
+        kept, held = cut_val(linked, 0.3, StepContext(tmp_path, seed=seed))
+        if linked.ids[2] in held.ids:
+            assert not {linked.ids[0], linked.ids[1]} & set(kept.ids)
+
+
+def with_val(dataset: Dataset, count: int) -> Dataset:
+    """The first train pictures become the validation part."""
+    import pyarrow as pa
+
+    splits = dataset.table.column("split").to_pylist()
+    splits[:count] = ["val"] * count
+    kind = SCHEMA.field("split").type
+    column = pa.array(splits).cast(kind)
+    return Dataset(dataset.header, dataset.table.set_column(SCHEMA.get_field_index("split"), "split", column))
+
+
+def test_the_epoch_is_chosen_neither_by_test_pictures_nor_by_those_of_the_fold(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    _, ctx = run(Colour(), with_val(data(same=2), 3), tmp_path)
+    assert fits(tmp_path)[-1]["val"] == ["train-0-2"], "the first two are test pictures too"
+    assert "2 validation pictures are test pictures too; the detector does not get to see them." in ctx.warnings
+    import pyarrow as pa
+
+    dataset = with_val(data(name="twins"), 2)
+    digests = dataset.table.column("digest").to_pylist()
+    digests[2] = digests[0]  # a train picture is a validation picture
+    column = SCHEMA.get_field_index("digest")
+    twins = Dataset(dataset.header, dataset.table.set_column(column, SCHEMA.field("digest"), pa.array(digests)))
+    run(Colour(crossfit=2), twins, tmp_path, "twins")
+    _, *folds = fits(tmp_path)[-3:]
+    for fold in folds:
+        assert "train-0-2" in fold["train"] or "train-0-0" not in fold["val"]
+
+
+def test_a_validation_part_without_boxes_is_replaced_by_one_cut_from_train(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    import dataclasses
+
+    def bare(sample: Sample) -> Sample:
+        return dataclasses.replace(sample, boxes=()) if sample.id in ("train-0-0", "train-0-1") else sample
+
+    component = Colour()
+    _, ctx = run(component, with_val(data(change=bare), 2), tmp_path)
+    (seen,) = fits(tmp_path)
+    assert seen["val"]
+    assert not {"train-0-0", "train-0-1"} & set(seen["val"])
+    assert "mAP" in component._scores[0]
+    assert any("no validation picture has a box to choose the epoch by" in warning for warning in ctx.warnings)
+
+
+def test_weights_of_unknown_origin_are_said_so(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text("{}")
+    _, ctx = run(Ready(weights=tmp_path / "model.json"), data(), tmp_path)
+    assert "Nothing is known of the pictures that model.json was trained on." in ctx.warnings
 
 
 def test_folds_spread_the_classes_and_keep_copies_together(data: Callable[..., Dataset], tmp_path: Path) -> None:
@@ -392,7 +480,12 @@ def test_a_broken_contract_is_named(answer: str, message: str, data: Callable[..
         run(Ready(answer=answer), data(), tmp_path)
 
 
-def test_a_detector_that_forgets_what_it_learned_is_caught(data: Callable[..., Dataset], tmp_path: Path) -> None:
+@pytest.mark.parametrize("need", [0, 1])
+def test_a_detector_that_forgets_what_it_learned_is_caught(
+    need: int, data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    """Whether it finds nothing any more, or the same boxes with other scores."""
+
     class Forgets(Colour):
         """Loads nothing."""
 
@@ -400,7 +493,7 @@ def test_a_detector_that_forgets_what_it_learned_is_caught(data: Callable[..., D
             self._seen = {}
 
     with pytest.raises(PluginError, match="finds other boxes after save and load"):
-        run(Forgets(need=1), data(), tmp_path)
+        run(Forgets(need=need), data(), tmp_path)
 
 
 def test_an_interrupted_cross_fitting_goes_on_where_it_was(data: Callable[..., Dataset], tmp_path: Path) -> None:

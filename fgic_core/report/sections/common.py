@@ -95,7 +95,11 @@ def curves(step: StepView, studio: Studio, *, settings: bool = False) -> list[Ch
     first = ("accuracy", "mAP", "mAP50", "mAP75", "loss")
     parts = [point for point in step.curves if point.name.startswith("loss_")]
     names = sorted(
-        {point.name for point in step.curves if (point.name in draw.SETTINGS) == settings and point not in parts},
+        {
+            point.name
+            for point in step.curves
+            if (point.name in draw.SETTINGS) == settings and not point.name.startswith("loss_")
+        },
         key=lambda name: (first.index(name) if name in first else len(first), name),
     )
     charts = []

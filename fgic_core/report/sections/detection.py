@@ -36,8 +36,8 @@ class Detected:
 
 def part_of(step: StepView, dataset: Dataset, studio: Studio) -> Detected | None:
     """What ``boxes.parquet`` of a detector's step says; None where the step has none."""
-    table = read_compared(step.folder)
-    if table is None or table.column("region").null_count < len(table):
+    table = read_compared(step.folder) if step.record.uses.startswith("detector/") else None
+    if table is None:
         return None
     values = _overlaps(table)
     if not values:
