@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +67,8 @@ def fit_model(config: ConfigDict, options: MmdetDetector, classes: int | None, n
         kind = node.get("norm_cfg")
         if isinstance(kind, Mapping) and kind.get("type") in ("SyncBN", "MMSyncBN"):
             node.norm_cfg.type = "BN"  # there is one process
-    if norm is not None and isinstance(model.get("backbone"), Mapping):
-        _normalise(model.backbone, norm)
+    if norm is not None:
+        _normalise(model, norm)
     if classes is not None:
         _set_classes(model, classes)
     if options.proposals is not None:
@@ -104,12 +106,19 @@ def frozen_norm(config: ConfigDict) -> bool:
     )
 
 
-def _normalise(backbone: Any, norm: str) -> None:
-    backbone.norm_cfg = {"type": norm, "requires_grad": True, **({"num_groups": 32} if norm == "GN" else {})}
-    none = 0 if backbone.get("type") == "EfficientNet" else -1  # how many it freezes; the others: up to which
-    for key, value in (("frozen_stages", none), ("norm_eval", False)):
-        if key in backbone:
-            backbone[key] = value
+def _normalise(model: Any, norm: str) -> None:
+    """Give the backbone, and a head that shares its last stage, this normalisation, and freeze nothing of them."""
+    from mmdet.registry import MODELS
+
+    for node in (model.get("backbone"), (model.get("roi_head") or {}).get("shared_head")):
+        if not isinstance(node, Mapping):
+            continue
+        takes = inspect.signature(MODELS.get(node["type"]).__init__).parameters
+        none = 0 if node["type"] == "EfficientNet" else -1  # how many stages it freezes; the others: up to which
+        for key, value in (("frozen_stages", none), ("norm_eval", False)):
+            if key in takes:
+                node[key] = value
+        node.norm_cfg = {"type": norm, "requires_grad": True, **({"num_groups": 32} if norm == "GN" else {})}
 
 
 def _set_classes(model: Any, classes: int) -> None:
@@ -160,6 +169,12 @@ def _set_scale(config: ConfigDict, scale: int | tuple[int, int]) -> None:
                 step[key] = wanted if step[key] == own else _scaled(step[key], factor)
         if step.get("type") == "Pad" and isinstance(step.get("size"), (list, tuple)):
             step["size"] = wanted if tuple(step["size"]) == own else _scaled(step["size"], factor)
+        if "border" in step:  # what RandomAffine cuts off a mosaic: half of its size, below zero
+            step["border"] = tuple(round(side * factor) for side in step["border"])
+    for augment in flat((config.model.get("data_preprocessor") or {}).get("batch_augments")):
+        for key in ("random_size_range", "size"):  # of whole batches, in steps of 32 pixels
+            if key in augment:
+                augment[key] = tuple(max(round(side * factor / 32), 1) * 32 for side in augment[key])
 
 
 def _scaled(value: Any, factor: float) -> Any:
@@ -174,23 +189,52 @@ def flat(pipeline: Any) -> Iterator[Any]:
 
 
 def train_dataset(config: ConfigDict) -> Any:
-    """The innermost data set of the train loader: the one that reads annotations."""
-    dataset = config.train_dataloader.dataset
-    while "dataset" in dataset and isinstance(dataset.dataset, Mapping):
-        dataset = dataset.dataset
-    return dataset
+    """The innermost data set of the train loader: the one that reads annotations (of several, the first)."""
+    return _chain(config)[-1]
+
+
+def _chain(config: ConfigDict) -> list[Any]:
+    """The data sets of the train loader from the outermost to the innermost."""
+    found = [config.train_dataloader.dataset]
+    while True:
+        inner = found[-1].get("dataset") or (found[-1].get("datasets") or [None])[0]
+        if not isinstance(inner, Mapping):
+            return found
+        found.append(inner)
+
+
+def mixing(config: ConfigDict) -> Any:
+    """The data set that mixes several pictures into one, if there is one."""
+    return next((one for one in _chain(config) if one.get("type") == "MultiImageMixDataset"), None)
 
 
 def pipeline_of(config: ConfigDict, part: str) -> Any:
-    """The pipeline that reads pictures in training or in testing."""
+    """The pipeline that reads pictures in training or in testing.
+
+    Raises:
+        PluginError: the config has none.
+    """
     loader = config.get(f"{part}_dataloader")
-    if loader is None:
-        raise PluginError(f"this config has no {part}_dataloader", where=WHERE, hint="Choose a whole config.")
-    if part == "train":
-        wrapped = loader.dataset
-        inner = train_dataset(config)
-        return [*inner.get("pipeline", []), *(wrapped.get("pipeline", []) if wrapped is not inner else [])]
-    return loader.dataset.pipeline
+    found: list[Any] = []
+    if loader is not None:
+        chain = _chain(config) if part == "train" else [loader.dataset]
+        found = [step for one in reversed(chain) for step in one.get("pipeline") or []]
+    if not found:
+        raise PluginError(
+            f"this config has no pipeline of {part} pictures", where=WHERE, hint="Choose one that trains and tests."
+        )
+    return found
+
+
+def batch_size_of(config: ConfigDict, name: str) -> int:
+    """How many pictures of all devices together the config's learning rate is made for.
+
+    Its name says so (``8xb32``: eight times 32); where it does not, what it would scale the rate by.
+    """
+    said = re.search(r"(\d+)xb(\d+)", name)
+    if said:
+        return int(said[1]) * int(said[2])
+    return int((config.get("auto_scale_lr") or {}).get("base_batch_size", 16))
 
 
 def override(config: ConfigDict, overrides: Mapping[str, Any]) -> None:
@@ -202,6 +246,7 @@ def override(config: ConfigDict, overrides: Mapping[str, Any]) -> None:
     for key, value in overrides.items():
         new = key.startswith("+")
         parts = key.removeprefix("+").split(".")
+        _check_used(config, parts)
         node: Any = config
         for depth, part in enumerate(parts[:-1]):
             node = _child(node, part, ".".join(parts[: depth + 1]))
@@ -216,6 +261,35 @@ def override(config: ConfigDict, overrides: Mapping[str, Any]) -> None:
             node[last] = copy.deepcopy(value)
         else:
             raise _unknown(node, last, key, f"To add a new key write +{key}.")
+
+
+#: What of a config is used; the rest is fgic's, by the options named.
+_USED = (
+    ("model",),
+    ("train_dataloader", "dataset"),
+    ("test_dataloader", "dataset"),
+    ("optim_wrapper",),
+    ("param_scheduler",),
+    ("auto_scale_lr",),
+)
+_INSTEAD = {
+    "train_cfg": "Use the option epochs.",
+    "train_dataloader": "Use the option batch_size; how many workers load pictures is the machine's business.",
+    "train_pipeline": "The pipeline that is used stands in train_dataloader.dataset.pipeline.",
+    "test_pipeline": "The pipeline that is used stands in test_dataloader.dataset.pipeline.",
+    "load_from": "Use the option weights.",
+}
+
+
+def _check_used(config: ConfigDict, parts: list[str]) -> None:
+    """Raises PluginError for a key that is there and changes nothing."""
+    if parts[0] in config and not any(tuple(parts[: len(used)]) == used for used in _USED):
+        used = ", ".join(".".join(one) for one in _USED)
+        raise PluginError(
+            f"{'.'.join(parts)} of the config is not used",
+            where=f"{WHERE}, overrides",
+            hint=_INSTEAD.get(parts[0], f"Used are {used}."),
+        )
 
 
 def _child(node: Any, part: str, path: str) -> Any:

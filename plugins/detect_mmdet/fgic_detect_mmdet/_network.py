@@ -15,7 +15,7 @@ from torch import nn
 from torchvision.ops import nms
 
 from fgic_core import Detections, PluginError, evaluation
-from fgic_detect_mmdet._config import fit_model, frozen_norm, pipeline_of, read_config
+from fgic_detect_mmdet._config import fit_model, frozen_norm, nodes, pipeline_of, read_config
 from fgic_detect_mmdet._mmdet import WHERE, import_mmdet, scope
 from fgic_detect_mmdet._weights import load_weights, new_heads, read_weights
 
@@ -31,7 +31,6 @@ FORMAT = 1
 SUPPRESSION = 0.5
 #: The steps of a pipeline that get the picture and the boxes: both are here already.
 _LOADERS = ("LoadImageFromFile", "LoadImageFromNDArray")
-_PICTURE = {"type": "LoadImageFromNDArray"}
 
 
 class Network:
@@ -73,6 +72,19 @@ class Network:
         samples = self.model.test_step(batch)  # type: ignore[operator]
         found = [_detections(sample.pred_instances) for sample in samples]
         return [self._as_objects(one) for one in found] if self._document["foreign"] else found
+
+    def check_objects(self, objects: Sequence[int]) -> None:
+        """Raises PluginError where the labels are none of the weights' own classes."""
+        if not self._document["foreign"]:
+            raise PluginError(
+                "objects picks classes of the weights, but these know one alone", where=WHERE, hint="Leave it out."
+            )
+        counts = [node["num_classes"] for node in nodes(self._document["model"]) if "num_classes" in node]
+        if max(objects) >= max(counts):
+            raise PluginError(
+                f"objects has the label {max(objects)}, but the weights have {max(counts)} classes, counted from 0",
+                where=WHERE,
+            )
 
     def _as_objects(self, found: Detections) -> Detections:
         """Of the weights' own classes those that count, as one: each place is found once."""
@@ -129,27 +141,67 @@ def build(options: MmdetDetector, classes: int, ctx: Context) -> Network:
         PluginError: the config does not fit the options, its model cannot be built, or the weights are of another.
     """
     import_mmdet()
-    state = read_weights(options.weights) if options.weights is not None else None
-    network = _build(options, classes, state, ctx)
-    if state is None or options.weights is None:
-        return network.to(ctx.device)
-    if options.epochs == 0 and not options.per_class and new_heads(network.model, state):
+    if options.weights is None:
+        return _build(options, classes, False, ctx).to(ctx.device)
+    state = read_weights(options.weights)
+    statistics = any(name.endswith("running_mean") for name in state)
+    network = _build(options, classes, statistics, ctx)
+    # A tensor depends on the classes if it has another shape with one class more.
+    free = _differing(network, _build(options, classes + 1, statistics, ctx))
+    if options.epochs == 0 and not options.per_class and new_heads(network.model, state, free):
         # Weights of other classes are used as they are: what they find is an object, whatever its class.
-        network = _build(options, None, state, ctx)
-    if options.epochs == 0 and (heads := new_heads(network.model, state)):
+        network = _build(options, None, statistics, ctx)
+    heads = new_heads(network.model, state, free)
+    if options.epochs == 0 and heads:
         raise PluginError(
             f"these weights tell other classes apart than the data ({', '.join(heads)})",
             where=str(options.weights),
             hint="Train them with epochs: 1 or more, or leave out per_class.",
         )
-    load_weights(network.model, state, options.weights, ctx)
+    if options.objects is not None:
+        network.check_objects(options.objects)
+    load_weights(network.model, state, options.weights, free, ctx)
     return network.to(ctx.device)
 
 
-def _build(options: MmdetDetector, classes: int | None, state: Mapping[str, Any] | None, ctx: Context) -> Network:
-    """The network before its weights are loaded; with ``classes`` None it tells the config's own classes apart."""
+def _differing(one: Network, other: Network) -> set[str]:
+    """The tensors whose shapes differ."""
+    own, theirs = one.model.state_dict(), other.model.state_dict()
+    return {name for name in own if name not in theirs or own[name].shape != theirs[name].shape}
+
+
+def _build(options: MmdetDetector, classes: int | None, statistics: bool, ctx: Context) -> Network:
+    """The network with random weights; with ``classes`` None it tells the config's own classes apart.
+
+    Its normalisation is the one that was asked for, or the config's; but where that is BatchNorm that is frozen and the
+    weights bring no statistics for it, GroupNorm that is trained, or (where 32 groups do not divide its channels) BatchNorm.
+    """
+    if options.norm is not None or statistics:
+        return _assemble(options, classes, options.norm, ctx)
+    norms = ["GN", "BN"] if frozen_norm(read_config(options)) else [None, "GN", "BN"]
+    for norm in norms:
+        try:
+            network = _assemble(options, classes, norm, ctx)
+        except PluginError as error:
+            if norm != "GN" or "divisible by num_groups" not in error.what:
+                raise
+            ctx.warn("the backbone's channels cannot be cut into 32 groups: BatchNorm is trained and not GroupNorm")
+            continue
+        if not _frozen(network.model):
+            break
+    return network
+
+
+def _frozen(model: nn.Module) -> bool:
+    """Whether some BatchNorm is not trained, or keeps to its first statistics in training."""
+    model.train()
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    return any(not one.training or not all(p.requires_grad for p in one.parameters()) for one in norms)
+
+
+def _assemble(options: MmdetDetector, classes: int | None, norm: str | None, ctx: Context) -> Network:
     config = read_config(options)
-    fit_model(config, options, classes, _norm(config, options, state))
+    fit_model(config, options, classes, norm)
     # Through JSON, so that what is trained is what `load` will build.
     document = json.loads(
         json.dumps(
@@ -169,19 +221,18 @@ def _build(options: MmdetDetector, classes: int | None, state: Mapping[str, Any]
     return Network(model, document, config)
 
 
-def _norm(config: ConfigDict, options: MmdetDetector, state: Mapping[str, Any] | None) -> str | None:
-    """The backbone's normalisation: as asked for; else GN from scratch, and what the weights have with weights."""
-    if options.norm is not None or not frozen_norm(config):
-        return options.norm
-    if state is not None and any(name.endswith("running_mean") for name in state):
-        return None
-    return "GN"
-
-
 def for_detection(pipeline: Any) -> list[Any]:
     """The test pipeline for a picture in memory: without files and annotations."""
-    kept = [step for step in pipeline if step.get("type") not in (*_LOADERS, "LoadAnnotations")]
-    return [_PICTURE, *kept]
+    return [
+        picture_step(pipeline),
+        *(step for step in pipeline if step.get("type") not in (*_LOADERS, "LoadAnnotations")),
+    ]
+
+
+def picture_step(pipeline: Any) -> dict[str, Any]:
+    """The step that takes a picture in memory, in numbers as the pipeline's own step for files gives them."""
+    own = next((step for step in pipeline if step.get("type") == "LoadImageFromFile"), {})
+    return {"type": "LoadImageFromNDArray", "to_float32": bool(own.get("to_float32", False))}
 
 
 def make_model(config: Mapping[str, Any], initialise: bool = False) -> nn.Module:

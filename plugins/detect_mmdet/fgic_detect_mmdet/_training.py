@@ -14,9 +14,10 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
 from fgic_core import BestEpoch, Context, Dataset, PluginError
-from fgic_detect_mmdet._config import pipeline_of, train_dataset
+from fgic_detect_mmdet._config import batch_size_of, mixing, pipeline_of, train_dataset
 from fgic_detect_mmdet._data import Order, Pictures, make_loader
 from fgic_detect_mmdet._mmdet import WHERE, scope
+from fgic_detect_mmdet._network import picture_step
 
 if TYPE_CHECKING:
     from fgic_detect_mmdet import MmdetDetector
@@ -68,13 +69,14 @@ def _dataset(options: MmdetDetector, network: Network, train: Dataset, ctx: Cont
 
     config = network.config
     assert config is not None
-    inner, outer = train_dataset(config), config.train_dataloader.dataset
+    steps = pipeline_of(config, "train")
     try:
-        pictures = Pictures(train, options.per_class, ctx, _for_training(inner.get("pipeline", [])))
-        if outer is inner:
-            return pictures, pictures
-        if outer.type != "MultiImageMixDataset":
-            # RepeatDataset and its like say how long an epoch is; here an epoch is one pass.
+        pictures = Pictures(
+            train, options.per_class, ctx, _for_training(train_dataset(config).get("pipeline") or steps)
+        )
+        # RepeatDataset and its like say how long an epoch is; here an epoch is one pass.
+        outer = mixing(config)
+        if outer is None:
             return pictures, pictures
         wrapped = DATASETS.build({**outer, "dataset": pictures, "pipeline": _for_training(outer.pipeline)})
     except PluginError:
@@ -83,7 +85,7 @@ def _dataset(options: MmdetDetector, network: Network, train: Dataset, ctx: Cont
         raise PluginError(
             f"the config's training pictures cannot be made: {type(error).__name__}: {error}",
             where=WHERE,
-            hint=f"Its pipeline is {[step.type for step in pipeline_of(config, 'train')]}.",
+            hint=f"Its pipeline is {[step.type for step in steps]}.",
         ) from error
     return pictures, wrapped
 
@@ -93,7 +95,7 @@ def _for_training(pipeline: Any) -> list[Any]:
     steps = []
     for step in pipeline:
         if step.type == "LoadImageFromFile":
-            steps.append({"type": "LoadImageFromNDArray"})
+            steps.append(picture_step(pipeline))
         elif step.type == "LoadAnnotations":
             steps.append({"type": "LoadAnnotations", "with_bbox": True, "with_mask": False})
         else:
@@ -108,12 +110,18 @@ def _optimizer(options: MmdetDetector, network: Network) -> dict[str, Any]:
     wrapper: dict[str, Any] = config.optim_wrapper.to_dict()
     wrapper["type"] = "OptimWrapper"  # what the config's hardware had, half precision among it, is not this one's
     wrapper.pop("loss_scale", None)
-    base = (config.get("auto_scale_lr") or {}).get("base_batch_size", 16)
-    own = wrapper["optimizer"]["lr"]
-    wrapper["optimizer"]["lr"] = options.lr if options.lr is not None else own * options.batch_size / base
+    wrapper["optimizer"]["lr"] *= _rate_factor(options, config)
     if options.clip_norm is not None:
         wrapper["clip_grad"] = {"max_norm": options.clip_norm, "norm_type": 2}
     return wrapper
+
+
+def _rate_factor(options: MmdetDetector, config: Any) -> float:
+    """What every rate of the config is multiplied by: to the rate asked for, or in proportion to the batch size."""
+    if options.lr is not None:
+        return float(options.lr / config.optim_wrapper.optimizer.lr)
+    name = options.config_file.stem if options.config_file is not None else options.config
+    return options.batch_size / batch_size_of(config, name)
 
 
 def _schedule(options: MmdetDetector, network: Network, steps: int) -> list[dict[str, Any]]:
@@ -125,12 +133,18 @@ def _schedule(options: MmdetDetector, network: Network, steps: int) -> list[dict
     if options.schedule == "cosine":
         made.append({"type": "CosineAnnealingLR", "by_epoch": True, "T_max": options.epochs, "eta_min": 0.0})
     elif options.schedule == "config":
-        made += _stretched(network.config, options.epochs)
+        made += _stretched(network.config, options.epochs, _rate_factor(options, network.config))
     return made
 
 
-def _stretched(config: Any, epochs: int) -> list[dict[str, Any]]:
-    """The falling part of the config's schedule; milestones move in proportion to the number of epochs."""
+def _stretched(config: Any, epochs: int, factor: float) -> list[dict[str, Any]]:
+    """The falling part of the config's schedule; milestones move in proportion to the number of epochs.
+
+    Args:
+        config: as it was read.
+        epochs: how many there are.
+        factor: what the learning rate was multiplied by, and so is the rate that a cosine ends at.
+    """
     own = [one.to_dict() for one in config.get("param_scheduler", [])]
     before = (config.get("train_cfg") or {}).get("max_epochs") or 12
     made = []
@@ -142,7 +156,12 @@ def _stretched(config: Any, epochs: int) -> list[dict[str, Any]]:
             made.append({"type": "MultiStepLR", "by_epoch": True, "milestones": places, "gamma": one.get("gamma", 0.1)})
         elif one["type"] == "CosineAnnealingLR":
             made.append(
-                {"type": "CosineAnnealingLR", "by_epoch": True, "T_max": epochs, "eta_min": one.get("eta_min", 0.0)}
+                {
+                    "type": "CosineAnnealingLR",
+                    "by_epoch": True,
+                    "T_max": epochs,
+                    "eta_min": one.get("eta_min", 0.0) * factor,
+                }
             )
     return made
 
@@ -163,6 +182,7 @@ class QuietRunner(Runner):
     def setup_env(self, env_cfg: Any) -> None:
         """Leave the process's threads, limits and start methods as they are."""
         self._timestamp = time.strftime("%Y%m%d_%H%M%S")
+        self._rank, self._world_size = 0, 1
 
     def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
         return model.to(self._device)
@@ -205,6 +225,7 @@ class Epochs(EpochBasedTrainLoop):
             task.pictures.epoch = task.order.epoch = epoch
             # What transforms draw outside of a picture (which ones a mosaic is made of) comes from the workers' seeds.
             self.dataloader.generator = ctx.generator("loader", epoch)
+            _forget(self.runner.model, self.dataloader.dataset)
             self._epoch = epoch - 1
             self.run_epoch()
             task.network.model.eval()
@@ -229,7 +250,24 @@ class Epochs(EpochBasedTrainLoop):
         for schedule, kept in zip(self.runner.param_schedulers or (), state["schedules"], strict=True):
             schedule.load_state_dict(kept)
         self._iter = state["step"]
+        self.runner.optim_wrapper.initialize_count_status(self.runner.model, self._iter, self._max_iters)
         self.runner.task.best.load_state_dict(state["best"])
+
+
+def _forget(model: nn.Module, dataset: Any) -> None:
+    """Drop what parts of mmdet remember from one step to the next: each epoch starts alike, after an interruption too.
+
+    That is the size that whole batches have for a while (YOLOX), and the pictures that a mosaic is made of (RTMDet).
+    """
+    for module in model.modules():
+        if hasattr(module, "_input_size"):
+            module._input_size = None
+    while dataset is not None:
+        pipeline = getattr(dataset, "pipeline", ())
+        for transform in getattr(pipeline, "transforms", pipeline):
+            if hasattr(transform, "results_cache"):
+                transform.results_cache = []
+        dataset = getattr(dataset, "dataset", None)
 
 
 def _plain_state(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,15 +282,17 @@ class Steps(Hook):
     def __init__(self, options: MmdetDetector, pictures: int, ctx: Context) -> None:
         self._options, self._pictures, self._ctx = options, pictures, ctx
         self._sums: dict[str, torch.Tensor] = {}
+        self._boxes = 0
         self._bar: Any = None
 
     def before_train_epoch(self, runner: Runner) -> None:
-        self._sums = {}
+        self._sums, self._boxes = {}, 0
         self._bar = self._ctx.progress(f"epoch {runner.epoch + 1}/{self._options.epochs}", self._pictures)
         self._shown = self._bar.__enter__()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         count = len(data_batch["inputs"])
+        self._boxes += sum(len(sample.gt_instances) for sample in data_batch["data_samples"])
         for name, value in (outputs or {}).items():
             if torch.is_tensor(value) and name.startswith("loss"):
                 # Kept on the device: reading them at each step would have the processor wait for it.
@@ -262,6 +302,12 @@ class Steps(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         self._bar.__exit__(None, None, None)
         epoch = runner.epoch + 1
+        if not self._boxes:
+            raise PluginError(
+                f"in epoch {epoch} no box was left in any picture after the config's augmentation",
+                where=WHERE,
+                hint="Is image_scale too small for it?",
+            )
         values = {name: float(value) / self._pictures for name, value in self._sums.items()}
         if not math.isfinite(values.get("loss", math.nan)):
             rate = runner.optim_wrapper.get_lr()["lr"][0]

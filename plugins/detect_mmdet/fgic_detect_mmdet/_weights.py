@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,31 @@ def _read_pth(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path, ctx: Context) -> None:
+def new_heads(model: nn.Module, state: Mapping[str, torch.Tensor], free: Collection[str]) -> list[str]:
+    """The tensors of the model that weights for other classes leave new; empty where they fit.
+
+    Args:
+        model: the detector.
+        state: the weights.
+        free: the tensors whose shapes depend on the classes.
+    """
+    own = model.state_dict()
+    return sorted(name for name in own if name in free and name in state and state[name].shape != own[name].shape)
+
+
+def load_weights(
+    model: nn.Module, state: Mapping[str, torch.Tensor], path: Path, free: Collection[str], ctx: Context
+) -> None:
     """Give the model the weights of a detector, or its backbone those of a classifier.
 
-    Heads for another number of classes are left new, and said so.
+    What depends on the number of classes is left new where the weights are for others, and said so.
+
+    Args:
+        model: the detector.
+        state: the weights.
+        path: the file they are from.
+        free: the tensors whose shapes depend on the classes.
+        ctx: is told what starts new.
 
     Raises:
         PluginError: the tensors are those of another architecture.
@@ -79,32 +100,17 @@ def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path
     names = {name for name in own if name.startswith("backbone.")}
     only_backbone = bool(state) and all(name.startswith("backbone.") for name in state)
     check_weight_names(path, state, own, set(own) - names if only_backbone else (), "this config")
-    other = [name for name, value in state.items() if value.shape != own[name].shape]
-    heads = [name for name in other if _tells_classes(name)]
-    if len(heads) < len(other):
-        name = next(name for name in other if name not in heads)
-        raise PluginError(
-            f"{name} has the shape {tuple(state[name].shape)}, in the model it is {tuple(own[name].shape)}",
-            where=str(path),
-            hint="Are config and overrides those of the weights?",
-        )
+    heads = new_heads(model, state, free)
+    for name, value in state.items():
+        if name in own and value.shape != own[name].shape and name not in heads:
+            raise PluginError(
+                f"{name} has the shape {tuple(value.shape)}, in the model it is {tuple(own[name].shape)}",
+                where=str(path),
+                hint="Are config and overrides those of the weights?",
+            )
     if heads:
-        ctx.warn(f"the weights {path.name} tell other classes apart: {', '.join(sorted(heads))} start new")
-    model.load_state_dict({**own, **{name: value for name, value in state.items() if name not in heads}})
+        ctx.warn(f"the weights {path.name} tell other classes apart: {', '.join(heads)} start new")
+    kept = {name: value for name, value in state.items() if name in own and name not in heads}
+    model.load_state_dict({**own, **kept})
     if only_backbone:
         ctx.warn(f"the weights {path.name} are those of a backbone: the rest of the detector starts new")
-
-
-def new_heads(model: nn.Module, state: Mapping[str, torch.Tensor]) -> list[str]:
-    """The tensors of the model that weights for other classes leave new; empty where they fit."""
-    own = model.state_dict()
-    return sorted(
-        name for name in own if name in state and state[name].shape != own[name].shape and _tells_classes(name)
-    )
-
-
-def _tells_classes(name: str) -> bool:
-    """Whether a tensor's shape depends on the number of classes."""
-    return any(
-        f".{part}" in name for part in ("fc_cls", "fc_reg", "retina_cls", "retina_reg", "conv_cls", "conv_reg")
-    ) or ("bbox_head." in name and ("cls" in name or "reg" in name))
