@@ -53,8 +53,9 @@ class Run:
     problems: tuple[str, ...] = ()
 
     @classmethod
-    def open(cls, folder: Path) -> Run:
+    def open(cls, folder: Path | str) -> Run:
         """The run in a run directory."""
+        folder = Path(folder)
         report = folder / "report.html"
         return cls(folder, RunRecord.read(folder), report if report.exists() else None)
 

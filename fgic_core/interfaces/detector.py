@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, SerializationInfo, field_serializer
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.interfaces.component import Component, InputFile
+from fgic_core.interfaces.component import Component, InputFile, fingerprint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
     from fgic_core.data.dataset import Dataset
     from fgic_core.interfaces.context import Context
+
+
+#: Beside a trained detector's weights: the digests of the pictures that it was trained on or chosen by.
+SEEN = "seen.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,15 @@ class Detector(Component, ABC):
         description="Measure the test part at every epoch for the report's curve. It is never used to choose. For a "
         "detector that learns.",
     )
+
+    @field_serializer("weights")
+    def _with_what_they_have_seen(self, weights: Path | None, info: SerializationInfo) -> str | None:
+        """In a step's key weights count by their content and by what is known of the pictures they have seen."""
+        if weights is None or not (info.context and info.context.get("fingerprint")):
+            return None if weights is None else str(weights)
+        seen = weights.parent / SEEN
+        parts = [fingerprint(file) for file in (weights, seen) if file.is_file()]
+        return parts[0] if len(parts) == 1 else hashlib.blake2b("".join(parts).encode(), digest_size=16).hexdigest()
 
     def learns(self) -> bool:
         """Whether `fit` learns from the pictures it is given; by default, whether there is a `fit` at all.

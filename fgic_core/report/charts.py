@@ -33,7 +33,7 @@ def _percent_axis(axis: Any) -> None:
 def _whole_numbers(axis: Any) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def class_counts(counts: Mapping[str, np.ndarray[Any, Any]], classes: Sequence[str]) -> Callable[[Axes], None]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from fgic_core.errors import PluginError, nearest
 from fgic_core.interfaces import KINDS, Component
-from fgic_core.registry import Registry
+from fgic_core.registry import Registry, published
 from fgic_core.spec.document import Node, from_data, read
 from fgic_core.spec.errors import Place, Problem, Source, SpecError, did_you_mean
 from fgic_core.spec.model import VERSION, Spec, SpecStep, dump_yaml
@@ -221,14 +222,22 @@ class _Check:
         for uses, entry in node.value.items():
             kind = uses.partition("/")[0]
             if kind not in KINDS or uses.count("/") != 1:
-                close = did_you_mean(kind, list(KINDS), f"Kinds are {', '.join(KINDS)}.")
-                self._add(f"{described(uses)} is no component, which is named kind/name", entry.key, close)
+                known = f"A component is named kind/name; kinds are {', '.join(KINDS)}."
+                close = known if kind in KINDS else did_you_mean(kind, list(KINDS), known)
+                self._add(f"{described(uses)} is no component", entry.key, close)
+            elif uses not in self.registry.names() and uses not in published() and (near := self._near(uses)):
+                self._add(f"no component {uses} is installed, and it looks like {near}", entry.key, f"Write {near}.")
             elif entry.node.value is not None and not isinstance(entry.node.value, dict):
                 said = described(entry.node.plain())
                 self._add(f"the defaults of {uses} should be a mapping, not {said}", entry.key)
             elif entry.node.value:
                 found[uses] = entry.node
         return found
+
+    def _near(self, uses: str) -> str:
+        """The installed component that a name is a slip of; empty where there is none."""
+        found = get_close_matches(uses, self.registry.names(), n=1, cutoff=0.9)
+        return found[0] if found else ""
 
     def _unused_defaults(self, used: set[str]) -> None:
         """Unknown options among the defaults that no step uses, as far as their components are installed."""

@@ -100,7 +100,8 @@ def _present(dataset: Dataset) -> set[str]:
     """The sources that boxes of the data set come from, or that a detector looked for in vain."""
     found = {source_of(origin) for origin in dataset.header.searched}
     for chunk in dataset.table.column("boxes").chunks:
-        origins = pc.unique(chunk.flatten().field("origin")).to_pylist()
+        boxes = chunk.flatten()
+        origins = pc.unique(boxes.field("origin").filter(pc.invert(boxes.field("crowd")))).to_pylist()
         found |= {source_of(origin) for origin in origins}
     return found & set(SOURCES)
 

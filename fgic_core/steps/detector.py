@@ -273,8 +273,8 @@ def _report(part: _Measured, name: str, component: Detector, ruler: _Ruler, ctx:
     ctx.metric("no_detection", float(part.nothing), part=name, n=part.pictures, note=note)
     if part.nothing * 2 > part.pictures:
         ctx.warn(
-            f"In {part.nothing:,} of {part.pictures:,} {name} pictures no box reaches min_score "
-            f"({component.min_score:g}); a lower one lets weaker boxes in."
+            f"In {part.nothing:,} of {part.pictures:,} {name} pictures the detector gave no box that reaches min_score "
+            f"({component.min_score:g})."
         )
 
 
@@ -285,7 +285,10 @@ def _report_precision(part: _Measured, name: str, ruler: _Ruler, ctx: StepContex
         return
     precision = ruler.precision(part.truth, part.found)
     value = precision.value()
-    note = f"mean over {ruler.classes} classes" if ruler.component.per_class else "class-agnostic"
+    note = "class-agnostic"
+    if ruler.component.per_class:
+        occurring = {int(label) for one in part.truth for label in one.labels[~one.crowd]}
+        note = f"mean over the {len(occurring)} classes that occur"
     low = high = Precision(*(None,) * 3)  # type: ignore[arg-type]
     boxes = sum(len(one.scores) for one in part.found)
     if max(boxes, len(part.truth) * ruler.classes) <= RESAMPLED:

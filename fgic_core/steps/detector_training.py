@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from fgic_core.data.dataset import Dataset
 from fgic_core.errors import DataError, PluginError
-from fgic_core.steps.validation import cut_val, folds
+from fgic_core.interfaces.detector import SEEN
+from fgic_core.steps.validation import cut_val, families, folds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from fgic_core.interfaces.detector import Detections, Detector
     from fgic_core.steps.context import StepContext
 
-#: Beside a trained detector's weights: the digests of the pictures that it was trained on or chosen by.
-SEEN = "seen.parquet"
 #: How far boxes may differ, in pixels, after save and load.
 TOLERANCE = 0.5
 #: And their scores.
@@ -56,10 +55,6 @@ class Training:
             return
         every = self.dataset.split("train")
         fold = folds(every, count, ctx.rng("folds"))
-        if len(np.unique(fold)) < count:
-            raise DataError(
-                f"{len(every)} train samples cannot be cut into {count} folds", hint="Set a lower crossfit."
-            )
         usable = pc.is_in(every.table.column("id"), value_set=self.usable.table.column("id").combine_chunks())
         held = usable.to_numpy()
         for number in range(count):
@@ -151,7 +146,20 @@ def prepare(component: Detector, dataset: Dataset, ctx: StepContext) -> Training
         raise DataError("every train picture with a box is a test picture too", hint="Mend the data set's split.")
     val = _choosing(dataset, ctx)
     train, cut = (usable, val) if len(val) else cut_val(usable, component.val_fraction, ctx)
+    if not len(cut):
+        ctx.warn("there is no validation picture: no epoch can be told to be better than another")
+    _check_folds(component, dataset.split("train"))
     return Training(component, dataset, usable, train, val, cut, seen)
+
+
+def _check_folds(component: Detector, train: Dataset) -> None:
+    """Raises DataError before anything is trained where there are fewer families of train pictures than folds."""
+    if component.crossfit is not None and (count := len(np.unique(families(train)))) < component.crossfit:
+        raise DataError(
+            f"the train part has {count} pictures that are not copies of each other, too few for {component.crossfit} "
+            "folds",
+            hint="Set a lower crossfit.",
+        )
 
 
 def _choosing(dataset: Dataset, ctx: StepContext) -> Dataset:

@@ -90,7 +90,9 @@ def assert_identity(data: Dataset, folder: Path, pictures: Path) -> None:
 
 # Out and in.
 
-names = st.text(st.characters(exclude_characters="/\\\0", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
+names = st.text(
+    st.characters(exclude_characters="/\\\0", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12
+).filter(lambda name: name not in (".", ".."))
 
 
 @st.composite

@@ -57,8 +57,13 @@ def test_set_goes_before_the_defaults(registry: Registry) -> None:
         ("lr: 1e-3", "lrr: 1", "s.yaml:3:31: classifier/net has no option lrr"),
         ("{root: .}", "{roto: .}", "s.yaml:4:19: dataset/birds has no option roto"),
         ("{root: .}", "3", "s.yaml:4:3: the defaults of dataset/birds should be a mapping, not 3"),
-        ("detector/not-installed", "detecter/x", "s.yaml:5:3: 'detecter/x' is no component, which is named kind/name"),
-        ("detector/not-installed", "detector", "s.yaml:5:3: 'detector' is no component, which is named kind/name"),
+        ("detector/not-installed", "detecter/x", "s.yaml:5:3: 'detecter/x' is no component\n"),
+        (
+            "detector/not-installed",
+            "detector/bxes",
+            "s.yaml:5:3: no component detector/bxes is installed, and",
+        ),
+        ("detector/not-installed", "detector", "s.yaml:5:3: 'detector' is no component\n"),
         ("defaults:\n", "defalts:\n", "s.yaml:2:1: a spec has no defalts"),
     ],
 )

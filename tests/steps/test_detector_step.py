@@ -246,7 +246,7 @@ def test_weak_boxes_count_for_precision_and_stay_out_of_the_data_set(
     assert metrics(ctx, "test")["no_detection"] == 8
     assert metrics(ctx, "test")["mAP50"] == pytest.approx(1), "precision does not know of min_score"
     assert metrics(ctx, "test")["box_recall50"] == 0
-    assert any("In 8 of 8 test pictures no box reaches min_score (0.99)" in warning for warning in ctx.warnings)
+    assert "In 8 of 8 test pictures the detector gave no box that reaches min_score (0.99)." in ctx.warnings
 
 
 def test_with_per_class_the_labels_count(data: Callable[..., Dataset], tmp_path: Path) -> None:
@@ -443,6 +443,39 @@ def test_weights_that_have_seen_test_pictures_are_an_error(data: Callable[..., D
     # And what was seen is handed on: weights of weights are no way around it.
     with pytest.raises(DataError, match="weights were trained on 12 of the test pictures"):
         run(Ready(weights=tmp_path / "steps" / "again" / "component" / "colour.json"), other, tmp_path, "third")
+
+
+def test_what_weights_have_seen_counts_into_the_key_of_a_step(tmp_path: Path) -> None:
+    """Else a run that was refused would be served from the store, where a copy without that record was let through."""
+    weights = tmp_path / "model.json"
+    weights.write_text("{}")
+    component, keys = Ready(weights=weights), []
+    for content in (None, b"one", b"other"):
+        if content is not None:
+            (tmp_path / "seen.parquet").write_bytes(content)
+        keys.append(component.model_dump(mode="json", context={"fingerprint": True})["weights"])
+    assert len(set(keys)) == 3
+    assert {len(key) for key in keys} == {32}
+    assert component.model_dump(mode="json")["weights"] == str(weights)
+
+
+def test_too_few_pictures_for_the_folds_are_an_error_before_anything_is_trained(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="too few for 5 folds"):
+        run(Colour(crossfit=5), data(train=2), tmp_path)
+    assert not (tmp_path / "fits.jsonl").exists()
+
+
+def test_crowds_alone_are_no_boxes_to_crop_to(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    import dataclasses
+
+    from fgic_crop_box import BoxCropper
+
+    crowded = data(change=lambda sample: dataclasses.replace(sample, boxes=(CROWD,)))
+    ctx = StepContext(tmp_path / "crop")
+    with pytest.raises(DataError, match="no sample of this data set has a box to crop to"):
+        cropper.run(BoxCropper(), {"dataset": crowded}, ctx)
 
 
 def test_a_second_detector_replaces_the_boxes_of_the_first(data: Callable[..., Dataset], tmp_path: Path) -> None:

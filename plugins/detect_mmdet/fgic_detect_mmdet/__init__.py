@@ -134,6 +134,7 @@ class MmdetDetector(Detector):
         if self.learns():
             from fgic_detect_mmdet._training import train_network
 
+            self._network.try_out(train.picture(0))
             train_network(self, self._network, train, ctx)
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fgic_core import PluginError, nearest
-from fgic_detect_mmdet._mmdet import WHERE
+from fgic_detect_mmdet._mmdet import WHERE, import_mmdet
 from fgic_detect_mmdet._shipped import shipped_configs
 
 if TYPE_CHECKING:
@@ -73,6 +73,9 @@ def fit_model(config: ConfigDict, options: MmdetDetector, classes: int | None, n
         _set_classes(model, classes)
     if options.proposals is not None:
         _set_proposals(model, options.proposals)
+    for node in nodes(model.get("test_cfg")):
+        if "score_thr" in node:  # boxes that are to go into the data set must not be cut here
+            node.score_thr = min(node.score_thr, options.min_score)
     if options.image_scale is not None:
         _set_scale(config, options.image_scale)
     override(config, options.overrides)
@@ -108,6 +111,7 @@ def frozen_norm(config: ConfigDict) -> bool:
 
 def _normalise(model: Any, norm: str) -> None:
     """Give the backbone, and a head that shares its last stage, this normalisation, and freeze nothing of them."""
+    import_mmdet()
     from mmdet.registry import MODELS
 
     for node in (model.get("backbone"), (model.get("roi_head") or {}).get("shared_head")):
@@ -243,7 +247,7 @@ def override(config: ConfigDict, overrides: Mapping[str, Any]) -> None:
     Raises:
         PluginError: a key does not exist, or a value is of another type.
     """
-    for key, value in overrides.items():
+    for key, value in _flat(overrides):
         new = key.startswith("+")
         parts = key.removeprefix("+").split(".")
         _check_used(config, parts)
@@ -290,6 +294,15 @@ def _check_used(config: ConfigDict, parts: list[str]) -> None:
             where=f"{WHERE}, overrides",
             hint=_INSTEAD.get(parts[0], f"Used are {used}."),
         )
+
+
+def _flat(overrides: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested mappings as dotted keys: they change what they name, and leave the rest as it is."""
+    for key, value in overrides.items():
+        if isinstance(value, Mapping) and value and not (above + key).startswith("+"):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield above + key, value
 
 
 def _child(node: Any, part: str, path: str) -> Any:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from fgic_detect_mmdet import MmdetDetector
 
 FORMAT = 1
+#: A picture's longer side is at most that many times the shorter one when it is resized.
+THINNEST = 32
 #: IoU above which two boxes of different classes of the weights are one object.
 SUPPRESSION = 0.5
 #: The steps of a pipeline that get the picture and the boxes: both are here already.
@@ -72,6 +74,24 @@ class Network:
         samples = self.model.test_step(batch)  # type: ignore[operator]
         found = [_detections(sample.pred_instances) for sample in samples]
         return [self._as_objects(one) for one in found] if self._document["foreign"] else found
+
+    def try_out(self, picture: Image) -> None:
+        """Detect once before hours of training.
+
+        Raises:
+            PluginError: the config's pipeline or model does not work on this picture.
+        """
+        try:
+            self.detect([picture])
+        except PluginError:
+            raise
+        except Exception as error:  # transforms and models raise whatever they like
+            raise PluginError(
+                f"this config does not detect in a picture of {picture.width}x{picture.height} pixels: "
+                f"{type(error).__name__}: {error}",
+                where=WHERE,
+                hint="Is image_scale too small for the model? Else choose another config.",
+            ) from error
 
     def check_objects(self, objects: Sequence[int]) -> None:
         """Raises PluginError where the labels are none of the weights' own classes."""
@@ -122,8 +142,15 @@ class Network:
 
 
 def bgr(image: Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """An 8-bit RGB picture as mmdet takes it: (height, width, 3), blue first."""
-    return np.ascontiguousarray(np.asarray(image, dtype=np.uint8)[..., ::-1])
+    """An 8-bit RGB picture as mmdet takes it: (height, width, 3), blue first.
+
+    One that is so thin that resizing would leave no pixel of it is extended in grey, to the right or below: places in
+    it stay where they are.
+    """
+    pixels = np.asarray(image, dtype=np.uint8)[..., ::-1]
+    least = -(-max(pixels.shape[:2]) // THINNEST)
+    more = [(0, max(least - side, 0)) for side in pixels.shape[:2]]
+    return np.ascontiguousarray(np.pad(pixels, [*more, (0, 0)], constant_values=128))
 
 
 def _detections(found: Any) -> Detections:
@@ -144,7 +171,9 @@ def build(options: MmdetDetector, classes: int, ctx: Context) -> Network:
     if options.weights is None:
         return _build(options, classes, False, ctx).to(ctx.device)
     state = read_weights(options.weights)
-    statistics = any(name.endswith("running_mean") for name in state)
+    # Of a whole detector the backbone's tell, of a classifier all.
+    backbone = [name for name in state if name.startswith("backbone.")] or state
+    statistics = any(name.endswith("running_mean") for name in backbone)
     network = _build(options, classes, statistics, ctx)
     # A tensor depends on the classes if it has another shape with one class more.
     free = _differing(network, _build(options, classes + 1, statistics, ctx))
@@ -173,8 +202,8 @@ def _differing(one: Network, other: Network) -> set[str]:
 def _build(options: MmdetDetector, classes: int | None, statistics: bool, ctx: Context) -> Network:
     """The network with random weights; with ``classes`` None it tells the config's own classes apart.
 
-    Its normalisation is the one that was asked for, or the config's; but where that is BatchNorm that is frozen and the
-    weights bring no statistics for it, GroupNorm that is trained, or (where 32 groups do not divide its channels) BatchNorm.
+    Its normalisation is the one that was asked for, or the config's. But where that is frozen BatchNorm and the weights
+    bring no statistics for it, GroupNorm is trained, or (where 32 groups do not divide the channels) BatchNorm.
     """
     if options.norm is not None or statistics:
         return _assemble(options, classes, options.norm, ctx)

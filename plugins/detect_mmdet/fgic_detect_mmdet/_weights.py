@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,11 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     except (OSError, SafetensorError) as error:
         raise PluginError(f"these weights cannot be read: {error}", where=str(path)) from error
     except Exception as error:  # torch.load raises nearly anything on a broken file
-        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # torch's own message is left out: it advises to let the file run code.
+        code = re.search(r"GLOBAL (\S+)", str(error))
+        why = f"they refer to {code[1]}" if code else "the file is none of torch.save, or damaged"
         raise PluginError(
-            f"these weights cannot be read without running code from the file: {what}",
+            f"these weights cannot be read as tensors alone: {why}",
             where=str(path),
             hint="Save the tensors alone where they come from: safetensors.torch.save_file(model.state_dict(), …).",
         ) from error

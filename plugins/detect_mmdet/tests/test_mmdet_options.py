@@ -143,6 +143,17 @@ def test_overrides_change_what_is_there_in_the_type_it_has() -> None:
     assert config.model.backbone.deep_stem is True
 
 
+def test_nested_overrides_are_the_same_as_dotted_ones() -> None:
+    model = changed(overrides={"model": {"backbone": {"depth": 18}, "neck.out_channels": 64}}).model
+    assert (model.type, model.backbone.depth, model.backbone.num_stages) == ("FasterRCNN", 18, 4)
+    assert model.neck.out_channels == 64
+
+
+def test_no_box_that_min_score_lets_in_is_cut_before() -> None:
+    assert changed(min_score=0.001).model.test_cfg.rcnn.score_thr == 0.001
+    assert changed(min_score=0.5).model.test_cfg.rcnn.score_thr == 0.05
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -153,6 +164,9 @@ def test_overrides_change_what_is_there_in_the_type_it_has() -> None:
         ({"model.neck.in_channels": 64}, r"is list in the config .* not int"),
         ({"model.neck.in_channels.9": 64}, "is no index of a list of 4"),
         ({"model.backbone.depth.x": 1}, "model.backbone.depth in the config holds no keys"),
+        ({"train_cfg.max_epochs": 24}, r"train_cfg.max_epochs of the config is not used\n  Use the option epochs"),
+        ({"train_dataloader.batch_size": 8}, r"is not used\n  Use the option batch_size"),
+        ({"model": {"backbone": {"dept": 18}}}, r"the config has no model.backbone.dept"),
         ({"model.backbone.new": 1}, r"To add a new key write \+model.backbone.new"),
     ],
 )

@@ -98,7 +98,7 @@ def test_code_in_a_checkpoint_is_not_run(
     torch.save({"state_dict": {}, "hook": Bomb()}, tmp_path / "bomb.pth")
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Bomb()))
     for name in ("bomb.pth", "plain.pth"):
-        with pytest.raises(PluginError, match="cannot be read without running code from the file"):
+        with pytest.raises(PluginError, match="cannot be read as tensors alone"):
             built(small(weights=tmp_path / name), tmp_path)
     assert not (tmp_path / "exploded").exists()
     (tmp_path / "broken.safetensors").write_bytes(b"no")
@@ -136,6 +136,10 @@ def test_weights_of_other_classes_are_used_as_they_are_and_what_counts_is_an_obj
         scores[str(objects)] = found.scores.max(initial=0.0)
     assert scores["None"] == scores["[3]"] > scores["[16]"] > 0.1
     assert scores["[40]"] < 0.05
+    save_file(built(small(), tmp_path)[0].state_dict(), tmp_path / "one.safetensors")
+    for name, objects, message in (("coco", [80], "has the label 80, but"), ("one", [3], "these know one alone")):
+        with pytest.raises(PluginError, match=message):
+            built(small(weights=tmp_path / f"{name}.safetensors", epochs=0, objects=objects), tmp_path)
     with pytest.raises(PluginError, match="tell other classes apart than the data"):
         built(small(weights=tmp_path / "coco.safetensors", epochs=0, per_class=True), tmp_path, classes=4)
 
@@ -145,3 +149,17 @@ def test_groupnorm_that_does_not_divide_the_channels_is_explained(tmp_path: Path
     with pytest.raises(PluginError, match="mmdet cannot build YOLOX") as caught:
         built(detector, tmp_path)
     assert "GN wants channels that 32 divides" in str(caught.value)
+
+
+def test_what_depends_on_the_classes_is_found_by_building_and_not_by_name(tmp_path: Path) -> None:
+    """YOLOv3's heads have names of their own; RetinaNet's towers are no heads, whatever they are called."""
+    yolo = MmdetDetector(config="yolov3_d53_8xb8-320-273e_coco", image_scale=64)
+    save_file(built(yolo, tmp_path, classes=5)[0].state_dict(), tmp_path / "yolo.safetensors")
+    own = MmdetDetector(config=yolo.config, image_scale=64, weights=tmp_path / "yolo.safetensors")
+    _, ctx = built(own, tmp_path)
+    assert "bbox_head.convs_pred.0.weight" in ctx.warnings[0]
+    retina = {"config": "retinanet_r18_fpn_1x_coco", "image_scale": 64}
+    save_file(built(MmdetDetector(**retina), tmp_path)[0].state_dict(), tmp_path / "retina.safetensors")
+    narrow = {"model.bbox_head.feat_channels": 128}
+    with pytest.raises(PluginError, match=r"bbox_head.cls_convs.0.conv.bias has the shape \(256,\)"):
+        built(MmdetDetector(**retina, weights=tmp_path / "retina.safetensors", overrides=narrow), tmp_path)

@@ -47,7 +47,9 @@ class OnnxDetector(Detector):
         le=1.0,
         description="Overlap from which the weaker of two kept boxes is dropped, whatever their classes.",
     )
-    max_boxes: int = Field(100, ge=1, description="Most boxes of a picture, the most confident ones.")
+    max_boxes: int = Field(
+        100, ge=1, le=100, description="Most boxes of a picture, the most confident ones; the core takes no more."
+    )
     image_size: int | None = Field(
         None,
         ge=32,

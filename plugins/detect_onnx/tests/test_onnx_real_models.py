@@ -45,7 +45,7 @@ def test_what_torchvision_exports_gives_the_boxes_that_torchvision_gives(form, f
         axes = {"images": {2: "height", 3: "width"}} if form == "open size" else {}
         names = {"input_names": ["images"], "output_names": ["boxes", "labels", "scores"]}
         torch.onnx.export(faster_rcnn, (pixels[None],), path, **more, **names, dynamic_axes=axes)
-    detector = opened(path, nms_iou=1.0, max_boxes=1000)
+    detector = opened(path, nms_iou=1.0)
     (found,) = detector.detect([picture])
     with torch.no_grad():
         (expected,) = faster_rcnn([pixels])

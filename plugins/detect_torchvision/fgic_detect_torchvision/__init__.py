@@ -84,7 +84,11 @@ class TorchvisionDetector(Detector):
         description="How the learning rate falls from epoch to epoch: by ten after 8/12 and 11/12 of the epochs, along "
         "a cosine to 0, or not.",
     )
-    warmup_iters: int = Field(500, ge=0, description="First training steps in which the learning rate rises linearly.")
+    warmup_iters: int = Field(
+        500,
+        ge=0,
+        description="First training steps in which the learning rate rises linearly; at most a tenth of all are.",
+    )
     clip_norm: float | None = Field(
         10.0, gt=0, description="Largest norm of the gradient; a longer one is shortened. Null leaves it as it is."
     )
@@ -139,6 +143,7 @@ class TorchvisionDetector(Detector):
         from fgic_detect_torchvision._training import train_network
 
         self._network = build(self, len(train.classes), ctx)
+        self._network.let_in(self.min_score)
         if self.epochs:
             train_network(self, self._network, train, ctx)
         self._network.to(ctx.device).eval()
@@ -164,6 +169,7 @@ class TorchvisionDetector(Detector):
         from fgic_detect_torchvision._network import load
 
         self._network = load(self, folder).to(device)
+        self._network.let_in(self.min_score)
 
 
 __all__ = ["TorchvisionDetector"]

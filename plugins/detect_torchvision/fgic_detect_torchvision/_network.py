@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fgic_detect_torchvision import TorchvisionDetector
 
 FORMAT = 1
-#: Boxes below this confidence are dropped; torchvision's own value.
+#: Boxes below this confidence are dropped, or below `min_score` where that is less; torchvision's own value.
 MIN_SCORE = 0.05
 #: Of two boxes of a class that overlap by more than this IoU, the less confident one is dropped.
 NMS_IOU = 0.5
@@ -75,6 +75,11 @@ class Network(nn.Module):
 
     def forward(self, images: list[torch.Tensor], targets: list[dict[str, torch.Tensor]] | None = None) -> Any:
         return self.model(images, targets)
+
+    def let_in(self, score: float) -> None:
+        """Give boxes of that confidence too, where it is less than what torchvision drops."""
+        head = self.model if self.shape.model == "retinanet" else self.model.roi_heads
+        head.score_thresh = min(MIN_SCORE, score)  # type: ignore[assignment]
 
 
 def _backbone(shape: Shape, trainable_layers: int | None) -> BackboneWithFPN:

@@ -105,7 +105,7 @@ def one_epoch(
         for step, batch in enumerate(loader(pictures, options, ctx, epoch)):
             images, targets = fabric.to_device(batch)
             for group in optimizer.param_groups:
-                group["lr"] = rate(options, epoch, (epoch - 1) * steps + step)
+                group["lr"] = rate(options, epoch, (epoch - 1) * steps + step, steps * options.epochs)
             losses = model(images, targets)
             loss = sum(losses.values())
             parts = {"loss": loss.item(), **{_part(name): value.item() for name, value in losses.items()}}
@@ -130,21 +130,23 @@ def _part(name: str) -> str:
     return name if name.startswith("loss") else f"loss_{name}"
 
 
-def rate(options: TorchvisionDetector, epoch: int, step: int) -> float:
+def rate(options: TorchvisionDetector, epoch: int, step: int, steps: float = math.inf) -> float:
     """The learning rate of a step.
 
     Args:
         options: lr, schedule, epochs and warmup_iters count.
         epoch: counted from 1; the schedule goes by it.
         step: training steps done so far, in all epochs; the warm-up goes by it.
+        steps: of the whole training; at most a tenth of them are warm-up.
     """
+    warmup = min(options.warmup_iters, 0.1 * steps)
     factor = 1.0
     if options.schedule == "step":
         factor = 0.1 ** sum(epoch > round(options.epochs * part / 12) for part in (8, 11))
     elif options.schedule == "cosine":
         factor = (1 + math.cos(math.pi * (epoch - 1) / options.epochs)) / 2
-    if step < options.warmup_iters:
-        factor *= _WARMUP_START + (1 - _WARMUP_START) * step / options.warmup_iters
+    if step < warmup:
+        factor *= _WARMUP_START + (1 - _WARMUP_START) * step / warmup
     return options.lr * factor
 
 
