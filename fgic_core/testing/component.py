@@ -10,7 +10,10 @@ import pytest
 from fgic_core.interfaces import KINDS, Component
 
 #: Packages that importing a component's module must not import, because checking a spec imports the module.
-HEAVY = ("torch", "torchvision", "timm", "mmdet", "mmengine", "mmagic", "matplotlib", "scipy", "cv2", "pandas")
+HEAVY = (
+    *("torch", "torchvision", "timm", "mmdet", "mmengine", "mmcv", "mmagic", "onnxruntime"),
+    *("matplotlib", "scipy", "cv2", "pandas", "pycocotools", "sahi"),
+)
 
 
 class ComponentSuite:

@@ -43,12 +43,12 @@ def test_training_lowers_the_loss_and_raises_map_from_zero(
     curve = {
         (p.part, p.name): [q.value for q in ctx.curves if (q.part, q.name) == (p.part, p.name)] for p in ctx.curves
     }
-    assert curve["train", "loss"][-1] < 0.7 * curve["train", "loss"][0]
+    assert curve["train", "loss"][-1] < curve["train", "loss"][0] / 2
     assert {"loss_rpn_cls", "loss_rpn_bbox", "loss_cls", "loss_bbox", "lr"} <= {name for _, name in curve}
     assert curve["test", "mAP50"][0] < 0.2
     final = {metric.name: metric.value for metric in ctx.metrics if metric.part == "test"}
-    assert final["mAP50"] > 0.6  # type: ignore[operator]
-    assert final["box_recall50"] > 0.7  # type: ignore[operator]
+    assert final["mAP50"] > 0.8  # type: ignore[operator]
+    assert final["box_recall50"] > 0.8  # type: ignore[operator]
     assert all(box.label is None for sample in dataset for box in sample.boxes if not box.is_annotated)
     assert capfd.readouterr() == ("", ""), "a plugin never prints"
 
@@ -64,9 +64,9 @@ def test_per_class_boxes_have_the_class_of_their_object(
     for sample in dataset.split("test"):
         found = [box for box in sample.boxes if not box.is_annotated]
         hits += bool(found) and max(found, key=lambda box: box.score or 0).label == sample.label
-    assert hits >= 0.7 * len(dataset.split("test"))
+    assert hits >= 0.8 * len(dataset.split("test"))
     (metric,) = [m for m in ctx.metrics if m.name == "mAP50" and m.part == "test"]
-    assert metric.value > 0.5  # type: ignore[operator]
+    assert metric.value > 0.6  # type: ignore[operator]
     assert metric.note.startswith("mean over the 3 classes that occur")
 
 
