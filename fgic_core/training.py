@@ -22,25 +22,33 @@ class BestEpoch:
 
     Args:
         network: whose weights are copied when an epoch is the best so far.
-        score: which of the numbers that ``ctx.evaluate`` returns, such as ``accuracy`` or ``mAP``; larger is better.
+        score: which of the numbers that ``ctx.evaluate`` returns, such as ``accuracy`` or ``mAP``.
         keep: ``best``; with ``last`` nothing is copied, and the epochs are only told apart for early stopping.
+        best: which score is: the largest, or (of ``FID``) the smallest.
 
     Attributes:
         epoch: the best epoch so far; 0 before the first that was measured.
     """
 
-    def __init__(self, network: nn.Module, score: str, keep: Literal["best", "last"] = "best") -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        score: str,
+        keep: Literal["best", "last"] = "best",
+        best: Literal["max", "min"] = "max",
+    ) -> None:
         self.epoch = 0
         self._best = -math.inf
         self._network, self._score, self._copies = network, score, keep == "best"
+        self._sign = 1 if best == "max" else -1
         self._weights: dict[str, torch.Tensor] | None = None
 
     def see(self, epoch: int, scores: Mapping[str, float]) -> None:
         """Take note of an epoch. One without a score (there is no validation sample) is as good as none."""
         score = scores.get(self._score)
-        if score is None or not score > self._best:
+        if score is None or not self._sign * score > self._best:
             return
-        self.epoch, self._best = epoch, score
+        self.epoch, self._best = epoch, self._sign * score
         if self._copies:
             self._weights = self._copy()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -38,9 +39,18 @@ class Component(BaseModel):
     kind: ClassVar[str]
     #: The types of artifact that a step of this kind takes and gives.
     takes: ClassVar[tuple[ArtifactType, ...]]
+    #: What it takes besides, where ``from`` names a step for it.
+    may_take: ClassVar[tuple[ArtifactType, ...]] = ()
     gives: ClassVar[ArtifactType]
     #: Whether a step of it can compute on several devices, in a process for each; see `Context.rank`.
     several_devices: ClassVar[bool] = False
+
+    def check_inputs(self, inputs: Collection[str]) -> None:
+        """Whether the options go with the inputs that the step has, by type.
+
+        Raises:
+            ValueError: they do not; the message says what should be otherwise.
+        """
 
 
 _FRACTION = r"^\s*([0-9]+(?:\.[0-9]*)?)\s*/\s*([0-9]+(?:\.[0-9]*)?)\s*$"

@@ -3,60 +3,182 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.interfaces.component import Component
+from fgic_core.interfaces.component import Component, InputFile
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
+    from PIL.Image import Image
 
     from fgic_core.data.dataset import Dataset
     from fgic_core.interfaces.context import Context
+
+#: How many pictures are made of each class where no amount is given.
+PER_CLASS = 50
 
 
 class Generator(Component, ABC):
     """Makes pictures of a class.
 
-    Contract: `sample` gives one picture for each label; the same labels and seed give the same pictures, and a picture
-    does not depend on the others in the batch. The core writes the files with their origin, puts them into the train
-    split and no other, and measures them.
+    Contract: `sample` gives one picture for each label; a label and a seed decide a picture, whatever else is in the
+    batch. The core decides how many are made, writes the files with their origin, puts them into the train split and no
+    other, and measures them with FID, KID, precision and recall, and how near they are to the pictures that were
+    learned from.
     """
 
     kind: ClassVar[str] = "generator"
     takes: ClassVar[tuple[ArtifactType, ...]] = ("dataset",)
+    may_take: ClassVar[tuple[ArtifactType, ...]] = ("model",)
     gives: ClassVar[ArtifactType] = "dataset"
 
-    per_class: int = Field(50, ge=1, description="How many pictures to make of each class.")
+    resolution: int = Field(64, ge=16, le=2048, description="Width and height of the pictures in pixels.")
+    resize: Literal["center_crop", "squash", "letterbox"] = Field(
+        "center_crop",
+        description="How real pictures come to that size, to be learned from and to be compared with: their middle, "
+        "all of them without their ratio, or all of them with grey borders.",
+    )
+
+    per_class: int | None = Field(
+        None,
+        ge=1,
+        description=f"How many pictures to make of each class; {PER_CLASS} unless `ratio` or `top_up` says otherwise.",
+    )
+    ratio: float | None = Field(
+        None, gt=0, description="How many pictures to make for each real train picture, in each class; 1 doubles train."
+    )
+    top_up: int | None = Field(
+        None,
+        ge=1,
+        description="Make as many as each class lacks of so many train pictures, and none where it has them.",
+    )
     keep: Literal["both", "synthetic", "real"] = Field(
         "both",
         description="Train samples that go on: real and synthetic, synthetic alone, or real alone (as a control).",
     )
+
+    min_confidence: float | None = Field(
+        None,
+        ge=0.0,
+        le=1.0,
+        description="Drop pictures of whose class a classifier is less sure than that (softmax). The classifier is a "
+        "step before this one that `from: {model: …}` names.",
+    )
+    drop_copies: bool = Field(
+        False,
+        description="Drop pictures that look the same as a train picture (perceptual hash), as a memory does.",
+    )
+    min_distance: float | None = Field(
+        None,
+        ge=0.0,
+        description="Drop pictures nearer than that to the nearest train picture of their class. The distance is that "
+        "of `fid_model`'s features; 1 is the median distance of that class's train pictures from their nearest.",
+    )
+    max_distance: float | None = Field(
+        None, gt=0.0, description="Drop pictures farther than that from the nearest train picture of their class."
+    )
+    max_tries: int = Field(
+        5,
+        ge=1,
+        le=1000,
+        description="Where pictures are dropped, others are made in their place, up to so many times the number asked "
+        "for in each class.",
+    )
+
+    fid_model: str = Field(
+        "inception",
+        min_length=1,
+        description="The network whose features FID and KID compare: `inception` (InceptionV3 of the original FID, as "
+        "torch-fidelity has it) or a timm model. Figures of two networks cannot be compared.",
+    )
+    fid_weights: InputFile | None = Field(
+        None,
+        description="Its weights: torch-fidelity's .pth of `inception`, a timm model's .safetensors or .pth. Without "
+        "them there is no FID, unless `fid_pretrained`.",
+    )
+    fid_pretrained: bool = Field(False, description="Let torch-fidelity or timm download the weights.")
+    fid_size: int | None = Field(
+        None, ge=16, description="Side to which pictures are resized for a timm model; its own by default."
+    )
+    fid_samples: int = Field(
+        1000,
+        ge=0,
+        description="How many pictures FID, KID, precision and recall are measured on, classes as in train; 0 measures "
+        "none. FID is biased upwards when they are few, so compare at equal numbers.",
+    )
+    curve_samples: int = Field(
+        200, ge=0, description="How many pictures are measured at each epoch for the curve; 0 measures none."
+    )
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> Generator:
+        given = [name for name in ("per_class", "ratio", "top_up") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{given[1]} should be left out where {given[0]} is given: each says how many to make")
+        if self.min_distance is not None and self.max_distance is not None and self.min_distance >= self.max_distance:
+            raise ValueError("min_distance should be less than max_distance")
+        far = next((name for name in ("min_distance", "max_distance") if getattr(self, name) is not None), None)
+        if far is not None and self.fid_weights is None and not self.fid_pretrained:
+            raise ValueError(f"{far} should come with fid_weights or fid_pretrained: it is measured by fid_model")
+        return self
+
+    def check_inputs(self, inputs: Collection[str]) -> None:
+        if self.min_confidence is not None and "model" not in inputs:
+            raise ValueError("min_confidence needs a classifier: write from: {model: name-of-a-classifier's-step}")
+        if self.min_confidence is None and "model" in inputs:
+            raise ValueError("the model that from names is for min_confidence: give it, or leave the model out")
+
+    def prepare(self, image: Image) -> torch.Tensor:
+        """A real picture as it is to be learned from and compared with: (3, resolution, resolution) in [0, 1], RGB."""
+        from fgic_core.data.geometry import Size
+        from fgic_core.data.images import center_crop, letterbox, squash, to_tensor
+
+        source, size = Size(*image.size), Size(self.resolution, self.resolution)
+        if self.resize == "center_crop":
+            placement = center_crop(source, size, fraction=1.0)
+        else:
+            placement = (squash if self.resize == "squash" else letterbox)(source, size)
+        return to_tensor(placement.apply(image))
 
     @abstractmethod
     def fit(self, train: Dataset, ctx: Context) -> None:
         """Train on the (cropped) train split.
 
         Args:
-            train: pictures to learn from; no validation or test sample among them.
-            ctx: see `Context`.
+            train: real pictures to learn from (`Dataset.image`, then `prepare`); no validation or test sample among
+                them. Classes of which none is to be made may be empty.
+            ctx: one that trains calls ``ctx.evaluate(self, 0)`` before its first epoch and ``ctx.evaluate(self,
+                epoch)`` at the end of each. It returns ``FID`` and ``KID`` (less is better) of some pictures against
+                train, or nothing where no weights of `fid_model` are given; and it keeps a grid of pictures.
         """
 
     @abstractmethod
-    def sample(self, labels: Sequence[int], seed: int) -> np.ndarray[Any, Any]:
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> np.ndarray[Any, Any]:
         """Pictures of the given classes.
 
         Args:
             labels: class indices, one a picture.
-            seed: decides the pictures.
+            seeds: from 0 to 2**63 - 1, one a picture; with its label it decides the picture.
 
         Returns:
-            (n, 3, height, width) float32, RGB in [0, 1].
+            (n, 3, resolution, resolution) float32, RGB in [0, 1].
+
+        Raises:
+            PluginError: neither `fit` nor `load` was called, or a label is none of the classes that were learned.
         """
+
+    def parents(self, labels: Sequence[int], seeds: Sequence[int]) -> list[tuple[str, ...]]:
+        """Ids of the train samples that each picture of `sample` shows parts of; none for what only learned from them.
+
+        A classifier that holds one of them out for validation leaves the picture out.
+        """
+        return [()] * len(labels)
 
     @abstractmethod
     def save(self, folder: Path) -> None:

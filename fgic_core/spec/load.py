@@ -336,6 +336,10 @@ class _Check:
         if isinstance(made, list):
             self.problems += made
             return None
+        try:
+            made.check_inputs(inputs)
+        except ValueError as error:
+            self._add(str(error), step.port.place)
         given = _plain_text(step.options.plain()) if step.options is not None else None
         return SpecStep(step.port.name, step.port.uses, made, inputs, step.seed, given or {})
 

@@ -104,12 +104,13 @@ def _step(registry: Registry, options: dict[str, dict[str, Any]]) -> dict[str, A
 
 def _rule(uses: str) -> dict[str, Any]:
     """What a step may hold besides, given what it uses."""
-    takes = KINDS[uses.partition("/")[0]].takes
+    kind = KINDS[uses.partition("/")[0]]
+    known = (*kind.takes, *kind.may_take)
     inputs = {
         "type": ["object", "null"],
         "additionalProperties": False,
         "properties": {
-            needed: {"type": "string", "description": f"The step that gives the {needed}."} for needed in takes
+            needed: {"type": "string", "description": f"The step that gives the {needed}."} for needed in known
         },
     }
     return _given(uses, {"properties": {"with": {"$ref": f"#/$defs/{_key(uses)}"}, "from": inputs}})

@@ -37,9 +37,11 @@ def wire(ports: list[Port]) -> tuple[list[dict[str, str]], list[Problem]]:
     for index, port in enumerate(ports):
         chosen = _chosen(ports, index, problems)
         found: dict[str, str] = {}
-        for needed in port.kind.takes if port.kind is not None else ():
+        for needed in _inputs(port):
             if needed in chosen:
                 found[needed] = chosen[needed]
+                continue
+            if port.kind is not None and needed in port.kind.may_take:
                 continue
             source = next((p for p in reversed(ports[:index]) if p.kind is None or p.kind.gives == needed), None)
             if source is not None:
@@ -48,6 +50,11 @@ def wire(ports: list[Port]) -> tuple[list[dict[str, str]], list[Problem]]:
                 problems.append(_missing(ports, index, needed))
         inputs.append(found)
     return inputs, problems
+
+
+def _inputs(port: Port) -> tuple[str, ...]:
+    """What the step takes, and what it may take besides."""
+    return (*port.kind.takes, *port.kind.may_take) if port.kind is not None else ()
 
 
 def _chosen(ports: list[Port], index: int, problems: list[Problem]) -> dict[str, str]:
@@ -60,11 +67,11 @@ def _chosen(ports: list[Port], index: int, problems: list[Problem]) -> dict[str,
         problems.append(
             Problem(f"from should be a mapping from inputs to steps, not {said}", port.origin.place, _example(port))
         )
-        return dict.fromkeys(port.kind.takes if port.kind is not None else (), "")
+        return dict.fromkeys(_inputs(port), "")
     chosen = {}
     for needed, entry in port.origin.value.items():
-        if port.kind is not None and needed not in port.kind.takes:
-            takes = port.kind.takes
+        if port.kind is not None and needed not in _inputs(port):
+            takes = _inputs(port)
             message = f"{port.uses} takes no {needed}"
             hint = did_you_mean(
                 needed, takes, f"It takes {' and '.join(takes)}." if takes else "It takes nothing: remove from."

@@ -149,7 +149,7 @@ class StepContext(Context):
         for part, values in scores.items():
             for name, value in values.items():
                 self._point(Point(epoch=epoch, part=part, name=name, value=float(value)))
-        return scores.get("val", {})
+        return scores.get("val", scores.get("synthetic", {}))
 
     def epochs(self, count: int) -> Iterator[int]:
         for epoch in range(self._resumed + 1, count + 1):

@@ -16,7 +16,7 @@ from fgic_core.data.dataset import BATCH, Dataset, DatasetWriter, to_batch
 from fgic_core.data.geometry import Size
 from fgic_core.data.sample import Sample
 from fgic_core.errors import DataError, PluginError
-from fgic_core.interfaces.generator import Generator
+from fgic_core.interfaces.generator import PER_CLASS, Generator
 from fgic_core.steps.context import StepContext
 
 BATCH_SIZE = 16
@@ -50,21 +50,22 @@ def run(component: Generator, inputs: dict[str, Any], ctx: StepContext) -> None:
             writer.write(batch)
         if synthetic:
             writer.write(to_batch(synthetic, root))
-    ctx.metric("synthetic", len(synthetic), part="train", note=f"{component.per_class} of each class")
+    ctx.metric("synthetic", len(synthetic), part="train", note=f"{component.per_class or PER_CLASS} of each class")
     ctx.metric("real", len(kept.split("train")), part="train")
 
 
 def _generate(component: Generator, classes: Sequence[str], ctx: StepContext) -> list[Sample]:
     """Make the pictures, write each as a PNG file, whole or not at all."""
-    labels = [label for label in range(len(classes)) for _ in range(component.per_class)]
+    per_class = component.per_class or PER_CLASS
+    labels = [label for label in range(len(classes)) for _ in range(per_class)]
     samples: list[Sample] = []
     with ctx.progress("sampling", len(labels)) as progress:
         for start in range(0, len(labels), BATCH_SIZE):
             some = labels[start : start + BATCH_SIZE]
-            seed = int(ctx.rng("sample", start).integers(2**31))
-            pictures = _checked(component.sample(some, seed), len(some), ctx)
+            seeds = [int(seed) for seed in ctx.rng("sample", start).integers(2**63 - 1, size=len(some))]
+            pictures = _checked(component.sample(some, seeds), len(some), ctx)
             for offset, (label, picture) in enumerate(zip(some, pictures, strict=True)):
-                number = (start + offset) % component.per_class
+                number = (start + offset) % per_class
                 samples.append(_write(picture, label, number, ctx))
             progress.advance(len(some))
     return samples

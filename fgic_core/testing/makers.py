@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from fgic_core.errors import PluginError
 from fgic_core.interfaces import Detector, Generator
 from fgic_core.testing.component import ComponentSuite
 from fgic_core.testing.data import tiny_context, tiny_dataset
@@ -92,33 +93,92 @@ class DetectorSuite(ComponentSuite):
 
 
 class GeneratorSuite(ComponentSuite):
-    """Shapes, ranges, what the seed decides, and what `save` and `load` keep."""
+    """Shapes, ranges, what label and seed decide, what `save` and `load` keep, what an interruption does not change."""
 
     @pytest.fixture
     def component(self) -> Generator:
-        """The generator under test, with options that train it in seconds."""
+        """The generator under test, with options that train it for two epochs or more in seconds."""
         raise NotImplementedError(f"{type(self).__name__} must give its component: override the fixture `component`")
 
-    def _fitted(self, component: Generator, folder: Path) -> None:
-        component.fit(tiny_dataset(folder / "data").split("train"), tiny_context(folder))
+    def _fresh(self, component: Generator) -> Generator:
+        return type(component).model_validate(component.model_dump())
+
+    def _fitted(
+        self, component: Generator, folder: Path, name: str = "out", *, stop_at: int | None = None
+    ) -> list[int]:
+        """Train as the core does; ``stop_at`` interrupts when that epoch has been evaluated. Gives those evaluated."""
+        train = tiny_dataset(folder / "data", side=64).split("train")
+        context = tiny_context(folder, name=name)
+        seen: list[int] = []
+
+        def ruler(_: object, epoch: int) -> dict[str, dict[str, float]]:
+            seen.append(epoch)
+            if epoch == stop_at:
+                raise KeyboardInterrupt
+            return {"synthetic": {"FID": 100.0 / (epoch + 1), "KID": 1.0 / (epoch + 1)}}
+
+        context.measure_by(ruler)
+        context.seed_everything("step")
+        component.fit(train, context)
+        return seen
 
     def test_it_gives_rgb_pictures_in_the_unit_range(self, component: Generator, tmp_path: Path) -> None:
         self._fitted(component, tmp_path)
-        pictures = component.sample([0, 1, 2, 1], seed=0)
-        assert pictures.ndim == 4
-        assert pictures.shape[:2] == (4, 3)
+        pictures = component.sample([0, 1, 2, 1], [0, 1, 2, 2**63 - 1])
+        assert pictures.shape == (4, 3, component.resolution, component.resolution)
+        assert pictures.dtype == np.float32
         assert np.isfinite(pictures).all()
         assert pictures.min() >= 0
         assert pictures.max() <= 1
 
-    def test_labels_and_seed_decide_the_pictures(self, component: Generator, tmp_path: Path) -> None:
+    def test_label_and_seed_decide_a_picture_alone_and_in_a_batch(self, component: Generator, tmp_path: Path) -> None:
         self._fitted(component, tmp_path)
-        np.testing.assert_array_equal(component.sample([0, 1], seed=5), component.sample([0, 1], seed=5))
+        labels, seeds = [0, 1, 1, 2], [5, 5, 6, 7]
+        together = component.sample(labels, seeds)
+        np.testing.assert_array_equal(together, component.sample(labels, seeds))
+        for row, (label, seed) in enumerate(zip(labels, seeds, strict=True)):
+            np.testing.assert_allclose(together[row], component.sample([label], [seed])[0], atol=1e-3)
+        assert np.abs(together[1] - together[2]).max() > 1e-3, "another seed gives another picture"
+
+    def test_a_label_outside_the_classes_is_refused(self, component: Generator, tmp_path: Path) -> None:
+        self._fitted(component, tmp_path)
+        for label in (-1, len(tiny_dataset(tmp_path / "more").classes)):
+            with pytest.raises(PluginError):
+                component.sample([0, label], [0, 1])
+
+    def test_sampling_before_training_is_refused(self, component: Generator) -> None:
+        with pytest.raises(PluginError):
+            self._fresh(component).sample([0], [0])
+
+    def test_parents_are_samples_that_it_was_trained_on(self, component: Generator, tmp_path: Path) -> None:
+        self._fitted(component, tmp_path)
+        known = set(tiny_dataset(tmp_path / "more", side=64).split("train").ids)
+        parents = component.parents([0, 1, 2], [3, 4, 5])
+        assert len(parents) == 3
+        assert {name for of in parents for name in of} <= known
 
     def test_what_is_saved_and_loaded_samples_the_same(self, component: Generator, tmp_path: Path) -> None:
         self._fitted(component, tmp_path)
         (tmp_path / "saved").mkdir()
         component.save(tmp_path / "saved")
-        again = type(component).model_validate(component.model_dump())
+        assert not [f for f in (tmp_path / "saved").rglob("*") if f.suffix in {".pt", ".pth", ".pkl", ".bin"}]
+        again = self._fresh(component)
         again.load(tmp_path / "saved", "cpu")
-        np.testing.assert_array_equal(component.sample([0, 2], seed=1), again.sample([0, 2], seed=1))
+        np.testing.assert_array_equal(component.sample([0, 2], [1, 2]), again.sample([0, 2], [1, 2]))
+        assert component.parents([0, 2], [1, 2]) == again.parents([0, 2], [1, 2])
+
+    def test_it_is_measured_before_and_after_every_epoch(self, component: Generator, tmp_path: Path) -> None:
+        """Or never, where nothing is trained."""
+        seen = self._fitted(component, tmp_path)
+        assert seen == list(range(len(seen)))
+
+    def test_an_interrupted_training_makes_the_same_pictures(self, component: Generator, tmp_path: Path) -> None:
+        """A generator that is not measured trains nothing that could be interrupted."""
+        whole, stopped, resumed = (self._fresh(component) for _ in range(3))
+        if not self._fitted(whole, tmp_path, "whole"):
+            return
+        with pytest.raises(KeyboardInterrupt):
+            self._fitted(stopped, tmp_path, "cut", stop_at=2)
+        assert self._fitted(resumed, tmp_path, "cut")[0] == 2, "it goes on after the last checkpoint"
+        labels, seeds = [0, 1, 2], [1, 2, 3]
+        np.testing.assert_array_equal(whole.sample(labels, seeds), resumed.sample(labels, seeds))

@@ -86,7 +86,7 @@ class Dreams(Generator):
     def fit(self, train: Any, ctx: Context) -> None:
         return None
 
-    def sample(self, labels: Sequence[int], seed: int) -> Any:
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
         return None
 
     def save(self, folder: Path) -> None:

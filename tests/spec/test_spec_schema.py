@@ -67,6 +67,8 @@ class Judge:
             return not TYPES["number"](value) or BOUNDS[word](value, said)
         if word == "pattern":
             return not isinstance(value, str) or re.search(said, value) is not None
+        if word == "minLength":
+            return not isinstance(value, str) or len(value) >= said
         if word == "minItems":
             return not isinstance(value, list) or len(value) >= said
         if word == "items":

@@ -25,6 +25,7 @@ from fgic_core import (
     Generator,
     InputFolder,
     ObjectBox,
+    PluginError,
     Sample,
     Size,
 )
@@ -119,21 +120,26 @@ class Exact(Cropper):
 
 
 class Tint(Generator):
-    """Plain pictures in the mean colour of the class."""
+    """Noise around the mean colour of the class."""
 
-    side: int = Field(16, ge=4, description="Width and height in pixels.")
+    resolution: int = Field(16, ge=4, description="Width and height in pixels.")
     _means: list[list[float]] = PrivateAttr(default_factory=list)
 
     def fit(self, train: Any, ctx: Context) -> None:
+        self._means = []
         for label in range(len(train.classes)):
             rows = np.flatnonzero(train.labels == label)
-            self._means.append(
-                [float(v) for v in np.mean([np.asarray(train.image(int(i))).mean((0, 1)) for i in rows], axis=0)]
-            )
+            colours = [np.asarray(train.image(int(i))).mean((0, 1)) for i in rows] or [np.zeros(3)]
+            self._means.append([float(v) for v in np.mean(colours, axis=0)])
 
-    def sample(self, labels: Sequence[int], seed: int) -> np.ndarray[Any, Any]:
-        means = np.array([self._means[label] for label in labels], dtype=np.float32) / 255
-        return np.broadcast_to(means[:, :, None, None], (len(labels), 3, self.side, self.side))
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> np.ndarray[Any, Any]:
+        if not set(labels) <= set(range(len(self._means))):
+            raise PluginError("a label is none of the classes")
+        pictures = []
+        for label, seed in zip(labels, seeds, strict=True):
+            noise = np.random.default_rng(seed).normal(0, 12, (3, self.resolution, self.resolution))
+            pictures.append(np.clip(np.array(self._means[label])[:, None, None] + noise, 0, 255) / 255)
+        return np.array(pictures, dtype=np.float32)
 
     def save(self, folder: Path) -> None:
         (folder / "tint.json").write_text(json.dumps(self._means))
