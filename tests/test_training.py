@@ -83,3 +83,18 @@ def test_weights_of_another_model_are_told_by_their_names() -> None:
         "(stm.weight)\n"
         "  Are they of this config? The nearest name to stm.weight in the model is stem.weight."
     )
+
+
+def test_of_a_distance_the_smallest_is_best_also_after_a_checkpoint() -> None:
+    network = nn.Linear(1, 1)
+    best = BestEpoch(network, "FID", best="min")
+    for epoch, score in enumerate((90.0, 40.0, 60.0), 1):
+        filled(network, epoch)
+        best.see(epoch, {"FID": score})
+    state = best.state_dict(3)
+    again = BestEpoch(network, "FID", best="min")
+    again.load_state_dict(state)
+    again.see(4, {"FID": 50.0})
+    assert (best.epoch, again.epoch) == (2, 2)
+    again.restore()
+    assert network.weight.item() == 2

@@ -49,7 +49,7 @@ class Component(BaseModel):
         """Whether the options go with the inputs that the step has, by type.
 
         Raises:
-            ValueError: they do not; the message says what should be otherwise.
+            ValueError: they do not; the message says what is wrong and, on a second line, what to do.
         """
 
 

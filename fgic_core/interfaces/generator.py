@@ -130,9 +130,9 @@ class Generator(Component, ABC):
 
     def check_inputs(self, inputs: Collection[str]) -> None:
         if self.min_confidence is not None and "model" not in inputs:
-            raise ValueError("min_confidence needs a classifier: write from: {model: name-of-a-classifier's-step}")
+            raise ValueError("min_confidence needs a classifier\nWrite from: {model: name-of-a-classifier's-step}.")
         if self.min_confidence is None and "model" in inputs:
-            raise ValueError("the model that from names is for min_confidence: give it, or leave the model out")
+            raise ValueError("the model that from names is for min_confidence alone\nGive it, or leave the model out.")
 
     def prepare(self, image: Image) -> torch.Tensor:
         """A real picture as it is to be learned from and compared with: (3, resolution, resolution) in [0, 1], RGB."""

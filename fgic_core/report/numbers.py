@@ -52,6 +52,19 @@ LABELS = {
     "kept_object": "Annotated box inside the crop",
     "randomisation_similarity": "Similarity under random weights",
     "zero_maps": "All-zero maps",
+    "refused": "Refused by the filters",
+    "copies": "Copies of train pictures",
+    "FID": "FID",
+    "FID_real": "FID of unseen real pictures",
+    "FID_noise": "FID of noise",
+    "KID": "KID",
+    "KID_real": "KID of unseen real pictures",
+    "precision": "Precision",
+    "recall": "Recall",
+    "memorised": "Memorised",
+    "class_agreement": "Class agreement",
+    "class_agreement_real": "Class agreement, real pictures",
+    "diversity": "Diversity within classes",
 }
 
 

@@ -339,7 +339,8 @@ class _Check:
         try:
             made.check_inputs(inputs)
         except ValueError as error:
-            self._add(str(error), step.port.place)
+            message, _, hint = str(error).partition("\n")
+            self._add(message, step.port.place, hint)
         given = _plain_text(step.options.plain()) if step.options is not None else None
         return SpecStep(step.port.name, step.port.uses, made, inputs, step.seed, given or {})
 

@@ -216,6 +216,11 @@ class StepContext(Context):
             shutil.rmtree(folder, ignore_errors=True)
 
     @property
+    def scratch(self) -> Path:
+        """A folder of this step for what a crash should not take; in a step without one, a hidden part of its own."""
+        return self._scratch if self._scratch is not None else self.folder / ".scratch"
+
+    @property
     def resumed(self) -> int:
         """The epoch that the training goes on after; 0 for a first start."""
         return self._resumed

@@ -1,107 +1,215 @@
-"""Drives a Generator: trains it on the train split, and writes the pictures it makes into that split and no other."""
+"""Drives a Generator: trains it on real train pictures, writes what it makes into train alone, and measures it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from fgic_core.data.dataset import BATCH, Dataset, DatasetWriter, to_batch
-from fgic_core.data.geometry import Size
-from fgic_core.data.sample import Sample
+from fgic_core.data.dataset import BATCH, Dataset, DatasetWriter
 from fgic_core.errors import DataError, PluginError
 from fgic_core.interfaces.generator import PER_CLASS, Generator
 from fgic_core.steps.context import StepContext
+from fgic_core.steps.distances import nearest
+from fgic_core.steps.features import Extractor, extractor_of
+from fgic_core.steps.generator_filters import FILTERS, Filters
+from fgic_core.steps.generator_maker import MADE, Maker, rows
+from fgic_core.steps.generator_reference import Numbers, Reference
+from fgic_core.steps.generator_ruler import Ruler
+from fgic_core.steps.statistics import pick_evenly, proportion
 
-BATCH_SIZE = 16
+#: With fewer real pictures in a class, a generator can do little but repeat them.
+FEW = 10
+_NAMED = 5
 
 
 def run(component: Generator, inputs: dict[str, Any], ctx: StepContext) -> None:
     """Write the input's data set with synthetic train samples, as `Generator.keep` says.
 
+    Beside the rows, ``images/`` has the pictures, each with its origin inside; ``made.parquet`` (`MADE`) the seed of
+    each and what was found of it; ``held_out.parquet`` how near unseen real pictures are to those of train; ``grids/``
+    pictures over the training; ``component/`` the generator.
+
     Raises:
-        DataError: there is no train sample to learn from.
+        DataError: there is no real train picture of a class to learn from, or the filters let nothing through.
         PluginError: the generator breaks its contract.
     """
     dataset: Dataset = inputs["dataset"]
-    train = dataset.split("train")
-    if not len(train):
-        raise DataError("the data set has no train sample for a generator to learn from")
-    synthetic: list[Sample] = []
-    if component.keep != "real":
-        component.fit(train, ctx)
-        folder = ctx.folder / "component"
-        folder.mkdir()
-        component.save(folder)
-        synthetic = _generate(component, dataset.classes, ctx)
-    identity = repr((ctx.uses, ctx.seed, component.model_dump_json())).encode()
-    root = f"made-{hashlib.blake2b(identity, digest_size=8).hexdigest()}"
+    for note in dataset.header.notes:
+        ctx.warn(note)
+    train = _real(dataset.split("train"))
+    counts = np.bincount(train.labels, minlength=len(dataset.classes))
+    wanted = amounts(component, counts)
+    if component.keep == "real":
+        _write_kept(component, dataset, dataset.header, ctx)
+        return
+    _check(dataset, counts, wanted, ctx)
+    extractor = extractor_of(component, ctx.device)
+    reference = Reference.of(train, component, extractor, ctx)
+    filters = Filters(component, reference, extractor, inputs.get("model"), dataset.classes)
+    ruler = Ruler(component, reference, extractor, counts, ctx)
+    ctx.measure_by(ruler.epoch)
+    component.fit(train, ctx)
+    _save(component, dataset, ctx)
+    root = _root(component, dataset, ctx)
     header = replace(dataset.header, roots={**dataset.header.roots, root: Path()})
-    others = pc.not_equal(dataset.table.column("split").cast("string"), "train")
-    kept = dataset.where(others) if component.keep == "synthetic" else dataset
+    maker = Maker(component, filters, wanted, ruler.wanted(), set(train.ids), root, ctx)
     with DatasetWriter(ctx.folder, header) as writer:
-        for batch in kept.table.to_batches(max_chunksize=BATCH):
-            writer.write(batch)
-        if synthetic:
-            writer.write(to_batch(synthetic, root))
-    ctx.metric("synthetic", len(synthetic), part="train", note=f"{component.per_class or PER_CLASS} of each class")
-    ctx.metric("real", len(kept.split("train")), part="train")
+        real = _keep(component, dataset, writer)
+        for written in maker.make():
+            writer.write(rows(written, root))
+    ctx.metric("synthetic", len(maker.about), part="train")
+    ctx.metric("real", real, part="train")
+    _report(maker, dataset.classes, ctx)
+    held_out = _held_out(dataset, component, extractor, ctx)
+    _write_found(maker, reference, held_out, ctx)
+    ruler.grids.keep(ctx.folder)
+    ruler.finish(maker.found, held_out, filters.active)
 
 
-def _generate(component: Generator, classes: Sequence[str], ctx: StepContext) -> list[Sample]:
-    """Make the pictures, write each as a PNG file, whole or not at all."""
-    per_class = component.per_class or PER_CLASS
-    labels = [label for label in range(len(classes)) for _ in range(per_class)]
-    samples: list[Sample] = []
-    with ctx.progress("sampling", len(labels)) as progress:
-        for start in range(0, len(labels), BATCH_SIZE):
-            some = labels[start : start + BATCH_SIZE]
-            seeds = [int(seed) for seed in ctx.rng("sample", start).integers(2**63 - 1, size=len(some))]
-            pictures = _checked(component.sample(some, seeds), len(some), ctx)
-            for offset, (label, picture) in enumerate(zip(some, pictures, strict=True)):
-                number = (start + offset) % per_class
-                samples.append(_write(picture, label, number, ctx))
-            progress.advance(len(some))
-    return samples
+def amounts(component: Generator, counts: Numbers) -> Numbers:
+    """How many pictures to make of each class, given how many real ones it has."""
+    if component.ratio is not None:
+        return np.asarray(np.rint(counts * component.ratio), dtype=np.int64)
+    if component.top_up is not None:
+        return np.asarray(np.maximum(component.top_up - counts, 0), dtype=np.int64)
+    return np.full(len(counts), component.per_class or PER_CLASS, dtype=np.int64)
 
 
-def _checked(pictures: Any, count: int, ctx: StepContext) -> np.ndarray[Any, Any]:
-    found = np.asarray(pictures)
-    if found.ndim != 4 or found.shape[:2] != (count, 3):
-        raise PluginError(
-            f"sample gave an array of shape {found.shape}",
-            where=ctx.uses,
-            hint=f"For {count} labels it is ({count}, 3, height, width).",
+def _real(data: Dataset) -> Dataset:
+    return data.where(pc.equal(data.table.column("origin").cast("string"), "real"))
+
+
+def _check(dataset: Dataset, counts: Numbers, wanted: Numbers, ctx: StepContext) -> None:
+    """That there is something to learn from, and little reason to fear that it is learned by heart."""
+    if not counts.sum():
+        raise DataError("the data set has no real train sample for a generator to learn from")
+    empty = np.flatnonzero((counts == 0) & (wanted > 0))
+    if len(empty):
+        raise DataError(
+            f"{_named(dataset.classes, empty)} of {len(counts)} classes to make pictures of "
+            f"{'has' if len(empty) == 1 else 'have'} no real train picture to learn from",
+            hint="Give them some, or take the classes out of the data set.",
         )
-    if not np.isfinite(found).all() or found.min() < -1e-6 or found.max() > 1 + 1e-6:
-        raise PluginError("sample gave pixels outside [0, 1]", where=ctx.uses)
-    return found
+    few = np.flatnonzero((counts < FEW) & (counts > 0))
+    if len(few):
+        ctx.warn(
+            f"{_named(dataset.classes, few)} of {len(counts)} classes {'has' if len(few) == 1 else 'have'} fewer than "
+            f"{FEW} real train pictures: what is made of so few is likely to repeat them."
+        )
+    if not wanted.sum():
+        ctx.warn("No picture is made: by these options every class has enough.")
 
 
-def _write(picture: np.ndarray[Any, Any], label: int, number: int, ctx: StepContext) -> Sample:
-    from PIL import Image
+def _named(classes: tuple[str, ...], labels: Numbers) -> str:
+    """``3 (a, b, …)``: how many, and the first of their names."""
+    names = ", ".join(classes[label] for label in labels[:_NAMED]) + (", …" if len(labels) > _NAMED else "")
+    return f"{len(labels)} ({names})"
 
-    pixels = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
-    name = f"synthetic/{label:04d}/{number:05d}"
-    file = ctx.folder / "images" / f"{name}.png"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    buffer = BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
-    beside = file.with_suffix(".new")
-    beside.write_bytes(buffer.getvalue())
-    beside.replace(file)
-    height, width = pixels.shape[:2]
-    return Sample(
-        id=f"{ctx.uses}/{ctx.seed}/{name}",
-        path=f"images/{name}.png",
-        label=label,
-        split="train",
-        size=Size(width, height),
-        origin=f"synthetic:{ctx.uses}",
-    )
+
+def _root(component: Generator, dataset: Dataset, ctx: StepContext) -> str:
+    """The name of the folder of the pictures, by content alone; another one where the data set has it already."""
+    identity = repr((ctx.uses, ctx.seed, component.model_dump_json(context={"fingerprint": True})))
+    for turn in range(len(dataset.header.roots) + 1):
+        digest = hashlib.blake2b(f"{identity}{turn or ''}".encode(), digest_size=8).hexdigest()
+        if f"made-{digest}" not in dataset.header.roots:
+            break
+    return f"made-{digest}"
+
+
+def _save(component: Generator, dataset: Dataset, ctx: StepContext) -> None:
+    """Save the generator, and see that loading it makes the same pictures."""
+    folder = ctx.folder / "component"
+    folder.mkdir()
+    component.save(folder)
+    options = component.model_dump(mode="json")
+    about = {"uses": ctx.uses, "options": options, "classes": list(dataset.classes)}
+    text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+    (ctx.folder / "component.json").write_text(text, encoding="utf-8")
+    fresh = type(component).model_validate(options, context={"base": folder, "trusted": True})
+    fresh.load(folder, ctx.device)
+    label = int(_real(dataset.split("train")).labels[0])
+    ours, theirs = (np.asarray(one.sample([label], [0])) for one in (component, fresh))
+    if ours.shape != theirs.shape or np.abs(ours - theirs).max(initial=0) > 1e-3:
+        raise PluginError("the generator makes other pictures after save and load", where=ctx.uses)
+
+
+def _keep(component: Generator, dataset: Dataset, writer: DatasetWriter) -> int:
+    """Write the samples that go on; how many real train samples are among them."""
+    split, origin = (dataset.table.column(name).cast("string") for name in ("split", "origin"))
+    real = pc.equal(origin, "real")
+    dropped = {"both": pa.scalar(False), "synthetic": real, "real": pc.invert(real)}[component.keep]
+    kept = dataset.where(pc.invert(pc.and_(pc.equal(split, "train"), dropped)))
+    for batch in kept.table.to_batches(max_chunksize=BATCH):
+        writer.write(batch)
+    return len(_real(kept.split("train")))
+
+
+def _write_kept(component: Generator, dataset: Dataset, header: Any, ctx: StepContext) -> None:
+    """Write what goes on where nothing is made."""
+    with DatasetWriter(ctx.folder, header) as writer:
+        real = _keep(component, dataset, writer)
+    ctx.metric("synthetic", 0, part="train", note="keep is real: nothing was made")
+    ctx.metric("real", real, part="train")
+
+
+def _report(maker: Maker, classes: tuple[str, ...], ctx: StepContext) -> None:
+    """How many pictures the filters dropped, where that left too few, and how many repeat a train picture.
+
+    Raises:
+        DataError: the filters let nothing through.
+    """
+    dropped = sum(maker.refused.values())
+    if maker.filters.active:
+        said = ", ".join(f"{maker.refused[name]:,} by {name}" for name in FILTERS if name in maker.refused)
+        ctx.metric("refused", dropped, part="train", n=dropped + len(maker.about), note=said or "none")
+    short = np.flatnonzero(maker.missing)
+    if len(short):
+        if not maker.about:
+            raise DataError(
+                f"the filters dropped every picture ({dropped:,} were made)", hint="Loosen them, or train longer."
+            )
+        ctx.warn(
+            f"{int(maker.missing.sum()):,} pictures of {_named(classes, short)} of {len(classes)} classes are missing: "
+            f"the filters dropped what was made in {maker.component.max_tries} tries."
+        )
+    if maker.about:
+        copies = sum(told["copy_of"] is not None for told in maker.about)
+        share = proportion(copies, len(maker.about))
+        note = "written pictures that look the same as a train picture (perceptual hash)"
+        ctx.metric("copies", part="synthetic", unit="fraction", note=note, **share._asdict())
+
+
+def _held_out(
+    dataset: Dataset, component: Generator, extractor: Extractor | None, ctx: StepContext
+) -> Reference | None:
+    """Real pictures that nothing was learned from, as many as are measured; None where nothing is."""
+    if extractor is None or not component.fid_samples:
+        return None
+    for name in ("test", "val"):
+        part = _real(dataset.split(name))
+        if len(part):
+            some = part.take(pick_evenly(part.labels, component.fid_samples, ctx.rng("held out")))
+            return Reference.of(some, component, extractor, ctx)
+    return None
+
+
+def _write_found(maker: Maker, reference: Reference, held_out: Reference | None, ctx: StepContext) -> None:
+    """What was found of each picture that was written, and how near unseen real pictures are to those of train."""
+    pq.write_table(pa.Table.from_pylist(maker.about, schema=MADE), ctx.folder / "made.parquet", compression="zstd")
+    if held_out is None or held_out.features is None or reference.features is None:
+        return
+    distance, place = nearest(held_out.features, reference.features)
+    columns = {
+        "id": pa.array(held_out.ids, pa.string()),
+        "nearest": pa.array([reference.ids[int(row)] for row in place], pa.string()),
+        "nearest_distance": pa.array(distance, pa.float32()),
+    }
+    pq.write_table(pa.table(columns), ctx.folder / "held_out.parquet", compression="zstd")

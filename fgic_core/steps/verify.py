@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from fgic_core.data.checks import Problems, check_boxes
 from fgic_core.data.dataset import DatasetWriter, Header
 from fgic_core.data.geometry import Size
-from fgic_core.data.images import decode, read_size
+from fgic_core.data.images import ORIGIN_BEFORE, decode, read_origin, read_size
 from fgic_core.data.rows import BATCH, SCHEMA
 from fgic_core.errors import DataError, FgicError
 from fgic_core.steps.duplicates import perceptual_hash
@@ -32,6 +32,8 @@ class Found(NamedTuple):
     digest: str | None = None
     phash: int | None = None
     reason: str = ""
+    made_by: str | None = None
+    parents: tuple[str, ...] = ()
 
 
 def inspect(path: Path, mask: Path | None, level: Literal["full", "header"]) -> Found:
@@ -39,6 +41,7 @@ def inspect(path: Path, mask: Path | None, level: Literal["full", "header"]) -> 
     try:
         if level == "header":
             size, digest, phash = read_size(path), None, None
+            content = _head(path) if path.suffix.lower() == ".png" else b""
         else:
             content = path.read_bytes()
             if not content:
@@ -54,7 +57,13 @@ def inspect(path: Path, mask: Path | None, level: Literal["full", "header"]) -> 
         return Found(reason=error.what if error.where == str(path) else f"its part mask: {error.what}")
     except OSError as error:
         return Found(reason=f"the picture cannot be read: {error.strerror or error}")
-    return Found(size.width, size.height, digest, phash)
+    made_by, parents = read_origin(content) or (None, ())
+    return Found(size.width, size.height, digest, phash, "", made_by, parents)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(ORIGIN_BEFORE)
 
 
 def _by(size: Size) -> str:
@@ -75,6 +84,8 @@ class Files:
         self.root, self.level, self.header, self.where = root, level, header, where
         self.unreadable: list[tuple[str, str]] = []
         self.disagreeing: list[str] = []
+        self.made: dict[str, int] = {}
+        self.misplaced: list[str] = []
 
     def verify(self, raw: Path, ctx: StepContext, skip: bool) -> tuple[Header, int]:
         """Copy the rows of ``raw`` to ``ctx.folder``, with sizes, digests and hashes; the header, the boxes clipped.
@@ -101,6 +112,7 @@ class Files:
                 writer.write(batch)
             if not skip:
                 self._raise_unreadable()
+            self._raise_misplaced()
             problems.raise_if_any("boxes do not fit their pictures", self.where, "Correct the annotations.")
             if not writer.rows:
                 raise DataError("no picture of this data set can be read", where=self.where)
@@ -110,6 +122,8 @@ class Files:
                 "The size that the annotation says is not the file's, so that boxes may be off: "
                 f"{len(self.disagreeing):,} of the pictures, such as {self.disagreeing[0]}."
             )
+        for uses, count in sorted(self.made.items()):
+            ctx.warn(f"{count:,} train pictures say in their files that {uses} made them: they count as synthetic.")
         return writer.header, clipped
 
     def _paths(self, batch: pa.RecordBatch) -> tuple[list[str], list[str | None]]:
@@ -132,7 +146,37 @@ class Files:
             field = SCHEMA.field(name)
             values = pa.array([getattr(result, name) for result in found], field.type)
             batch = batch.set_column(SCHEMA.get_field_index(name), field, values)
+        batch = self._with_origins(batch, found)
         return batch.filter(pa.array([not result.reason for result in found]))
+
+    def _with_origins(self, batch: pa.RecordBatch, found: list[Found]) -> pa.RecordBatch:
+        """The rows with the origin that pictures' files say, where the reader takes them for real."""
+        if not any(result.made_by for result in found):
+            return batch
+        origins, parents, splits = (batch.column(name).to_pylist() for name in ("origin", "parents", "split"))
+        for row, result in enumerate(found):
+            if result.made_by is None:
+                continue
+            if splits[row] != "train":
+                self.misplaced.append(f"{batch.column('path')[row].as_py()} ({splits[row]}, of {result.made_by})")
+            if origins[row] == "real":
+                origins[row], parents[row] = f"synthetic:{result.made_by}", list(result.parents)
+                self.made[result.made_by] = self.made.get(result.made_by, 0) + 1
+        for name, values in (("origin", origins), ("parents", parents)):
+            field = SCHEMA.field(name)
+            batch = batch.set_column(SCHEMA.get_field_index(name), field, pa.array(values, field.type))
+        return batch
+
+    def _raise_misplaced(self) -> None:
+        problems = Problems()
+        for said in self.misplaced:
+            problems.add(said)
+        count = f"{len(self.misplaced):,} picture{'s' * (len(self.misplaced) != 1)}"
+        problems.raise_if_any(
+            f"{count} outside of train say in their files that a generator made them",
+            str(self.root),
+            "Synthetic pictures are to learn from alone: move them to train, or remove them.",
+        )
 
     def _raise_unreadable(self) -> None:
         problems = Problems()

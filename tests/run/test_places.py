@@ -50,6 +50,32 @@ def test_a_full_disk_is_known_by_the_words_of_a_library(seven_steps: Path, tmp_p
     assert "--store" in step.error
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device of this system plays a full disk")
+def test_a_disk_that_fills_while_pictures_are_written_leaves_nothing(
+    seven_steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(seven_steps, tmp_path, until="crops")
+    before = {file for file in (tmp_path / "store" / "artifacts").rglob("*") if file.is_file()}
+    write, written = Path.write_bytes, []
+
+    def fill(self: Path, content: bytes) -> int:
+        if self.suffix == ".new" and self.parent.name == "0001":
+            written.append(self)
+            if len(written) == 3:
+                return write(Path("/dev/full"), content)
+        return write(self, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", fill)
+        result = run(seven_steps, tmp_path)
+    step = result.record.step("more")
+    assert len(written) == 3
+    assert step.status == "failed"
+    assert step.error.startswith("step more: the disk is full")
+    assert {file for file in (tmp_path / "store" / "artifacts").rglob("*") if file.is_file()} == before
+    assert run(seven_steps, tmp_path).ok
+
+
 def test_a_run_directory_that_cannot_be_written_is_no_fault_of_fgic(
     seven_steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

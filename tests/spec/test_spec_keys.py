@@ -137,6 +137,21 @@ STEPS = {
         5,
         "35:dataset/drawn takes no dataset:It takes nothing: remove from.",
     ),
+    "a filter without the classifier that it needs": (
+        "  x: {uses: generator/dreams, with: {min_confidence: 0.5}}",
+        5,
+        "13:min_confidence needs a classifier:Write from: {model: name-of-a-classifier's-step}.",
+    ),
+    "a classifier that no filter needs": (
+        "  x: {uses: generator/dreams, from: {model: c}}",
+        5,
+        "13:the model that from names is for min_confidence alone:Give it, or leave the model out.",
+    ),
+    "an optional input of another type": (
+        "  x: {uses: generator/dreams, with: {min_confidence: 0.5}, from: {model: d}}",
+        5,
+        "74:step d (dataset/drawn) gives a dataset, not a model:c before it gives a model.",
+    ),
     "from as a word": (
         "  x: {uses: cropper/square, from: d}",
         5,
@@ -205,6 +220,16 @@ def test_each_input_comes_from_the_nearest_earlier_step_unless_from_says_otherwi
     }
     with pytest.raises(KeyError):
         spec.step("nothing")
+
+
+def test_an_input_that_a_step_may_take_is_taken_where_from_names_it_and_not_else(registry: Registry) -> None:
+    steps = (
+        "  d: {uses: dataset/drawn}\n  c: {uses: classifier/net}\n  plain: {uses: generator/dreams}\n"
+        "  picked: {uses: generator/dreams, with: {min_confidence: 0.5}, from: {model: c}}\n"
+    )
+    spec = parse_spec(f"version: 1\nsteps:\n{steps}", registry)
+    assert spec.steps[2].inputs == {"dataset": "d"}
+    assert spec.steps[3].inputs == {"dataset": "plain", "model": "c"}
 
 
 def test_components_that_are_missing_or_broken_cause_no_further_problems() -> None:

@@ -10,12 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageFilter
+from PIL.PngImagePlugin import PngInfo
 from pydantic import PrivateAttr
 
 from fgic_core import Box, Context, DataError, Dataset, DatasetReader, ObjectBox, Part, PluginError, Sample, Size
 from fgic_core.data.dataset import SCHEMA, to_batch
 from fgic_core.steps import dataset as driver
 from fgic_core.steps.context import StepContext
+from fgic_core.steps.generator_files import write_png
 
 REAL = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[2] / "../shared/data"))
 
@@ -194,6 +196,28 @@ def test_unreadable_pictures_are_skipped_and_counted_on_request(pictures: Path, 
     assert measured(ctx, "skipped") == {"": 1}
     assert measured(ctx, "samples") == {"train": 2, "test": 2}
     assert any("1 picture could not be read" in warning and "1.png" in warning for warning in ctx.warnings)
+
+
+@pytest.mark.parametrize("verify", ["full", "header"])
+def test_made_pictures_say_so_wherever_their_files_are_copied(pictures: Path, tmp_path: Path, verify: str) -> None:
+    about = {"uses": "generator/x", "seed": 1, "label": 0, "parents": ["s0"]}
+    write_png(pictures / "1.png", np.asarray(texture(1)), about)
+    dataset, ctx = read(pictures, FOUR, tmp_path / "out", verify=verify)
+    assert [s.origin for s in dataset] == ["real", "synthetic:generator/x", "real", "real"]
+    assert dataset[1].parents == ("s0",)
+    assert any("1 train pictures say in their files that generator/x made them" in said for said in ctx.warnings)
+    write_png(pictures / "2.png", np.asarray(texture(2)), about)
+    with pytest.raises(DataError, match=r"(?s)1 picture outside of train say.*2\.png \(test, of generator/x\)"):
+        read(pictures, FOUR, tmp_path / "more", verify=verify)
+
+
+def test_words_that_look_like_an_origin_are_none(pictures: Path, tmp_path: Path) -> None:
+    for number, text in enumerate(("no json", "[]", '{"uses": 1}')):
+        info = PngInfo()
+        info.add_text("fgic-origin", text)
+        texture(number).save(pictures / f"{number}.png", pnginfo=info)
+    dataset, _ = read(pictures, FOUR, tmp_path / "out")
+    assert {s.origin for s in dataset} == {"real"}
 
 
 def test_a_data_set_of_nothing_but_broken_pictures_is_an_error(tmp_path: Path) -> None:

@@ -1,0 +1,250 @@
+"""How good made pictures are: against real ones in the features of one named network, at each epoch and at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fgic_core.errors import PluginError
+from fgic_core.steps.distances import (
+    Moments,
+    diversity,
+    frechet_distance,
+    kernel_distance,
+    label_agreement,
+    nearest,
+    precision_recall,
+)
+from fgic_core.steps.generator_files import CLASSES, Grids
+from fgic_core.steps.generator_reference import Floats, Numbers, Pixels, Reference, to_pixels
+from fgic_core.steps.statistics import pick_evenly, proportion
+
+if TYPE_CHECKING:
+    from fgic_core.interfaces.generator import Generator
+    from fgic_core.steps.context import StepContext
+    from fgic_core.steps.features import Extractor
+
+BATCH_SIZE = 32
+#: How many pictures of noise are measured, as the worst that a generator can do.
+NOISE = 200
+#: Neighbours that vote on a picture's class, and those that precision and recall look at (Kynkäänniemi et al. 2019).
+VOTES, NEIGHBOURS = 5, 3
+#: Of unseen real pictures, the share that counts as suspiciously near to a train picture.
+NEAREST_SHARE = 0.01
+#: A share of memories, and a diversity and an agreement compared with real pictures, that are worth a warning.
+MANY_MEMORIES, LITTLE_DIVERSITY, LITTLE_AGREEMENT = 0.05, 0.5, 0.5
+#: Below this FID is mostly bias (Chong and Forsyth 2020).
+MANY = 10_000
+
+
+def shares(counts: Numbers, total: int) -> Numbers:
+    """``total`` cut in proportion to the counts, by largest remainders."""
+    exact = counts * (total / counts.sum())
+    found: Numbers = np.floor(exact).astype(np.int64)
+    order = np.argsort(found - exact, kind="stable")
+    found[order[: total - int(found.sum())]] += 1
+    return found
+
+
+def sampled(component: Generator, labels: list[int], seeds: list[int], uses: str) -> Pixels:
+    """The pictures of some labels and seeds, 8-bit (n, resolution, resolution, 3).
+
+    Raises:
+        PluginError: the generator breaks its contract.
+    """
+    found = np.asarray(component.sample(labels, seeds))
+    side = component.resolution
+    if found.shape != (len(labels), 3, side, side):
+        raise PluginError(
+            f"sample gave an array of shape {found.shape}",
+            where=uses,
+            hint=f"For {len(labels)} labels it is ({len(labels)}, 3, {side}, {side}).",
+        )
+    if not np.isfinite(found).all() or found.min() < -1e-6 or found.max() > 1 + 1e-6:
+        raise PluginError("sample gave pixels outside [0, 1]", where=uses)
+    return to_pixels(found)
+
+
+@dataclass
+class Measured:
+    """Made pictures that are measured.
+
+    Attributes:
+        labels: of each picture; features: (d,) of each.
+    """
+
+    labels: list[int] = field(default_factory=list)
+    features: list[Floats] = field(default_factory=list)
+
+
+class Ruler:
+    """Measures a generator.
+
+    Args:
+        component: its options.
+        reference: the real train pictures.
+        extractor: None measures nothing and keeps grids alone.
+        counts: (classes,) real train pictures of each.
+        ctx: of the step.
+    """
+
+    def __init__(
+        self, component: Generator, reference: Reference, extractor: Extractor | None, counts: Numbers, ctx: StepContext
+    ) -> None:
+        self.component, self.reference, self.extractor, self.ctx = component, reference, extractor, ctx
+        self.counts = counts
+        there = np.flatnonzero(counts)
+        evenly = np.linspace(0, len(there) - 1, min(len(there), CLASSES)).round().astype(int)
+        self.grids = Grids(ctx.scratch, [int(label) for label in there[evenly]])
+
+    def wanted(self) -> Numbers:
+        """How many pictures of each class are to be measured at the end."""
+        if self.extractor is None:
+            return np.zeros_like(self.counts)
+        return shares(self.counts, self.component.fid_samples)
+
+    def epoch(self, component: Any, epoch: int) -> dict[str, dict[str, float]]:
+        """FID and KID of some pictures of a generator in training, the same labels and seeds at every epoch."""
+        slots = self.grids.slots
+        self.grids.add(epoch, self._pictures(component, slots, "grid", f"epoch {epoch}: grid"))
+        total = self.component.curve_samples
+        if self.extractor is None or total < 2:
+            return {}
+        labels = np.repeat(np.arange(len(self.counts)), shares(self.counts, total)).tolist()
+        features = self.extractor(self._pictures(component, labels, "curve", f"epoch {epoch}: sampling"))
+        return {"synthetic": {"FID": self._fid(features), "KID": self._kid(features)[0]}}
+
+    def _pictures(self, component: Generator, labels: list[int], name: str, description: str) -> Pixels:
+        made = []
+        with self.ctx.progress(description, len(labels)) as progress:
+            for start in range(0, len(labels), BATCH_SIZE):
+                some = labels[start : start + BATCH_SIZE]
+                seeds = [int(self.ctx.rng(name, start + row).integers(2**63 - 1)) for row in range(len(some))]
+                made.append(sampled(component, some, seeds, self.ctx.uses))
+                progress.advance(len(some))
+        return np.concatenate(made)
+
+    def _fid(self, features: Floats) -> float:
+        moments = Moments()
+        moments.add(features)
+        return frechet_distance(moments, self.reference.moments)
+
+    def _kid(self, features: Floats) -> tuple[float, float]:
+        assert self.reference.features is not None
+        return kernel_distance(features, self.reference.features)
+
+    def finish(self, made: Measured, held_out: Reference | None, filtered: bool) -> None:
+        """Record what the pictures are worth.
+
+        Args:
+            made: pictures with classes as in train.
+            held_out: real pictures that nothing was learned from; None where there are none.
+            filtered: the pictures have been through filters.
+        """
+        if self.component.fid_samples == 0:
+            self._absent("fid_samples is 0")
+        elif self.extractor is None:
+            self._absent("no weights of fid_model are given: set fid_weights or fid_pretrained")
+        elif len(made.labels) < 2:
+            self._absent("fewer than two pictures could be measured")
+        else:
+            features, labels = np.stack(made.features), np.array(made.labels)
+            self._distribution(features, held_out, filtered)
+            self._neighbours(features, held_out)
+            self._labels(features, labels, held_out)
+            self._diversity(features, labels)
+
+    def _absent(self, why: str) -> None:
+        for name in ("FID", "KID"):
+            self.ctx.metric(name, None, part="synthetic", note=why)
+
+    def _distribution(self, features: Floats, held_out: Reference | None, filtered: bool) -> None:
+        assert self.extractor is not None
+        assert self.reference.features is not None
+        real, name = self.reference.features, self.extractor.name
+        about = f"{name}; against {len(real):,} real train pictures"
+        about += "; pictures that the filters let through" if filtered else ""
+        biased = f"; biased upwards below {MANY:,} pictures: compare at equal n alone" if len(features) < MANY else ""
+        self.ctx.metric("FID", self._fid(features), part="synthetic", n=len(features), note=about + biased)
+        kid, spread = self._kid(features)
+        note = f"{about}; standard deviation over subsets {spread:.2g}; unbiased"
+        self.ctx.metric("KID", kid, part="synthetic", n=len(features), note=note)
+        if held_out is not None and held_out.features is not None and len(held_out.features) > 1:
+            note = "the same for real pictures that nothing was learned from: about the best that can be had at this n"
+            some = held_out.features
+            self.ctx.metric("FID_real", self._fid(some), part="held out", n=len(some), note=note)
+            self.ctx.metric("KID_real", self._kid(some)[0], part="held out", n=len(some), note=note)
+        note = "the same for pictures of uniform noise"
+        self.ctx.metric("FID_noise", self._fid(self._noise()), part="noise", n=NOISE, note=note)
+        few = real[pick_evenly(self.reference.labels, len(features), self.ctx.rng("manifold"))]
+        if len(few) > NEIGHBOURS < len(features):
+            precision, recall = precision_recall(features, few, NEIGHBOURS)
+            note = f"share of the pictures within the real ones' {NEIGHBOURS} nearest neighbours (Kynkäänniemi et al.)"
+            self.ctx.metric("precision", precision, part="synthetic", n=len(features), unit="fraction", note=note)
+            note = f"share of {len(few):,} real pictures within the made ones' {NEIGHBOURS} nearest neighbours"
+            self.ctx.metric("recall", recall, part="synthetic", n=len(few), unit="fraction", note=note)
+
+    def _noise(self) -> Floats:
+        assert self.extractor is not None
+        side = self.component.resolution
+        rng = self.ctx.rng("noise")
+        some = range(0, NOISE, BATCH_SIZE)
+        made = [rng.integers(0, 256, (min(BATCH_SIZE, NOISE - i), side, side, 3), dtype=np.uint8) for i in some]
+        return np.concatenate([self.extractor(one) for one in made])
+
+    def _neighbours(self, features: Floats, held_out: Reference | None) -> None:
+        """How many pictures are nearer to a train picture than nearly all unseen real pictures are."""
+        assert self.reference.features is not None
+        real = self.reference.features
+        if held_out is not None and held_out.features is not None and len(held_out.features):
+            usual, of = nearest(held_out.features, real)[0], "held-out real pictures"
+        elif len(real) > 1:
+            usual, of = nearest(real, real, same=True)[0], "train pictures from the others"
+        else:
+            return
+        bound = float(np.quantile(usual, NEAREST_SHARE))
+        share = proportion(int((nearest(features, real)[0] < bound).sum()), len(features))
+        note = f"nearer to a train picture than 99 % of the {len(usual):,} {of} are"
+        self.ctx.metric("memorised", part="synthetic", unit="fraction", note=note, **share._asdict())
+        if share.low > MANY_MEMORIES:
+            self.ctx.warn(
+                f"{share.value:.0%} of the made pictures ({share.low:.0%} to {share.high:.0%}) are {note}: they show "
+                "train pictures rather than new ones."
+            )
+
+    def _labels(self, features: Floats, labels: Numbers, held_out: Reference | None) -> None:
+        """How many pictures have the class that their nearest real pictures have."""
+        assert self.reference.features is not None
+        known = self.reference.features, self.reference.labels
+        found = label_agreement(features, labels, *known, k=VOTES)
+        share = proportion(int(found.sum()), len(found))
+        note = f"made pictures whose class is that of most of their {VOTES} nearest real train pictures"
+        self.ctx.metric("class_agreement", part="synthetic", unit="fraction", note=note, **share._asdict())
+        if held_out is None or held_out.features is None or not len(held_out.features):
+            return
+        found = label_agreement(held_out.features, held_out.labels, *known, k=VOTES)
+        usual = proportion(int(found.sum()), len(found))
+        note = "the same for real pictures that nothing was learned from"
+        self.ctx.metric("class_agreement_real", part="held out", unit="fraction", note=note, **usual._asdict())
+        if share.high < LITTLE_AGREEMENT * usual.low:
+            self.ctx.warn(
+                f"The class of {share.value:.0%} of the made pictures is that of the real pictures they look like; of "
+                f"real pictures it is {usual.value:.0%}. Their labels are not to be trusted."
+            )
+
+    def _diversity(self, features: Floats, labels: Numbers) -> None:
+        """How far the pictures of a class are from one another, compared with real ones."""
+        assert self.reference.features is not None
+        usual = diversity(self.reference.features, self.reference.labels)
+        found = diversity(features, labels)
+        if not (usual > 0 and np.isfinite(found)):
+            return
+        note = "mean distance between two made pictures of a class, as a share of that between two real ones"
+        self.ctx.metric("diversity", found / usual, part="synthetic", n=len(features), unit="fraction", note=note)
+        if found / usual < LITTLE_DIVERSITY:
+            self.ctx.warn(
+                f"Two made pictures of a class are on average {found / usual:.0%} as far from each other as two real "
+                "ones: the generator makes few different pictures (mode collapse)."
+            )

@@ -1,0 +1,528 @@
+"""The generator driver: what is written where and from what, the filters, and a ruler that tells fakes apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from pydantic import PrivateAttr
+from safetensors.numpy import load_file, save_file
+
+from fgic_core import DataError, Dataset, Generator, Model, PluginError, Sample, Size, StepContext
+from fgic_core.data.dataset import DatasetWriter, Header
+from fgic_core.data.images import read_origin
+from fgic_core.steps import generator as driver
+from fgic_core.steps.validation import cut_val
+
+SIDE, CLASSES = 24, 4
+COLOURS = np.array([[220, 60, 60], [60, 200, 60], [70, 70, 220], [210, 200, 60]])
+
+
+def draw(label: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    """A rectangle in the colour of the class, anywhere, on a ground of its own: (side, side, 3), 8 bits."""
+    ground = rng.integers(60, 190, 3)
+    pixels = np.clip(ground + rng.normal(0, 12, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
+    x, y = rng.integers(0, SIDE // 2, 2)
+    width, height = rng.integers(SIDE // 3, SIDE // 2, 2)
+    pixels[y : y + height, x : x + width] = np.clip(COLOURS[label] + rng.normal(0, 10, 3), 0, 255)
+    return pixels
+
+
+class Planted(Generator):
+    """Makes what it is told to: new pictures of the truth, one picture a class, train pictures, or wrong classes."""
+
+    resolution: int = SIDE
+    how: Literal["perfect", "collapsed", "copies", "swapped", "noise"] = "perfect"
+    epochs: int = 0
+    _train: Any = PrivateAttr(None)
+    _labels: Any = PrivateAttr(None)
+    _seen: list[Any] = PrivateAttr(default_factory=list)
+
+    def fit(self, train: Any, ctx: Any) -> None:
+        self._train = np.stack([np.asarray(train.image(row)) for row in range(len(train))])
+        self._labels = train.labels
+        if self.epochs and ctx.resume() is None:
+            self._seen.append(dict(ctx.evaluate(self, 0)))
+        for epoch in ctx.epochs(self.epochs):
+            ctx.log(epoch, loss_gen=1 / epoch, loss_disc=0.5)
+            self._seen.append(dict(ctx.evaluate(self, epoch)))
+            ctx.checkpoint(epoch, {"epoch": epoch})
+
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
+        if self._train is None or not 0 <= min(labels) <= max(labels) < CLASSES:
+            raise PluginError("not trained, or no such class")
+        made = [self._one(label, np.random.default_rng(seed)) for label, seed in zip(labels, seeds, strict=True)]
+        return np.stack(made).transpose(0, 3, 1, 2).astype(np.float32) / 255
+
+    def _one(self, label: int, rng: np.random.Generator) -> Any:
+        if self.how == "copies":
+            return self._train[rng.choice(np.flatnonzero(self._labels == label))]
+        if self.how == "collapsed":
+            return draw(label, np.random.default_rng(label))
+        if self.how == "noise":
+            return rng.integers(0, 256, (SIDE, SIDE, 3))
+        return draw((label + 1) % CLASSES if self.how == "swapped" else label, rng)
+
+    def save(self, folder: Path) -> None:
+        save_file({"train": self._train, "labels": self._labels}, folder / "planted.safetensors")
+
+    def load(self, folder: Path, device: str) -> None:
+        found = load_file(folder / "planted.safetensors")
+        self._train, self._labels = found["train"], found["labels"]
+
+
+class Means:
+    """Mean colours of a grid of cells: features that tell these pictures apart."""
+
+    name = "mean colours"
+
+    def __call__(self, pictures: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        cells = pictures.reshape(len(pictures), 4, SIDE // 4, 4, SIDE // 4, 3).mean((2, 4))
+        return cells.reshape(len(pictures), -1).astype(np.float32)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is an extractor, as if the weights of one were given."""
+    monkeypatch.setattr(driver, "extractor_of", lambda component, device: Means())
+
+
+Make = Callable[..., Dataset]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Make:
+    """``data(per_class=…, change=…)``: real pictures in train and test."""
+
+    def make(
+        per_class: int | Sequence[int] = 12, test: int = 12, change: Callable[[Sample], Sample] | None = None
+    ) -> Dataset:
+        counts = [per_class] * CLASSES if isinstance(per_class, int) else per_class
+        folder = tmp_path / "data"
+        folder.mkdir()
+        samples = []
+        for number, split in enumerate(("train", "test")):
+            for label in range(CLASSES):
+                for i in range(counts[label] if split == "train" else test):
+                    name = f"{split}-{label}-{i}"
+                    pixels = draw(label, np.random.default_rng((number, label, i)))
+                    Image.fromarray(pixels).save(folder / f"{name}.png")
+                    sample = Sample(id=name, path=f"{name}.png", label=label, split=split, size=Size(SIDE, SIDE))
+                    samples.append(change(sample) if change else sample)
+        header = Header(tuple(f"colour {n}" for n in range(CLASSES)), {"here": folder})
+        with DatasetWriter(folder, header) as writer:
+            writer.write_samples(samples, "here")
+        return Dataset.open(folder)
+
+    return make
+
+
+class Outcome:
+    """What a run of the driver left."""
+
+    def __init__(self, folder: Path, ctx: StepContext, data: Dataset) -> None:
+        self.folder, self.ctx = folder, ctx
+        self.data = data
+        self.made = [sample for sample in data if sample.origin != "real"]
+
+    def metric(self, name: str, part: str = "synthetic") -> Any:
+        (found,) = [metric for metric in self.ctx.metrics if (metric.name, metric.part) == (name, part)]
+        return found
+
+    def told(self, word: str) -> bool:
+        return any(word in warning for warning in self.ctx.warnings)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Outcome]:
+    """``run(component, dataset, model=…)`` drives it."""
+
+    def drive(component: Generator, dataset: Dataset, name: str = "out", **inputs: Any) -> Outcome:
+        folder = tmp_path / name
+        folder.mkdir()
+        ctx = StepContext(folder, scratch=tmp_path / f"{name}-scratch", uses="generator/planted", seed=3)
+        driver.run(component, {"dataset": dataset, **inputs}, ctx)
+        return Outcome(folder, ctx, Dataset.open(folder))
+
+    return drive
+
+
+# What is written.
+
+
+def test_made_pictures_are_train_samples_with_their_origin(data: Make, run: Callable[..., Outcome]) -> None:
+    real = data()
+    out = run(Planted(per_class=3), real)
+    assert [s for s in out.data if s.origin == "real"] == list(real)
+    assert len(out.made) == 3 * CLASSES
+    assert {s.split for s in out.made} == {"train"}
+    assert {s.origin for s in out.made} == {"synthetic:generator/planted"}
+    assert np.bincount([s.label for s in out.made]).tolist() == [3] * CLASSES
+    assert len(set(out.data.ids)) == len(out.data)
+    assert out.metric("synthetic", "train").value == 12
+    assert out.metric("real", "train").value == 48
+
+
+def test_seed_and_class_make_each_picture_again(data: Make, run: Callable[..., Outcome]) -> None:
+    out = run(Planted(per_class=3), data())
+    again = Planted()
+    again.load(out.folder / "component", "cpu")
+    told = {row["id"]: row for row in pq.read_table(out.folder / "made.parquet").to_pylist()}
+    assert list(told) == [s.id for s in out.made]
+    assert len({row["seed"] for row in told.values()}) == len(told)
+    rows = {name: row for row, name in enumerate(out.data.ids)}
+    for sample in out.made:
+        pixels = again.sample([sample.label], [told[sample.id]["seed"]])[0]
+        shown = np.asarray(out.data.picture(rows[sample.id]))
+        np.testing.assert_array_equal(np.rint(pixels.transpose(1, 2, 0) * 255), shown)
+
+
+def test_a_file_says_itself_what_made_it(data: Make, run: Callable[..., Outcome]) -> None:
+    out = run(Planted(per_class=1), data())
+    content = out.data.file(len(out.data) - 1).read_bytes()
+    assert read_origin(content) == ("generator/planted", ())
+    with Image.open(out.data.file(len(out.data) - 1)) as image:
+        about = json.loads(image.info["fgic-origin"])
+    assert about["label"] == CLASSES - 1
+    assert about["seed"] == pq.read_table(out.folder / "made.parquet").to_pylist()[-1]["seed"]
+
+
+def test_the_same_step_makes_the_same_files(data: Make, run: Callable[..., Outcome]) -> None:
+    real = data()
+    one, two = (run(Planted(per_class=2), real, name) for name in ("one", "two"))
+    for a, b in zip(one.made, two.made, strict=True):
+        assert a == b
+        assert (one.folder / a.path).read_bytes() == (two.folder / b.path).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "counts"),
+    [
+        ({}, [50, 50, 50, 50]),
+        ({"per_class": 2}, [2, 2, 2, 2]),
+        ({"ratio": 0.5}, [6, 4, 1, 10]),
+        ({"ratio": 2}, [24, 16, 4, 40]),
+        ({"top_up": 10}, [0, 2, 8, 0]),
+    ],
+)
+def test_amounts(options: dict[str, Any], counts: list[int], data: Make, run: Callable[..., Outcome]) -> None:
+    out = run(Planted(**options), data(per_class=[12, 8, 2, 20]))
+    assert np.bincount([s.label for s in out.made], minlength=CLASSES).tolist() == counts
+
+
+@pytest.mark.parametrize(("keep", "real", "made"), [("both", 48, 4), ("synthetic", 0, 4), ("real", 48, 0)])
+def test_keep_says_which_train_samples_go_on(
+    keep: Any, real: int, made: int, data: Make, run: Callable[..., Outcome]
+) -> None:
+    out = run(Planted(per_class=1, keep=keep), data())
+    train = out.data.split("train")
+    assert [s.origin for s in train].count("real") == real
+    assert len(train) == real + made
+    assert len(out.data.split("test")) == 48
+
+
+def test_a_generator_learns_from_real_train_pictures_alone(data: Make, run: Callable[..., Outcome]) -> None:
+    real = data(change=lambda s: replace(s, origin="synthetic:generator/x") if s.id == "train-0-0" else s)
+    component = Planted(per_class=1, keep="synthetic")
+    out = run(component, real)
+    assert len(component._train) == 47
+    assert "train-0-0" in out.data.ids, "what an earlier generator made is synthetic and goes on"
+    assert [s.origin for s in out.data.split("train")].count("real") == 0
+    assert out.metric("real", "train").value == 0
+
+
+def test_two_generators_in_a_row_add_up(data: Make, run: Callable[..., Outcome]) -> None:
+    first = run(Planted(per_class=1), data(), "first")
+    second = run(Planted(per_class=1), first.data, "second")
+    assert len(second.made) == 2 * CLASSES
+    for row in range(len(second.data)):
+        second.data.image(row)
+
+
+def test_held_out_parents_keep_their_children_out_of_training(
+    data: Make, run: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    class Child(Planted):
+        def parents(self, labels: Any, seeds: Any) -> Any:
+            return [(f"train-{label}-{seed % 12}",) for label, seed in zip(labels, seeds, strict=True)]
+
+    out = run(Child(per_class=10), data())
+    assert all(len(s.parents) == 1 for s in out.made)
+    train, val = cut_val(out.data.split("train"), 0.25, StepContext(tmp_path, seed=0))
+    assert {s.origin for s in val} == {"real"}
+    assert not {name for s in train for name in s.parents} & set(val.ids)
+    assert any(s.parents for s in train)
+
+
+# What is refused.
+
+
+def test_a_class_without_real_pictures_is_named(data: Make, run: Callable[..., Outcome]) -> None:
+    with pytest.raises(DataError, match=r"1 \(colour 2\) of 4 classes .* has no real train picture"):
+        run(Planted(per_class=1), data(per_class=[3, 3, 0, 3]))
+
+
+def test_a_class_that_needs_none_may_be_empty(data: Make, run: Callable[..., Outcome]) -> None:
+    out = run(Planted(ratio=1), data(per_class=[3, 3, 0, 3]))
+    assert np.bincount([s.label for s in out.made]).tolist() == [3, 3, 0, 3]
+
+
+def test_few_real_pictures_are_warned_of(data: Make, run: Callable[..., Outcome]) -> None:
+    out = run(Planted(per_class=1), data(per_class=[3, 12, 12, 12]))
+    assert out.told("1 (colour 0) of 4 classes has fewer than 10 real train pictures")
+
+
+def test_a_data_set_of_synthetic_pictures_alone_is_refused(data: Make, run: Callable[..., Outcome]) -> None:
+    made = data(change=lambda s: replace(s, origin="synthetic:generator/x"))
+    with pytest.raises(DataError, match="no real train sample"):
+        run(Planted(), made)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda x: x[:, :, :-1], "array of shape"),
+        (lambda x: x[:-1], "array of shape"),
+        (lambda x: x * 255, r"outside \[0, 1\]"),
+        (lambda x: x * np.nan, r"outside \[0, 1\]"),
+    ],
+)
+def test_a_broken_contract_is_told(wrong: Any, said: str, data: Make, run: Callable[..., Outcome]) -> None:
+    class Broken(Planted):
+        def sample(self, labels: Any, seeds: Any) -> Any:
+            return wrong(super().sample(labels, seeds))
+
+    with pytest.raises(PluginError, match=said):
+        run(Broken(), data())
+
+
+def test_strange_parents_are_told(data: Make, run: Callable[..., Outcome]) -> None:
+    class Broken(Planted):
+        def parents(self, labels: Any, seeds: Any) -> Any:
+            return [("test-0-0",)] * len(labels)
+
+    with pytest.raises(PluginError, match="names test-0-0, which is no real train sample"):
+        run(Broken(), data())
+
+
+def test_a_generator_that_forgets_is_told(data: Make, run: Callable[..., Outcome]) -> None:
+    class Broken(Planted):
+        def load(self, folder: Path, device: str) -> None:
+            super().load(folder, device)
+            self._train = self._train[::-1].copy()
+
+    with pytest.raises(PluginError, match="other pictures after save and load"):
+        run(Broken(how="copies"), data())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"per_class": 3, "ratio": 1.0}, "ratio should be left out where per_class is given"),
+        ({"top_up": 3, "ratio": 1.0}, "top_up should be left out where ratio is given"),
+        ({"min_distance": 1.0}, "min_distance should come with fid_weights or fid_pretrained"),
+        ({"min_distance": 1.0, "max_distance": 0.5, "fid_pretrained": True}, "should be less than max_distance"),
+        ({"ratio": 0.0}, "greater than 0"),
+    ],
+)
+def test_options_that_contradict_one_another(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Planted(**options)
+
+
+# The filters.
+
+
+def test_copies_of_train_pictures_are_counted_and_can_be_dropped(data: Make, run: Callable[..., Outcome]) -> None:
+    real = data()
+    out = run(Planted(how="copies", per_class=3), real)
+    share = out.metric("copies")
+    assert (share.value, share.n) == (1.0, 12)
+    assert {s.label for s in out.made} == set(range(CLASSES))
+    with pytest.raises(DataError, match="the filters dropped every picture"):
+        run(Planted(how="copies", per_class=3, drop_copies=True), real, "dropped")
+
+
+def test_new_pictures_are_no_copies(data: Make, run: Callable[..., Outcome]) -> None:
+    assert run(Planted(per_class=10, drop_copies=True), data()).metric("copies").value == 0
+
+
+def test_refused_pictures_are_made_again(data: Make, run: Callable[..., Outcome]) -> None:
+    class Sometimes(Planted):
+        def _one(self, label: int, rng: Any) -> Any:
+            return self._train[0] if rng.random() < 0.5 else draw(label, rng)
+
+    out = run(Sometimes(per_class=10, drop_copies=True, max_tries=20), data())
+    assert np.bincount([s.label for s in out.made]).tolist() == [10] * CLASSES
+    tries = pq.read_table(out.folder / "made.parquet")["tries"].to_numpy()
+    refused = out.metric("refused", "train")
+    assert refused.value == sum(tries) - 40 > 0
+    assert refused.n == sum(tries)
+    assert "by drop_copies" in refused.note
+    short = run(Sometimes(per_class=10, drop_copies=True, max_tries=1), data_of(out), "short")
+    assert short.told("are missing: the filters dropped what was made in 1 tries")
+    assert len(short.made) < 40
+
+
+def data_of(out: Outcome) -> Dataset:
+    """The real part of what a run gave."""
+    return out.data.where(np.array([s.origin == "real" for s in out.data]))
+
+
+def test_a_classifier_drops_what_it_does_not_recognise(
+    data: Make, run: Callable[..., Outcome], wrap: Callable[..., Model]
+) -> None:
+    import torch
+
+    class Nearest(torch.nn.Module):
+        """Counts pixels in each class's colour."""
+
+        def forward(self, images: Any) -> Any:
+            colours = torch.tensor(COLOURS / 255, dtype=images.dtype)
+            far = (images.unsqueeze(1) - colours[None, :, :, None, None]).abs().sum(2)
+            return 40 * (far < 0.25).float().mean((2, 3))
+
+    model = replace(wrap(Nearest(), SIDE, CLASSES), classes=tuple(f"colour {n}" for n in range(CLASSES)))
+    real = data()
+    good = run(Planted(per_class=5, min_confidence=0.5), real, "good", model=model)
+    kept = pq.read_table(good.folder / "made.parquet")["confidence"].to_numpy()
+    assert len(kept) == 20
+    assert kept.min() >= 0.5
+    one_try = {"per_class": 10, "min_confidence": 0.5, "max_tries": 1}
+    right = run(Planted(**one_try), real, "right", model=model)
+    wrong = run(Planted(how="swapped", **one_try), real, "wrong", model=model)
+    assert len(right.made) > 30
+    assert len(wrong.made) < 10
+    other = replace(model, classes=("a", "b", "c", "d"))
+    with pytest.raises(DataError, match="they are not the 4 of the data set"):
+        run(Planted(per_class=5, min_confidence=0.5), real, "other", model=other)
+
+
+@pytest.mark.usefixtures("measured")
+def test_distance_drops_what_is_too_near_or_too_far(data: Make, run: Callable[..., Outcome]) -> None:
+    real = data()
+    both = {"fid_pretrained": True, "per_class": 6, "max_tries": 50}
+    out = run(Planted(min_distance=0.5, max_distance=1.5, **both), real)
+    kept = pq.read_table(out.folder / "made.parquet")["distance"].to_numpy()
+    assert 0.5 <= kept.min() <= kept.max() <= 1.5
+    with pytest.raises(DataError, match="dropped every picture"):
+        run(Planted(how="copies", min_distance=0.5, **both), real, "near")
+    with pytest.raises(DataError, match="dropped every picture"):
+        run(Planted(how="noise", max_distance=0.5, **both), real, "far")
+
+
+# The ruler.
+
+
+@pytest.fixture
+def judged(data: Make, run: Callable[..., Outcome], measured: None) -> Callable[[Any], Outcome]:
+    """``judged(how)``: a planted generator, measured on enough pictures."""
+    real = data(per_class=60, test=60)
+    return lambda how: run(Planted(how=how, per_class=2, fid_samples=240), real, how)
+
+
+def test_a_perfect_generator_is_as_good_as_unseen_real_pictures(judged: Callable[[Any], Outcome]) -> None:
+    out = judged("perfect")
+    fid, real, noise = out.metric("FID"), out.metric("FID_real", "held out"), out.metric("FID_noise", "noise")
+    assert fid.n == real.n == 240
+    assert fid.value < 1.5 * real.value
+    assert fid.value < 0.05 * noise.value
+    assert abs(out.metric("KID").value) < 3 * abs(out.metric("KID_real", "held out").value) + 1
+    assert out.metric("precision").value > 0.7
+    assert out.metric("recall").value > 0.7
+    assert out.metric("memorised").low < 0.05
+    assert 0.9 < out.metric("diversity").value < 1.1
+    agreement, usual = out.metric("class_agreement"), out.metric("class_agreement_real", "held out")
+    assert agreement.low < usual.value < agreement.high
+    assert not out.ctx.warnings
+    assert "mean colours" in fid.note
+    assert "240 real train pictures" in fid.note
+
+
+def test_a_collapsed_generator_is_flagged(judged: Callable[[Any], Outcome]) -> None:
+    out = judged("collapsed")
+    assert out.metric("recall").value < 0.05
+    assert out.metric("diversity").value < 0.01
+    assert out.metric("FID").value > 3 * out.metric("FID_real", "held out").value
+    assert out.told("mode collapse")
+
+
+def test_a_copying_generator_is_flagged(judged: Callable[[Any], Outcome]) -> None:
+    out = judged("copies")
+    assert out.metric("FID").value < out.metric("FID_real", "held out").value, "its FID is the best of all"
+    assert out.metric("memorised").value == 1.0
+    assert out.metric("copies").value == 1.0
+    assert out.told("they show train pictures rather than new ones")
+    rows = pq.read_table(out.folder / "made.parquet").to_pylist()
+    labels = {s.id: s.label for s in out.made}
+    assert all(row["copy_of"] == row["nearest"] for row in rows)
+    assert all(row["nearest"].startswith(f"train-{labels[row['id']]}-") for row in rows)
+
+
+def test_swapped_labels_are_flagged(judged: Callable[[Any], Outcome]) -> None:
+    perfect, out = judged("perfect"), judged("swapped")
+    assert out.metric("FID").value < 1.5 * perfect.metric("FID").value, "FID does not see labels"
+    assert out.metric("class_agreement").value < 0.5 * perfect.metric("class_agreement").value
+    assert out.told("Their labels are not to be trusted")
+
+
+@pytest.mark.usefixtures("measured")
+def test_what_is_measured_does_not_depend_on_how_many_are_written(data: Make, run: Callable[..., Outcome]) -> None:
+    real = data(per_class=[30, 20, 5, 5])
+    few = run(Planted(per_class=1, fid_samples=60), real, "few")
+    many = run(Planted(top_up=40, fid_samples=60), real, "many")
+    assert few.metric("FID").value == many.metric("FID").value
+    assert few.metric("FID").n == 60
+    assert len(few.made) == 4
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_curve_has_an_untrained_generator_and_every_epoch(data: Make, run: Callable[..., Outcome]) -> None:
+    component = Planted(per_class=1, epochs=3, curve_samples=40, fid_samples=60)
+    out = run(component, data())
+    curve = [point for point in out.ctx.curves if point.name == "FID"]
+    assert [(point.epoch, point.part) for point in curve] == [(epoch, "synthetic") for epoch in range(4)]
+    assert len({point.value for point in curve}) == 1, "the same labels and seeds at every epoch"
+    assert [set(seen) for seen in component._seen] == [{"FID", "KID"}] * 4
+    about = json.loads((out.folder / "grids" / "grids.json").read_text())
+    assert about == {"labels": [0, 1, 2, 3], "columns": 4, "epochs": [0, 1, 2, 3]}
+    with Image.open(out.folder / "grids" / "000002.png") as grid:
+        assert grid.size == (4 * SIDE, CLASSES * SIDE)
+        first = np.asarray(grid)[:SIDE, :SIDE].reshape(-1, 3)
+    assert (np.abs(first - COLOURS[0]).max(1) < 40).mean() > 0.08, "row 0 shows class 0"
+
+
+def test_of_many_epochs_grids_are_kept_evenly(data: Make, run: Callable[..., Outcome]) -> None:
+    out = run(Planted(per_class=1, epochs=41), data())
+    assert json.loads((out.folder / "grids" / "grids.json").read_text())["epochs"] == [*range(0, 41, 4), 41]
+
+
+def test_without_weights_there_is_no_figure_and_it_says_why(data: Make, run: Callable[..., Outcome]) -> None:
+    component = Planted(per_class=1, epochs=1)
+    out = run(component, data())
+    for name in ("FID", "KID"):
+        assert out.metric(name).value is None
+        assert "set fid_weights or fid_pretrained" in out.metric(name).note
+    assert component._seen == [{}, {}]
+    assert out.metric("copies").value == 0
+
+
+@pytest.mark.usefixtures("measured")
+def test_what_fit_gets_does_not_hold_test_pictures(data: Make, run: Callable[..., Outcome]) -> None:
+    seen: list[str] = []
+
+    class Curious(Planted):
+        def fit(self, train: Any, ctx: Any) -> None:
+            seen.extend(train.ids)
+            super().fit(train, ctx)
+
+    real = data()
+    run(Curious(per_class=1, fid_samples=10), real)
+    assert set(seen) == set(real.split("train").ids)
