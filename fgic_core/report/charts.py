@@ -9,28 +9,30 @@ import numpy as np
 
 from fgic_core.report.figures import INK, MUTED
 from fgic_core.report.names import distinct
-from fgic_core.report.numbers import eps_text, label
+from fgic_core.report.numbers import eps_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from fgic_core.data.artifact import Metric, Point
+    from fgic_core.data.artifact import Metric
 
 BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7"
 SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
-SPLIT_COLOURS = {"train": "#8fb8d4", "val": BLUE, "test": VERMILION}
+SPLIT_COLOURS = {"train": "#8fb8d4", "synthetic": GREEN, "val": BLUE, "test": VERMILION}
 
 #: Above this many classes a chart is a summary and no longer a row for each class.
 MANY_CLASSES = 30
 
 
-def _percent_axis(axis: Any) -> None:
+def percent_axis(axis: Any) -> None:
+    """Write an axis's shares in percent."""
     from matplotlib.ticker import FuncFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
 
 
-def _whole_numbers(axis: Any) -> None:
+def whole_numbers(axis: Any) -> None:
+    """Mark whole numbers alone."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -50,7 +52,7 @@ def class_counts(counts: Mapping[str, np.ndarray[Any, Any]], classes: Sequence[s
         axes.grid(axis="x")
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("pictures")
-        _whole_numbers(axes.xaxis)
+        whole_numbers(axes.xaxis)
 
     def histogram(axes: Axes) -> None:
         most = int(max(values.max(initial=0) for values in counts.values()))
@@ -69,71 +71,6 @@ def class_counts(counts: Mapping[str, np.ndarray[Any, Any]], classes: Sequence[s
         )
         if counts:
             axes.figure.legend(loc="outside lower center", ncols=3)
-
-    return plot
-
-
-_PARTS = {
-    "train": ("train (running)", "#7d8896", "-"),
-    "val": ("validation", BLUE, "-"),
-    "test": ("test", VERMILION, "--"),
-}
-
-
-#: Curves that were set and not measured: drawn small, without a legend.
-SETTINGS = ("lr",)
-
-
-def curve(name: str, points: Sequence[Point]) -> Callable[[Axes], None]:
-    """One quantity over the epochs, a line for each part."""
-
-    def plot(axes: Axes) -> None:
-        parts = [part for part in _PARTS if any(point.part == part for point in points)]
-        parts += sorted({point.part for point in points} - set(parts))
-        for number, part in enumerate(parts):
-            title, colour, style = _PARTS.get(part, (part, SERIES[(number + 2) % len(SERIES)], "-"))
-            line = sorted((point.epoch, point.value) for point in points if point.part == part)
-            epochs, values = [epoch for epoch, _ in line], [value for _, value in line]
-            marker = "o" if len(line) <= 30 and name not in SETTINGS else ""
-            axes.plot(epochs, values, style, color=colour, marker=marker, label=title, markersize=3.5)
-        if is_fraction(name):
-            _percent_axis(axes.yaxis)
-        axes.set_title(label(name))
-        axes.set_xlabel("epoch")
-        _whole_numbers(axes.xaxis)
-        if name in SETTINGS:
-            axes.set_ylim(bottom=0)
-        else:
-            axes.figure.legend(loc="outside lower center", ncols=3)
-
-    return plot
-
-
-def is_fraction(name: str) -> bool:
-    """Whether a curve of that name is a share that is drawn in percent."""
-    return name.endswith("accuracy") or name.startswith("mAP")
-
-
-def loss_parts(points: Sequence[Point]) -> Callable[[Axes], None]:
-    """The parts of a training loss over the epochs, a line for each."""
-
-    def plot(axes: Axes) -> None:
-        for number, name in enumerate(sorted({point.name for point in points})):
-            line = sorted((point.epoch, point.value) for point in points if point.name == name)
-            colour = SERIES[number % len(SERIES)]
-            axes.plot(
-                [epoch for epoch, _ in line],
-                [value for _, value in line],
-                "-" if number < len(SERIES) else "--",
-                color=colour,
-                marker="o" if len(line) <= 30 else "",
-                markersize=3.5,
-                label=name.removeprefix("loss_"),
-            )
-        axes.set_title("Parts of the train loss")
-        axes.set_xlabel("epoch")
-        _whole_numbers(axes.xaxis)
-        axes.figure.legend(loc="outside lower center", ncols=3)
 
     return plot
 
@@ -160,7 +97,7 @@ def overlaps(values: Overlaps) -> Callable[[Axes], None]:
         axes.axvline(0.5, color=MUTED, linewidth=0.9, linestyle=":")
         axes.set_xlim(0, 1)
         axes.set_ylim(-0.02, 1.02)
-        _percent_axis(axes.yaxis)
+        percent_axis(axes.yaxis)
         axes.set_xlabel("IoU with the annotated box, or more")
         axes.set_ylabel("pictures")
         axes.set_title("How well the boxes that crops use fit")
@@ -225,7 +162,7 @@ def class_accuracy(
     def plot(axes: Axes) -> None:
         (dots if len(classes) <= MANY_CLASSES else histogram)(axes)
         axes.set_xlim(-0.02, 1.02)
-        _percent_axis(axes.xaxis)
+        percent_axis(axes.xaxis)
         axes.set_xlabel("accuracy in the class")
         axes.set_title("Accuracy by class (test)")
 
@@ -255,8 +192,8 @@ def reliability(
         )
         axes.set_xlim(-0.03, 1.05)
         axes.set_ylim(-0.05, 1.08)
-        _percent_axis(axes.xaxis)
-        _percent_axis(axes.yaxis)
+        percent_axis(axes.xaxis)
+        percent_axis(axes.yaxis)
         axes.set_xlabel("stated confidence")
         axes.set_ylabel("right")
         axes.set_title("Reliability (test)")
@@ -287,7 +224,7 @@ def accuracy_against_eps(sweeps: Sequence[Sweep], norm: str) -> Callable[[Axes],
         ticks = _apart(sorted({size for _, sweep in sweeps for size, _ in sweep}))
         axes.set_xticks(ticks, [eps_text(size, norm) for size in ticks])
         axes.set_ylim(-0.02, 1.02)
-        _percent_axis(axes.yaxis)
+        percent_axis(axes.yaxis)
         axes.set_xlabel(f"eps ({norm})")
         axes.set_ylabel("robust accuracy")
         axes.set_title("Accuracy against eps (95 % interval)")
@@ -322,7 +259,7 @@ def intervals(rows: Sequence[tuple[str, Metric]], title: str) -> Callable[[Axes]
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlim(-0.02, 1.02)
-        _percent_axis(axes.xaxis)
+        percent_axis(axes.xaxis)
         axes.grid(axis="x")
         axes.grid(visible=False, axis="y")
         axes.set_title(title)

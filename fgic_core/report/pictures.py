@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 SIDE = 280
 #: How many bytes of pictures one page holds, as data URIs.
 BUDGET = 3_600_000
+#: Pictures up to that side are shown pixel by pixel: smoothed, they would look better than they are.
+PIXELS = 48
+#: WebP quality of thumbnails, and of pictures of at most so many pixels a side, which is nearly all edges.
+QUALITY, FINE, FINE_SIDE = 82, 92, 64
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,11 @@ class Picture:
     boxes: tuple[ObjectBox, ...] = ()
     region: Box | None = None
     parts: tuple[Part, ...] = ()
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it has so few pixels that each is shown."""
+        return 0 < max(self.width, self.height) <= PIXELS
 
 
 #: Weaker predicted boxes than that are not drawn, but for a picture's most confident one.
@@ -78,8 +87,13 @@ class Album:
         boxes: tuple[ObjectBox, ...] = (),
         region: Box | None = None,
         parts: tuple[Part, ...] = (),
+        side: int = SIDE,
     ) -> Picture:
-        """The picture that ``load`` gives, or a placeholder with the reason why it cannot be shown."""
+        """The picture that ``load`` gives, or a placeholder with the reason why it cannot be shown.
+
+        Args:
+            side: the longest side of its thumbnail in pixels.
+        """
         if self._left <= 0:
             return Picture("", alt, "left out to keep this page small")
         try:
@@ -89,7 +103,7 @@ class Album:
         except (OSError, ValueError, KeyError, IndexError) as error:
             return Picture("", alt, str(error) or type(error).__name__)
         width, height = image.size
-        src = _data_uri(image)
+        src = _data_uri(image, side)
         self._left -= len(src)
         return Picture(src, alt, "", width, height, boxes, region, tuple(part for part in parts if part.visible))
 
@@ -97,11 +111,11 @@ class Album:
         """A picture file of an artifact."""
         return self.add(lambda: decode(path, path.name), alt)
 
-    def shown(self, dataset: Dataset | None, row: int | None, alt: str) -> Picture:
+    def shown(self, dataset: Dataset | None, row: int | None, alt: str, *, side: int = SIDE) -> Picture:
         """What a row of a data set shows (its region); a placeholder where the row is not there."""
         if dataset is None or row is None:
             return Picture("", alt, "the data set that holds this picture is not there")
-        return self.add(lambda: dataset.image(row), alt)
+        return self.add(lambda: dataset.image(row), alt, side=side)
 
     def whole(self, dataset: Dataset, row: int, alt: str, *, region: bool = False) -> Picture:
         """The whole picture of a row with its boxes and parts, or with its region alone."""
@@ -111,10 +125,10 @@ class Album:
         return self.add(lambda: dataset.picture(row), alt, boxes=drawn(sample.boxes), parts=sample.parts)
 
 
-def _data_uri(image: Image) -> str:
+def _data_uri(image: Image, side: int) -> str:
     small = image.convert("RGB")
-    if max(small.size) > SIDE:
-        small.thumbnail((SIDE, SIDE))
+    if max(small.size) > side:
+        small.thumbnail((side, side))
     file = BytesIO()
-    small.save(file, "WEBP", quality=82, method=4)
+    small.save(file, "WEBP", quality=FINE if max(image.size) <= FINE_SIDE else QUALITY, method=4)
     return f"data:image/webp;base64,{b64encode(file.getvalue()).decode('ascii')}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fgic_core.data.artifact import Metric
-from fgic_core.report.numbers import eps_text, label, percent, plural, with_interval
+from fgic_core.report.numbers import eps_text, label, number, percent, plural, with_interval
+from fgic_core.report.sections import generation
 from fgic_core.report.sections.robustness import norm, sweep
 from fgic_core.report.view import RunView, StepView
 
@@ -56,12 +57,24 @@ def _card(run: RunView, step: StepView) -> Card | None:
         eps, metric = points[-1]
         clean = f"clean {percent(points[0][1].value)}" if points[0][0] == 0 and eps > 0 else ""
         return Card(f"Robust accuracy, eps {eps_text(eps, norm(step))} ({norm(step)})", metric, step, clean)
+    if generation.is_generator(step) and (made := _generator_card(step)) is not None:
+        return made
     for name in _KEY.get(step.type or "", ()):
         found = step.metric(name, "test", "val") or step.metric(name)
         if found is not None:
             return Card(_title(found), found, step, _beside(run, step, found))
     missing = (metric for name in _KEY.get(step.type or "", ()) for metric in step.metrics if metric.name == name)
     return next((Card(_title(metric), metric, step, metric.note) for metric in missing), None)
+
+
+def _generator_card(step: StepView) -> Card | None:
+    """FID beside that of unseen real pictures, or else how many pictures were made."""
+    if (found := step.metric("FID")) is not None:
+        real = step.metric("FID_real")
+        return Card(label("FID"), found, step, f"unseen real pictures {number(real.value)}" if real else "")
+    if (made := step.metric("synthetic")) is None:
+        return None
+    return Card(label("synthetic"), made, step, "FID not computed" if made.value else made.note)
 
 
 def _title(metric: Metric) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fgic_core.data.artifact import Metric
-from fgic_core.report import charts as draw
+from fgic_core.report import charts_training as draw
 from fgic_core.report.figures import SMALL, Chart, Figures
 from fgic_core.report.numbers import DASH, label
 from fgic_core.report.pictures import Album, Picture
@@ -89,10 +89,12 @@ def part(step: StepView, studio: Studio, template: str, build: Builder) -> Part:
     return made
 
 
+#: The curves that are shown first.
+_FIRST = ("accuracy", "mAP", "mAP50", "mAP75", "FID", "KID", "loss")
+
+
 def curves(step: StepView, studio: Studio, *, settings: bool = False) -> list[Chart]:
     """A chart for each quantity that was followed over the epochs, accuracy and loss first; or for what was set."""
-    note = "The test curve is drawn and was never used to choose."
-    first = ("accuracy", "mAP", "mAP50", "mAP75", "loss")
     parts = [point for point in step.curves if point.name.startswith("loss_")]
     names = sorted(
         {
@@ -100,7 +102,7 @@ def curves(step: StepView, studio: Studio, *, settings: bool = False) -> list[Ch
             for point in step.curves
             if (point.name in draw.SETTINGS) == settings and not point.name.startswith("loss_")
         },
-        key=lambda name: (first.index(name) if name in first else len(first), name),
+        key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name),
     )
     charts = []
     for name in names:
@@ -113,14 +115,35 @@ def curves(step: StepView, studio: Studio, *, settings: bool = False) -> list[Ch
                 draw.curve(name, points),
                 f"{label(name)} over the epochs of step {step.name}; at the end: {said}.",
                 size=(SMALL[0], 1.9) if settings else SMALL,
-                caption=note if "test" in last else "",
+                caption=_caption(step, name, set(last)),
             )
         )
     if parts and not settings:
         said = ", ".join(sorted({point.name for point in parts}))
-        alt = f"Parts of the train loss over the epochs of step {step.name}: {said}."
-        charts.append(studio.figures.draw(f"{step.slug}-curve-loss-parts", draw.loss_parts(parts), alt))
+        alt = f"{draw.loss_title(parts)} over the epochs of step {step.name}: {said}."
+        caption = "They work against each other: neither has to fall for the pictures to become better."
+        charts.append(
+            studio.figures.draw(
+                f"{step.slug}-curve-loss-parts",
+                draw.loss_parts(parts),
+                alt,
+                caption=caption if draw.adversarial(parts) else "",
+            )
+        )
     return charts
+
+
+def _caption(step: StepView, name: str, parts: set[str]) -> str:
+    """What a reader must know beside a curve."""
+    if "test" in parts:
+        return "The test curve is drawn and was never used to choose."
+    if name not in ("FID", "KID") or "synthetic" not in parts:
+        return ""
+    few = step.artifact.options.get("curve_samples") if step.artifact else None
+    of = f"Of the same {few} pictures" if isinstance(few, int) else "Of the same few pictures"
+    if name == "KID":
+        return f"{of} at every epoch; less is better."
+    return f"{of} at every epoch; less is better. The fewer pictures, the higher FID: compare along the line alone."
 
 
 def table(path: Path) -> Any:

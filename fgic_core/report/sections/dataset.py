@@ -15,7 +15,7 @@ from fgic_core.report import charts as draw
 from fgic_core.report.charts import MANY_CLASSES
 from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import plural
-from fgic_core.report.sections import detection
+from fgic_core.report.sections import detection, generation
 from fgic_core.report.sections.common import Example, Part, Section, Studio, name_of, part, rows_by_id, table
 from fgic_core.report.view import StepView
 from fgic_core.steps.statistics import pick_evenly
@@ -47,18 +47,19 @@ def _build(step: StepView, studio: Studio, made: Part) -> None:
         return
     source = studio.run.source(step, "dataset")
     before = studio.run.dataset(source)
+    made_here = generation.is_generator(step)
     counts = _counts(dataset)
     same = before is not None and _equal(counts, _counts(before))
     if counts and not same:
-        made.charts.insert(0, _count_chart(step, studio, counts, dataset.classes))
-    synthetic = _where_synthetic(dataset)
-    cropped = _occurs(dataset, "region") and (
-        before is None or not before.table.column("region").equals(dataset.table.column("region"))
-    )
-    changed = before is None or not before.table.column("boxes").equals(dataset.table.column("boxes"))
+        made.charts.insert(len(made.charts) if made_here else 0, _count_chart(step, studio, counts, dataset.classes))
+    cropped = _occurs(dataset, "region") and not made_here and _differ(dataset, before, "region")
+    changed = not made_here and _differ(dataset, before, "boxes")
     found = detection.part_of(step, dataset, studio) if changed and before is not None else None
     if found is not None and found.chart is not None:
         made.charts.append(found.chart)
+    generated = generation.part_of(step, dataset, before, studio, made.notices) if made_here else None
+    if generated is not None:
+        made.charts.extend(generated.charts)
     crops = _crops(dataset, studio) if cropped else []
     examples = _examples(dataset, studio) if changed and not cropped else []
     shown = [example.picture for example in examples]
@@ -76,7 +77,8 @@ def _build(step: StepView, studio: Studio, made: Part) -> None:
         "predicted": any(not box.is_annotated for picture in shown for box in picture.boxes),
         "parts": any(picture.parts for picture in shown),
         "crops": crops,
-        "synthetic": _made(dataset, synthetic, studio) if before is None or len(before) != len(dataset) else [],
+        "synthetic": _synthetic(dataset, studio) if _grown(dataset, before) and not made_here else [],
+        "generation": generated.content if generated is not None else None,
         "duplicates": _duplicates(step, dataset, studio),
         "skipped": dataset.header.skipped[:SKIPPED] if before is None else (),
         "skipped_more": max(len(dataset.header.skipped) - SKIPPED, 0),
@@ -87,11 +89,23 @@ def _build(step: StepView, studio: Studio, made: Part) -> None:
 
 
 def _counts(dataset: Dataset) -> dict[str, np.ndarray[Any, Any]]:
-    """Pictures of each class, by split."""
-    return {
-        split: np.bincount(dataset.split(split).labels, minlength=len(dataset.classes))  # type: ignore[arg-type]
-        for split in dataset.splits
-    }
+    """Pictures of each class, by split; synthetic ones of train apart."""
+    found: dict[str, np.ndarray[Any, Any]] = {}
+    for split in dataset.splits:
+        part = dataset.split(split)  # type: ignore[arg-type]
+        found[split] = np.bincount(part.labels, minlength=len(dataset.classes))
+        if split == "train" and len(rows := generation.synthetic(part)):
+            made = np.bincount(part.labels[rows], minlength=len(dataset.classes))
+            found |= {split: found[split] - made, "synthetic": made}
+    return found
+
+
+def _differ(dataset: Dataset, before: Dataset | None, column: str) -> bool:
+    return before is None or not before.table.column(column).equals(dataset.table.column(column))
+
+
+def _grown(dataset: Dataset, before: Dataset | None) -> bool:
+    return before is None or len(before) != len(dataset)
 
 
 def _equal(counts: dict[str, np.ndarray[Any, Any]], others: dict[str, np.ndarray[Any, Any]]) -> bool:
@@ -143,12 +157,8 @@ def _crops(dataset: Dataset, studio: Studio) -> list[Pair]:
     return pairs
 
 
-def _where_synthetic(dataset: Dataset) -> np.ndarray[Any, Any]:
-    origin = dataset.table.column("origin").cast(pa.string())
-    return np.flatnonzero(pc.fill_null(pc.starts_with(origin, "synthetic"), False).to_numpy(zero_copy_only=False))
-
-
-def _made(dataset: Dataset, rows: np.ndarray[Any, Any], studio: Studio) -> list[Example]:
+def _synthetic(dataset: Dataset, studio: Studio) -> list[Example]:
+    rows = generation.synthetic(dataset)
     found = []
     for row in (int(rows[index]) for index in _pick(dataset.take(rows), MADE)) if len(rows) else ():
         sample = dataset[row]
