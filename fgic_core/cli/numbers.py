@@ -15,11 +15,14 @@ _HEADLINES = (
     "pointing_game",
     "mAP50",
     "mAP",
-    "KID",
     "FID",
+    "synthetic",
     "samples",
 )
 _PARTS = ("test", "", "val")
+#: Parts that stand before a number's name, and numbers whose name says the part.
+_WORDS = ("train", "val", "test", "synthetic", "held out", "noise")
+_THEIR_OWN_PART = ("synthetic", "real", "FID", "KID", "FID_real", "KID_real", "FID_noise", "class_agreement_real")
 _SPACES = str.maketrans({"\N{NO-BREAK SPACE}": " ", "\N{NARROW NO-BREAK SPACE}": " "})
 
 
@@ -49,9 +52,11 @@ def _samples(found: Sequence[Metric], known: Sequence[Metric]) -> str:
 
 def with_name(metric: Metric) -> str:
     """``test accuracy 81.3 % (77.1-84.8, n = 395)``."""
-    part = metric.part if metric.part in ("train", "val", "test") else ""
+    part = metric.part if metric.part in _WORDS else ""
     at = f" at {metric.part}" if metric.part and not part else ""
     name = metric.name.replace("_", " ")
+    if metric.name in _THEIR_OWN_PART:
+        part = ""
     return f"{part} {name}{at} {numbers.with_interval(metric)}".strip().translate(_SPACES)
 
 

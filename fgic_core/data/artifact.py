@@ -40,7 +40,7 @@ class Point(_Record):
     """One point of a curve over epochs."""
 
     epoch: int
-    part: str = Field(description="train, val or test.")
+    part: str = Field(description="train, val or test; synthetic for what a generator makes.")
     name: str = Field(description="loss, accuracy, mAP50, FID, …")
     value: float
 

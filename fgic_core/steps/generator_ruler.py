@@ -9,6 +9,7 @@ import numpy as np
 
 from fgic_core.errors import PluginError
 from fgic_core.steps.distances import (
+    Doubles,
     Moments,
     diversity,
     frechet_distance,
@@ -31,8 +32,8 @@ BATCH_SIZE = 32
 NOISE = 200
 #: Neighbours that vote on a picture's class, and those that precision and recall look at (Kynkäänniemi et al. 2019).
 VOTES, NEIGHBOURS = 5, 3
-#: Of unseen real pictures, the share that counts as suspiciously near to a train picture.
-NEAREST_SHARE = 0.01
+#: Of unseen real pictures, the share that counts as suspiciously near to a train picture; and how many it takes.
+NEAREST_SHARE, MEMORY_TEST = 0.01, 20
 #: A share of memories, and a diversity and an agreement compared with real pictures, that are worth a warning.
 MANY_MEMORIES, LITTLE_DIVERSITY, LITTLE_AGREEMENT = 0.05, 0.5, 0.5
 #: Below this FID is mostly bias (Chong and Forsyth 2020).
@@ -65,6 +66,11 @@ def sampled(component: Generator, labels: list[int], seeds: list[int], uses: str
     if not np.isfinite(found).all() or found.min() < -1e-6 or found.max() > 1 + 1e-6:
         raise PluginError("sample gave pixels outside [0, 1]", where=uses)
     return to_pixels(found)
+
+
+def _ratio(one: Doubles, other: Doubles) -> Doubles:
+    """``one / other``; 1 where both are 0."""
+    return np.asarray(np.divide(one, other, out=np.where(one > 0, np.inf, 1.0), where=other > 0), dtype=np.float64)
 
 
 @dataclass
@@ -152,7 +158,7 @@ class Ruler:
         else:
             features, labels = np.stack(made.features), np.array(made.labels)
             self._distribution(features, held_out, filtered)
-            self._neighbours(features, held_out)
+            self._memories(features, held_out)
             self._labels(features, labels, held_out)
             self._diversity(features, labels)
 
@@ -169,7 +175,7 @@ class Ruler:
         biased = f"; biased upwards below {MANY:,} pictures: compare at equal n alone" if len(features) < MANY else ""
         self.ctx.metric("FID", self._fid(features), part="synthetic", n=len(features), note=about + biased)
         kid, spread = self._kid(features)
-        note = f"{about}; standard deviation over subsets {spread:.2g}; unbiased"
+        note = f"pictures and network as for FID; standard deviation over subsets {spread:.2g}; unbiased"
         self.ctx.metric("KID", kid, part="synthetic", n=len(features), note=note)
         if held_out is not None and held_out.features is not None and len(held_out.features) > 1:
             note = "the same for real pictures that nothing was learned from: about the best that can be had at this n"
@@ -194,19 +200,24 @@ class Ruler:
         made = [rng.integers(0, 256, (min(BATCH_SIZE, NOISE - i), side, side, 3), dtype=np.uint8) for i in some]
         return np.concatenate([self.extractor(one) for one in made])
 
-    def _neighbours(self, features: Floats, held_out: Reference | None) -> None:
-        """How many pictures are nearer to a train picture than nearly all unseen real pictures are."""
+    def _memories(self, features: Floats, held_out: Reference | None) -> None:
+        """How many pictures are nearer to a train picture, compared with an unseen one, than chance explains.
+
+        What is chance, unseen pictures say: they are near to train pictures and to one another. A blurred picture is
+        near to all, a memory to one of train (Meehan, Chaudhuri and Dasgupta, AISTATS 2020, compare the same two).
+        """
         assert self.reference.features is not None
-        real = self.reference.features
-        if held_out is not None and held_out.features is not None and len(held_out.features):
-            usual, of = nearest(held_out.features, real)[0], "held-out real pictures"
-        elif len(real) > 1:
-            usual, of = nearest(real, real, same=True)[0], "train pictures from the others"
-        else:
+        unseen = held_out.features if held_out is not None else None
+        if unseen is None or len(unseen) < MEMORY_TEST:
+            note = f"needs {MEMORY_TEST} real pictures that nothing was learned from, in test or validation"
+            self.ctx.metric("memorised", None, part="synthetic", note=note)
             return
+        train = self.reference.features
+        usual = _ratio(nearest(unseen, train)[0], nearest(unseen, unseen, same=True)[0])
+        found = _ratio(nearest(features, train)[0], nearest(features, unseen)[0])
         bound = float(np.quantile(usual, NEAREST_SHARE))
-        share = proportion(int((nearest(features, real)[0] < bound).sum()), len(features))
-        note = f"nearer to a train picture than 99 % of the {len(usual):,} {of} are"
+        share = proportion(int((found < bound).sum()), len(features))
+        note = f"so much nearer to a train picture than to an unseen one as {NEAREST_SHARE:.0%} of unseen ones are"
         self.ctx.metric("memorised", part="synthetic", unit="fraction", note=note, **share._asdict())
         if share.low > MANY_MEMORIES:
             self.ctx.warn(

@@ -1,4 +1,4 @@
-"""The ruler on real crops of look-alike dogs, with the features of a real network: planted generators are told apart."""
+"""The ruler on real crops of dogs, with the features of a real network: planted generators are told apart."""
 
 from __future__ import annotations
 

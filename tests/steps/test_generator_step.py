@@ -39,7 +39,7 @@ class Planted(Generator):
     """Makes what it is told to: new pictures of the truth, one picture a class, train pictures, or wrong classes."""
 
     resolution: int = SIDE
-    how: Literal["perfect", "collapsed", "copies", "swapped", "noise"] = "perfect"
+    how: Literal["perfect", "collapsed", "copies", "swapped", "blurred", "noise"] = "perfect"
     epochs: int = 0
     _train: Any = PrivateAttr(None)
     _labels: Any = PrivateAttr(None)
@@ -66,6 +66,8 @@ class Planted(Generator):
             return self._train[rng.choice(np.flatnonzero(self._labels == label))]
         if self.how == "collapsed":
             return draw(label, np.random.default_rng(label))
+        if self.how == "blurred":
+            return np.mean([draw(label, rng) for _ in range(5)], axis=0)
         if self.how == "noise":
             return rng.integers(0, 256, (SIDE, SIDE, 3))
         return draw((label + 1) % CLASSES if self.how == "swapped" else label, rng)
@@ -464,6 +466,13 @@ def test_a_copying_generator_is_flagged(judged: Callable[[Any], Outcome]) -> Non
     labels = {s.id: s.label for s in out.made}
     assert all(row["copy_of"] == row["nearest"] for row in rows)
     assert all(row["nearest"].startswith(f"train-{labels[row['id']]}-") for row in rows)
+
+
+def test_blurred_pictures_are_bad_and_no_memories(judged: Callable[[Any], Outcome]) -> None:
+    out = judged("blurred")
+    assert out.metric("FID").value > 3 * out.metric("FID_real", "held out").value
+    assert out.metric("memorised").low < 0.05
+    assert not out.told("they show train pictures")
 
 
 def test_swapped_labels_are_flagged(judged: Callable[[Any], Outcome]) -> None:
