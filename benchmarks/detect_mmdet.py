@@ -26,11 +26,12 @@ import numpy as np
 import torch
 from fgic_detect_mmdet import MmdetDetector
 from fgic_detect_mmdet._config import fit_model, read_config
-from fgic_detect_mmdet._mmdet import import_mmdet, scope
+from fgic_detect_mmdet._mmdet import import_mmdet
 from PIL import Image
 
 from fgic_core import Box, Dataset, ObjectBox, Sample, Size, StepContext
 from fgic_core.data.dataset import DatasetWriter, Header
+from fgic_core.openmmlab import scope
 
 PICTURES, SIZE, SCALE, BATCH, AIM = 32, (320, 240), (320, 240), 4, 1.03
 OPTIONS: dict[str, Any] = {
@@ -92,7 +93,7 @@ def train_by_runner(config: Any, folder: Path) -> None:
     """mmdet's training, without its log and its checkpoints."""
     from mmengine.runner import Runner
 
-    with scope() as name, contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
+    with scope("mmdet") as name, contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
         runner = Runner(
             model=config.model,
             work_dir=str(folder / "work"),
@@ -156,7 +157,7 @@ def main() -> None:
         files = [str(folder / f"{number}.jpg") for number in range(PICTURES)]
 
         def plain() -> None:
-            with scope():
+            with scope("mmdet"):
                 for file in files:
                     inference_detector(model, file)
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
-from uuid import uuid4
 
 from fgic_core import PluginError
 
@@ -39,35 +35,3 @@ def import_mmdet() -> None:
             hint="It needs mmdet 3.3.0, mmengine 0.10.7 and mmcv-lite 2.1.0: pip install --force-reinstall "
             "fgic-detect-mmdet",
         ) from error
-
-
-@contextmanager
-def scope() -> Iterator[str]:
-    """mmdet's registries as the default ones, under a name of its own, and no word of mmengine's.
-
-    Yields the name. Objects that mmengine keeps by that name (scope, logger, message hub, visualiser) go at the end.
-    """
-    from mmengine.logging import MessageHub, MMLogger
-    from mmengine.registry import DefaultScope
-    from mmengine.visualization import Visualizer
-
-    kept = (DefaultScope, MMLogger, MessageHub, Visualizer)
-    before = {kind: set(kind._instance_dict) for kind in kept}
-    name = f"fgic-{uuid4().hex}"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        DefaultScope.get_instance(name, scope_name="mmdet")
-        MMLogger.get_instance(name, logger_name="mmengine", log_level="CRITICAL")
-        try:
-            yield name
-        finally:
-            for kind in kept:
-                for made in set(kind._instance_dict) - before[kind]:
-                    _close(kind._instance_dict.pop(made))
-
-
-def _close(one: object) -> None:
-    if isinstance(one, logging.Logger):
-        for handler in list(one.handlers):
-            handler.close()
-            one.removeHandler(handler)

@@ -15,8 +15,9 @@ from torch import nn
 from torchvision.ops import nms
 
 from fgic_core import Detections, PluginError, evaluation
+from fgic_core.openmmlab import scope
 from fgic_detect_mmdet._config import fit_model, frozen_norm, nodes, pipeline_of, read_config
-from fgic_detect_mmdet._mmdet import WHERE, import_mmdet, scope
+from fgic_detect_mmdet._mmdet import WHERE, import_mmdet
 from fgic_detect_mmdet._weights import load_weights, new_heads, read_weights
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Network:
         self.model = model
         self.config = config
         self._document = dict(document)
-        with scope():
+        with scope("mmdet"):
             self._pipeline = Compose(_tuples(document["pipeline"]))
 
     def to(self, device: str) -> Network:
@@ -273,7 +274,7 @@ def make_model(config: Mapping[str, Any], initialise: bool = False) -> nn.Module
     from mmdet.registry import MODELS
     from mmengine.config import ConfigDict
 
-    with scope():
+    with scope("mmdet"):
         try:
             model: nn.Module = MODELS.build(ConfigDict(config))
             if initialise:

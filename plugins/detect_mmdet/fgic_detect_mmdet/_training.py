@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,10 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
 from fgic_core import BestEpoch, Context, Dataset, PluginError
+from fgic_core.openmmlab import QuietRunner, scope
 from fgic_detect_mmdet._config import batch_size_of, mixing, pipeline_of, train_dataset
 from fgic_detect_mmdet._data import Order, Pictures, make_loader
-from fgic_detect_mmdet._mmdet import WHERE, scope
+from fgic_detect_mmdet._mmdet import WHERE
 from fgic_detect_mmdet._network import picture_step
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def train_network(options: MmdetDetector, network: Network, train: Dataset, ctx:
     assert network.config is not None
     if hooks := [hook.type for hook in network.config.get("custom_hooks") or ()]:
         ctx.warn(f"hooks of the config that are not run: {', '.join(hooks)}")
-    with scope() as name, TemporaryDirectory(prefix="fgic-mmdet-") as folder:
+    with scope("mmdet") as name, TemporaryDirectory(prefix="fgic-mmdet-") as folder:
         pictures, wrapped = _dataset(options, network, train, ctx)
         order = Order(len(wrapped), ctx)
         loader = make_loader(wrapped, order, options.batch_size, ctx)
@@ -164,40 +164,6 @@ def _stretched(config: Any, epochs: int, factor: float) -> list[dict[str, Any]]:
                 }
             )
     return made
-
-
-class QuietRunner(Runner):
-    """MMEngine's Runner on the device that it is given, without a global seed, and without a word.
-
-    Attributes:
-        task: what its loop works for.
-    """
-
-    task: Task
-
-    def __init__(self, device: str, **arguments: Any) -> None:
-        self._device = device
-        super().__init__(**arguments)
-
-    def setup_env(self, env_cfg: Any) -> None:
-        """Leave the process's threads, limits and start methods as they are."""
-        self._timestamp = time.strftime("%Y%m%d_%H%M%S")
-        self._rank, self._world_size = 0, 1
-
-    def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
-        return model.to(self._device)
-
-    def set_randomness(self, seed: Any = None, diff_rank_seed: bool = False, deterministic: bool = False) -> None:
-        self._seed, self._deterministic = 0, False  # the context seeds each epoch
-
-    def _init_model_weights(self) -> None:
-        """The network has its first weights already."""
-
-    def _log_env(self, env_cfg: Any) -> None:
-        """Collecting it runs compilers and takes seconds."""
-
-    def dump_config(self) -> None:
-        """The artifact has it."""
 
 
 class Task:

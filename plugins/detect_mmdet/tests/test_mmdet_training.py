@@ -95,7 +95,9 @@ def test_flips_move_the_boxes_and_crowds_are_passed_on_as_such(
     small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path
 ) -> None:
     from fgic_detect_mmdet._data import Pictures
-    from fgic_detect_mmdet._mmdet import import_mmdet, scope
+    from fgic_detect_mmdet._mmdet import import_mmdet
+
+    from fgic_core.openmmlab import scope
 
     import_mmdet()
     train = data.split("train")
@@ -105,7 +107,7 @@ def test_flips_move_the_boxes_and_crowds_are_passed_on_as_such(
         {"type": "RandomFlip", "prob": 1.0},
         {"type": "PackDetInputs", "meta_keys": ("flip",)},
     ]
-    with scope():
+    with scope("mmdet"):
         pictures = Pictures(train, False, tiny_context(tmp_path), pipeline)
         for row in range(len(train)):
             item = pictures[row]
@@ -127,7 +129,9 @@ def test_flips_move_the_boxes_and_crowds_are_passed_on_as_such(
 
 def test_augmentation_depends_on_seed_epoch_and_picture_alone(data: Dataset, tmp_path: Path) -> None:
     from fgic_detect_mmdet._data import Pictures
-    from fgic_detect_mmdet._mmdet import import_mmdet, scope
+    from fgic_detect_mmdet._mmdet import import_mmdet
+
+    from fgic_core.openmmlab import scope
 
     import_mmdet()
     pipeline = [
@@ -135,7 +139,7 @@ def test_augmentation_depends_on_seed_epoch_and_picture_alone(data: Dataset, tmp
         {"type": "RandomFlip", "prob": 0.5},
         {"type": "PackDetInputs", "meta_keys": ("flip",)},
     ]
-    with scope():
+    with scope("mmdet"):
         pictures = Pictures(data.split("train"), False, tiny_context(tmp_path), pipeline)
 
         def flips(epoch: int, order: list[int]) -> dict[int, bool]:
@@ -210,14 +214,16 @@ def test_a_training_that_mixes_pictures_is_decided_by_the_seed_alone(
 
 @pytest.mark.parametrize("scale", [64, 128])
 def test_boxes_survive_a_mosaic_of_another_size(scale: int, data: Dataset, tmp_path: Path) -> None:
-    from fgic_detect_mmdet._mmdet import import_mmdet, scope
+    from fgic_detect_mmdet._mmdet import import_mmdet
+
+    from fgic_core.openmmlab import scope
 
     import_mmdet()
     from fgic_detect_mmdet._training import _dataset
 
     component = MmdetDetector(config="yolox_tiny_8xb8-300e_coco", image_scale=scale)
     network = build(component, 1, tiny_context(tmp_path))
-    with scope():
+    with scope("mmdet"):
         _, mosaics = _dataset(component, network, data.split("train"), tiny_context(tmp_path, name="data"))
         items = [mosaics[row] for row in range(12)]
     side = 640 * scale / 416  # what mmdet trains at, in proportion to what it tests at
