@@ -116,6 +116,13 @@ class Generator(Component, ABC):
         200, ge=0, description="How many pictures are measured at each epoch for the curve; 0 measures none."
     )
 
+    curve_every: int = Field(
+        1,
+        ge=1,
+        description="Measure the curve, and keep a grid of pictures, after every so many epochs: where making pictures "
+        "takes long.",
+    )
+
     @model_validator(mode="after")
     def _one_amount(self) -> Generator:
         given = [name for name in ("per_class", "ratio", "top_up") if getattr(self, name) is not None]

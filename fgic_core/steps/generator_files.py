@@ -47,11 +47,13 @@ class Grids:
     Args:
         folder: where ``grids/`` lies until then.
         labels: the classes that are shown.
+        every: there is one after so many epochs.
     """
 
-    def __init__(self, folder: Path, labels: Sequence[int]) -> None:
+    def __init__(self, folder: Path, labels: Sequence[int], every: int = 1) -> None:
         self.folder = folder / "grids"
         self.labels = list(labels)
+        self._every = every
 
     @property
     def slots(self) -> list[int]:
@@ -74,10 +76,10 @@ class Grids:
         Image.fromarray(np.concatenate(rows)).save(beside, "PNG")
         beside.replace(self.folder / f"{epoch:06d}.png")
         stride = 1
-        while epoch / stride > GRIDS:
+        while epoch / self._every / stride > GRIDS:
             stride *= 2
         for other in self.epochs:
-            if other % stride and other != epoch:
+            if other % (stride * self._every) and other != epoch:
                 (self.folder / f"{other:06d}.png").unlink()
 
     def keep(self, folder: Path) -> None:

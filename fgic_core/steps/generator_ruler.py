@@ -103,7 +103,7 @@ class Ruler:
         self.counts = counts
         there = np.flatnonzero(counts)
         evenly = np.linspace(0, len(there) - 1, min(len(there), CLASSES)).round().astype(int)
-        self.grids = Grids(ctx.scratch, [int(label) for label in there[evenly]])
+        self.grids = Grids(ctx.scratch, [int(label) for label in there[evenly]], component.curve_every)
 
     def wanted(self) -> Numbers:
         """How many pictures of each class are to be measured at the end."""
@@ -113,6 +113,8 @@ class Ruler:
 
     def epoch(self, component: Any, epoch: int) -> dict[str, dict[str, float]]:
         """FID and KID of some pictures of a generator in training, the same labels and seeds at every epoch."""
+        if epoch % self.component.curve_every:
+            return {}
         slots = self.grids.slots
         self.grids.add(epoch, self._pictures(component, slots, "grid", f"epoch {epoch}: grid"))
         total = self.component.curve_samples

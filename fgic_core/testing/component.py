@@ -11,8 +11,8 @@ from fgic_core.interfaces import KINDS, Component
 
 #: Packages that importing a component's module must not import, because checking a spec imports the module.
 HEAVY = (
-    *("torch", "torchvision", "timm", "mmdet", "mmengine", "mmcv", "mmagic", "onnxruntime"),
-    *("matplotlib", "scipy", "cv2", "pandas", "pycocotools", "sahi"),
+    *("torch", "torchvision", "timm", "mmdet", "mmengine", "mmcv", "mmagic", "onnxruntime", "diffusers"),
+    *("matplotlib", "scipy", "cv2", "pandas", "pycocotools", "sahi", "torch_fidelity"),
 )
 
 

@@ -513,6 +513,15 @@ def test_of_many_epochs_grids_are_kept_evenly(data: Make, run: Callable[..., Out
     assert json.loads((out.folder / "grids" / "grids.json").read_text())["epochs"] == [*range(0, 41, 4), 41]
 
 
+@pytest.mark.usefixtures("measured")
+def test_the_curve_can_be_measured_at_some_epochs_alone(data: Make, run: Callable[..., Outcome]) -> None:
+    component = Planted(per_class=1, epochs=103, curve_every=3, curve_samples=8, fid_samples=60)
+    out = run(component, data())
+    assert [point.epoch for point in out.ctx.curves if point.name == "KID"] == list(range(0, 103, 3))
+    assert [set(seen) for seen in component._seen[:4]] == [{"FID", "KID"}, set(), set(), {"FID", "KID"}]
+    assert json.loads((out.folder / "grids" / "grids.json").read_text())["epochs"] == [*range(0, 97, 12), 102]
+
+
 def test_without_weights_there_is_no_figure_and_it_says_why(data: Make, run: Callable[..., Outcome]) -> None:
     component = Planted(per_class=1, epochs=1)
     out = run(component, data())

@@ -1,0 +1,176 @@
+"""The generator `generator/diffusion`: a class-conditional diffusion model, trained from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from fgic_core import Generator, InputFile, PluginError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fgic_core import Context, Dataset
+    from fgic_gen_diffusers._network import Network
+
+
+class DiffusionGenerator(Generator):
+    """A class-conditional diffusion model on diffusers' UNet, trained from scratch on the train split.
+
+    It learns to remove noise from pictures of a known class (Ho et al. 2020); from pure noise a picture is made in
+    `sampling_steps`, drawn towards its class by classifier-free guidance (Ho and Salimans 2022). Pictures are made
+    with a moving average of the weights. Nothing is downloaded.
+    """
+
+    base_channels: int = Field(
+        128, ge=8, le=1024, multiple_of=8, description="Channels at full resolution; the rest are multiples of them."
+    )
+    multipliers: list[Annotated[int, Field(ge=1, le=16)]] = Field(
+        [1, 2, 2, 2],
+        min_length=1,
+        max_length=7,
+        description="Channels of each level as multiples of base_channels. From level to level the side is halved.",
+    )
+    layers: int = Field(2, ge=1, le=8, description="Residual blocks at each level on the way down; one more going up.")
+    attention: int = Field(
+        16,
+        ge=0,
+        description="Levels whose feature maps have at most that many pixels a side have self-attention; the middle "
+        "has it always.",
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in the residual blocks.")
+    weights: InputFile | None = Field(
+        None,
+        description="The model.safetensors of an earlier diffusion generator of the same shape to start from. For "
+        "another number of classes their embeddings start new.",
+    )
+
+    noise: Literal["cosine", "linear"] = Field(
+        "cosine",
+        description="How noise grows over the 1000 steps that are learned: along a cosine (Nichol and Dhariwal 2021) "
+        "or with linear betas from 0.0001 to 0.02 (Ho et al. 2020).",
+    )
+    prediction: Literal["v", "epsilon"] = Field(
+        "v", description="What the network predicts: v (Salimans and Ho 2022) or the noise."
+    )
+    drop_labels: float = Field(
+        0.1, ge=0, lt=1, description="Share of training pictures whose class is hidden, which guidance needs."
+    )
+
+    sampler: Literal["dpmsolver++", "ddim"] = Field(
+        "dpmsolver++",
+        description="How noise becomes a picture: DPM-Solver++ of second order (Lu et al. 2022) or DDIM (Song et al. "
+        "2021). With both the seed alone decides the picture.",
+    )
+    sampling_steps: int = Field(
+        25, ge=1, le=500, description="Steps from noise to a picture; DDIM needs about twice as many as DPM-Solver++."
+    )
+    guidance_scale: float = Field(
+        1.5,
+        ge=1,
+        le=50,
+        description="How far a picture is drawn towards its class, away from what any class could be; 1 is not at all "
+        "and halves the time. More gives clearer classes and less variety.",
+    )
+
+    epochs: int = Field(200, ge=1, description="Passes over the train split.")
+    batch_size: int = Field(64, ge=1, description="Pictures in one training step.")
+    lr: float = Field(2e-4, gt=0, description="Learning rate of AdamW after warm-up.")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay of AdamW.")
+    schedule: Literal["cosine", "none"] = Field(
+        "cosine", description="How the learning rate falls from step to step: along a cosine to 0, or not."
+    )
+    warmup_iters: int = Field(
+        500,
+        ge=0,
+        description="First training steps in which the learning rate rises linearly; at most a tenth of all are.",
+    )
+    clip_norm: float | None = Field(
+        1.0, gt=0, description="Largest norm of the gradient; a longer one is shortened. Null leaves it as it is."
+    )
+    ema_decay: float = Field(
+        0.999,
+        ge=0,
+        lt=1,
+        description="Decay of the moving average of the weights that pictures are made with; less in the first steps.",
+    )
+    flip: float = Field(0.5, ge=0, le=1, description="Probability of a horizontal flip in training.")
+    precision: Literal["32-true", "bf16-mixed"] = Field(
+        "32-true", description="Numbers that training computes with. Pictures are made in 32 bits."
+    )
+    use_epoch: Literal["best", "last"] = Field(
+        "best",
+        description="Which epoch's weights to use: the least FID of the curve (the first of equals), or the last. "
+        "Without FID it is the last.",
+    )
+
+    _network: Network | None = PrivateAttr(None)
+
+    @field_validator("weights")
+    @classmethod
+    def _no_pickle(cls, path: Path | None) -> Path | None:
+        if path is not None and path.suffix.lower() != ".safetensors":
+            raise ValueError(
+                f"should be a .safetensors file; {path.suffix or 'such'} files are pickles, which can run any code "
+                "when they are read. Convert it with safetensors.torch.save_file where it comes from"
+            )
+        return path
+
+    @model_validator(mode="after")
+    def _halves_evenly(self) -> DiffusionGenerator:
+        levels = len(self.multipliers)
+        step = 2 ** (levels - 1)
+        if self.resolution % step:
+            below = self.resolution // step * step
+            legal = " or ".join(str(side) for side in (below, below + step) if side >= 16)
+            raise ValueError(
+                f"resolution should be a multiple of {step} for {levels} multipliers (the side is halved "
+                f"{levels - 1} times), such as {legal}; {self.resolution} is not"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _guided_by_something(self) -> DiffusionGenerator:
+        if self.guidance_scale != 1 and not self.drop_labels:
+            raise ValueError(
+                "guidance_scale should be 1 with drop_labels: 0; guidance needs pictures whose class was hidden"
+            )
+        return self
+
+    def fit(self, train: Dataset, ctx: Context) -> None:
+        from fgic_gen_diffusers._network import build
+        from fgic_gen_diffusers._training import train_network
+
+        trained, averaged = build(self, train, ctx)
+        self._network = averaged
+        train_network(self, trained, averaged, train, ctx)
+
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> np.ndarray[Any, Any]:
+        from fgic_gen_diffusers._sampling import sample
+
+        return sample(self, self._built(), labels, seeds)
+
+    def _built(self) -> Network:
+        if self._network is None:
+            raise PluginError(
+                "there is no network yet to make pictures with",
+                where="generator/diffusion",
+                hint="Call fit or load first.",
+            )
+        return self._network
+
+    def save(self, folder: Path) -> None:
+        from fgic_gen_diffusers._network import save
+
+        save(self._built(), folder)
+
+    def load(self, folder: Path, device: str) -> None:
+        from fgic_gen_diffusers._network import load
+
+        self._network = load(self, folder).to(device)
+
+
+__all__ = ["DiffusionGenerator"]
