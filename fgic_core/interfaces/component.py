@@ -42,6 +42,8 @@ class Component(BaseModel):
     #: What it takes besides, where ``from`` names a step for it.
     may_take: ClassVar[tuple[ArtifactType, ...]] = ()
     gives: ClassVar[ArtifactType]
+    #: Options that play no part in `fit`: steps that differ in these alone share one training.
+    after_fit: ClassVar[frozenset[str]] = frozenset()
     #: Whether a step of it can compute on several devices, in a process for each; see `Context.rank`.
     several_devices: ClassVar[bool] = False
 

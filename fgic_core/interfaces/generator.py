@@ -37,6 +37,12 @@ class Generator(Component, ABC):
     takes: ClassVar[tuple[ArtifactType, ...]] = ("dataset",)
     may_take: ClassVar[tuple[ArtifactType, ...]] = ("model",)
     gives: ClassVar[ArtifactType] = "dataset"
+    after_fit: ClassVar[frozenset[str]] = frozenset(
+        (
+            *("per_class", "ratio", "top_up", "keep", "fid_samples"),
+            *("min_confidence", "drop_copies", "min_distance", "max_distance", "max_tries"),
+        )
+    )
 
     resolution: int = Field(64, ge=16, le=2048, description="Width and height of the pictures in pixels.")
     resize: Literal["center_crop", "squash", "letterbox"] = Field(

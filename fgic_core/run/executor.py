@@ -16,6 +16,7 @@ from fgic_core.interfaces import DatasetReader
 from fgic_core.registry import Registry
 from fgic_core.run.interrupts import Interrupts
 from fgic_core.run.job import Job
+from fgic_core.run.keys import training_key
 from fgic_core.run.observers import Observers
 from fgic_core.run.plan import Plan, PlannedStep
 from fgic_core.run.processes import ProcessFailed, run_on_devices
@@ -77,6 +78,7 @@ class Executor:
         self.interrupts = interrupts
         self.fresh, self.device, self.devices, self.workers = fresh, device, devices, workers
         self._roots: dict[str, Path] = {}
+        self._trained_anew: set[str] = set()
 
     def run(self, chosen: list[str]) -> None:
         """Run the steps of these names; the others are skipped, but their artifacts may serve as inputs.
@@ -149,6 +151,7 @@ class Executor:
         self.observers.notify("step_reused", step=step)
 
     def _job(self, planned: PlannedStep, folder: Path) -> Job:
+        training = training_key(planned.document, planned.component)
         job = Job(
             uses=planned.uses,
             options=planned.component.model_dump(mode="json"),
@@ -156,6 +159,7 @@ class Executor:
             roots=self._roots,
             output=folder,
             scratch=self.plan.store.scratch(planned.key),
+            trained=self.plan.store.trained(training) if training is not None else None,
             seed=planned.seed,
             device=self.device,
             devices=self.devices,
@@ -163,6 +167,11 @@ class Executor:
             key=planned.key,
             document=dict(planned.document),
         )
+        # (A second step of a fresh run may use what the first one learned.)
+        if self.fresh and training is not None and training not in self._trained_anew:
+            self.plan.store.forget_training(training)
+        if training is not None:
+            self._trained_anew.add(training)
         jobs = self.folder / "jobs"
         jobs.mkdir(exist_ok=True)
         (jobs / f"{planned.name}.json").write_text(job.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -40,6 +40,7 @@ class Job(BaseModel):
     roots: dict[str, Path] = Field(default_factory=dict, description="Where pictures lie, by root name.")
     output: Path = Field(description="An empty folder that becomes the artifact.")
     scratch: Path | None = Field(None, description="A folder for checkpoints that outlives a crash.")
+    trained: Path | None = Field(None, description="Where what is learned is kept for other steps, or lies already.")
     seed: int = 0
     device: str = "cpu"
     devices: int = 1
@@ -71,6 +72,7 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
         job.output,
         uses=job.uses,
         scratch=job.scratch,
+        trained=job.trained,
         seed=job.seed,
         device=job.device,
         devices=job.devices if component.several_devices else 1,

@@ -53,6 +53,20 @@ def key_of(document: Mapping[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def training_key(document: Mapping[str, Any], component: Component) -> str | None:
+    """The digest of what decides what a component learns; None where that is all that decides the step's output.
+
+    Args:
+        document: the step's key document.
+        component: says which options play no part in its training (`Component.after_fit`).
+    """
+    if not component.after_fit:
+        return None
+    options = {name: value for name, value in document["options"].items() if name not in component.after_fit}
+    inputs = {name: key for name, key in document["inputs"].items() if name in component.takes}
+    return key_of({**document, "options": options, "inputs": inputs})
+
+
 @lru_cache(maxsize=1)
 def core_version() -> str:
     """The core's version; for an editable install with the digest of the sources that decide a step's output."""

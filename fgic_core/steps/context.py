@@ -75,6 +75,7 @@ class StepContext(Context):
         folder: an empty folder whose content becomes the artifact.
         uses: the step's component, such as ``classifier/timm``.
         scratch: a folder of this step that outlives a crash, for checkpoints; None keeps none.
+        trained: a folder that is kept for steps with the same training; None keeps none.
         seed: the step's seed.
         device: torch's name of the device.
         devices: how many of them.
@@ -92,6 +93,7 @@ class StepContext(Context):
         *,
         uses: str = "",
         scratch: Path | None = None,
+        trained: Path | None = None,
         seed: int = 0,
         device: str = "cpu",
         devices: int = 1,
@@ -101,6 +103,7 @@ class StepContext(Context):
     ) -> None:
         self.folder = folder
         self.uses = uses
+        self.trained = trained
         self.seed = seed
         self.device = device
         self.devices = devices

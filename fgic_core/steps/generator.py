@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fgic_core.data.artifact import Point
 from fgic_core.data.dataset import BATCH, Dataset, DatasetWriter
 from fgic_core.errors import DataError, PluginError
 from fgic_core.interfaces.generator import PER_CLASS, Generator
@@ -55,9 +57,8 @@ def run(component: Generator, inputs: dict[str, Any], ctx: StepContext) -> None:
     reference = Reference.of(train, component, extractor, ctx)
     filters = Filters(component, reference, extractor, inputs.get("model"), dataset.classes)
     ruler = Ruler(component, reference, extractor, counts, ctx)
-    ctx.measure_by(ruler.epoch)
-    component.fit(train, ctx)
-    _save(component, dataset, ctx)
+    _train(component, train, ruler, ctx)
+    _check_saved(component, dataset, ctx)
     root = _root(component, dataset, ctx)
     header = replace(dataset.header, roots={**dataset.header.roots, root: Path()})
     maker = Maker(component, filters, wanted, ruler.wanted(), set(train.ids), root, ctx)
@@ -70,7 +71,6 @@ def run(component: Generator, inputs: dict[str, Any], ctx: StepContext) -> None:
     _report(maker, dataset.classes, ctx)
     held_out = _held_out(dataset, component, extractor, ctx)
     _write_found(maker, reference, held_out, ctx)
-    ruler.grids.keep(ctx.folder)
     ruler.finish(maker.found, held_out, filters.active)
 
 
@@ -124,11 +124,57 @@ def _root(component: Generator, dataset: Dataset, ctx: StepContext) -> str:
     return f"made-{digest}"
 
 
-def _save(component: Generator, dataset: Dataset, ctx: StepContext) -> None:
-    """Save the generator, and see that loading it makes the same pictures."""
+def _train(component: Generator, train: Dataset, ruler: Ruler, ctx: StepContext) -> None:
+    """Train the generator, or take what a step with the same training left; save it.
+
+    What it learned, its curves, its warnings and its grids are the same either way.
+    """
     folder = ctx.folder / "component"
+    kept = ctx.trained
+    if kept is not None and (record := _read(kept)) is not None:
+        shutil.copytree(kept / "component", folder)
+        component.load(folder, ctx.device)
+        ctx.curves = [Point(**point) for point in record["curves"]]
+        for warning in record["warnings"]:
+            ctx.warn(warning)
+        if (kept / "grids").is_dir():
+            shutil.copytree(kept / "grids", ctx.folder / "grids")
+        return
+    before = len(ctx.warnings)
+    ctx.measure_by(ruler.epoch)
+    component.fit(train, ctx)
     folder.mkdir()
     component.save(folder)
+    ruler.grids.keep(ctx.folder)
+    if kept is not None and ctx.curves:  # what trained nothing is quickly had again
+        _keep_training(kept, ctx, ctx.warnings[before:])
+
+
+def _read(kept: Path) -> dict[str, Any] | None:
+    """What is known of a training that is kept; None where there is none, or it is damaged."""
+    try:
+        record: dict[str, Any] = json.loads((kept / "training.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if {"curves", "warnings"} <= record.keys() else None
+
+
+def _keep_training(kept: Path, ctx: StepContext, warnings: list[str]) -> None:
+    """Copy the training to where other steps find it, whole or not at all."""
+    fresh = kept.with_suffix(".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    for name in ("component", "grids"):
+        if (ctx.folder / name).is_dir():
+            shutil.copytree(ctx.folder / name, fresh / name)
+    record = {"curves": [point.model_dump() for point in ctx.curves], "warnings": warnings}
+    (fresh / "training.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    shutil.rmtree(kept, ignore_errors=True)
+    fresh.rename(kept)
+
+
+def _check_saved(component: Generator, dataset: Dataset, ctx: StepContext) -> None:
+    """Say whose generator it is, and see that loading it makes the same pictures."""
+    folder = ctx.folder / "component"
     options = component.model_dump(mode="json")
     about = {"uses": ctx.uses, "options": options, "classes": list(dataset.classes)}
     text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"

@@ -123,6 +123,7 @@ class Tint(Generator):
     """Noise around the mean colour of the class."""
 
     resolution: int = Field(16, ge=4, description="Width and height in pixels.")
+    epochs: int = Field(0, ge=0, description="How often it is measured; it learns all at once.")
     _means: list[list[float]] = PrivateAttr(default_factory=list)
 
     def fit(self, train: Any, ctx: Context) -> None:
@@ -131,6 +132,13 @@ class Tint(Generator):
             rows = np.flatnonzero(train.labels == label)
             colours = [np.asarray(train.image(int(i))).mean((0, 1)) for i in rows] or [np.zeros(3)]
             self._means.append([float(v) for v in np.mean(colours, axis=0)])
+        if self.epochs:
+            ctx.warn("a toy was trained")
+            ctx.evaluate(self, 0)
+        for epoch in ctx.epochs(self.epochs):
+            ctx.log(epoch, loss=1 / epoch)
+            ctx.evaluate(self, epoch)
+            ctx.checkpoint(epoch, {})
 
     def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> np.ndarray[Any, Any]:
         if not set(labels) <= set(range(len(self._means))):

@@ -1,0 +1,100 @@
+"""Steps that differ in what they do with a trained component alone share its training."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fgic_core.pipeline import Pipeline, Run
+
+SPEC = """\
+version: 1
+steps:
+  dots: {uses: dataset/dots, with: {count: 3}}
+  both: {uses: generator/tint, with: {epochs: 2, per_class: 2}}
+  alone: {uses: generator/tint, with: {epochs: 2, per_class: 5, keep: synthetic}, from: {dataset: dots}}
+"""
+
+
+@pytest.fixture
+def trainings(toys: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each training of `generator/tint`."""
+    import fgic_toys
+
+    found: list[int] = []
+    fit = fgic_toys.Tint.fit
+
+    def counted(self: Any, train: Any, ctx: Any) -> None:
+        found.append(len(train))
+        fit(self, train, ctx)
+
+    monkeypatch.setattr(fgic_toys.Tint, "fit", counted)
+    return found
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Run]:
+    def go(*overrides: str, **options: Any) -> Run:
+        (tmp_path / "spec.yaml").write_text(SPEC)
+        pipeline = Pipeline.from_yaml(tmp_path / "spec.yaml", overrides)
+        places = {"store": tmp_path / "store", "runs": tmp_path / "runs"}
+        result = pipeline.run(device="cpu", report=False, **places, **options)
+        assert [step.error for step in result.record.steps if step.error] == []
+        return result
+
+    return go
+
+
+def made(result: Run, step: str) -> list[bytes]:
+    data = result.dataset(step)
+    return [data.file(row).read_bytes() for row, sample in enumerate(data) if sample.origin != "real"]
+
+
+def test_how_many_are_made_and_which_go_on_does_not_train_again(trainings: list[int], run: Callable[..., Run]) -> None:
+    result = run()
+    assert len(trainings) == 1
+    artifacts = [result.artifact(step) for step in ("both", "alone")]
+    assert artifacts[0].curves == artifacts[1].curves != []
+    assert all("a toy was trained" in artifact.warnings for artifact in artifacts)
+    assert len(made(result, "both")) == 6
+    assert len(made(result, "alone")) == 15
+    folders = [result.record.step(step).folder for step in ("both", "alone")]
+    grids = [sorted((folder / "grids").rglob("*")) for folder in folders]
+    assert [file.name for file in grids[0]] == [file.name for file in grids[1]] != []
+    run("alone.with.per_class=1", "alone.with.drop_copies=true", "both.with.top_up=30", "both.with.per_class=null")
+    assert len(trainings) == 1
+
+
+def test_a_shared_training_gives_what_one_of_its_own_gives(
+    trainings: list[int], run: Callable[..., Run], tmp_path: Path
+) -> None:
+    shared = made(run(), "alone")
+    shutil.rmtree(tmp_path / "store")
+    assert made(run(only=None, until="dots"), "dots") == []
+    own = run("both.with.epochs=1")
+    assert len(trainings) == 3
+    assert made(own, "alone") == shared
+
+
+@pytest.mark.parametrize("change", ["both.with.resolution=8", "both.with.curve_samples=5", "both.seed=4"])
+def test_what_bears_on_the_training_trains_again(change: str, trainings: list[int], run: Callable[..., Run]) -> None:
+    run(change)
+    assert len(trainings) == 2
+
+
+def test_fresh_trains_once_more_for_all_steps(trainings: list[int], run: Callable[..., Run]) -> None:
+    run()
+    run(fresh=True)
+    assert len(trainings) == 2
+
+
+def test_a_damaged_training_is_trained_again(trainings: list[int], run: Callable[..., Run], tmp_path: Path) -> None:
+    run()
+    (kept,) = (tmp_path / "store" / "trained").iterdir()
+    (kept / "training.json").write_text("{")
+    run("alone.with.per_class=1")
+    assert len(trainings) == 2
