@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fgic_core.data.artifact import Metric as Metric
+    from fgic_core.data.boxes import choose_box as choose_box
     from fgic_core.data.coco import CocoFolder as CocoFolder
     from fgic_core.data.coco import write_coco as write_coco
     from fgic_core.data.dataset import SCHEMA as SCHEMA
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 #: Where each public name lives. They are imported on first use, so that ``from fgic_core import Box`` stays cheap.
 _HOME = {
     "fgic_core.data.artifact": ("Metric",),
+    "fgic_core.data.boxes": ("choose_box",),
     "fgic_core.data.coco": ("CocoFolder", "write_coco"),
     "fgic_core.data.dataset": ("SCHEMA", "Dataset", "to_sample"),
     "fgic_core.data.geometry": ("Box", "Size"),

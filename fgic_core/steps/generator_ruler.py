@@ -219,12 +219,13 @@ class Ruler:
         found = _ratio(nearest(features, train)[0], nearest(features, unseen)[0])
         bound = float(np.quantile(usual, NEAREST_SHARE))
         share = proportion(int((found < bound).sum()), len(features))
-        note = f"so much nearer to a train picture than to an unseen one as {NEAREST_SHARE:.0%} of unseen ones are"
+        note = f"nearer to train, compared with the nearest unseen picture, than {1 - NEAREST_SHARE:.0%} of unseen ones"
         self.ctx.metric("memorised", part="synthetic", unit="fraction", note=note, **share._asdict())
         if share.low > MANY_MEMORIES:
+            many = f"{share.value:.0%} of the made pictures ({share.low:.0%} to {share.high:.0%})"
             self.ctx.warn(
-                f"{share.value:.0%} of the made pictures ({share.low:.0%} to {share.high:.0%}) are {note}: they show "
-                "train pictures rather than new ones."
+                f"{many} are far nearer to a train picture than to any unseen one, and {NEAREST_SHARE:.0%} of unseen "
+                "pictures are: they show train pictures rather than new ones."
             )
 
     def _labels(self, features: Floats, labels: Numbers, held_out: Reference | None) -> None:

@@ -472,7 +472,7 @@ def test_blurred_pictures_are_bad_and_no_memories(judged: Callable[[Any], Outcom
     out = judged("blurred")
     assert out.metric("FID").value > 3 * out.metric("FID_real", "held out").value
     assert out.metric("memorised").low < 0.05
-    assert not out.told("they show train pictures")
+    assert not out.told("show train pictures")
 
 
 def test_swapped_labels_are_flagged(judged: Callable[[Any], Outcome]) -> None:

@@ -1,0 +1,222 @@
+"""What `generator/biggan` costs over plain MMagic, on the same networks and the same pictures.
+
+    python benchmarks/gen_biggan.py [--runs 5] [--threads 1]
+
+Training: the steps of an epoch of `fit` (a discriminator step and a generator step each) against MMEngine's Runner
+with MMagic's `BigGAN`, both on pictures in memory, without augmentation. What `fit` does between epochs (standing
+statistics, the watch for collapse) is no step and is printed apart. Sampling: `sample` against the generator itself on a batch. Both
+take turns in one process after a warm-up of each; other work on a machine can only make a run slower, so the fastest
+runs are compared, and the medians are printed too. Aim: within 3 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fgic_gen_biggan import BigganGenerator
+from fgic_gen_biggan._gan import Discriminator, settle
+from fgic_gen_biggan._mmagic import import_mmagic
+from fgic_gen_biggan._network import build_generator
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from fgic_core import Dataset, Sample, Size, StepContext
+from fgic_core.data.dataset import DatasetWriter, Header
+from fgic_core.openmmlab import QuietRunner, scope
+from fgic_core.steps.context import Listener
+
+PICTURES, CLASSES, BATCH, AIM = 320, 4, 32, 1.03
+OPTIONS: dict[str, Any] = {
+    "resolution": 32,
+    "base_channels": 16,
+    "batch_size": BATCH,
+    "epochs": 1,
+    "augment": [],
+    "flip": False,
+}
+
+
+def make_data(folder: Path) -> Dataset:
+    """Noisy pictures."""
+    rng = np.random.default_rng(0)
+    samples = []
+    for number in range(PICTURES):
+        small = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((32, 32), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
+        about: dict[str, Any] = {"id": str(number), "path": f"{number}.png", "label": number % CLASSES}
+        samples.append(Sample(**about, split="train", size=Size(32, 32)))
+    with DatasetWriter(folder / "data", Header(tuple("abcd"), {"r": folder})) as writer:
+        writer.write_samples(samples, "r")
+    return Dataset.open(folder / "data")
+
+
+class Clock(Listener):
+    """Notes how long the steps of an epoch took."""
+
+    steps = 0.0
+
+    def progress(self, description: str, done: int, total: int | None, unit: str) -> None:
+        if description.startswith("epoch"):
+            if done == 0:
+                self._began = time.perf_counter()
+            self.steps = time.perf_counter() - self._began
+
+
+def plain_training(pictures: torch.Tensor, labels: list[int], folder: Path) -> float:
+    """MMagic's training by MMEngine's Runner, without its log and its checkpoints; seconds of its steps."""
+    from mmengine.dataset import pseudo_collate
+    from mmengine.hooks import Hook
+    from mmengine.optim import OptimWrapper, OptimWrapperDict
+    from mmengine.visualization import Visualizer
+
+    parts = import_mmagic()
+    taken = 0.0
+
+    class Times(Hook):
+        def before_train_epoch(self, runner: Any) -> None:
+            self.began = time.perf_counter()
+
+        def after_train_epoch(self, runner: Any) -> None:
+            nonlocal taken
+            taken = time.perf_counter() - self.began
+
+    class Rows(torch.utils.data.Dataset[Any]):
+        def __len__(self) -> int:
+            return len(pictures)
+
+        def __getitem__(self, row: int) -> Any:
+            sample = parts.DataSample(gt_img=pictures[row])
+            sample.set_gt_label(labels[row])
+            return {"inputs": {}, "data_samples": sample}
+
+    generator = build_generator(network_arguments())
+    with scope("mmagic") as name:
+        discriminator = Discriminator((), **discriminator_arguments())
+        settle(discriminator)
+        gan = parts.BigGAN(
+            generator=generator,
+            discriminator=discriminator,
+            data_preprocessor=parts.DataPreprocessor(),
+            ema_config={"type": "ExponentialMovingAverage", "momentum": 0.001},
+        )
+        # MMagic stacks labels to (n, 1), for which its discriminator computes n times as much, and something else.
+        gan.data_sample_to_label = lambda sample: sample.gt_label.label.flatten()
+        adam = {"betas": (0.0, 0.999)}
+        QuietRunner(
+            device="cpu",
+            model=gan,
+            work_dir=str(folder / "work"),
+            train_dataloader=DataLoader(Rows(), batch_size=BATCH, shuffle=True, collate_fn=pseudo_collate),
+            train_cfg={"by_epoch": True, "max_epochs": 1},
+            optim_wrapper=OptimWrapperDict(
+                generator=OptimWrapper(torch.optim.Adam(generator.parameters(), 1e-4, **adam)),
+                discriminator=OptimWrapper(torch.optim.Adam(discriminator.parameters(), 4e-4, **adam)),
+            ),
+            default_scope="mmagic",
+            default_hooks={"logger": None, "checkpoint": None, "timer": None, "param_scheduler": None},
+            custom_hooks=[Times()],
+            visualizer=Visualizer.get_instance(name),
+            experiment_name=name,
+            log_level="CRITICAL",
+        ).train()
+    return taken
+
+
+def network_arguments() -> dict[str, Any]:
+    """Of MMagic's generator."""
+    return {
+        "output_scale": OPTIONS["resolution"],
+        "num_classes": CLASSES,
+        "base_channels": OPTIONS["base_channels"],
+        "noise_size": 128,
+        "shared_dim": 128,
+        "sn_style": "torch",
+    }
+
+
+def discriminator_arguments() -> dict[str, Any]:
+    """Of MMagic's discriminator."""
+    return {
+        "input_scale": OPTIONS["resolution"],
+        "num_classes": CLASSES,
+        "base_channels": OPTIONS["base_channels"],
+        "sn_style": "torch",
+    }
+
+
+def compare(title: str, ways: dict[str, Callable[[], float]], runs: int, pictures: int) -> None:
+    """Run each in turn and print the ratio of the fastest runs, and of the medians."""
+    rows: dict[str, list[float]] = {name: [] for name in ways}
+    for run in range(runs + 1):
+        for name, way in ways.items():
+            seconds = way()
+            if run:
+                rows[name].append(seconds)
+    for word, summary in (("fastest", min), ("median", statistics.median)):
+        one, other = (summary(found) for found in rows.values())
+        rates = f"{pictures / one:7.1f} against {pictures / other:7.1f} pictures/s"
+        print(f"{title:10} {word:8} {rates}, fgic takes {other / one:.3f} times as long (aim {AIM})")
+
+
+def main() -> None:
+    """Compare training and sampling."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        data = make_data(folder)
+        component = BigganGenerator(**OPTIONS)
+        pictures = torch.stack([(component.prepare(data.image(row)) * 255).byte() for row in range(PICTURES)])
+        labels = data.labels.tolist()
+        whole: list[tuple[float, float]] = []
+
+        def ours() -> float:
+            (folder / "out").mkdir(exist_ok=True)
+            clock = Clock()
+            began = time.perf_counter()
+            component.fit(data, StepContext(folder / "out", listener=clock))
+            whole.append((time.perf_counter() - began, clock.steps))
+            return clock.steps
+
+        ways = {"plain": lambda: plain_training(pictures, labels, folder), "fgic": ours}
+        compare("training", ways, arguments.runs, PICTURES)
+        rest = min(all_ - steps for all_, steps in whole)
+        print(
+            f"training   outside of the steps, fit takes {rest:.2f} s (networks, pictures, standing statistics, watch)"
+        )
+        compare("sampling", sampling(component), arguments.runs, BATCH)
+
+
+def sampling(component: BigganGenerator) -> dict[str, Callable[[], float]]:
+    """Ways to make a batch of pictures; each gives its seconds."""
+    assert component._network is not None
+    generator = component._network.generator
+    labels, seeds = [row % CLASSES for row in range(BATCH)], list(range(BATCH))
+
+    def plain() -> float:
+        began = time.perf_counter()
+        with torch.no_grad():
+            generator.eval()(torch.randn(BATCH, 128), label=torch.tensor(labels))
+        return time.perf_counter() - began
+
+    def ours() -> float:
+        began = time.perf_counter()
+        component.sample(labels, seeds)
+        return time.perf_counter() - began
+
+    return {"plain": plain, "fgic": ours}
+
+
+if __name__ == "__main__":
+    main()

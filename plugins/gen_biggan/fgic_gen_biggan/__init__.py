@@ -1,0 +1,134 @@
+"""The generator `generator/biggan`: BigGAN-deep of MMagic, trained by MMEngine's Runner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from fgic_core import Generator, InputFile, PluginError
+
+if TYPE_CHECKING:
+    from fgic_core import Context, Dataset
+    from fgic_gen_biggan._network import Network
+
+Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class BigganGenerator(Generator):
+    """BigGAN-deep (Brock, Donahue and Simonyan, ICLR 2019) of MMagic, class-conditional, from scratch or from weights.
+
+    It is trained by MMEngine's Runner with the hinge loss, spectral norm, Adam at two rates, a moving average of the
+    generator's weights that is sampled from, and differentiable augmentation for few pictures. Published weights are
+    those of Hugging Face's `biggan-deep-128`, `-256` and `-512`, of which the generator alone was published.
+    """
+
+    resolution: Literal[32, 64, 128, 256, 512] = Field(
+        64, description="Width and height of the pictures in pixels: those that the architecture has."
+    )
+    base_channels: int | None = Field(
+        None,
+        ge=4,
+        le=256,
+        multiple_of=4,
+        description="Width of both networks; 128 in the paper. By default that of `weights`, else 64.",
+    )
+    noise_size: int | None = Field(
+        None, ge=1, le=1024, description="Length of the latent vector z; by default that of `weights`, else 128."
+    )
+    shared_dim: int | None = Field(
+        None, ge=1, le=1024, description="Length of a class's embedding; by default that of `weights`, else 128."
+    )
+    weights: InputFile | None = Field(
+        None,
+        description="A generator to start from: Hugging Face's biggan-deep (its .bin or .safetensors) with class "
+        "embeddings made anew, or `component/generator.safetensors` of an earlier run.",
+    )
+    epochs: int = Field(
+        100, ge=0, description="Passes over the train split; 0 uses `weights` of an earlier run as they are."
+    )
+    batch_size: int = Field(32, ge=2, description="Pictures, real and made, in one step of the discriminator.")
+    accumulate: int = Field(
+        1,
+        ge=1,
+        description="Steps whose gradients are added up before an update, for batches that do not fit the memory; the "
+        "paper's batch is 2048.",
+    )
+    d_steps: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="Updates of the discriminator for one of the generator; the paper has 2, with half the rates.",
+    )
+    lr_g: float = Field(1e-4, gt=0, description="Learning rate of the generator.")
+    lr_d: float = Field(4e-4, gt=0, description="Learning rate of the discriminator.")
+    betas: tuple[Decay, Decay] = Field((0.0, 0.999), description="Adam's decay rates, as in the paper.")
+    ema_decay: float = Field(
+        0.999,
+        ge=0.5,
+        lt=1.0,
+        description="Decay of the moving average that is sampled from; it rises to that from 0.1. The paper's 0.9999 "
+        "wants tens of thousands of updates.",
+    )
+    augment: list[Literal["color", "translation", "cutout"]] = Field(
+        ["color", "translation", "cutout"],
+        description="Differentiable augmentation of all that the discriminator sees; an empty list is none.",
+    )
+    flip: bool = Field(True, description="Flip real pictures from side to side at random.")
+    truncation: float | None = Field(
+        None,
+        gt=0.0,
+        le=10.0,
+        description="Sample z from a normal distribution within that bound: below 2, better and less varied pictures. "
+        "By default it has no bound.",
+    )
+    use_epoch: Literal["best", "last"] = Field(
+        "best", description="Which epoch's weights to keep: those of the least FID on the curve, or the last."
+    )
+    early_stopping: int | None = Field(None, ge=1, description="Stop after that many epochs without a better FID.")
+
+    _network: Network | None = PrivateAttr(None)
+
+    @field_validator("weights")
+    @classmethod
+    def _a_checkpoint(cls, path: Path | None) -> Path | None:
+        if path is not None and path.suffix.lower() not in (".safetensors", ".bin", ".pth", ".pt"):
+            found = path.suffix or "one without a suffix"
+            raise ValueError(f"should be a .safetensors, .bin or .pth file, not {found}")
+        return path
+
+    @model_validator(mode="after")
+    def _something_to_use(self) -> BigganGenerator:
+        if self.epochs == 0 and self.weights is None:
+            raise ValueError("epochs should be at least 1 where there are no weights to use as they are")
+        return self
+
+    def fit(self, train: Dataset, ctx: Context) -> None:
+        from fgic_gen_biggan._network import build
+
+        self._network = build(self, train, ctx)
+        if self.epochs:
+            from fgic_gen_biggan._training import train_network
+
+            train_network(self, self._network, train, ctx)
+
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
+        return self._built().sample(labels, seeds)
+
+    def _built(self) -> Network:
+        if self._network is None:
+            raise PluginError("there is no network yet", where="generator/biggan", hint="Call fit or load first.")
+        return self._network
+
+    def save(self, folder: Path) -> None:
+        self._built().save(folder)
+
+    def load(self, folder: Path, device: str) -> None:
+        from fgic_gen_biggan._network import Network
+
+        self._network = Network.load(folder, device)
+
+
+__all__ = ["BigganGenerator"]

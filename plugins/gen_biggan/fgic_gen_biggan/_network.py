@@ -1,0 +1,148 @@
+"""The generator network: built from options, sampled with one seed a picture, saved and loaded."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fgic_core import Context, Dataset, PluginError, evaluation
+from fgic_core.openmmlab import scope
+from fgic_gen_biggan._gan import settle
+from fgic_gen_biggan._mmagic import WHERE, import_mmagic
+from fgic_gen_biggan._weights import ABOUT, WEIGHTS, read_start
+
+if TYPE_CHECKING:
+    from fgic_gen_biggan import BigganGenerator
+
+
+@dataclass
+class Network:
+    """A generator and what is needed to sample from it.
+
+    Attributes:
+        generator: MMagic's, with the weights to sample with.
+        arguments: what it was built with.
+        known: (classes,) whether a class had train pictures.
+        truncation: z is drawn from a normal cut to [-truncation, truncation]; None cuts nothing.
+    """
+
+    generator: Any
+    arguments: dict[str, Any]
+    known: list[bool]
+    truncation: float | None
+
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> np.ndarray[Any, Any]:
+        """Pictures (n, 3, h, w), float32 in [0, 1].
+
+        Raises:
+            PluginError: a label is of no class that was learned.
+        """
+        wrong = [label for label in labels if not (0 <= label < len(self.known) and self.known[label])]
+        if wrong:
+            raise PluginError(
+                f"label {wrong[0]} is none of the classes that were learned",
+                where=WHERE,
+                hint=f"They are those of 0 to {len(self.known) - 1} that had train pictures.",
+            )
+        device = next(self.generator.parameters()).device
+        noise = torch.stack([draw_noise(seed, self.generator.noise_size, self.truncation) for seed in seeds])
+        with torch.no_grad(), evaluation(self.generator) as network:
+            made = network(noise.to(device), label=torch.tensor(list(labels), device=device))
+        pictures: np.ndarray[Any, Any] = ((made.float() + 1) / 2).clamp(0, 1).cpu().numpy()
+        return pictures
+
+    def save(self, folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        state = {name: value.detach().cpu().contiguous().clone() for name, value in self.generator.state_dict().items()}
+        save_file(state, folder / WEIGHTS)
+        about = {"arguments": self.arguments, "known": self.known, "truncation": self.truncation}
+        (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, device: str) -> Network:
+        from safetensors.torch import load_file
+
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        with torch.random.fork_rng(devices=[]):
+            generator = build_generator(about["arguments"])
+        generator.load_state_dict(load_file(folder / WEIGHTS))
+        return cls(generator.to(device).eval(), about["arguments"], about["known"], about["truncation"])
+
+
+def draw_noise(seed: int, size: int, truncation: float | None) -> Tensor:
+    """The latent vector of a picture, (size,) float32, on the CPU, by its seed alone.
+
+    With a truncation it is normal within [-truncation, truncation], by the inverse of the distribution function:
+    cutting what lies outside to the bounds would pin most coordinates there.
+    """
+    return truncated_normal((size,), truncation, torch.Generator().manual_seed(seed))
+
+
+def truncated_normal(shape: Sequence[int], bound: float | None, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers, all within [-bound, bound]; without a bound any."""
+    if bound is None:
+        return torch.randn(tuple(shape), generator=generator)
+    inside = math.erf(bound / math.sqrt(2))  # the share of a normal distribution within the bounds
+    uniform = torch.rand(tuple(shape), generator=generator, dtype=torch.float64) * 2 - 1
+    return (math.sqrt(2) * torch.erfinv(uniform * inside)).clamp(-bound, bound).float()
+
+
+def build_generator(arguments: dict[str, Any]) -> Any:
+    """MMagic's generator, its weights drawn from torch's global generator."""
+    with scope("mmagic"):
+        return import_mmagic().Generator(**arguments)
+
+
+def build(options: BigganGenerator, train: Dataset, ctx: Context) -> Network:
+    """The network to start from: from scratch, from published weights, or from an earlier run's.
+
+    Raises:
+        PluginError: the weights do not fit.
+    """
+    counts = np.bincount(train.labels, minlength=len(train.classes))
+    start = read_start(options, len(train.classes), ctx) if options.weights is not None else None
+    arguments = start.arguments if start is not None else arguments_of(options, len(train.classes))
+    generator = build_generator(arguments)
+    if start is None:
+        # As long as z: MMagic's rows of length 1 are lost beside it, and a short training hardly tells classes apart.
+        torch.nn.init.normal_(generator.shared_embedding.weight)
+        settle(generator)
+    else:
+        _fill(generator, start.state, options)
+    return Network(generator.to(ctx.device).eval(), arguments, [bool(count) for count in counts], options.truncation)
+
+
+def arguments_of(options: BigganGenerator, classes: int) -> dict[str, Any]:
+    """What MMagic's generator is built with from scratch.
+
+    MMagic's own spectral norm (``ajbrock``) has no gradient through the norm, as its source has; PyTorch's has.
+    """
+    return {
+        "output_scale": options.resolution,
+        "num_classes": classes,
+        "base_channels": options.base_channels or 64,
+        "noise_size": options.noise_size or 128,
+        "shared_dim": options.shared_dim or 128,
+        "sn_style": "torch",
+    }
+
+
+def _fill(generator: Any, state: dict[str, Tensor], options: BigganGenerator) -> None:
+    own = generator.state_dict()
+    for name, value in state.items():
+        if name in own and own[name].shape != value.shape:
+            raise PluginError(
+                f"in these weights {name} has the shape {tuple(value.shape)}, in the model {tuple(own[name].shape)}",
+                where=str(options.weights),
+                hint="Give the base_channels, noise_size and shared_dim that they were trained with.",
+            )
+    generator.load_state_dict(state)
