@@ -4,9 +4,9 @@
 
 Training: the steps of an epoch of `fit` (a discriminator step and a generator step each) against MMEngine's Runner
 with MMagic's `BigGAN`, both on pictures in memory, without augmentation. What `fit` does between epochs (standing
-statistics, the watch for collapse) is no step and is printed apart. Sampling: `sample` against the generator itself on a batch. Both
-take turns in one process after a warm-up of each; other work on a machine can only make a run slower, so the fastest
-runs are compared, and the medians are printed too. Aim: within 3 %.
+statistics, the watch for collapse) is no step and is printed apart. Sampling: `sample` against the generator itself on
+a batch. Both take turns in one process after a warm-up of each; other work on a machine can only make a run slower, so
+the fastest runs are compared, and the medians are printed too. Aim: within 3 %.
 """
 
 from __future__ import annotations
