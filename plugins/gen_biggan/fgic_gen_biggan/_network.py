@@ -22,6 +22,10 @@ from fgic_gen_biggan._weights import ABOUT, WEIGHTS, read_start
 if TYPE_CHECKING:
     from fgic_gen_biggan import BigganGenerator
 
+#: Deviation of a new class embedding's numbers; z's is 1. MMagic's rows of length 1 are lost beside z, and a short
+#: training hardly tells classes apart; rows as long as z leave it little say in what is made.
+_EMBEDDING = 0.3
+
 
 @dataclass
 class Network:
@@ -113,8 +117,7 @@ def build(options: BigganGenerator, train: Dataset, ctx: Context) -> Network:
     arguments = start.arguments if start is not None else arguments_of(options, len(train.classes))
     generator = build_generator(arguments)
     if start is None:
-        # As long as z: MMagic's rows of length 1 are lost beside it, and a short training hardly tells classes apart.
-        torch.nn.init.normal_(generator.shared_embedding.weight)
+        torch.nn.init.normal_(generator.shared_embedding.weight, std=_EMBEDDING)
         settle(generator)
     else:
         _fill(generator, start.state, options)
