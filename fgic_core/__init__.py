@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from fgic_core.training import BestEpoch as BestEpoch
     from fgic_core.training import check_weight_names as check_weight_names
     from fgic_core.training import evaluation as evaluation
+    from fgic_core.training import read_weights as read_weights
 
 #: Where each public name lives. They are imported on first use, so that ``from fgic_core import Box`` stays cheap.
 _HOME = {
@@ -87,7 +88,7 @@ _HOME = {
     "fgic_core.pipeline": ("Pipeline", "Run", "load_model"),
     "fgic_core.registry": ("Registry",),
     "fgic_core.steps.context": ("StepContext",),
-    "fgic_core.training": ("BestEpoch", "check_weight_names", "evaluation"),
+    "fgic_core.training": ("BestEpoch", "check_weight_names", "evaluation", "read_weights"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 

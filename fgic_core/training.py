@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 _SHOWN = 3
+#: Keys under which a checkpoint holds its weights.
+_INSIDE = ("state_dict", "model")
 
 
 class BestEpoch:
@@ -41,20 +43,23 @@ class BestEpoch:
         self._best = -math.inf
         self._network, self._score, self._copies = network, score, keep == "best"
         self._sign = 1 if best == "max" else -1
+        self._waited = 0
         self._weights: dict[str, torch.Tensor] | None = None
 
     def see(self, epoch: int, scores: Mapping[str, float]) -> None:
         """Take note of an epoch. One without a score (there is no validation sample) is as good as none."""
         score = scores.get(self._score)
         if score is None or not self._sign * score > self._best:
+            self._waited += score is not None
             return
-        self.epoch, self._best = epoch, self._sign * score
+        self.epoch, self._best, self._waited = epoch, self._sign * score, 0
         if self._copies:
             self._weights = self._copy()
 
-    def waited(self, epoch: int) -> int:
-        """How many epochs in a row before this one were no better than the best."""
-        return epoch - 1 - self.epoch if self.epoch else 0
+    @property
+    def waited(self) -> int:
+        """How many epochs since the best were measured and no better; 0 where none was ever measured."""
+        return self._waited if self.epoch else 0
 
     def restore(self) -> None:
         """Put the best epoch's weights into the network."""
@@ -64,11 +69,12 @@ class BestEpoch:
     def state_dict(self, epoch: int) -> dict[str, Any]:
         """The state after an epoch, for a checkpoint; its weights are left out where they are the network's own."""
         weights = self._weights if self.epoch != epoch else None
-        return {"epoch": self.epoch, "score": self._best if self.epoch else None, "weights": weights}
+        score = self._best if self.epoch else None
+        return {"epoch": self.epoch, "score": score, "waited": self._waited, "weights": weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back the state; the network has its own back already."""
-        self.epoch = state["epoch"]
+        self.epoch, self._waited = state["epoch"], state["waited"]
         self._best = -math.inf if state["score"] is None else state["score"]
         self._weights = state["weights"]
         if self._copies and self.epoch and self._weights is None:
@@ -88,6 +94,38 @@ def evaluation(network: nn.Module) -> Iterator[nn.Module]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a weight file by name, on the CPU; nothing but tensors is unpickled.
+
+    Args:
+        path: a .safetensors file, or a .pth, .pt or .bin file; in the latter what lies under ``state_dict`` or
+            ``model`` is taken, where it is a checkpoint.
+
+    Raises:
+        PluginError: it is no such file.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix.lower() == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a pickle can be broken in any way
+        said = str(error).partition(". ")[0]
+        raise PluginError(
+            f"these weights cannot be read: {said if ' ' in said else f'{type(error).__name__} {said}'}",
+            where=str(path),
+            hint="They should be a .safetensors file, or a .pth or .bin file with nothing but tensors: others can run "
+            "any code when they are read.",
+        ) from error
+    while isinstance(content, Mapping) and (inside := next((key for key in _INSIDE if key in content), None)):
+        content = content[inside]
+    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise PluginError("this file holds no weights by name", where=str(path))
+    return dict(content)
 
 
 def check_weight_names(

@@ -22,7 +22,7 @@ def test_the_earliest_of_the_best_epochs_is_kept() -> None:
     for epoch, score in enumerate((0.1, 0.4, 0.4, 0.2), 1):
         filled(network, epoch)
         best.see(epoch, {"mAP": score, "accuracy": epoch})
-    assert (best.epoch, best.waited(5)) == (2, 2)
+    assert (best.epoch, best.waited) == (2, 2)
     best.restore()
     assert network.weight.item() == 2
 
@@ -34,7 +34,7 @@ def test_without_a_score_nothing_is_best_and_nothing_is_waited_for() -> None:
     best.see(1, {})
     best.see(2, {"mAP": float("nan")})
     best.restore()
-    assert (best.epoch, best.waited(9), network.weight.item()) == (0, 0, 3)
+    assert (best.epoch, best.waited, network.weight.item()) == (0, 0, 3)
 
 
 @pytest.mark.parametrize("last", [1, 2])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: The parts of a curve that are shown while a model is trained. The test part waits for the report: a person who
 #: watches it can stop at its best epoch, and the number is worth nothing.
-_SHOWN_PARTS = ("train", "val")
+_SHOWN_PARTS = ("train", "val", "synthetic")
 
 
 class Terminal(Protocol):

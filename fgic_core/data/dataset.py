@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -242,7 +243,8 @@ class Dataset:
 
     def picture(self, index: int) -> Image:
         """The whole picture of a row, 8-bit RGB, upright."""
-        return decode(self.file(index))
+        with self._told(index):
+            return decode(self.file(index))
 
     def image(self, index: int) -> Image:
         """What a row shows: its picture, cut to its region. 8-bit RGB.
@@ -250,13 +252,20 @@ class Dataset:
         Raises:
             DataError: the file is missing or broken; the message names it.
         """
-        path = self.file(index)
         region = self._columns["region"][self._position(index)].as_py()
+        with self._told(index):
+            return cut(decode(self.file(index)), Box(**region) if region else None)
+
+    @contextmanager
+    def _told(self, index: int) -> Iterator[None]:
+        """Errors of a picture name its file; of one that a step made they say how it is made again."""
         try:
-            return cut(decode(path), Box(**region) if region else None)
+            yield
         except DataError as error:
             if error.where is None:
-                error.where = str(path)
+                error.where = str(self.file(index))
+            if str(self._columns["root"][self._position(index)].as_py()).startswith("made-"):
+                error.hint = "A step made this picture, and its file was damaged since: make it again with --fresh."
             raise
 
     def write(self, folder: Path) -> None:

@@ -78,21 +78,28 @@ ORIGIN = "fgic-origin"
 def read_origin(content: bytes) -> tuple[str, tuple[str, ...]] | None:
     """What a picture's file says made it, such as ``generator/biggan``, and its parents; None for most pictures.
 
+    A file that says so in words that cannot be read was made by something ``unknown``.
+
     Args:
-        content: the file's first bytes, or all of them.
+        content: the file's bytes.
     """
     import json
 
     from PIL import Image
 
-    if not content.startswith(b"\x89PNG") or ORIGIN.encode() not in content[:ORIGIN_BEFORE]:
+    if not says_origin(content):
         return None
     try:
         with Image.open(BytesIO(content)) as image:
             about = json.loads(image.info[ORIGIN])
             return str(about["uses"]), tuple(str(name) for name in about["parents"])
-    except Exception:  # the words stand in the file by chance, or were damaged
-        return None
+    except Exception:
+        return "unknown", ()
+
+
+def says_origin(head: bytes) -> bool:
+    """Whether a file says that it was made, by its first `ORIGIN_BEFORE` bytes."""
+    return head.startswith(b"\x89PNG") and b"tEXt" + ORIGIN.encode() + b"\0" in head[:ORIGIN_BEFORE]
 
 
 def _open(source: Path | bytes) -> ImageFile:

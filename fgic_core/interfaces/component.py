@@ -108,6 +108,8 @@ def _absolute(value: Any, info: ValidationInfo, folder: bool) -> Path:
         raise PydanticCustomError(
             "path", "should be a folder that exists; there is none at {path}", {"path": str(path)}
         )
+    if not folder and path.is_dir():
+        raise PydanticCustomError("path", "should be a file; {path} is a folder", {"path": str(path)})
     if not folder and not path.is_file():
         raise PydanticCustomError("path", "should be a file that exists; there is none at {path}", {"path": str(path)})
     return path.resolve()

@@ -133,12 +133,17 @@ class Generator(Component, ABC):
     def _one_amount(self) -> Generator:
         given = [name for name in ("per_class", "ratio", "top_up") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"{given[1]} should be left out where {given[0]} is given: each says how many to make")
+            raise ValueError(
+                f"{given[1]} should be left out where {given[0]} is given (null takes a default back): each says how "
+                "many to make"
+            )
         if self.min_distance is not None and self.max_distance is not None and self.min_distance >= self.max_distance:
             raise ValueError("min_distance should be less than max_distance")
         far = next((name for name in ("min_distance", "max_distance") if getattr(self, name) is not None), None)
         if far is not None and self.fid_weights is None and not self.fid_pretrained:
             raise ValueError(f"{far} should come with fid_weights or fid_pretrained: it is measured by fid_model")
+        if self.fid_model == "inception" and self.fid_size is not None:
+            raise ValueError("fid_size should be left out with inception: it resizes pictures to 299 pixels itself")
         return self
 
     def check_inputs(self, inputs: Collection[str]) -> None:

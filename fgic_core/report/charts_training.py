@@ -117,7 +117,8 @@ def _distance_axis(axes: Axes, values: Sequence[float]) -> None:
     if min(known) > 0 and max(known) > _DECADE * min(known):
         _logarithmic(axes)
     else:
-        axes.set_ylim(bottom=min(0.0, *known) * 1.05)
+        low, high = min(0.0, *known), max(0.0, *known)
+        axes.set_ylim(low * 1.05, high + 0.08 * (high - low or 1.0))
 
 
 def _logarithmic(axes: Axes) -> None:

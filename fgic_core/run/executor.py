@@ -6,6 +6,7 @@ import errno
 import re
 import traceback
 from collections.abc import Mapping
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,8 @@ class Executor:
         def waiting() -> None:
             self.observers.notify("warning", step=step, message="another run is computing this step; waiting for it")
 
-        with store.lock(planned.key, waiting):
+        training = training_key(planned.document, planned.component)
+        with store.lock(planned.key, waiting), store.lock(training, waiting) if training else nullcontext():
             if not self.fresh and store.record(planned.key) is not None:
                 step.reason = "was computed by another run in the meantime"
                 self._reuse(planned, step)
@@ -133,7 +135,10 @@ class Executor:
             self.observers.notify("step_started", step=step)
             folder = store.begin(planned.key)
             try:
-                job, listener = self._job(planned, folder), _StepListener(self.observers, step, self.interrupts)
+                job, listener = (
+                    self._job(planned, folder, training),
+                    _StepListener(self.observers, step, self.interrupts),
+                )
                 artifact = run_on_devices(job, self.registry, listener)
             except BaseException:
                 store.discard(planned.key, folder)
@@ -150,8 +155,7 @@ class Executor:
         self._remember_roots(planned)
         self.observers.notify("step_reused", step=step)
 
-    def _job(self, planned: PlannedStep, folder: Path) -> Job:
-        training = training_key(planned.document, planned.component)
+    def _job(self, planned: PlannedStep, folder: Path, training: str | None) -> Job:
         job = Job(
             uses=planned.uses,
             options=planned.component.model_dump(mode="json"),

@@ -73,6 +73,7 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
         uses=job.uses,
         scratch=job.scratch,
         trained=job.trained,
+        key=job.key,
         seed=job.seed,
         device=job.device,
         devices=job.devices if component.several_devices else 1,

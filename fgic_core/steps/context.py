@@ -76,6 +76,7 @@ class StepContext(Context):
         uses: the step's component, such as ``classifier/timm``.
         scratch: a folder of this step that outlives a crash, for checkpoints; None keeps none.
         trained: a folder that is kept for steps with the same training; None keeps none.
+        key: the digest of what decides the step's output.
         seed: the step's seed.
         device: torch's name of the device.
         devices: how many of them.
@@ -94,6 +95,7 @@ class StepContext(Context):
         uses: str = "",
         scratch: Path | None = None,
         trained: Path | None = None,
+        key: str = "",
         seed: int = 0,
         device: str = "cpu",
         devices: int = 1,
@@ -104,6 +106,7 @@ class StepContext(Context):
         self.folder = folder
         self.uses = uses
         self.trained = trained
+        self.key = key
         self.seed = seed
         self.device = device
         self.devices = devices
@@ -120,6 +123,7 @@ class StepContext(Context):
             state = json.loads(self._state_file.read_text(encoding="utf-8"))
             self._resumed = state["epoch"]
             self.curves = [Point(**point) for point in state["curves"]]
+            self.warnings = list(state.get("warnings", ()))
 
     # What a component sees.
 
@@ -143,7 +147,7 @@ class StepContext(Context):
 
     def log(self, epoch: int, **values: float) -> None:
         for name, value in values.items():
-            self._point(Point(epoch=epoch, part="train", name=name, value=float(value)))
+            self.add_point(Point(epoch=epoch, part="train", name=name, value=float(value)))
 
     def evaluate(self, component: Component, epoch: int) -> Mapping[str, float]:
         if self._ruler is None:
@@ -151,7 +155,7 @@ class StepContext(Context):
         scores = self._ruler(component, epoch)
         for part, values in scores.items():
             for name, value in values.items():
-                self._point(Point(epoch=epoch, part=part, name=name, value=float(value)))
+                self.add_point(Point(epoch=epoch, part=part, name=name, value=float(value)))
         return scores.get("val", scores.get("synthetic", {}))
 
     def epochs(self, count: int) -> Iterator[int]:
@@ -170,7 +174,12 @@ class StepContext(Context):
         for file in fresh.iterdir():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
-        record = {"epoch": epoch, "folder": fresh.name, "curves": [point.model_dump() for point in self.curves]}
+        record = {
+            "epoch": epoch,
+            "folder": fresh.name,
+            "curves": [point.model_dump() for point in self.curves],
+            "warnings": self.warnings,
+        }
         beside = self._scratch / "checkpoint.json.new"
         beside.write_text(json.dumps(record), encoding="utf-8")
         beside.replace(self._scratch / "checkpoint.json")
@@ -238,7 +247,8 @@ class StepContext(Context):
         self.metrics.append(metric)
         self.listener.metric(metric)
 
-    def _point(self, point: Point) -> None:
+    def add_point(self, point: Point) -> None:
+        """Add a point to a curve."""
         self.curves.append(point)
         self.listener.point(point)
 

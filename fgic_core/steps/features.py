@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fgic_core.errors import PluginError, nearest
-from fgic_core.training import check_weight_names
+from fgic_core.training import check_weight_names, read_weights
 
 if TYPE_CHECKING:
     import torch
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 WHERE = "fid_model"
 INCEPTION = "inception"
 BATCH_SIZE = 32
-#: Keys under which a checkpoint holds its weights.
-_INSIDE = ("state_dict", "model")
 
 
 class Extractor:
@@ -103,14 +101,8 @@ def extractor_of(component: Generator, device: str) -> Extractor | None:
 
 def _inception(component: Generator, device: str) -> Extractor:
     """torch-fidelity's InceptionV3. It resizes as TensorFlow did for the original FID, without antialiasing."""
-    if component.fid_size is not None:
-        raise PluginError(
-            "fid_size is for timm models, inception resizes pictures to 299 pixels itself",
-            where=WHERE,
-            hint="Leave fid_size out.",
-        )
     path = component.fid_weights
-    state = _download(_inception_state, INCEPTION) if path is None else _read(path)
+    state = _download(_inception_state, INCEPTION) if path is None else read_weights(path)
     weights = "" if path is None else f" (weights {path.stem})"
     network = _inception_network(state, path)
     return Extractor(f"InceptionV3 of torch-fidelity{weights}, 2048 features", 2048, network, lambda x: x, device)
@@ -206,7 +198,7 @@ def _load(network: nn.Module, path: Path) -> None:
     heads = network.pretrained_cfg.get("classifier") or ()  # type: ignore[union-attr, operator]
     heads = tuple(f"{head.partition('.')[0]}." for head in ([heads] if isinstance(heads, str) else heads))
     own = network.state_dict()
-    state = {key: value for key, value in _read(path).items() if key in own or not key.startswith(heads)}
+    state = {key: value for key, value in read_weights(path).items() if key in own or not key.startswith(heads)}
     _check_fit(path, state, own, "this timm model")
     network.load_state_dict({**own, **state})
 
@@ -232,33 +224,6 @@ def _dims(network: nn.Module, size: tuple[int, int], name: str) -> int:
     if len(shape) != 2:
         raise PluginError(f"{name} gives features of the shape {tuple(shape[1:])}, not a vector", where=WHERE)
     return int(shape[1])
-
-
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file; nothing but tensors is unpickled.
-
-    Raises:
-        PluginError: it is no such file.
-    """
-    import torch
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix.lower() == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a pickle can be broken in any way
-        raise PluginError(
-            f"these weights cannot be read: {str(error).partition('. ')[0]}",
-            where=str(path),
-            hint="They should be a .safetensors file, or a .pth file with nothing but tensors: others can run any code "
-            "when they are read.",
-        ) from error
-    while isinstance(content, dict) and (inside := next((key for key in _INSIDE if key in content), None)):
-        content = content[inside]
-    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise PluginError("this file holds no weights by name", where=str(path))
-    return dict(content)
 
 
 def _check_fit(path: Path | None, state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], of: str) -> None:

@@ -22,7 +22,7 @@ def write_png(file: Path, pixels: Pixels, origin: Mapping[str, Any]) -> bytes:
     """Write an 8-bit (h, w, 3) picture, whole or not at all, with its origin inside; the bytes that were written.
 
     Args:
-        origin: what made it (``uses``), from which ``seed``, of which ``class`` and ``parents``.
+        origin: what made it (``uses``), from which ``seed``, of which ``class`` and which ``parents``.
     """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo

@@ -74,12 +74,14 @@ class Maker:
         filters: which pictures go on.
         wanted, measured: (classes,) how many pictures of each class are written, and how many measured.
         train: ids of the real train samples, which parents are among.
+        classes: their names.
         root: the name of the pictures' folder, for ids.
 
     Attributes:
         about: a row of `MADE` for each picture written.
         found: the pictures measured.
         refused: how many pictures each option dropped.
+        looked: how many pictures were looked at.
         missing: (classes,) pictures that were wanted and could not be had.
     """
 
@@ -88,11 +90,13 @@ class Maker:
     wanted: Numbers
     measured: Numbers
     train: set[str]
+    classes: tuple[str, ...]
     root: str
     ctx: StepContext
     about: list[dict[str, Any]] = field(default_factory=list)
     found: Measured = field(default_factory=Measured)
     refused: dict[str, int] = field(default_factory=dict)
+    looked: int = 0
     missing: Numbers = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def make(self) -> Iterator[list[Written]]:
@@ -123,6 +127,7 @@ class Maker:
         pictures = sampled(self.component, labels, seeds, self.ctx.uses)
         parents = self._parents(labels, seeds)
         measured = np.array([slot.number < self.measured[slot.label] for slot in slots])
+        self.looked += len(slots)
         seen = self.filters.look(pictures, np.array(labels), measured)
         written, refused = [], []
         for row, slot in enumerate(slots):
@@ -161,7 +166,13 @@ class Maker:
 
     def _write(self, slot: _Slot, pixels: Pixels, parents: tuple[str, ...], phash: int | None) -> Written:
         name = f"{slot.label:04d}/{slot.number:05d}"
-        origin = {"uses": self.ctx.uses, "seed": slot.seed, "label": slot.label, "parents": list(parents)}
+        origin = {
+            "uses": self.ctx.uses,
+            "seed": slot.seed,
+            "class": self.classes[slot.label],
+            "label": slot.label,
+            "parents": list(parents),
+        }
         content = write_png(self.ctx.folder / "images" / "synthetic" / f"{name}.png", pixels, origin)
         height, width = pixels.shape[:2]
         sample = Sample(

@@ -11,7 +11,6 @@ import numpy as np
 
 from fgic_core.steps.distances import Moments, nearest
 from fgic_core.steps.duplicates import NEAR, perceptual_hash
-from fgic_core.steps.statistics import pick_evenly
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from fgic_core.steps.context import StepContext
     from fgic_core.steps.features import Extractor
 
-#: Of more real pictures than that, so many are looked at, evenly over the classes: what bounds memory.
+#: Of more real pictures than that, so many are looked at: what bounds memory.
 MOST = 50_000
 BATCH_SIZE = 32
 #: How many bits are set in each 16-bit number.
@@ -30,6 +29,30 @@ _HASHES = 256
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Numbers = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def shares(counts: Numbers, total: int) -> Numbers:
+    """``total`` cut in proportion to the counts, by largest remainders."""
+    exact = counts * (total / counts.sum())
+    found: Numbers = np.floor(exact).astype(np.int64)
+    order = np.argsort(found - exact, kind="stable")
+    found[order[: total - int(found.sum())]] += 1
+    return found
+
+
+def pick_like(labels: Numbers, counts: Numbers, total: int, rng: np.random.Generator) -> Numbers:
+    """Positions of up to ``total`` samples, classes as frequent as the counts say, in ascending order.
+
+    Where a class has fewer than its share, all are taken in proportion to what that class allows.
+    """
+    there = np.bincount(labels, minlength=len(counts))
+    asked = (counts > 0) & (there > 0)
+    if not asked.any():
+        return np.zeros(0, dtype=np.int64)
+    most = float((there[asked] / (counts[asked] / counts.sum())).min())
+    wanted = np.minimum(shares(counts, min(total, int(most))), there)
+    chosen = [rng.permutation(np.flatnonzero(labels == label))[:count] for label, count in enumerate(wanted)]
+    return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
 @dataclass
@@ -50,11 +73,21 @@ class Reference:
 
     @classmethod
     def of(
-        cls, data: Dataset, component: Generator, extractor: Extractor | None, ctx: StepContext, most: int = MOST
+        cls,
+        data: Dataset,
+        counts: Numbers,
+        component: Generator,
+        extractor: Extractor | None,
+        ctx: StepContext,
+        most: int = MOST,
     ) -> Reference:
-        """Look at the pictures of a data set, or at ``most`` of them, evenly over the classes."""
+        """Look at the pictures of a data set, or at ``most`` of them, classes as the counts say."""
         if len(data) > most:
-            data = data.take(pick_evenly(data.labels, most, ctx.rng("reference")))
+            ctx.warn(
+                f"Of {len(data):,} real pictures {most:,} are compared with: copies and memories of the others are not "
+                "seen."
+            )
+            data = data.take(pick_like(data.labels, counts, most, ctx.rng("reference")))
         features, hashes = [], []
         with ctx.progress("looking at real pictures", len(data)) as progress:
             for batch in _prepared(data, component):
@@ -78,11 +111,20 @@ class Reference:
         made.add(self.features)
         return made
 
+    @property
+    def distinct(self) -> float:
+        """The share of different rows among the features of pictures that have different hashes; 1 is all."""
+        assert self.features is not None
+        _, first = np.unique(self.hashes, return_index=True)
+        if len(first) < 2:
+            return 1.0
+        return len(np.unique(self.features[first], axis=0)) / len(first)
+
     @cached_property
     def units(self) -> dict[int, float]:
         """For each class the median distance of its pictures from the nearest other one of the class.
 
-        A class of one picture, or of copies, has the median of all pictures.
+        A class of one picture, or of copies, has the median of the others'; where all are such, of all pictures.
         """
         assert self.features is not None
         found: dict[int, float] = {}
@@ -91,7 +133,9 @@ class Reference:
             if len(own) > 1:
                 found[int(label)] = float(np.median(nearest(own, own, same=True)[0]))
         known = [unit for unit in found.values() if unit > 0]
-        usual = float(np.median(known)) if known else 1.0
+        if not known and len(self.features) > 1:
+            known = [float(np.median(nearest(self.features, self.features, same=True)[0]))]
+        usual = (float(np.median(known)) if known else 0.0) or 1.0
         return {int(label): found.get(int(label)) or usual for label in np.unique(self.labels)}
 
     def distances(self, features: Floats, labels: Numbers) -> Floats:

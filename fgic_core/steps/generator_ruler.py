@@ -19,8 +19,8 @@ from fgic_core.steps.distances import (
     precision_recall,
 )
 from fgic_core.steps.generator_files import CLASSES, Grids
-from fgic_core.steps.generator_reference import Floats, Numbers, Pixels, Reference, to_pixels
-from fgic_core.steps.statistics import pick_evenly, proportion
+from fgic_core.steps.generator_reference import Floats, Numbers, Pixels, Reference, pick_like, shares, to_pixels
+from fgic_core.steps.statistics import proportion
 
 if TYPE_CHECKING:
     from fgic_core.interfaces.generator import Generator
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from fgic_core.steps.features import Extractor
 
 BATCH_SIZE = 32
-#: How many pictures of noise are measured, as the worst that a generator can do.
-NOISE = 200
 #: Neighbours that vote on a picture's class, and those that precision and recall look at (Kynkäänniemi et al. 2019).
 VOTES, NEIGHBOURS = 5, 3
 #: Of unseen real pictures, the share that counts as suspiciously near to a train picture; and how many it takes.
@@ -40,31 +38,22 @@ MANY_MEMORIES, LITTLE_DIVERSITY, LITTLE_AGREEMENT = 0.05, 0.5, 0.5
 MANY = 10_000
 
 
-def shares(counts: Numbers, total: int) -> Numbers:
-    """``total`` cut in proportion to the counts, by largest remainders."""
-    exact = counts * (total / counts.sum())
-    found: Numbers = np.floor(exact).astype(np.int64)
-    order = np.argsort(found - exact, kind="stable")
-    found[order[: total - int(found.sum())]] += 1
-    return found
-
-
 def sampled(component: Generator, labels: list[int], seeds: list[int], uses: str) -> Pixels:
     """The pictures of some labels and seeds, 8-bit (n, resolution, resolution, 3).
 
     Raises:
         PluginError: the generator breaks its contract.
     """
-    found = np.asarray(component.sample(labels, seeds))
-    side = component.resolution
-    if found.shape != (len(labels), 3, side, side):
-        raise PluginError(
-            f"sample gave an array of shape {found.shape}",
-            where=uses,
-            hint=f"For {len(labels)} labels it is ({len(labels)}, 3, {side}, {side}).",
-        )
-    if not np.isfinite(found).all() or found.min() < -1e-6 or found.max() > 1 + 1e-6:
-        raise PluginError("sample gave pixels outside [0, 1]", where=uses)
+    given = component.sample(labels, seeds)
+    found, side = np.asarray(given), component.resolution
+    hint = f"For {len(labels)} labels it is float32 ({len(labels)}, 3, {side}, {side}) in [0, 1]."
+    if found.shape != (len(labels), 3, side, side) or not np.issubdtype(found.dtype, np.floating):
+        what = f"{found.dtype} of shape {found.shape}" if found.ndim else f"a {type(given).__name__}"
+        raise PluginError(f"sample gave {what}", where=uses, hint=hint)
+    if not np.isfinite(found).all():
+        raise PluginError("sample gave pixels that are not finite", where=uses, hint="Did the training diverge?")
+    if found.min() < -1e-6 or found.max() > 1 + 1e-6:
+        raise PluginError(f"sample gave pixels from {found.min():.3g} to {found.max():.3g}", where=uses, hint=hint)
     return to_pixels(found)
 
 
@@ -113,7 +102,8 @@ class Ruler:
 
     def epoch(self, component: Any, epoch: int) -> dict[str, dict[str, float]]:
         """FID and KID of some pictures of a generator in training, the same labels and seeds at every epoch."""
-        if epoch % self.component.curve_every:
+        last = getattr(component, "epochs", None)
+        if epoch % self.component.curve_every and epoch != last:
             return {}
         slots = self.grids.slots
         self.grids.add(epoch, self._pictures(component, slots, "grid", f"epoch {epoch}: grid"))
@@ -159,7 +149,7 @@ class Ruler:
             self._absent("fewer than two pictures could be measured")
         else:
             features, labels = np.stack(made.features), np.array(made.labels)
-            self._distribution(features, held_out, filtered)
+            self._distribution(features, labels, held_out, filtered)
             self._memories(features, held_out)
             self._labels(features, labels, held_out)
             self._diversity(features, labels)
@@ -168,7 +158,8 @@ class Ruler:
         for name in ("FID", "KID"):
             self.ctx.metric(name, None, part="synthetic", note=why)
 
-    def _distribution(self, features: Floats, held_out: Reference | None, filtered: bool) -> None:
+    def _distribution(self, features: Floats, labels: Numbers, held_out: Reference | None, filtered: bool) -> None:
+        """FID and KID, between those of unseen real pictures and of noise; precision and recall."""
         assert self.extractor is not None
         assert self.reference.features is not None
         real, name = self.reference.features, self.extractor.name
@@ -182,24 +173,36 @@ class Ruler:
         if held_out is not None and held_out.features is not None and len(held_out.features) > 1:
             note = "the same for real pictures that nothing was learned from: about the best that can be had at this n"
             some = held_out.features
-            self.ctx.metric("FID_real", self._fid(some), part="held out", n=len(some), note=note)
+            fewer = len(some) < len(features)
+            more = f"; that of {len(some):,} made pictures: {self._fid(features[self._few(labels, len(some))]):.4g}"
+            self.ctx.metric(
+                "FID_real", self._fid(some), part="held out", n=len(some), note=note + (more if fewer else "")
+            )
             self.ctx.metric("KID_real", self._kid(some)[0], part="held out", n=len(some), note=note)
         note = "the same for pictures of uniform noise"
-        self.ctx.metric("FID_noise", self._fid(self._noise()), part="noise", n=NOISE, note=note)
-        few = real[pick_evenly(self.reference.labels, len(features), self.ctx.rng("manifold"))]
+        self.ctx.metric("FID_noise", self._fid(self._noise(len(features))), part="noise", n=len(features), note=note)
+        few = real[pick_like(self.reference.labels, self.counts, len(features), self.ctx.rng("manifold"))]
         if len(few) > NEIGHBOURS < len(features):
             precision, recall = precision_recall(features, few, NEIGHBOURS)
             note = f"share of the pictures within the real ones' {NEIGHBOURS} nearest neighbours (Kynkäänniemi et al.)"
             self.ctx.metric("precision", precision, part="synthetic", n=len(features), unit="fraction", note=note)
             note = f"share of {len(few):,} real pictures within the made ones' {NEIGHBOURS} nearest neighbours"
             self.ctx.metric("recall", recall, part="synthetic", n=len(few), unit="fraction", note=note)
+        else:
+            for name in ("precision", "recall"):
+                note = f"takes more than {NEIGHBOURS} pictures of each kind"
+                self.ctx.metric(name, None, part="synthetic", unit="fraction", note=note)
 
-    def _noise(self) -> Floats:
+    def _few(self, labels: Numbers, count: int) -> Numbers:
+        """So many of the made pictures, classes as in train."""
+        return pick_like(labels, self.counts, count, self.ctx.rng("few"))
+
+    def _noise(self, count: int) -> Floats:
         assert self.extractor is not None
         side = self.component.resolution
         rng = self.ctx.rng("noise")
-        some = range(0, NOISE, BATCH_SIZE)
-        made = [rng.integers(0, 256, (min(BATCH_SIZE, NOISE - i), side, side, 3), dtype=np.uint8) for i in some]
+        some = range(0, count, BATCH_SIZE)
+        made = [rng.integers(0, 256, (min(BATCH_SIZE, count - i), side, side, 3), dtype=np.uint8) for i in some]
         return np.concatenate([self.extractor(one) for one in made])
 
     def _memories(self, features: Floats, held_out: Reference | None) -> None:
@@ -209,8 +212,8 @@ class Ruler:
         near to all, a memory to one of train (Meehan, Chaudhuri and Dasgupta, AISTATS 2020, compare the same two).
         """
         assert self.reference.features is not None
-        unseen = held_out.features if held_out is not None else None
-        if unseen is None or len(unseen) < MEMORY_TEST:
+        unseen, same = self._unseen(held_out)
+        if len(unseen) < MEMORY_TEST:
             note = f"needs {MEMORY_TEST} real pictures that nothing was learned from, in test or validation"
             self.ctx.metric("memorised", None, part="synthetic", note=note)
             return
@@ -220,6 +223,7 @@ class Ruler:
         bound = float(np.quantile(usual, NEAREST_SHARE))
         share = proportion(int((found < bound).sum()), len(features))
         note = f"nearer to train, compared with the nearest unseen picture, than {1 - NEAREST_SHARE:.0%} of unseen ones"
+        note += f"; without {same:,} unseen pictures that lie in train" if same else ""
         self.ctx.metric("memorised", part="synthetic", unit="fraction", note=note, **share._asdict())
         if share.low > MANY_MEMORIES:
             many = f"{share.value:.0%} of the made pictures ({share.low:.0%} to {share.high:.0%})"
@@ -228,13 +232,23 @@ class Ruler:
                 "pictures are: they show train pictures rather than new ones."
             )
 
+    def _unseen(self, held_out: Reference | None) -> tuple[Floats, int]:
+        """Features of the held-out pictures that are not among the train pictures; how many are."""
+        assert self.reference.features is not None
+        if held_out is None or held_out.features is None or not len(held_out.features):
+            return self.reference.features[:0], 0
+        hashes = [int(one) if there else None for one, there in zip(held_out.hashes, held_out.hashed, strict=True)]
+        copies = self.reference.copied(hashes) >= 0
+        copies |= nearest(held_out.features, self.reference.features)[0] == 0
+        return held_out.features[~copies], int(copies.sum())
+
     def _labels(self, features: Floats, labels: Numbers, held_out: Reference | None) -> None:
         """How many pictures have the class that their nearest real pictures have."""
         assert self.reference.features is not None
         known = self.reference.features, self.reference.labels
         found = label_agreement(features, labels, *known, k=VOTES)
         share = proportion(int(found.sum()), len(found))
-        note = f"made pictures whose class is that of most of their {VOTES} nearest real train pictures"
+        note = f"made pictures whose class is the most frequent among their {VOTES} nearest real train pictures"
         self.ctx.metric("class_agreement", part="synthetic", unit="fraction", note=note, **share._asdict())
         if held_out is None or held_out.features is None or not len(held_out.features):
             return
@@ -254,6 +268,8 @@ class Ruler:
         usual = diversity(self.reference.features, self.reference.labels)
         found = diversity(features, labels)
         if not (usual > 0 and np.isfinite(found)):
+            note = "takes two different pictures of a class, made and real"
+            self.ctx.metric("diversity", None, part="synthetic", unit="fraction", note=note)
             return
         note = "mean distance between two made pictures of a class, as a share of that between two real ones"
         self.ctx.metric("diversity", found / usual, part="synthetic", n=len(features), unit="fraction", note=note)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from fgic_core.data.checks import Problems, check_boxes
 from fgic_core.data.dataset import DatasetWriter, Header
 from fgic_core.data.geometry import Size
-from fgic_core.data.images import ORIGIN_BEFORE, decode, read_origin, read_size
+from fgic_core.data.images import ORIGIN_BEFORE, decode, read_origin, read_size, says_origin
 from fgic_core.data.rows import BATCH, SCHEMA
 from fgic_core.errors import DataError, FgicError
 from fgic_core.steps.duplicates import perceptual_hash
@@ -62,8 +62,10 @@ def inspect(path: Path, mask: Path | None, level: Literal["full", "header"]) -> 
 
 
 def _head(path: Path) -> bytes:
+    """The first bytes of a file; all of them where they say that it was made."""
     with path.open("rb") as file:
-        return file.read(ORIGIN_BEFORE)
+        head = file.read(ORIGIN_BEFORE)
+        return head + file.read() if says_origin(head) else head
 
 
 def _by(size: Size) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from fgic_core.pipeline import Pipeline, Run
+from fgic_core.steps.context import StepContext
 
 SPEC = """\
 version: 1
@@ -17,6 +19,17 @@ steps:
   dots: {uses: dataset/dots, with: {count: 3}}
   both: {uses: generator/tint, with: {epochs: 2, per_class: 2}}
   alone: {uses: generator/tint, with: {epochs: 2, per_class: 5, keep: synthetic}, from: {dataset: dots}}
+"""
+
+TWO_INPUTS = """\
+version: 1
+steps:
+  one: {uses: dataset/dots, with: {count: 3}}
+  two: {uses: dataset/dots, with: {count: 3}, seed: 1}
+  a: {uses: generator/tint, with: {per_class: 2}, from: {dataset: one}}
+  b: {uses: generator/tint, with: {per_class: 2}, from: {dataset: two}}
+  after_a: {uses: cropper/exact, from: {dataset: a}}
+  after_b: {uses: cropper/exact, from: {dataset: b}}
 """
 
 
@@ -38,8 +51,8 @@ def trainings(toys: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Run]:
-    def go(*overrides: str, **options: Any) -> Run:
-        (tmp_path / "spec.yaml").write_text(SPEC)
+    def go(*overrides: str, spec: str = SPEC, **options: Any) -> Run:
+        (tmp_path / "spec.yaml").write_text(spec)
         pipeline = Pipeline.from_yaml(tmp_path / "spec.yaml", overrides)
         places = {"store": tmp_path / "store", "runs": tmp_path / "runs"}
         result = pipeline.run(device="cpu", report=False, **places, **options)
@@ -95,6 +108,35 @@ def test_fresh_trains_once_more_for_all_steps(trainings: list[int], run: Callabl
 def test_a_damaged_training_is_trained_again(trainings: list[int], run: Callable[..., Run], tmp_path: Path) -> None:
     run()
     (kept,) = (tmp_path / "store" / "trained").iterdir()
-    (kept / "training.json").write_text("{")
-    run("alone.with.per_class=1")
-    assert len(trainings) == 2
+    damages: list[Callable[[], Any]] = [
+        lambda: (kept / "training.json").write_text("{"),
+        lambda: (kept / "component" / "tint.json").write_text(""),
+        lambda: shutil.rmtree(kept / "component"),
+    ]
+    for number, damage in enumerate(damages, 2):
+        damage()
+        run(f"alone.with.per_class={number}")
+        assert len(trainings) == number
+
+
+def test_equal_options_on_different_inputs_make_different_pictures(
+    trainings: list[int], run: Callable[..., Run]
+) -> None:
+    """Pictures are looked up by their folder's name, so that it must tell the two steps apart."""
+    result = run(spec=TWO_INPUTS)
+    for step in ("a", "b"):
+        data = result.dataset(f"after_{step}")
+        rows = [row for row, sample in enumerate(data) if sample.origin != "real"]
+        digests = data.table.column("digest").to_pylist()
+        assert len(rows) == 6
+        assert all(hashlib.blake2b(data.file(r).read_bytes(), digest_size=16).hexdigest() == digests[r] for r in rows)
+    assert set(result.dataset("a").header.roots) != set(result.dataset("b").header.roots)
+
+
+def test_what_was_warned_of_before_a_crash_is_not_forgotten(tmp_path: Path) -> None:
+    for name in ("out", "again"):
+        (tmp_path / name).mkdir()
+    ctx = StepContext(tmp_path / "out", scratch=tmp_path / "scratch")
+    ctx.warn("the training collapsed")
+    ctx.checkpoint(1, {})
+    assert StepContext(tmp_path / "again", scratch=tmp_path / "scratch").warnings == ["the training collapsed"]

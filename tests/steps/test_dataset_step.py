@@ -211,13 +211,25 @@ def test_made_pictures_say_so_wherever_their_files_are_copied(pictures: Path, tm
         read(pictures, FOUR, tmp_path / "more", verify=verify)
 
 
-def test_words_that_look_like_an_origin_are_none(pictures: Path, tmp_path: Path) -> None:
+def test_an_origin_that_cannot_be_read_is_one_all_the_same(pictures: Path, tmp_path: Path) -> None:
     for number, text in enumerate(("no json", "[]", '{"uses": 1}')):
         info = PngInfo()
         info.add_text("fgic-origin", text)
         texture(number).save(pictures / f"{number}.png", pnginfo=info)
-    dataset, _ = read(pictures, FOUR, tmp_path / "out")
-    assert {s.origin for s in dataset} == {"real"}
+    with pytest.raises(DataError, match=r"(?s)1 picture outside of train say.*2\.png \(test, of unknown\)"):
+        read(pictures, FOUR, tmp_path / "out")
+    texture(2).save(pictures / "2.png")
+    dataset, _ = read(pictures, FOUR, tmp_path / "more")
+    assert [s.origin for s in dataset] == ["synthetic:unknown", "synthetic:unknown", "real", "real"]
+
+
+@pytest.mark.parametrize("verify", ["full", "header"])
+def test_an_origin_may_be_long(pictures: Path, tmp_path: Path, verify: str) -> None:
+    parents = [f"a-train-sample-with-a-name-{number}" for number in range(5000)]
+    write_png(pictures / "1.png", np.asarray(texture(1)), {"uses": "generator/x", "parents": parents})
+    dataset, _ = read(pictures, FOUR, tmp_path / "out", verify=verify)
+    assert dataset[1].origin == "synthetic:generator/x"
+    assert len(dataset[1].parents) == 5000
 
 
 def test_a_data_set_of_nothing_but_broken_pictures_is_an_error(tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def test_a_size_that_the_model_does_not_take_is_refused(tmp_path: Path, inceptio
     assert extractor(fid_model=name, fid_weights=file).name == f"{name} (weights vit), 192 features at 224 px"
     with pytest.raises(PluginError, match=rf"{name} does not take pictures of 64 pixels(.|\n)*own size is 224"):
         extractor(fid_model=name, fid_weights=file, fid_size=64)
-    with pytest.raises(PluginError, match="inception resizes pictures to 299 pixels itself"):
+    with pytest.raises(ValueError, match="inception: it resizes pictures to 299 pixels itself"):
         extractor(fid_weights=inception, fid_size=64)
 
 

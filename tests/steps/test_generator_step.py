@@ -19,6 +19,7 @@ from fgic_core import DataError, Dataset, Generator, Model, PluginError, Sample,
 from fgic_core.data.dataset import DatasetWriter, Header
 from fgic_core.data.images import read_origin
 from fgic_core.steps import generator as driver
+from fgic_core.steps.generator_reference import pick_like, shares
 from fgic_core.steps.validation import cut_val
 
 SIDE, CLASSES = 24, 4
@@ -290,10 +291,13 @@ def test_a_data_set_of_synthetic_pictures_alone_is_refused(data: Make, run: Call
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (lambda x: x[:, :, :-1], "array of shape"),
-        (lambda x: x[:-1], "array of shape"),
-        (lambda x: x * 255, r"outside \[0, 1\]"),
-        (lambda x: x * np.nan, r"outside \[0, 1\]"),
+        (lambda x: x[:, :, :-1], "float32 of shape"),
+        (lambda x: x[:-1], "float32 of shape"),
+        (lambda x: (x * 255).astype(np.uint8), "uint8 of shape"),
+        (lambda x: None, "a NoneType"),
+        (lambda x: x * 255, r"pixels from 0|pixels from \d"),
+        (lambda x: x * np.nan, "not finite"),
+        (lambda x: np.random.default_rng().random(x.shape, np.float32), "two pictures for one label and seed"),
     ],
 )
 def test_a_broken_contract_is_told(wrong: Any, said: str, data: Make, run: Callable[..., Outcome]) -> None:
@@ -348,7 +352,7 @@ def test_copies_of_train_pictures_are_counted_and_can_be_dropped(data: Make, run
     share = out.metric("copies")
     assert (share.value, share.n) == (1.0, 12)
     assert {s.label for s in out.made} == set(range(CLASSES))
-    with pytest.raises(DataError, match="the filters dropped every picture"):
+    with pytest.raises(DataError, match=r"dropped every picture of 60 .* 60 by drop_copies"):
         run(Planted(how="copies", per_class=3, drop_copies=True), real, "dropped")
 
 
@@ -364,7 +368,7 @@ def test_refused_pictures_are_made_again(data: Make, run: Callable[..., Outcome]
     out = run(Sometimes(per_class=10, drop_copies=True, max_tries=20), data())
     assert np.bincount([s.label for s in out.made]).tolist() == [10] * CLASSES
     tries = pq.read_table(out.folder / "made.parquet")["tries"].to_numpy()
-    refused = out.metric("refused", "train")
+    refused = out.metric("refused")
     assert refused.value == sum(tries) - 40 > 0
     assert refused.n == sum(tries)
     assert "by drop_copies" in refused.note
@@ -420,6 +424,17 @@ def test_distance_drops_what_is_too_near_or_too_far(data: Make, run: Callable[..
         run(Planted(how="noise", max_distance=0.5, **both), real, "far")
 
 
+def test_nothing_to_make_trains_nothing(data: Make, run: Callable[..., Outcome]) -> None:
+    component = Planted(top_up=3)
+    out = run(component, data())
+    assert component._train is None
+    assert len(out.data) == 96
+    assert out.told("Nothing was trained and no picture made")
+    for options in ({"top_up": 3}, {"ratio": 0.01}):
+        with pytest.raises(DataError, match="synthetic pictures alone should go on, and none is to be made"):
+            run(Planted(keep="synthetic", **options), out.data, str(options))
+
+
 # The ruler.
 
 
@@ -456,6 +471,36 @@ def test_a_collapsed_generator_is_flagged(judged: Callable[[Any], Outcome]) -> N
     assert out.told("mode collapse")
 
 
+@pytest.mark.usefixtures("measured")
+def test_copies_are_flagged_where_unseen_pictures_lie_in_train_too(data: Make, run: Callable[..., Outcome]) -> None:
+    real = data(per_class=60, test=60)
+    train = {name: row for row, name in enumerate(real.ids)}
+    for number in range(10):  # of 240 unseen pictures
+        from_, to = train[f"train-1-{number}"], train[f"test-1-{number}"]
+        real.file(to).write_bytes(real.file(from_).read_bytes())
+    out = run(Planted(how="copies", per_class=2, fid_samples=240), real)
+    assert out.metric("memorised").value == 1.0
+    assert "without 10 unseen pictures that lie in train" in out.metric("memorised").note
+    assert run(Planted(per_class=2, fid_samples=240), real, "new").metric("memorised").low < 0.05
+
+
+@pytest.mark.usefixtures("measured")
+def test_unseen_pictures_are_compared_with_classes_as_in_train(data: Make, run: Callable[..., Outcome]) -> None:
+    out = run(Planted(per_class=2, fid_samples=78), data(per_class=[200, 20, 20, 20], test=60))
+    fid, real = out.metric("FID"), out.metric("FID_real", "held out")
+    assert real.n == fid.n == 78, "60 of the most frequent class, 6 of each other"
+    assert 0.5 * real.value < fid.value < 2 * real.value
+
+
+def test_classes_as_frequent_as_asked() -> None:
+    labels = np.repeat([0, 1, 2], [100, 30, 8])
+    for total, expected in ((10, [7, 2, 1]), (1000, [80, 20, 8]), (0, [0, 0, 0])):
+        chosen = pick_like(labels, np.array([200, 50, 20]), total, np.random.default_rng(0))
+        assert np.bincount(labels[chosen], minlength=3).tolist() == expected
+        assert sorted(set(chosen.tolist())) == chosen.tolist()
+    assert shares(np.array([3, 3, 1]), 10).tolist() == [4, 4, 2]
+
+
 def test_a_copying_generator_is_flagged(judged: Callable[[Any], Outcome]) -> None:
     out = judged("copies")
     assert out.metric("FID").value < out.metric("FID_real", "held out").value, "its FID is the best of all"
@@ -480,6 +525,18 @@ def test_swapped_labels_are_flagged(judged: Callable[[Any], Outcome]) -> None:
     assert out.metric("FID").value < 1.5 * perfect.metric("FID").value, "FID does not see labels"
     assert out.metric("class_agreement").value < 0.5 * perfect.metric("class_agreement").value
     assert out.told("Their labels are not to be trusted")
+
+
+def test_an_extractor_that_sees_nothing_is_refused(
+    data: Make, run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Blind(Means):
+        def __call__(self, pictures: Any) -> Any:
+            return np.round(super().__call__(pictures)[:, :1] / 100)
+
+    monkeypatch.setattr(driver, "extractor_of", lambda component, device: Blind())
+    with pytest.raises(PluginError, match=r"sees no difference between many real pictures: only \d+%"):
+        run(Planted(), data())
 
 
 @pytest.mark.usefixtures("measured")
@@ -517,9 +574,9 @@ def test_of_many_epochs_grids_are_kept_evenly(data: Make, run: Callable[..., Out
 def test_the_curve_can_be_measured_at_some_epochs_alone(data: Make, run: Callable[..., Outcome]) -> None:
     component = Planted(per_class=1, epochs=103, curve_every=3, curve_samples=8, fid_samples=60)
     out = run(component, data())
-    assert [point.epoch for point in out.ctx.curves if point.name == "KID"] == list(range(0, 103, 3))
+    assert [point.epoch for point in out.ctx.curves if point.name == "KID"] == [*range(0, 103, 3), 103]
     assert [set(seen) for seen in component._seen[:4]] == [{"FID", "KID"}, set(), set(), {"FID", "KID"}]
-    assert json.loads((out.folder / "grids" / "grids.json").read_text())["epochs"] == [*range(0, 97, 12), 102]
+    assert json.loads((out.folder / "grids" / "grids.json").read_text())["epochs"] == [*range(0, 97, 12), 103]
 
 
 def test_without_weights_there_is_no_figure_and_it_says_why(data: Make, run: Callable[..., Outcome]) -> None:

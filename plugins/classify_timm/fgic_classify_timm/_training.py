@@ -43,7 +43,7 @@ def train_network(options: TimmClassifier, network: Network, train: Dataset, ctx
         fabric.strategy.precision.load_state_dict(state["precision"])
         best.load_state_dict(state["best"])
     for epoch in ctx.epochs(options.epochs):
-        if options.early_stopping is not None and best.waited(epoch) >= options.early_stopping:
+        if options.early_stopping is not None and best.waited >= options.early_stopping:
             break
         if scheduler is not None:
             scheduler.step(epoch - 1)

@@ -186,7 +186,7 @@ class Epochs(EpochBasedTrainLoop):
         if state := ctx.resume():
             self._resume(state)
         for epoch in ctx.epochs(self._max_epochs):
-            if options.early_stopping is not None and task.best.waited(epoch) >= options.early_stopping:
+            if options.early_stopping is not None and task.best.waited >= options.early_stopping:
                 break
             task.pictures.epoch = task.order.epoch = epoch
             # What transforms draw outside of a picture (which ones a mosaic is made of) comes from the workers' seeds.

@@ -42,7 +42,7 @@ def train_network(options: TorchvisionDetector, network: Network, train: Dataset
         optimizer.load_state_dict(state["optimizer"])
         best.load_state_dict(state["best"])
     for epoch in ctx.epochs(options.epochs):
-        if options.early_stopping is not None and best.waited(epoch) >= options.early_stopping:
+        if options.early_stopping is not None and best.waited >= options.early_stopping:
             break
         training_mode(network)
         pictures = Pictures(train, found, options.flip, network.shape.max_size, ctx, epoch)

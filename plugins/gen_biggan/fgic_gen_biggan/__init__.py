@@ -85,9 +85,13 @@ class BigganGenerator(Generator):
         "By default it has no bound.",
     )
     use_epoch: Literal["best", "last"] = Field(
-        "best", description="Which epoch's weights to keep: those of the least FID on the curve, or the last."
+        "best",
+        description="Which epoch's weights to keep: those of the least FID on the curve, or the last. Without FID (see "
+        "`fid_weights`) it is the last.",
     )
-    early_stopping: int | None = Field(None, ge=1, description="Stop after that many epochs without a better FID.")
+    early_stopping: int | None = Field(
+        None, ge=1, description="Stop when FID was measured so many times without being better."
+    )
 
     _network: Network | None = PrivateAttr(None)
 
@@ -103,6 +107,10 @@ class BigganGenerator(Generator):
     def _something_to_use(self) -> BigganGenerator:
         if self.epochs == 0 and self.weights is None:
             raise ValueError("epochs should be at least 1 where there are no weights to use as they are")
+        if self.early_stopping and ((self.fid_weights is None and not self.fid_pretrained) or self.curve_samples < 2):
+            raise ValueError(
+                "early_stopping should come with fid_weights or fid_pretrained: it goes by FID on the curve"
+            )
         return self
 
     def fit(self, train: Dataset, ctx: Context) -> None:

@@ -80,7 +80,7 @@ class Watch:
         self._tell(
             "fid",
             lowest is not None and fid > WORSE * lowest,
-            f"FID rose from {lowest or 0:.1f} (epoch {state['best_epoch']}) to {fid:.1f} (epoch {epoch}): the training "
+            f"FID rose from {lowest or 0:.4g} (epoch {state['best_epoch']}) to {fid:.4g} (epoch {epoch}): the training "
             "has collapsed. use_epoch: best keeps the better one; early_stopping saves the time.",
         )
         if lowest is None or fid < lowest:

@@ -40,9 +40,13 @@ class WarmAverage(_MMAGIC.ExponentialMovingAverage):  # type: ignore[misc]
     With a constant decay of 0.9999 the first thousands of averages are mostly untrained weights.
     """
 
+    def update_parameters(self, model: nn.Module) -> None:
+        step = int(self.steps)  # once for all weights: on a GPU it is waited for
+        self._share = 1 - min(1 - self.momentum, (1 + step) / (10 + step))
+        super().update_parameters(model)
+
     def avg_func(self, averaged_param: Tensor, source_param: Tensor, steps: int) -> None:
-        decay = min(1 - self.momentum, (1 + int(steps)) / (10 + int(steps)))
-        averaged_param.lerp_(source_param, 1 - decay)
+        averaged_param.lerp_(source_param, self._share)
 
 
 class Gan(_MMAGIC.BigGAN):  # type: ignore[misc]

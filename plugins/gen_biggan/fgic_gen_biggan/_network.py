@@ -34,12 +34,14 @@ class Network:
     Attributes:
         generator: MMagic's, with the weights to sample with.
         arguments: what it was built with.
+        classes: their names.
         known: (classes,) whether a class had train pictures.
         truncation: z is drawn from a normal cut to [-truncation, truncation]; None cuts nothing.
     """
 
     generator: Any
     arguments: dict[str, Any]
+    classes: list[str]
     known: list[bool]
     truncation: float | None
 
@@ -68,8 +70,14 @@ class Network:
 
         state = {name: value.detach().cpu().contiguous().clone() for name, value in self.generator.state_dict().items()}
         save_file(state, folder / WEIGHTS)
-        about = {"arguments": self.arguments, "known": self.known, "truncation": self.truncation}
-        (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        about = {
+            "arguments": self.arguments,
+            "classes": self.classes,
+            "known": self.known,
+            "truncation": self.truncation,
+        }
+        text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
+        (folder / ABOUT).write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, device: str) -> Network:
@@ -79,7 +87,8 @@ class Network:
         with torch.random.fork_rng(devices=[]):
             generator = build_generator(about["arguments"])
         generator.load_state_dict(load_file(folder / WEIGHTS))
-        return cls(generator.to(device).eval(), about["arguments"], about["known"], about["truncation"])
+        generator.to(device).eval()
+        return cls(generator, about["arguments"], about["classes"], about["known"], about["truncation"])
 
 
 def draw_noise(seed: int, size: int, truncation: float | None) -> Tensor:
@@ -113,7 +122,7 @@ def build(options: BigganGenerator, train: Dataset, ctx: Context) -> Network:
         PluginError: the weights do not fit.
     """
     counts = np.bincount(train.labels, minlength=len(train.classes))
-    start = read_start(options, len(train.classes), ctx) if options.weights is not None else None
+    start = read_start(options, train.classes, ctx) if options.weights is not None else None
     arguments = start.arguments if start is not None else arguments_of(options, len(train.classes))
     generator = build_generator(arguments)
     if start is None:
@@ -121,7 +130,11 @@ def build(options: BigganGenerator, train: Dataset, ctx: Context) -> Network:
         settle(generator)
     else:
         _fill(generator, start.state, options)
-    return Network(generator.to(ctx.device).eval(), arguments, [bool(count) for count in counts], options.truncation)
+    known = [bool(count) for count in counts]
+    if start is not None and not options.epochs:
+        known = start.known
+    generator.to(ctx.device).eval()
+    return Network(generator, arguments, list(train.classes), known, options.truncation)
 
 
 def arguments_of(options: BigganGenerator, classes: int) -> dict[str, Any]:

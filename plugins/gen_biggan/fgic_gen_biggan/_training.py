@@ -158,7 +158,7 @@ class Epochs(EpochBasedTrainLoop):
             ctx.evaluate(options, 0)
         self._count()
         for epoch in ctx.epochs(self._max_epochs):
-            if options.early_stopping is not None and task.best.waited(epoch) >= options.early_stopping:
+            if options.early_stopping is not None and task.best.waited >= options.early_stopping:
                 break
             task.pictures.epoch = task.order.epoch = epoch
             self.dataloader.generator = ctx.generator("loader", epoch)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from fgic_core import Context, PluginError, check_weight_names
+from fgic_core import Context, PluginError, check_weight_names, read_weights
 from fgic_gen_biggan._convert import convert, generator_options, layout_of, new_embedding
 
 if TYPE_CHECKING:
@@ -31,13 +31,17 @@ class Start:
     Attributes:
         arguments: what the generator is built with.
         state: its weights, for the classes of the data set.
+        classes: the names of those it was trained on; None where nothing says.
+        known: which of them had train pictures.
     """
 
     arguments: dict[str, Any]
     state: dict[str, Tensor]
+    classes: tuple[str, ...] | None = None
+    known: list[bool] = field(default_factory=list)
 
 
-def read_start(options: BigganGenerator, classes: int, ctx: Context) -> Start:
+def read_start(options: BigganGenerator, classes: Sequence[str], ctx: Context) -> Start:
     """The weights that the options name, with class embeddings for these classes.
 
     Raises:
@@ -45,10 +49,10 @@ def read_start(options: BigganGenerator, classes: int, ctx: Context) -> Start:
     """
     path = options.weights
     assert path is not None
-    state = read_tensors(path)
+    state = read_weights(path)
     layout = layout_of(state, path)
     if layout is None:
-        start = Start(_own_arguments(path, state, options), state)
+        start = _own(path, state, options)
     else:
         _check_resolution(path, layout.resolution, options)
         start = Start(generator_options(layout), convert(state, path=path))
@@ -56,48 +60,25 @@ def read_start(options: BigganGenerator, classes: int, ctx: Context) -> Start:
     return _for_classes(start, classes, options, ctx, published=layout is not None)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors, .bin, .pth or .pt file; nothing but tensors is unpickled.
-
-    Raises:
-        PluginError: it is no such file.
-    """
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix.lower() == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a pickle can be broken in any way
-        raise PluginError(
-            f"these weights cannot be read: {str(error).partition('. ')[0]}",
-            where=str(path),
-            hint="They should be a .safetensors file, or a .bin or .pth file with nothing but tensors: others can run "
-            "any code when they are read.",
-        ) from error
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise PluginError("this file holds no weights by name", where=str(path))
-    return dict(content)
-
-
-def _own_arguments(path: Path, state: Mapping[str, Tensor], options: BigganGenerator) -> dict[str, Any]:
-    """What the generator of an earlier run was built with: as the file beside its weights says, or the options."""
+def _own(path: Path, state: dict[str, Tensor], options: BigganGenerator) -> Start:
+    """The generator of an earlier run: as the file beside its weights says, or else the options."""
     from fgic_gen_biggan._network import arguments_of, build_generator
 
     beside = path.with_name(ABOUT)
-    arguments = arguments_of(options, len(state[EMBEDDING]) if EMBEDDING in state else 2)
+    start = Start(arguments_of(options, len(state[EMBEDDING]) if EMBEDDING in state else 2), state)
     if beside.is_file():
         try:
-            arguments = dict(json.loads(beside.read_text(encoding="utf-8"))["arguments"])
+            about = json.loads(beside.read_text(encoding="utf-8"))
+            start = Start(dict(about["arguments"]), state, tuple(about["classes"]), list(about["known"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise PluginError(f"what is beside these weights cannot be read: {error}", where=str(beside)) from None
     blocks = len({name.split(".")[1] for name in state if name.startswith("conv_blocks.")})
     if blocks in _BLOCKS:
         _check_resolution(path, _BLOCKS[blocks], options)
     with torch.random.fork_rng(devices=[]):
-        own = list(build_generator(arguments).state_dict())
+        own = list(build_generator(start.arguments).state_dict())
     check_weight_names(path, list(state), own, of="BigGANDeepGenerator, or of Hugging Face's biggan-deep")
-    return arguments
+    return start
 
 
 def _check_resolution(path: Path, found: int, options: BigganGenerator) -> None:
@@ -121,16 +102,24 @@ def _check_options(path: Path, arguments: Mapping[str, Any], options: BigganGene
             )
 
 
-def _for_classes(start: Start, classes: int, options: BigganGenerator, ctx: Context, *, published: bool) -> Start:
-    """The same for these classes: published embeddings are of other classes; an earlier run's may be of the same."""
+def _for_classes(
+    start: Start, classes: Sequence[str], options: BigganGenerator, ctx: Context, *, published: bool
+) -> Start:
+    """The same for these classes: embeddings stay where the weights are of the very same, and are made anew else."""
     old = start.state[EMBEDDING]
-    if not published and len(old) == classes:
+    if not published and start.classes == tuple(classes):
         return start
+    if not published and start.classes is None and len(old) == len(classes):
+        ctx.warn(
+            f"Nothing beside {options.weights} says of which classes it is: they are taken for the data set's own."
+        )
+        return replace(start, known=[True] * len(old))
     if not options.epochs:
         raise PluginError(
-            f"these weights are of {len(old)} classes, and the data set has {classes} of its own: they need training",
+            f"these weights are of {len(old)} classes that are not the {len(classes)} of the data set in their order: "
+            "they need training",
             where=str(options.weights),
             hint="Set epochs to at least 1.",
         )
-    fresh = new_embedding(old, classes, ctx.generator("embedding"))
-    return Start({**start.arguments, "num_classes": classes}, {**start.state, EMBEDDING: fresh})
+    fresh = new_embedding(old, len(classes), ctx.generator("embedding"))
+    return Start({**start.arguments, "num_classes": len(classes)}, {**start.state, EMBEDDING: fresh})

@@ -234,7 +234,9 @@ def test_training_stops_early(plain: Callable[..., Dataset], tmp_path: Path) -> 
         seen.append(epoch)
         return {"synthetic": {"FID": 10.0 + epoch}}
 
-    BigganGenerator(**TINY, epochs=9, early_stopping=2).fit(plain(), context(tmp_path, ruler=ruler))
+    BigganGenerator(**TINY, epochs=9, early_stopping=2, fid_pretrained=True).fit(
+        plain(), context(tmp_path, ruler=ruler)
+    )
     assert seen == [0, 1, 2, 3]
 
 
@@ -300,7 +302,7 @@ def test_signs_of_collapse_are_told_once_with_their_numbers() -> None:
     (said,) = watched(1.5, [0.1, 0.3, 0.05, 0.04, 0.2, 0.04, 0.04], [None] * 7)
     assert "fell from 75% to 10% of that of real pictures (epoch 4)" in said
     (said,) = watched(1.5, [0.3] * 5, [50, 40, 90, 100, 120])
-    assert "FID rose from 40.0 (epoch 2) to 100.0 (epoch 4)" in said
+    assert "FID rose from 40 (epoch 2) to 100 (epoch 4)" in said
     assert watched(1.5, [0.3] * 5, [50, 40, 90, 60, 120]) == [], "one epoch alone may be chance"
 
 
@@ -350,8 +352,13 @@ def test_weights_of_other_classes_get_new_embeddings_and_need_training(
     data = plain()
     file = saved(BigganGenerator(**TINY, epochs=1), data, tmp_path)
     other = Dataset(Header(("a", "b", "c", "d"), data.header.roots), data.table)
-    with pytest.raises(PluginError, match="of 3 classes, and the data set has 4 of its own: they need training"):
+    with pytest.raises(
+        PluginError, match="of 3 classes that are not the 4 of the data set in their order: they need training"
+    ):
         BigganGenerator(resolution=32, weights=file, epochs=0).fit(other, context(tmp_path, "none"))
+    turned = Dataset(Header(("green", "red", "blue"), data.header.roots), data.table)
+    with pytest.raises(PluginError, match="of 3 classes that are not the 3 of the data set in their order"):
+        BigganGenerator(resolution=32, weights=file, epochs=0).fit(turned, context(tmp_path, "turned"))
     component = BigganGenerator(resolution=32, weights=file, epochs=1)
     component.fit(other, context(tmp_path, "some"))
     assert component._network is not None
@@ -387,6 +394,7 @@ def test_a_pickle_that_would_do_harm_is_not_run(plain: Callable[..., Dataset], t
     [
         ({"resolution": 48}, "32, 64, 128, 256 or 512"),
         ({"epochs": 0}, "epochs should be at least 1 where there are no weights"),
+        ({"early_stopping": 3}, "early_stopping should come with fid_weights or fid_pretrained"),
         ({"batch_size": 1}, "greater than or equal to 2"),
         ({"betas": (0.0, 1.0)}, "less than 1"),
         ({"augment": ["blur"]}, "'color', 'translation' or 'cutout'"),
