@@ -15,10 +15,7 @@ import argparse
 import contextlib
 import io
 import json
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +25,13 @@ from fgic_detect_mmdet import MmdetDetector
 from fgic_detect_mmdet._config import fit_model, read_config
 from fgic_detect_mmdet._mmdet import import_mmdet
 from PIL import Image
+from side_by_side import compare
 
 from fgic_core import Box, Dataset, ObjectBox, Sample, Size, StepContext
 from fgic_core.data.dataset import DatasetWriter, Header
 from fgic_core.openmmlab import scope
 
-PICTURES, SIZE, SCALE, BATCH, AIM = 32, (320, 240), (320, 240), 4, 1.03
+PICTURES, SIZE, SCALE, BATCH = 32, (320, 240), (320, 240), 4
 OPTIONS: dict[str, Any] = {
     "config": "faster-rcnn_r50_fpn_1x_coco",
     "overrides": {"model.backbone.depth": 18, "model.neck.in_channels": [64, 128, 256, 512]},
@@ -110,23 +108,6 @@ def train_by_runner(config: Any, folder: Path) -> None:
         runner.train()
 
 
-def compare(title: str, ways: dict[str, Callable[[], object]], runs: int) -> None:
-    """Run each in turn and print the ratio of the fastest runs, and of the medians."""
-    rows: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for run in range(runs + 1):
-        for name, way in ways.items():
-            wall, processor = time.perf_counter(), time.process_time()
-            way()
-            if run:
-                rows[name].append((time.perf_counter() - wall, time.process_time() - processor))
-    plain, ours = rows.values()
-    for column, clock in enumerate(("wall", "processor")):
-        for word, summary in (("fastest", min), ("median", statistics.median)):
-            one, other = (summary([row[column] for row in found]) for found in (plain, ours))
-            rates = f"{PICTURES / one:6.2f} against {PICTURES / other:6.2f} pictures/s"
-            print(f"{title:10} {clock:10} {word:8} {rates}, fgic takes {other / one:.3f} times as long (aim {AIM})")
-
-
 def main() -> None:
     """Compare detection and training."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -148,7 +129,7 @@ def main() -> None:
             component.fit(data, data.take([]), StepContext(place))
 
         config = plain_config(folder)
-        compare("training", {"plain": lambda: train_by_runner(config, folder), "fgic": fit}, arguments.runs)
+        compare("training", PICTURES, {"plain": lambda: train_by_runner(config, folder), "fgic": fit}, arguments.runs)
 
         network = component._network
         assert network is not None
@@ -165,7 +146,7 @@ def main() -> None:
             for row in range(PICTURES):
                 component.detect([data.picture(row)])
 
-        compare("detection", {"plain": plain, "fgic": ours}, arguments.runs)
+        compare("detection", PICTURES, {"plain": plain, "fgic": ours}, arguments.runs)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ the fastest runs are compared, and the medians are printed too. Aim: within 3 %.
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from fgic_gen_biggan._gan import Discriminator, settle
 from fgic_gen_biggan._mmagic import import_mmagic
 from fgic_gen_biggan._network import build_generator
 from PIL import Image
+from side_by_side import compare
 from torch.utils.data import DataLoader
 
 from fgic_core import Dataset, Sample, Size, StepContext
@@ -33,7 +33,7 @@ from fgic_core.data.dataset import DatasetWriter, Header
 from fgic_core.openmmlab import QuietRunner, scope
 from fgic_core.steps.context import Listener
 
-PICTURES, CLASSES, BATCH, AIM = 320, 4, 32, 1.03
+PICTURES, CLASSES, BATCH = 320, 4, 32
 OPTIONS: dict[str, Any] = {
     "resolution": 32,
     "base_channels": 16,
@@ -152,20 +152,6 @@ def discriminator_arguments() -> dict[str, Any]:
     }
 
 
-def compare(title: str, ways: dict[str, Callable[[], float]], runs: int, pictures: int) -> None:
-    """Run each in turn and print the ratio of the fastest runs, and of the medians."""
-    rows: dict[str, list[float]] = {name: [] for name in ways}
-    for run in range(runs + 1):
-        for name, way in ways.items():
-            seconds = way()
-            if run:
-                rows[name].append(seconds)
-    for word, summary in (("fastest", min), ("median", statistics.median)):
-        one, other = (summary(found) for found in rows.values())
-        rates = f"{pictures / one:7.1f} against {pictures / other:7.1f} pictures/s"
-        print(f"{title:10} {word:8} {rates}, fgic takes {other / one:.3f} times as long (aim {AIM})")
-
-
 def main() -> None:
     """Compare training and sampling."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -190,12 +176,12 @@ def main() -> None:
             return clock.steps
 
         ways = {"plain": lambda: plain_training(pictures, labels, folder), "fgic": ours}
-        compare("training", ways, arguments.runs, PICTURES)
+        compare("training", PICTURES, ways, arguments.runs)
         rest = min(all_ - steps for all_, steps in whole)
         print(
             f"training   outside of the steps, fit takes {rest:.2f} s (networks, pictures, standing statistics, watch)"
         )
-        compare("sampling", sampling(component), arguments.runs, BATCH)
+        compare("sampling", BATCH, sampling(component), arguments.runs)
 
 
 def sampling(component: BigganGenerator) -> dict[str, Callable[[], float]]:

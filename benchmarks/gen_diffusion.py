@@ -13,9 +13,7 @@ runs are compared, and the medians are printed too. Aim: within 3 %.
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,12 +30,13 @@ from fgic_gen_diffusers._network import Network, Shape, build, unet_options
 from fgic_gen_diffusers._sampling import sample
 from fgic_gen_diffusers._training import train_network
 from PIL import Image
+from side_by_side import compare
 from torch.utils.data import DataLoader, TensorDataset
 
 from fgic_core import Dataset, Sample, StepContext
 from fgic_core.data.dataset import DatasetWriter, Header
 
-PICTURES, SIDE, CLASSES, EPOCHS, MADE, STEPS, AIM = 128, 32, 4, 2, 16, 25, 1.03
+PICTURES, SIDE, CLASSES, EPOCHS, MADE, STEPS = 128, 32, 4, 2, 16, 25
 OPTIONS: dict[str, Any] = {
     "resolution": SIDE,
     "base_channels": 32,
@@ -106,23 +105,6 @@ def sample_plainly(unet: UNet2DModel, scale: float) -> np.ndarray[Any, Any]:
         of_class, of_none = unet(torch.cat([noisy, noisy]), t, both, return_dict=False)[0].chunk(2)
         noisy = scheduler.step(of_none + scale * (of_class - of_none), t, noisy, return_dict=False)[0]
     return ((noisy + 1) / 2).clamp(0, 1).numpy()
-
-
-def compare(title: str, count: int, ways: dict[str, Callable[[], object]], runs: int) -> None:
-    """Run each in turn and print the ratio of the fastest runs, and of the medians."""
-    rows: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for run in range(runs + 1):
-        for name, way in ways.items():
-            wall, processor = time.perf_counter(), time.process_time()
-            way()
-            if run:
-                rows[name].append((time.perf_counter() - wall, time.process_time() - processor))
-    plain, ours = rows.values()
-    for column, clock in enumerate(("wall", "processor")):
-        for word, summary in (("fastest", min), ("median", statistics.median)):
-            one, other = (summary([row[column] for row in found]) for found in (plain, ours))
-            rates = f"{count / one:6.2f} against {count / other:6.2f} pictures/s"
-            print(f"{title:10} {clock:10} {word:8} {rates}, fgic takes {other / one:.3f} times as long (aim {AIM})")
 
 
 def main() -> None:
