@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fgic_core.data.geometry import Box, Size
@@ -20,9 +22,35 @@ IOU = 0.5
 Entry = Mapping[str, Any]
 
 
+_Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
 def box_of(entry: Entry) -> Box:
     """The edges of an element of the `boxes` column."""
     return Box(entry["x1"], entry["y1"], entry["x2"], entry["y2"])
+
+
+def annotated(rows: pa.Table | pa.RecordBatch) -> _Mask:
+    """Which rows of a data set are annotated: it is known which objects are there (`Sample.is_annotated`)."""
+    empty = rows.column("empty").to_numpy(zero_copy_only=False)
+    return np.asarray(with_box(rows) | empty.astype(bool), dtype=bool)
+
+
+def with_object(rows: pa.Table | pa.RecordBatch) -> _Mask:
+    """Which rows of a data set have an annotated box that is no crowd."""
+    return with_box(rows, crowds=False)
+
+
+def with_box(rows: pa.Table | pa.RecordBatch, crowds: bool = True) -> _Mask:
+    """Which rows of a data set have an annotated box; ``crowds``: those of crowds count."""
+    column = rows.column("boxes")
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    boxes = column.flatten()
+    counts = pc.equal(boxes.field("origin"), "annotated")
+    if not crowds:
+        counts = pc.and_(counts, pc.invert(boxes.field("crowd")))
+    places = pc.list_parent_indices(column).filter(counts).to_numpy()
+    return np.bincount(places, minlength=len(column)).astype(bool)
 
 
 class Chosen(NamedTuple):
@@ -82,8 +110,9 @@ _BOX = pa.struct([(edge, pa.float32()) for edge in ("x1", "y1", "x2", "y2")])
 #: ``annotated``, ``predicted`` and ``crossfit`` are the boxes that cropping would use, null where there is none;
 #: ``iou`` and ``crossfit_iou`` are their overlaps with the annotated one, null without one or where no detector looked,
 #: 0 where it found none;
-#: ``objects`` counts the annotated objects (no crowds), ``detections`` the predicted boxes, ``found`` the objects that
-#: a predicted box overlaps by IoU >= 0.5; ``region`` is what is cut (null: nothing was, or the whole picture is), and
+#: ``objects`` counts the annotated objects (no crowds), ``empty`` says that there is none in the picture (neither is
+#: known where it is not annotated), ``detections`` counts the predicted boxes, ``found`` the objects that a predicted
+#: box overlaps by IoU >= 0.5; ``region`` is what is cut (null: nothing was, or the whole picture is), and
 #: ``kept`` the share of the annotated box inside it.
 COMPARED = pa.schema(
     [
@@ -98,6 +127,7 @@ COMPARED = pa.schema(
         ("crossfit_score", pa.float32()),
         ("crossfit_iou", pa.float32()),
         ("objects", pa.int32()),
+        ("empty", pa.bool_()),
         ("found", pa.int32()),
         ("detections", pa.int32()),
         ("region", _BOX),
@@ -122,7 +152,7 @@ def compare_boxes(row: Mapping[str, Any], size: Size, searched: Collection[str] 
         looked.discard("crossfit")
     main = {source: choose_box(entries, source, size) if source in there else _NONE for source in SOURCES}
     truth = main["annotated"].box
-    annotated = [box_of(e) for e in entries if e["origin"] == "annotated" and not e["crowd"]]
+    objects = [box_of(e) for e in entries if e["origin"] == "annotated" and not e["crowd"]]
     predicted = [e for e in entries if source_of(e["origin"]) == "predicted"]
     predicted.sort(key=lambda e: -(e["score"] or 0.0))
     region = Box(**row["region"]) if row["region"] else None
@@ -144,8 +174,9 @@ def compare_boxes(row: Mapping[str, Any], size: Size, searched: Collection[str] 
         "crossfit": _edges(main["crossfit"].box),
         "crossfit_score": _score(main["crossfit"]),
         "crossfit_iou": overlap("crossfit"),
-        "objects": len(annotated),
-        "found": found_objects(annotated, [box_of(e) for e in predicted]),
+        "objects": len(objects),
+        "empty": row["empty"],
+        "found": found_objects(objects, [box_of(e) for e in predicted]),
         "detections": len(predicted),
         "region": _edges(region),
         "region_origin": row["region_origin"],

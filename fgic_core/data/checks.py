@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fgic_core.data.boxes import with_box
 from fgic_core.data.dataset import SCHEMA, UNSAFE_PATH
 from fgic_core.data.sample import SPLITS
 from fgic_core.errors import DataError, PluginError
@@ -92,6 +93,8 @@ def conform(batch: pa.RecordBatch, root: str) -> pa.RecordBatch:
             column = batch.column(field.name)
         elif field.name == "origin":
             column = pa.DictionaryArray.from_arrays(np.zeros(len(batch), np.int32), pa.array(["real"]))
+        elif field.name == "empty":
+            column = pa.repeat(False, len(batch))
         elif field.name in ("id", "path", "label", "split"):
             raise PluginError(f"the reader's rows have no column {field.name}")
         else:
@@ -135,6 +138,9 @@ def check_rows(batch: pa.RecordBatch, classes: int, problems: Problems) -> None:
         _, empty = _judge(_edges(regions))
         bad = empty & ~np.asarray(pc.is_null(regions))
         problems.add_rows(bad, ids, "the region is empty or not finite", regions)
+    bad = _true(batch.column("empty")) & with_box(batch)
+    problems.add_rows(bad, ids, "it is said to be empty and has an annotated box")
+    problems.add_rows(batch.column("empty").is_null(), ids, "nothing says whether it is empty")
     parts = batch.column("parts")
     points = parts.flatten()
     if len(points):

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fgic_core.data.boxes import annotated
 from fgic_core.data.dataset import Dataset
 from fgic_core.data.geometry import Size
 from fgic_core.data.images import read_size
@@ -60,8 +61,9 @@ def write_coco(
     """Write ``annotations/instances_{train,val,test}.json`` for the splits that occur: whole, or not at all.
 
     Annotated boxes become annotations (a box without a label has its sample's), samples without one images without
-    annotations. Category k + 1 is class k; every file lists every class. `dataset/coco` reads the same data set back:
-    ids and labels stand in keys that other readers pass over (see docs/coco.md).
+    annotations: empty ones as COCO means it, those that were not annotated with a mark of fgic's own. Category k + 1
+    is class k; every file lists every class. `dataset/coco` reads the same data set back: ids and labels stand in keys
+    that other readers pass over (see docs/coco.md).
 
     Args:
         dataset: what to write.
@@ -220,7 +222,7 @@ def _document(rows: Dataset, pictures: _Pictures) -> dict[str, Any]:
             image.add_annotation(annotation(bbox, area, (row["label"] if label is None else label) + 1))
         coco.add_image(image)
         kept += boxes
-        about.append(_about(row))
+        about.append(_about(row, known=row["empty"] or bool(boxes)))
     document: dict[str, Any] = coco.json
     for entry, more in zip(document["images"], about, strict=True):
         entry.update(more)
@@ -245,11 +247,12 @@ def _exact(base: Any) -> Any:
     return Exact
 
 
-def _about(row: Mapping[str, Any]) -> dict[str, Any]:
+def _about(row: Mapping[str, Any], known: bool) -> dict[str, Any]:
     """What an image's entry holds beyond COCO's own keys."""
     origin = {"sample_origin": row["origin"]} if row["origin"] != "real" else {}
     parents = {"sample_parents": row["parents"]} if row["parents"] else {}
-    return {"sample_id": row["id"], "category_id": row["label"] + 1, **origin, **parents}
+    unknown = {} if known else {"not_annotated": True}
+    return {"sample_id": row["id"], "category_id": row["label"] + 1, **unknown, **origin, **parents}
 
 
 def _rows(table: pa.Table) -> Iterator[tuple[dict[str, Any], list[_Annotated]]]:
@@ -259,7 +262,7 @@ def _rows(table: pa.Table) -> Iterator[tuple[dict[str, Any], list[_Annotated]]]:
         if unsafe >= 0:
             key, name = (batch.column(column)[unsafe].as_py() for column in ("id", "path"))
             raise DataError(f"sample {key} has a path outside of the data set's folder: {name!r}")
-        columns = ["id", "root", "path", "label", "width", "height", "origin", "parents"]
+        columns = ["id", "root", "path", "label", "width", "height", "empty", "origin", "parents"]
         yield from zip(batch.select(columns).to_pylist(), _annotated(batch), strict=True)
 
 
@@ -295,5 +298,6 @@ def _left_out(dataset: Dataset) -> tuple[str, ...]:
         "part locations": pc.sum(pc.greater(pc.list_value_length(table.column("parts")), 0)).as_py() or 0,
         "part masks": len(table) - table.column("part_mask").null_count,
         "regions, as an entry is the whole picture": len(table) - table.column("region").null_count,
+        "which pictures are not annotated, but for fgic's own reader": int((~annotated(table)).sum()),
     }
     return tuple(f"{what} ({count:,})" for what, count in counts.items() if count)

@@ -38,7 +38,8 @@ __all__ = [
     "to_sample",
 ]
 
-FORMAT = 1
+#: 2: rows say which pictures are empty.
+FORMAT = 2
 
 _unsafe = re.compile(UNSAFE_PATH).search
 
@@ -283,7 +284,7 @@ def _fit(table: pa.Table) -> pa.Table:
 
 def _check_columns(table: pa.Table, header: Header, file: Path) -> None:
     """What every user of the rows relies on: raises DataError where the file was damaged by hand."""
-    for name in ("id", "root", "path", "label", "split", "origin"):
+    for name in ("id", "root", "path", "label", "split", "empty", "origin"):
         if table.column(name).null_count:
             raise DataError(f"column {name} has rows without a value", where=str(file))
     if len(table):

@@ -46,6 +46,7 @@ SCHEMA = pa.schema(
                 )
             ),
         ),
+        pa.field("empty", pa.bool_(), nullable=False),
         pa.field(
             "parts",
             pa.list_(
@@ -98,6 +99,7 @@ def _row(s: Sample, root: str) -> dict[str, Any]:
         "width": s.size.width if s.size else None,
         "height": s.size.height if s.size else None,
         "boxes": [box_row(b) for b in s.boxes],
+        "empty": s.empty,
         "parts": [{"name": p.name, "x": p.x, "y": p.y, "visible": p.visible} for p in s.parts],
         "part_mask": s.part_mask,
         "region": _corners(s.region) if s.region else None,
@@ -137,6 +139,7 @@ def to_sample(row: Mapping[str, Any]) -> Sample:
             ObjectBox(Box(b["x1"], b["y1"], b["x2"], b["y2"]), b["label"], b["score"], b["crowd"], b["origin"])
             for b in row["boxes"] or ()
         ),
+        empty=row["empty"],
         parts=tuple(Part(p["name"], p["x"], p["y"], p["visible"]) for p in row["parts"] or ()),
         part_mask=row["part_mask"],
         region=Box(**row["region"]) if row["region"] else None,

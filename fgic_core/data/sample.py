@@ -73,6 +73,8 @@ class Sample:
         split: the part of the data set.
         size: width and height in pixels; None lets the core read them from the file.
         boxes: annotated and predicted boxes.
+        empty: somebody looked for objects and there is none in the picture; it has no annotated box then. Without this,
+            a picture that has no annotated box is one that was not annotated: nobody knows what is in it.
         parts: part locations.
         part_mask: 8-bit single-channel PNG beside the picture, whose value p > 0 marks part number p (1-based) of the
             data set's `part_names`; relative like `path`.
@@ -89,9 +91,15 @@ class Sample:
     split: Split
     size: Size | None = None
     boxes: tuple[ObjectBox, ...] = ()
+    empty: bool = False
     parts: tuple[Part, ...] = ()
     part_mask: str | None = None
     region: Box | None = None
     region_origin: str | None = None
     origin: str = "real"
     parents: tuple[str, ...] = ()
+
+    @property
+    def is_annotated(self) -> bool:
+        """Whether it is known which objects are in the picture: it has an annotated box, or is empty."""
+        return self.empty or any(box.is_annotated for box in self.boxes)

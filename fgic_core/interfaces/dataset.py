@@ -24,7 +24,8 @@ class DatasetReader(Component, ABC):
 
     Contract: `samples` gives every picture once, with an id that is unique and the same on every machine; labels are
     indices into `classes`, whose order does not depend on how a folder is listed; boxes are edges in pixels of the
-    upright picture (`Box`); splits are the data set's official ones.
+    upright picture (`Box`); a picture in which somebody looked for objects and found none is `Sample.empty`, without
+    that one without annotated boxes counts as not annotated; splits are the data set's official ones.
 
     The core checks files, ids, labels and boxes, takes the pictures' digests, finds duplicates, and writes the rows.
     """

@@ -40,6 +40,8 @@ LABELS = {
     "classes": "Classes",
     "duplicates": "Duplicates",
     "skipped": "Skipped pictures",
+    "empty": "Pictures without an object",
+    "not_annotated": "Pictures that are not annotated",
     "box_recall50": "Recall of the box that crops use, IoU 0.5",
     "box_recall50_whole": "Recall of the whole picture as box",
     "recall50": "Recall of all objects, IoU 0.5",

@@ -16,7 +16,7 @@ from fgic_core.interfaces import Component
 from fgic_core.registry import Entry
 
 #: Raised whenever the meaning of a key or of an artifact's files changes.
-KEY_FORMAT = 1
+KEY_FORMAT = 2
 
 #: The folders of the core that decide what a step gives.
 _CORE = ("data", "interfaces", "steps")

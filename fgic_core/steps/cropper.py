@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from fgic_core.interfaces.cropper import Cropper
     from fgic_core.steps.context import StepContext
 
-FULL_IMAGE = "full image: no box"
+#: Where the region of a picture that is used whole comes from: it has no such box, or there is no object in it.
+FULL_IMAGE, NO_OBJECT = "full image: no box", "full image: no object"
 
 
 def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None:
@@ -47,16 +48,17 @@ def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None
         for batch in dataset.table.to_batches(max_chunksize=BATCH):
             regions: list[dict[str, float] | None] = []
             origins: list[str] = []
-            rows = batch.select(["id", "split", "label", "width", "height", "boxes"]).to_pylist()
+            rows = batch.select(["id", "split", "label", "width", "height", "boxes", "empty"]).to_pylist()
             for position, row in enumerate(rows, first):
                 size = _size(dataset, position, row)
                 chosen = choose_box(row["boxes"], source[row["split"]], size)
                 region = _region(component, chosen.box, size, row["id"]) if chosen.box is not None else None
                 edges = dict(zip(("x1", "y1", "x2", "y2"), region.xyxy, strict=True)) if region else None
                 regions.append(edges)
-                origins.append(chosen.entry["origin"] if chosen.entry is not None else FULL_IMAGE)
+                whole = NO_OBJECT if row["empty"] else FULL_IMAGE
+                origins.append(chosen.entry["origin"] if chosen.entry is not None else whole)
                 about = compared.add({**row, "region": edges, "region_origin": origins[-1]}, size)
-                tally.add(row["split"], region, size, chosen.candidates, about["kept"])
+                tally.add(row["split"], region, size, chosen.candidates, about)
             for name, values in (("region", regions), ("region_origin", origins)):
                 field = SCHEMA.field(name)
                 batch = batch.set_column(SCHEMA.get_field_index(name), field, pa.array(values, field.type))  # noqa: PLW2901
@@ -141,17 +143,19 @@ class _Tally:
     def __init__(self) -> None:
         self.total: Counter[str] = Counter()
         self.cropped: Counter[str] = Counter()
+        self.empty: Counter[str] = Counter()
         self.several: Counter[str] = Counter()
         self.area: defaultdict[str, float] = defaultdict(float)
         self.kept: defaultdict[str, list[float]] = defaultdict(list)
 
-    def add(self, part: str, region: Box | None, size: Size, candidates: int, kept: float | None) -> None:
+    def add(self, part: str, region: Box | None, size: Size, candidates: int, about: Mapping[str, Any]) -> None:
         self.total[part] += 1
         self.cropped[part] += region is not None
+        self.empty[part] += region is None and about["empty"]
         self.several[part] += candidates > 1
         self.area[part] += region.area / size.box.area if region else 1.0
-        if kept is not None:
-            self.kept[part].append(kept)
+        if about["kept"] is not None:
+            self.kept[part].append(about["kept"])
 
     def report(self, ctx: StepContext) -> None:
         for part in ("train", "val", "test"):
@@ -160,7 +164,9 @@ class _Tally:
                 continue
             full = n - self.cropped[part]
             ctx.metric("cropped", self.cropped[part] / n, part=part, n=n, unit="fraction")
-            ctx.metric("full_image", float(full), part=part, n=n, note="samples without a box")
+            empty = self.empty[part]
+            note = "samples without a box" + (f"; in {empty:,} of them there is no object" if empty else "")
+            ctx.metric("full_image", float(full), part=part, n=n, note=note)
             ctx.metric(
                 "several_boxes", float(self.several[part]), part=part, n=n, note="samples with a choice of boxes"
             )
@@ -170,5 +176,7 @@ class _Tally:
                 share = float(np.mean(self.kept[part]))
                 note = "mean share of the annotated box that lies in the crop, where there are both"
                 ctx.metric("kept_object", share, part=part, n=len(self.kept[part]), unit="fraction", note=note)
-            if full:
-                ctx.warn(f"{full:,} of {n:,} {part} samples have no box and are used whole.")
+            if full > empty:
+                ctx.warn(f"{full - empty:,} of {n:,} {part} samples have no box and are used whole.")
+            if empty:
+                ctx.warn(f"{empty:,} of {n:,} {part} samples are pictures without an object and are used whole.")

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fgic_core.data.boxes import annotated
 from fgic_core.data.checks import Problems, check_boxes, check_classes, check_rows, check_unique, conform
 from fgic_core.data.dataset import DatasetWriter, Header
 from fgic_core.data.rows import BATCH, to_batches
@@ -120,5 +121,28 @@ def _count(ctx: StepContext, classes: tuple[str, ...], skipped: int) -> None:
         if len(absent) and (part == "train" or (part == "test" and len(labels))):
             names = ", ".join(classes[index] for index in absent[:5]) + (", …" if len(absent) > 5 else "")
             ctx.warn(f"{len(absent):,} of {len(classes):,} classes have no {part} sample: {names}.")
+    _count_boxless(ctx)
     ctx.metric("classes", float(len(classes)))
     ctx.metric("skipped", float(skipped), note="pictures that could not be read" if skipped else "")
+
+
+def _count_boxless(ctx: StepContext) -> None:
+    """Pictures without an object, and pictures that nobody annotated, where others are annotated."""
+    known: dict[str, list[np.ndarray[Any, Any]]] = {part: [] for part in SPLITS}
+    empty: dict[str, list[np.ndarray[Any, Any]]] = {part: [] for part in SPLITS}
+    with pq.ParquetFile(ctx.folder / "samples.parquet") as file:
+        for batch in file.iter_batches(batch_size=BATCH, columns=["split", "boxes", "empty"]):
+            splits = np.asarray(batch.column("split").cast(pa.string()))
+            for part in SPLITS:
+                known[part].append(annotated(batch)[splits == part])
+                empty[part].append(batch.column("empty").to_numpy(zero_copy_only=False)[splits == part])
+    counts = {part: (np.concatenate(known[part]), np.concatenate(empty[part])) for part in SPLITS}
+    if not any(of.any() for of, _ in counts.values()):
+        return
+    for part, (of, without) in counts.items():
+        if without.any():
+            note = "somebody looked and there is no object: what a detector finds there is wrong"
+            ctx.metric("empty", float(without.sum()), part=part, n=len(of), note=note)
+        if not of.all():
+            note = "nobody looked for objects: no detector learns from them or is measured on them"
+            ctx.metric("not_annotated", float((~of).sum()), part=part, n=len(of), note=note)

@@ -25,7 +25,7 @@ def found(*edges: float, score: float, kind: str = "predicted") -> dict[str, Any
 def row(*boxes: dict[str, Any], region: Box | None = None) -> dict[str, Any]:
     edges = dict(zip(("x1", "y1", "x2", "y2"), region.xyxy, strict=True)) if region else None
     about = {"id": "a", "split": "train", "label": 1, "region_origin": "annotated" if region else None}
-    return {**about, "region": edges, "boxes": list(boxes)}
+    return {**about, "region": edges, "boxes": list(boxes), "empty": False}
 
 
 def test_the_largest_annotated_and_the_surest_found_box_are_chosen() -> None:
@@ -75,6 +75,11 @@ def test_what_was_looked_for_and_not_found_overlaps_nothing() -> None:
     assert [compare_boxes(row(truth), SIZE, both)[name] for name in ("iou", "crossfit_iou")] == [0, 0]
     test = {**row(truth), "split": "test"}
     assert compare_boxes(test, SIZE, both)["crossfit_iou"] is None, "test pictures are not cross-fitted"
+
+
+def test_an_empty_picture_says_so_and_overlaps_nothing() -> None:
+    made = compare_boxes({**row(found(0, 0, 4, 4, score=0.5)), "empty": True}, SIZE, {"predicted"})
+    assert (made["empty"], made["objects"], made["detections"], made["iou"]) == (True, 0, 1, None)
 
 
 def test_the_table_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -113,10 +113,12 @@ def samples(draw_: Any) -> list[Sample]:
     made = []
     for number, name in enumerate(draw_(st.lists(names, min_size=2, max_size=5))):
         size = Size(draw_(st.integers(1, 5000)), draw_(st.integers(1, 5000)))
+        around = draw_(boxes(size))
         made.append(
             sample(
                 f"{number}{name}",
-                *draw_(boxes(size)),
+                *around,
+                empty=not around and draw_(st.booleans()),
                 label=draw_(st.integers(0, 2)),
                 split=("train", "test")[number] if number < 2 else draw_(st.sampled_from(["train", "val", "test"])),
                 path=f"{number}/{name}",
@@ -246,7 +248,11 @@ def test_what_coco_has_no_place_for_is_counted(tmp_path: Path) -> None:
     )
     written = write_coco(data, tmp_path / "coco")
     assert len(document(tmp_path / "coco")["annotations"]) == 1
-    assert written.left_out == ("predicted boxes (1)", "regions, as an entry is the whole picture (1)")
+    assert written.left_out == (
+        "predicted boxes (1)",
+        "regions, as an entry is the whole picture (1)",
+        "which pictures are not annotated, but for fgic's own reader (1)",
+    )
 
 
 # Other readers.
@@ -255,6 +261,24 @@ def test_what_coco_has_no_place_for_is_counted(tmp_path: Path) -> None:
 def quietly(work: Any) -> Any:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         return work()
+
+
+def test_pictures_without_an_object_and_pictures_that_nobody_annotated_stay_apart(tmp_path: Path) -> None:
+    """To COCO an image without annotations is empty; what is not annotated bears a mark, and is said."""
+    crowd = box(0, 0, 9, 9, crowd=True)
+    given = [sample("boxed", box(0, 0, 4, 4)), sample("empty", empty=True), sample("unknown"), sample("crowd", crowd)]
+    data = draw(dataset(tmp_path, *given, sample("test", box(0, 0, 4, 4), split="test")))
+    written = write_coco(data, tmp_path / "coco")
+    marks = {image["sample_id"]: image.get("not_annotated") for image in document(tmp_path / "coco")["images"]}
+    assert marks == {"boxed": None, "empty": None, "unknown": True, "crowd": None}
+    assert written.left_out == ("which pictures are not annotated, but for fgic's own reader (1)",)
+    _, found = read_back(tmp_path / "coco", written.pictures)
+    assert {one.id: (one.empty, one.is_annotated) for one in found[:4]} == {
+        "boxed": (False, True),
+        "empty": (True, True),
+        "unknown": (False, False),
+        "crowd": (False, True),
+    }
 
 
 def test_a_perfect_detector_scores_one(several: Dataset, tmp_path: Path) -> None:

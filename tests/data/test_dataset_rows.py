@@ -34,6 +34,7 @@ samples = st.builds(
     split=st.sampled_from(["train", "val", "test"]),
     size=st.none() | st.builds(Size, st.integers(1, 9999), st.integers(1, 9999)),
     boxes=st.lists(object_boxes, max_size=3).map(tuple),
+    empty=st.booleans(),
     parts=st.lists(st.builds(Part, text, numbers, numbers, st.booleans()), max_size=2).map(tuple),
     part_mask=st.none() | text,
     region=st.none() | boxes,
@@ -239,9 +240,9 @@ DAMAGED = {
     "not JSON": "{",
     "a list": "[]",
     "null": "null",
-    "no classes": '{"format": 1, "roots": {}, "part_names": [], "notes": [], "skipped": []}',
-    "roots a list": '{"format": 1, "classes": [], "roots": [], "part_names": [], "notes": [], "skipped": []}',
-    "skipped flat": '{"format": 1, "classes": [], "roots": {}, "part_names": [], "notes": [], "skipped": ["x"]}',
+    "no classes": '{"format": 2, "roots": {}, "part_names": [], "notes": [], "skipped": []}',
+    "roots a list": '{"format": 2, "classes": [], "roots": [], "part_names": [], "notes": [], "skipped": []}',
+    "skipped flat": '{"format": 2, "classes": [], "roots": {}, "part_names": [], "notes": [], "skipped": ["x"]}',
     "not UTF-8": b"\xff\xfe\x00",
 }
 
@@ -261,6 +262,16 @@ def test_another_format_says_so(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps({**document, "format": 99}))
     with pytest.raises(DataError, match="format 99"):
         Dataset.open(tmp_path)
+
+
+def test_a_data_set_of_before_pictures_could_be_empty_is_refused_in_one_line(tmp_path: Path) -> None:
+    table = written(tmp_path, [sample(0)]).table
+    document = json.loads((tmp_path / "dataset.json").read_text())
+    (tmp_path / "dataset.json").write_text(json.dumps({**document, "format": 1}))
+    pq.write_table(table.drop_columns(["empty"]), tmp_path / "samples.parquet")
+    with pytest.raises(DataError, match="data set format 1 is not format 2\n  Make it again") as caught:
+        Dataset.open(tmp_path)
+    assert len(str(caught.value).splitlines()) == 2
 
 
 def test_damaged_rows_are_a_data_error(tmp_path: Path) -> None:

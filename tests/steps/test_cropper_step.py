@@ -103,6 +103,34 @@ def test_a_sample_without_a_box_of_that_kind_is_used_whole_and_counted(tmp_path:
     ]
 
 
+def test_an_empty_picture_is_used_whole_and_said_in_words_of_its_own(tmp_path: Path) -> None:
+    """Nothing is missing there, unlike where an object has no box. What a detector found in it is cropped all the same."""
+    rows = [
+        sample("a", "train", ANNOTATED),
+        sample("empty", "train", empty=True),
+        sample("none"),
+        sample("crowd", "train", ObjectBox(Box(0, 0, 5, 5), crowd=True)),
+        sample("alarm", "test", PREDICTED, empty=True),
+        sample("quiet", "test", empty=True),
+    ]
+    dataset, ctx = crop(Grow(), rows, tmp_path)
+    assert {s.id: s.region_origin for s in dataset} == {
+        "a": "annotated",
+        "empty": "full image: no object",
+        "none": "full image: no box",
+        "crowd": "full image: no box",
+        "alarm": "predicted:detector/x",
+        "quiet": "full image: no object",
+    }
+    assert dataset[1].empty
+    assert measured(ctx, "full_image") == {"train": 3, "test": 1}
+    assert ctx.warnings == [
+        "2 of 4 train samples have no box and are used whole.",
+        "1 of 4 train samples are pictures without an object and are used whole.",
+        "1 of 2 test samples are pictures without an object and are used whole.",
+    ]
+
+
 def test_a_region_beyond_the_picture_is_clipped_to_it(tmp_path: Path) -> None:
     dataset, _ = crop(Grow(pixels=5), [sample("a", "train", ANNOTATED)], tmp_path)
     assert dataset[0].region == Box(0, 0, 11, 10)

@@ -258,6 +258,8 @@ WRONG: dict[str, tuple[Sample, str]] = {
     "a NaN score": (sample(9, boxes=(ObjectBox(BOX, score=float("nan")),)), "a box's score"),
     "an empty region": (sample(9, region=Box(3, 3, 3, 3)), "the region"),
     "a NaN part": (sample(9, parts=(Part("beak", float("nan"), 1),)), "part's location"),
+    "an empty picture with an object": (sample(9, empty=True, boxes=(ObjectBox(BOX),)), "s9: it is said to be empty"),
+    "an empty picture with a crowd": (sample(9, empty=True, boxes=(ObjectBox(BOX, crowd=True),)), "said to be empty"),
     "no width": (sample(9, size=Size(0, 5)), "width is not positive"),
 }
 
@@ -388,6 +390,17 @@ def test_batches_give_what_samples_give(pictures: Path, tmp_path: Path) -> None:
     assert one[3].boxes[0].box == Box(0, 0, 5, 5)
 
 
+def test_empty_pictures_and_pictures_that_nobody_annotated_are_counted_apart(pictures: Path, tmp_path: Path) -> None:
+    found = ObjectBox(BOX, score=0.5, origin="predicted:detector/x")
+    rows = [sample(0, boxes=(ObjectBox(BOX),)), sample(1, empty=True), sample(2, boxes=(found,)), sample(3)]
+    dataset, ctx = read(pictures, rows, tmp_path / "out")
+    assert [(s.empty, s.is_annotated) for s in dataset] == [(False, True), (True, True), (False, False), (False, False)]
+    assert measured(ctx, "empty") == {"train": 1}
+    assert measured(ctx, "not_annotated") == {"test": 2}
+    _, ctx = read(pictures, FOUR, tmp_path / "none")
+    assert measured(ctx, "not_annotated") == {}, "a data set without boxes has none to miss"
+
+
 def test_a_table_needs_four_columns_and_no_more(pictures: Path, tmp_path: Path) -> None:
     columns = {"id": ["x", "y"], "path": ["0.png", "1.png"], "label": [0, 1], "split": ["train", "test"]}
     dataset = tabled([pa.RecordBatch.from_pydict(columns)], pictures, tmp_path / "out")
@@ -401,13 +414,16 @@ def test_a_table_needs_four_columns_and_no_more(pictures: Path, tmp_path: Path) 
         tabled([pa.RecordBatch.from_pydict(columns)], pictures, tmp_path / "odd")
 
 
-@pytest.mark.parametrize(("name", "value"), [("id", None), ("path", None), ("label", None), ("split", None)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("id", None), ("path", None), ("label", None), ("split", None), ("empty", None)]
+)
 def test_a_table_with_empty_cells_is_refused(tmp_path: Path, name: str, value: None) -> None:
     columns: dict[str, list] = {
         "id": ["x", "y"],
         "path": ["0.png", "1.png"],
         "label": [0, 1],
         "split": ["train", "test"],
+        "empty": [False, True],
     }
     columns[name][1] = value
     with pytest.raises(DataError):

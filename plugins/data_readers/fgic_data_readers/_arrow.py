@@ -19,7 +19,13 @@ REQUIRED = ("id", "path", "label", "split")
 #: Columns that the core fills in itself.
 FILLED = ("root", "digest", "phash")
 #: What a column or a field of a column holds where the table has none; all others are null.
-DEFAULTS: dict[str, Any] = {"origin": "real", "boxes.crowd": False, "boxes.origin": "annotated", "parts.visible": True}
+DEFAULTS: dict[str, Any] = {
+    "origin": "real",
+    "empty": False,
+    "boxes.crowd": False,
+    "boxes.origin": "annotated",
+    "parts.visible": True,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +145,9 @@ def _fit_batch(piece: _Piece, columns: dict[str, pa.Array], classes: Sequence[st
     except _Misfit as error:
         last = piece.start + piece.count - 1
         raise DataError(str(error), where=f"{piece.path}, rows {piece.start} to {last} (from 0)") from None
+    if "empty" not in columns:  # somebody looked where there is a list, and found none where it is an empty one
+        fitted["empty"] = pc.equal(pc.list_value_length(fitted["boxes"]), 0).fill_null(False)
+    piece.refuse(fitted["empty"].is_null(), fitted["empty"], "empty is null")
     for name in ("path", "part_mask"):
         escapes = pc.match_substring_regex(fitted[name], ESCAPES).fill_null(False)
         what = f"{name} {{!r}} leaves the data set's folder"

@@ -24,7 +24,7 @@ class _File:
     categories: dict[int, str] = field(default_factory=dict)
     images: dict[int, dict[str, Any]] = field(default_factory=dict)
     boxes: dict[int, list[_Annotated]] = field(default_factory=dict)
-    empty: list[int] = field(default_factory=list)
+    flat: list[int] = field(default_factory=list)
 
     def place(self, part: str, position: int) -> str:
         return f"{self.path}, {part}[{position}]"
@@ -46,6 +46,9 @@ class Coco(DatasetReader):
     annotation id). All its boxes are kept, with their own labels and crowd flags. Labels are the categories in the
     order of their ids, which need not be contiguous.
 
+    A picture without annotations is empty, as COCO means it: somebody looked, and there is no object. Where that is not
+    so, `without_annotation` says it.
+
     What `fgic data convert` and `fgic_core.write_coco` wrote comes back as it was: an image's ``category_id`` is then
     its label, and ``sample_id`` its id.
     """
@@ -66,6 +69,13 @@ class Coco(DatasetReader):
         "entry has a `category_id` of its own has a label.",
     )
 
+    without_annotation: Literal["empty", "unknown"] = Field(
+        "empty",
+        description="What is in a picture without annotations: no object (`empty`: what a detector finds there is "
+        "wrong, and it can learn so), or nobody knows (`unknown`: detectors neither learn from it nor are measured on "
+        "it). One whose entry says `not_annotated: true` is unknown in any case.",
+    )
+
     def source(self) -> Path:
         return self.images
 
@@ -80,9 +90,11 @@ class Coco(DatasetReader):
         labels = {category: label for label, category in enumerate(self._categories(files))}
         places: dict[str, str] = {}
         for split, file in files.items():
-            if file.empty:
-                ctx.warn(f"{len(file.empty)} boxes of {file.path.name} have no width or no height and were left out")
+            if file.flat:
+                ctx.warn(f"{len(file.flat)} boxes of {file.path.name} have no width or no height and were left out")
             folder = self._folder(split, file)
+            looked_at = self.without_annotation == "empty"
+            hidden = set(file.flat)  # there is an object, whose box is lost
             skipped = 0
             for position, image in enumerate(file.images.values()):
                 where = file.place("images", position)
@@ -92,7 +104,8 @@ class Coco(DatasetReader):
                 places[path] = where
                 boxes = file.boxes.get(image["id"], [])
                 if "category_id" in image or any(not box.crowd for box in boxes):
-                    yield _sample(path, split, image, boxes, labels)
+                    empty = looked_at and not boxes and image["id"] not in hidden and not _is_unknown(image)
+                    yield _sample(path, split, image, boxes, empty, labels)
                 elif self.without_object == "error":
                     raise DataError(
                         f"{path} has no annotated object, so it has no label",
@@ -140,7 +153,9 @@ class Coco(DatasetReader):
         )
 
 
-def _sample(path: str, split: Split, image: dict[str, Any], boxes: list[_Annotated], labels: dict[int, int]) -> Sample:
+def _sample(
+    path: str, split: Split, image: dict[str, Any], boxes: list[_Annotated], empty: bool, labels: dict[int, int]
+) -> Sample:
     """The sample of an image, whose label is its own, or else that of its largest object."""
     category = image.get("category_id")
     if category is None:
@@ -154,6 +169,7 @@ def _sample(path: str, split: Split, image: dict[str, Any], boxes: list[_Annotat
         boxes=tuple(
             ObjectBox(one.box, None if one.agnostic else labels[one.category], crowd=one.crowd) for one in boxes
         ),
+        empty=empty,
         origin=image.get("sample_origin", "real"),
         parents=tuple(image.get("sample_parents", ())),
     )
@@ -188,6 +204,8 @@ def _check_own(image: dict[str, Any], file: _File, where: str) -> None:
     for key in ("sample_id", "sample_origin"):
         if key in image and not _get(image, key, str, where):
             raise DataError(f"{key} is empty", where=where)
+    if not isinstance(image.get("not_annotated", False), bool):
+        raise DataError(f"not_annotated should be true or false and is {image['not_annotated']!r:.80}", where=where)
     if "category_id" in image and _get(image, "category_id", int, where) not in file.categories:
         raise DataError(f"category_id {image['category_id']} is no category of this file", where=where)
     if "sample_parents" in image:
@@ -207,6 +225,8 @@ def _add(file: _File, annotation: dict[str, Any], where: str) -> None:
     image, category = _get(annotation, "image_id", int, where), _get(annotation, "category_id", int, where)
     if image not in file.images:
         raise DataError(f"image_id {image} is no image of this file", where=where)
+    if _is_unknown(file.images[image]):
+        raise DataError(f"image {image} is marked not_annotated and has an annotation", where=where)
     if category not in file.categories:
         raise DataError(f"category_id {category} is no category of this file", where=where)
     numbers = _get(annotation, "bbox", list, where)
@@ -215,7 +235,7 @@ def _add(file: _File, annotation: dict[str, Any], where: str) -> None:
     box = Box.from_xywh(*map(float, numbers))
     key = annotation.get("id", 0)
     if box.is_empty:
-        file.empty.append(image)  # COCO's own files have a few
+        file.flat.append(image)  # COCO's own files have a few
     else:
         crowd, agnostic = bool(annotation.get("iscrowd", 0)), annotation.get("class_agnostic") is True
         one = _Annotated(box, category, crowd, key if _is_whole(key) else 0, agnostic)
@@ -263,6 +283,11 @@ def _get(entry: dict[str, Any], key: str, kind: type, where: str) -> Any:
 def _size(image: dict[str, Any]) -> Size | None:
     width, height = image.get("width"), image.get("height")
     return Size(width, height) if isinstance(width, int) and isinstance(height, int) else None
+
+
+def _is_unknown(image: dict[str, Any]) -> bool:
+    """Whether fgic marked the image as one that nobody annotated."""
+    return image.get("not_annotated") is True
 
 
 def _is_whole(value: object) -> bool:

@@ -122,6 +122,21 @@ def test_an_entry_of_fgics_own_gives_id_and_label_also_without_a_box(coco, read)
     assert (three.id, three.label, three.origin, three.parents) == ("c", 1, "real", ())
 
 
+@pytest.mark.parametrize("meaning", ["empty", "unknown"])
+def test_a_picture_without_annotations_is_empty_unless_the_option_says_otherwise(coco, read, meaning):
+    """Not one whose only box is flat, or a crowd: there is an object in it."""
+    coco.train["images"] += [
+        {"id": 11 + n, "file_name": name, "width": 8, "height": 6, "category_id": 7} for n, name in enumerate("defg")
+    ]
+    for name in "defg":
+        (coco.root / "images" / name).write_bytes((coco.root / "images" / "a.jpg").read_bytes())
+    coco.train["annotations"] += [box(12, 90, [0, 0, 0, 4], 21), box(13, 90, [0, 0, 4, 4], 22, crowd=1)]
+    coco.train["images"][-1]["not_annotated"] = True
+    samples = {s.id: s for s in read(coco.open(without_annotation=meaning))}
+    assert [samples[name].empty for name in "adefg"] == [False, meaning == "empty", False, False, False]
+    assert [samples[name].is_annotated for name in "adefg"] == [True, meaning == "empty", False, True, False]
+
+
 def test_a_crowd_alone_gives_no_label_but_does_not_take_the_entrys_own(coco, read):
     coco.train["annotations"][0]["iscrowd"] = 1
     coco.train["images"][0]["category_id"] = 7
@@ -165,6 +180,8 @@ def edit(**changes: Any):
         (lambda c: c.train["images"][1].update(sample_id=5), "images[1]: sample_id should be a string and is 5"),
         (lambda c: c.train["images"][1].update(sample_id=""), "images[1]: sample_id is empty"),
         (lambda c: c.train["images"][1].update(category_id=1), "images[1]: category_id 1 is no category"),
+        (lambda c: c.train["images"][1].update(not_annotated=1), "images[1]: not_annotated should be true or false"),
+        (lambda c: c.train["images"][0].update(not_annotated=True), "annotations[0]: image 1 is marked not_annotated"),
         (lambda c: c.train["images"][1].update(sample_parents=[1]), "images[1]: sample_parents should be a list of"),
         (lambda c: c.train["categories"].append({"id": 7, "name": "x"}), "categories[2]: category 7 is defined twice"),
         (lambda c: c.train["categories"].append({"id": 8, "name": "owl"}), "are both named 'owl'"),

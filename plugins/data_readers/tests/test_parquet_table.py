@@ -80,6 +80,16 @@ def test_boxes_parts_and_region_are_read_and_what_they_lack_is_filled_in(table, 
     assert (second.boxes, third.boxes) == ((), ())
 
 
+def test_an_empty_list_of_boxes_is_an_empty_picture_and_null_is_one_that_nobody_annotated(table, read):
+    corners = {"x1": 1.0, "y1": 2, "x2": 3, "y2": 4}
+    samples = read(table(boxes=[[corners], None, []]))
+    assert [(s.empty, s.is_annotated) for s in samples] == [(False, True), (False, False), (True, True)]
+    assert [s.is_annotated for s in read(table())] == [False] * 3, "without boxes there is nothing to be empty"
+    own = {**corners, "origin": "predicted:detector/x", "score": 0.5}
+    samples = read(table(boxes=[[own], [], []], empty=[True, False, True]))
+    assert [s.empty for s in samples] == [True, False, True], "the column decides"
+
+
 def test_a_table_that_fgic_wrote_reads_as_it_was(real_data, ctx, tmp_path, read):
     root = real_data("coco8")
     files = (root / "annotations" / f"instances_{name}.json" for name in ("train", "val"))
@@ -109,6 +119,7 @@ def test_columns_that_are_passed_over_are_reported_with_the_nearest_name(table, 
         ({"width": ["wide", "8", "8"]}, "column width has type string"),
         ({"boxes": [[{"x1": 1, "y1": 1}], [], []]}, "column boxes has no field x2; it has x1, y1"),
         ({"boxes": [[{"x1": None, "y1": 1, "x2": 3, "y2": 3}], [], []]}, "column boxes.x1 has a null"),
+        ({"empty": [True, None, False]}, "row 1 (from 0): empty is null"),
         ({"boxes": [1, 2, 3]}, "column boxes has type int64"),
         ({"root": ["a", "b", "b"]}, "the rows belong to several roots"),
     ],
