@@ -53,6 +53,9 @@ class Detector(Component, ABC):
     kind: ClassVar[str] = "detector"
     takes: ClassVar[tuple[ArtifactType, ...]] = ("dataset",)
     gives: ClassVar[ArtifactType] = "dataset"
+    #: Whether `fit` learns from pictures without an object (`Sample.empty`), in which whatever is found is wrong. If
+    #: not, it is given none.
+    negatives: ClassVar[bool] = False
 
     weights: InputFile | None = Field(
         None, description="A local file of weights to start from; the detector's help says which formats it reads."
@@ -107,9 +110,10 @@ class Detector(Component, ABC):
         """Train on ``train``, choose by what ``ctx.evaluate(self, epoch)`` returns.
 
         Args:
-            train: whole pictures (`Dataset.picture`) with annotated boxes; no validation or test sample among them.
-                Crowd boxes (`ObjectBox.crowd`) are no single object and nothing to learn a box from.
-            val: held out from train by the core.
+            train: whole pictures (`Dataset.picture`) with annotated boxes, and empty ones for a detector that says it
+                learns from these (`negatives`); no validation or test sample among them. Crowd boxes
+                (`ObjectBox.crowd`) are no single object and nothing to learn a box from.
+            val: held out from train by the core; annotated pictures, empty ones among them.
             ctx: calls ``ctx.evaluate(self, epoch)`` at the end of each epoch; it returns ``mAP``, ``mAP50`` and
                 ``mAP75`` on val, or nothing where val has no annotated box.
         """

@@ -47,6 +47,8 @@ LABELS = {
     "recall50": "Recall of all objects, IoU 0.5",
     "mean_iou": "Mean IoU",
     "no_detection": "Pictures without a detection",
+    "false_alarms": "Empty pictures in which something was found",
+    "negatives": "Train pictures without an object",
     "cropped": "Cropped",
     "full_image": "Used whole",
     "several_boxes": "With several boxes",

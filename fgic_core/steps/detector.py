@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fgic_core.data.boxes import IOU, ComparedWriter
+from fgic_core.data.boxes import IOU, ComparedWriter, annotated, with_object
 from fgic_core.data.dataset import BATCH, SCHEMA, Dataset, DatasetWriter
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.sample import source_of
@@ -18,7 +18,7 @@ from fgic_core.errors import PluginError
 from fgic_core.interfaces.detector import Detections, Detector
 from fgic_core.steps.average_precision import AveragePrecision, Found, Precision, Truth
 from fgic_core.steps.context import StepContext
-from fgic_core.steps.detector_training import Training, prepare, with_box
+from fgic_core.steps.detector_training import Training, prepare
 from fgic_core.steps.statistics import proportion
 
 if TYPE_CHECKING:
@@ -143,15 +143,15 @@ class _Ruler:
     def of(
         self, parts: Mapping[str, Dataset], ctx: StepContext | None = None
     ) -> Callable[[Any, int], dict[str, dict[str, float]]]:
-        """The ruler of an epoch: pictures without an annotated box are no part of it."""
-        held = {name: data.where(with_box(data)) for name, data in parts.items() if len(data)}
+        """The ruler of an epoch: of parts with an object, the annotated pictures, empty ones too."""
+        held = {name: data.where(annotated(data.table)) for name, data in parts.items()}
+        held = {name: data for name, data in held.items() if with_object(data.table).any()}
 
         def measure(component: Any, epoch: int) -> dict[str, dict[str, float]]:
             scores = {}
             for name, data in held.items():
-                if len(data):
-                    found = list(detect(component, data, ctx or self.ctx, f"epoch {epoch}: {name}"))
-                    scores[name] = self.precision(self.truth(data), found).value()._asdict()
+                found = list(detect(component, data, ctx or self.ctx, f"epoch {epoch}: {name}"))
+                scores[name] = self.precision(self.truth(data), found).value()._asdict()
             return scores
 
         return measure
@@ -178,7 +178,17 @@ def truth_of(boxes: Sequence[Mapping[str, Any]] | None, label: int, per_class: b
 
 @dataclass
 class _Measured:
-    """What was found in one part of the data set."""
+    """What was found in one part of the data set.
+
+    Attributes:
+        truth, found: of each annotated picture, empty ones among them.
+        overlaps, crossfit, whole: IoU with the annotated box of the box that is cropped to, of the cross-fitted one,
+            and of the whole picture.
+        pictures, empty: how many there are, and in how many there is no object.
+        alarms: in how many of the empty ones something was found.
+        nothing: in how many of the others nothing was.
+        objects, hit: how many annotated objects there are, and how many were found.
+    """
 
     truth: list[Truth] = field(default_factory=list)
     found: list[Detections] = field(default_factory=list)
@@ -186,6 +196,8 @@ class _Measured:
     crossfit: list[float] = field(default_factory=list)
     whole: list[float] = field(default_factory=list)
     pictures: int = 0
+    empty: int = 0
+    alarms: int = 0
     nothing: int = 0
     objects: int = 0
     hit: int = 0
@@ -204,18 +216,18 @@ def _write(
             chunk = Dataset(dataset.header, dataset.table.slice(start, BATCH))
             rows = chunk.table.to_pylist()
             for place, (row, one) in enumerate(zip(rows, found, strict=False)):
-                annotated = row["boxes"] or []
+                given = row["boxes"] or []
                 part = measured.setdefault(row["split"], _Measured())
                 size = _size(chunk, place, row)
-                row["boxes"] = [*annotated, *_rows(one, f"predicted:{ctx.uses}", component)]
+                row["boxes"] = [*given, *_rows(one, f"predicted:{ctx.uses}", component)]
                 if component.crossfit is not None and row["split"] == "train":
                     # A detector that does not learn was trained on none of them.
                     unseen = crossfit[row["id"]] if component.learns() else one
                     row["boxes"] += _rows(unseen, f"crossfit:{ctx.uses}", component)
                 about = compared.add(row, size)
                 _count(part, about, size)
-                if any(not box["crowd"] for box in annotated):
-                    part.truth.append(truth_of(annotated, row["label"], component.per_class))
+                if given or row["empty"]:
+                    part.truth.append(truth_of(given, row["label"], component.per_class))
                     part.found.append(one)
             writer.write(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
     assert next(found, None) is None  # and lets the progress come to its end
@@ -247,7 +259,9 @@ def _rows(found: Detections, origin: str, component: Detector) -> list[dict[str,
 
 def _count(part: _Measured, about: Mapping[str, Any], size: Size) -> None:
     part.pictures += 1
-    part.nothing += about["detections"] == 0
+    part.empty += about["empty"]
+    part.alarms += about["empty"] and about["detections"] > 0
+    part.nothing += not about["empty"] and about["detections"] == 0
     part.objects += about["objects"]
     part.hit += about["found"]
     if about["iou"] is not None:
@@ -270,18 +284,26 @@ def _report(part: _Measured, name: str, component: Detector, ruler: _Ruler, ctx:
     if part.crossfit:
         _report_overlap(part.crossfit, f"{name}, cross-fitted", ctx)
     note = f"no box of score >= {component.min_score:g}"
-    ctx.metric("no_detection", float(part.nothing), part=name, n=part.pictures, note=note)
-    if part.nothing * 2 > part.pictures:
+    others = part.pictures - part.empty
+    fewer = f"; the {part.empty:,} empty pictures do not count" if part.empty else ""
+    ctx.metric("no_detection", float(part.nothing), part=name, n=others, note=note + fewer)
+    if part.empty:
+        share = proportion(part.alarms, part.empty)
+        note = f"empty pictures in which a box of score >= {component.min_score:g} was found"
+        ctx.metric("false_alarms", part=name, unit="fraction", note=note, **share._asdict())
+    if part.nothing * 2 > others:
         ctx.warn(
-            f"In {part.nothing:,} of {part.pictures:,} {name} pictures the detector gave no box that reaches min_score "
+            f"In {part.nothing:,} of {others:,} {name} pictures the detector gave no box that reaches min_score "
             f"({component.min_score:g})."
         )
 
 
 def _report_precision(part: _Measured, name: str, ruler: _Ruler, ctx: StepContext) -> None:
-    if not part.truth:
+    unknown = part.pictures - len(part.truth)
+    if not any((~one.crowd).any() for one in part.truth):
+        note = "no picture has an annotated box" + (f", and {part.empty:,} are empty" if part.empty else "")
         for metric in Precision._fields:
-            ctx.metric(metric, None, part=name, unit="fraction", note="no picture has an annotated box")
+            ctx.metric(metric, None, part=name, unit="fraction", note=note)
         return
     precision = ruler.precision(part.truth, part.found)
     value = precision.value()
@@ -289,6 +311,14 @@ def _report_precision(part: _Measured, name: str, ruler: _Ruler, ctx: StepContex
     if ruler.component.per_class:
         occurring = {int(label) for one in part.truth for label in one.labels[~one.crowd]}
         note = f"mean over the {len(occurring)} classes that occur"
+    if part.empty:
+        note += f"; {part.empty:,} of the pictures are empty, and what is found in them is wrong"
+    if unknown:
+        note += f"; {unknown:,} pictures that are not annotated are left out"
+        if name == "test":
+            ctx.warn(
+                f"{unknown:,} of {part.pictures:,} test pictures are not annotated and left out of average precision."
+            )
     low = high = Precision(*(None,) * 3)  # type: ignore[arg-type]
     boxes = sum(len(one.scores) for one in part.found)
     if max(boxes, len(part.truth) * ruler.classes) <= RESAMPLED:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fgic_core.data.boxes import annotated, with_object
 from fgic_core.data.dataset import Dataset
 from fgic_core.errors import DataError, PluginError
 from fgic_core.interfaces.detector import SEEN
@@ -33,8 +34,8 @@ class Training:
     """The samples that a detector learns from and is chosen by; both empty for one that does not learn.
 
     Attributes:
-        usable: train samples with an annotated box, validation not cut off.
-        train: what `fit` is given to learn from.
+        usable: train samples with an annotated box, and empty ones, validation not cut off.
+        train: what `fit` is given to learn from: of these the ones it can learn from.
         own_val: the data set's validation part, as far as it can be used.
         val: what `fit` is given to choose by: that, or what was cut from train.
         seen: digests of pictures that its weights had seen before.
@@ -58,14 +59,14 @@ class Training:
         usable = pc.is_in(every.table.column("id"), value_set=self.usable.table.column("id").combine_chunks())
         held = usable.to_numpy()
         for number in range(count):
-            train, members = every.where(held & (fold != number)), every.where(fold == number)
-            val = _without(self.own_val, _digests(members))
             name = f"fold {number + 1} of {count}"
-            if not len(train):
+            train, members = every.where(held & (fold != number)), every.where(fold == number)
+            if not with_object(train.table).any():
                 raise DataError(f"{name} leaves no train picture with an annotated box", hint="Set a lower crossfit.")
+            val = _without(self.own_val, _digests(members))
             if not len(val):
-                train, val = cut_val(train, self.component.val_fraction, ctx)
-            yield name, members, train, val
+                train, val = _cut(train, self.component.val_fraction, ctx)
+            yield name, members, _to_learn_from(self.component, train), val
 
     def save(self, component: Detector, dataset: Dataset, ctx: StepContext) -> None:
         """Save the detector with what it has seen, and check that loading it finds the same boxes.
@@ -89,7 +90,7 @@ class Training:
         fresh.load(folder, ctx.device)
         from fgic_core.steps.detector import detect
 
-        boxed = np.flatnonzero(with_box(dataset))[:3]
+        boxed = np.flatnonzero(with_object(dataset.table))[:3]
         some = dataset.take(boxed if len(boxed) else range(min(3, len(dataset))))
         ours, theirs = (detect(one, some, ctx, "checking what was saved") for one in (component, fresh))
         for one, other in zip(ours, theirs, strict=True):
@@ -119,7 +120,8 @@ def _alike(ours: Detections, theirs: Detections) -> bool:
 def prepare(component: Detector, dataset: Dataset, ctx: StepContext) -> Training:
     """What the detector is given to learn from.
 
-    Train pictures without an annotated box are left out, and those that are test pictures too.
+    Train pictures that are not annotated are left out, those with crowds alone, and those that are test pictures too;
+    empty ones unless it learns from them (`Detector.negatives`).
 
     Raises:
         DataError: there is nothing to learn from; the weights it starts from have seen test pictures, or (with
@@ -133,23 +135,58 @@ def prepare(component: Detector, dataset: Dataset, ctx: StepContext) -> Training
     nothing = train.take([])
     if not component.learns():
         return Training(component, dataset, nothing, nothing, nothing, nothing, seen)
-    usable = train.where(with_box(train))
-    if not len(usable):
+    usable = train.where(with_object(train.table) | _empty(train))
+    if not with_object(usable.table).any():
         raise DataError(
             "no train picture has an annotated box to learn from",
             hint="Use a data set with boxes, or a detector that is trained already.",
         )
-    if len(usable) < len(train):
-        ctx.warn(f"{len(train) - len(usable):,} of {len(train):,} train pictures have no box to learn from.")
+    _say_left_out(component, train, ctx)
     usable = _without_test(usable, dataset, ctx, "train")
-    if not len(usable):
+    if not with_object(usable.table).any():
         raise DataError("every train picture with a box is a test picture too", hint="Mend the data set's split.")
     val = _choosing(dataset, ctx)
-    train, cut = (usable, val) if len(val) else cut_val(usable, component.val_fraction, ctx)
-    if not len(cut):
-        ctx.warn("there is no validation picture: no epoch can be told to be better than another")
+    chosen_by = val
+    kept = usable
+    if not len(val):
+        kept, chosen_by = _cut(usable, component.val_fraction, ctx)
+    if not with_object(chosen_by.table).any():
+        ctx.warn("there is no validation picture with an object: no epoch can be told to be better than another")
     _check_folds(component, dataset.split("train"))
-    return Training(component, dataset, usable, train, val, cut, seen)
+    learned = _to_learn_from(component, kept)
+    if count := int(_empty(learned).sum()):
+        note = "pictures without an object that it learns from: there is nothing to find in them"
+        ctx.metric("negatives", float(count), part="train", n=len(learned), note=note)
+    return Training(component, dataset, usable, learned, val, chosen_by, seen)
+
+
+def _say_left_out(component: Detector, train: Dataset, ctx: StepContext) -> None:
+    """Warn of the train pictures that nothing is learned from, each kind by its name."""
+    known, boxed, empty = annotated(train.table), with_object(train.table), _empty(train)
+    left_out = {
+        "are not annotated: nothing is learned from them.": ~known,
+        "have crowds alone: no box is learned from them.": known & ~boxed & ~empty,
+    }
+    if not component.negatives:
+        words = f"are empty and left out: {ctx.uses} does not learn from pictures without an object."
+        left_out[words] = empty
+    for words, which in left_out.items():
+        if which.any():
+            ctx.warn(f"{int(which.sum()):,} of {len(train):,} train pictures {words}")
+
+
+def _empty(data: Dataset) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return np.asarray(data.table.column("empty").to_numpy(), dtype=bool)
+
+
+def _to_learn_from(component: Detector, train: Dataset) -> Dataset:
+    """Train without empty pictures, unless the detector learns from them."""
+    return train if component.negatives else train.where(~_empty(train))
+
+
+def _cut(train: Dataset, fraction: float, ctx: StepContext) -> tuple[Dataset, Dataset]:
+    """As `cut_val`, and of the empty pictures of a class the same share as of the others."""
+    return cut_val(train, fraction, ctx, strata=train.labels * 2 + _empty(train))
 
 
 def _check_folds(component: Detector, train: Dataset) -> None:
@@ -167,20 +204,11 @@ def _choosing(dataset: Dataset, ctx: StepContext) -> Dataset:
     val = dataset.split("val")
     if not len(val):
         return val
-    boxed = val.where(with_box(val))
-    if not len(boxed):
-        ctx.warn("no validation picture has a box to choose the epoch by: some are held out of train instead")
-        return boxed
-    return _without_test(boxed, dataset, ctx, "validation")
-
-
-def with_box(data: Dataset) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Which samples have an annotated box that is no crowd."""
-    column = data.table.column("boxes").combine_chunks()
-    boxes = column.flatten()
-    single = pc.and_(pc.equal(boxes.field("origin"), "annotated"), pc.invert(boxes.field("crowd")))
-    rows = pc.list_parent_indices(column).filter(single).to_numpy()
-    return np.bincount(rows, minlength=len(data)).astype(bool)
+    known = _without_test(val.where(annotated(val.table)), dataset, ctx, "validation")
+    if with_object(known.table).any():
+        return known
+    ctx.warn("no validation picture has a box to choose the epoch by: some are held out of train instead")
+    return known.take([])
 
 
 def _digests(data: Dataset) -> list[str]:

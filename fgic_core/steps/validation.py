@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from fgic_core.steps.context import StepContext
 
 
-def cut_val(train: Dataset, fraction: float, ctx: StepContext) -> tuple[Dataset, Dataset]:
+def cut_val(
+    train: Dataset, fraction: float, ctx: StepContext, strata: np.ndarray[Any, Any] | None = None
+) -> tuple[Dataset, Dataset]:
     """Train without the validation part, and the validation part.
 
     Real samples alone are held out, stratified by class; pictures with the same bytes stay together, and what was made
@@ -25,11 +27,12 @@ def cut_val(train: Dataset, fraction: float, ctx: StepContext) -> tuple[Dataset,
         train: samples of the train split.
         fraction: share of each class to hold out.
         ctx: its seed decides which; is told what was left out.
+        strata: (n,) numbers of the groups that the share is taken of each, the classes by default.
     """
     real = pc.equal(train.table.column("origin").cast(pa.string()), "real").to_numpy()
     groups = copies(train)
     held = np.zeros(len(train), dtype=bool)
-    held[real] = hold_out(train.labels[real], fraction, ctx.rng("val"), groups[real])
+    held[real] = hold_out((train.labels if strata is None else strata)[real], fraction, ctx.rng("val"), groups[real])
     # A copy among the synthetic samples, or what was made from a held-out sample, would tell of it.
     tells = np.isin(groups, groups[held]) | _made_from(train, held)
     left_out = int((tells & ~held).sum())

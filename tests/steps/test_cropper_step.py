@@ -104,7 +104,7 @@ def test_a_sample_without_a_box_of_that_kind_is_used_whole_and_counted(tmp_path:
 
 
 def test_an_empty_picture_is_used_whole_and_said_in_words_of_its_own(tmp_path: Path) -> None:
-    """Nothing is missing there, unlike where an object has no box. What a detector found in it is cropped all the same."""
+    """Nothing is missing there, unlike where an object has no box. What a detector found in it is cropped to."""
     rows = [
         sample("a", "train", ANNOTATED),
         sample("empty", "train", empty=True),

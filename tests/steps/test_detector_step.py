@@ -196,7 +196,157 @@ def test_fit_sees_train_pictures_with_boxes_and_no_other(data: Callable[..., Dat
     assert set(seen["train"]).isdisjoint(seen["val"])
     expected = {name for name in dataset.split("train").ids if name not in ("train-0-0", "train-1-0")}
     assert {*seen["train"], *seen["val"]} == expected
-    assert "2 of 12 train pictures have no box to learn from." in ctx.warnings
+    assert "1 of 12 train pictures are not annotated: nothing is learned from them." in ctx.warnings
+    assert "1 of 12 train pictures have crowds alone: no box is learned from them." in ctx.warnings
+
+
+def without_object(*names: str) -> Callable[[Sample], Sample]:
+    """Makes samples whose ids start so empty. The coloured rectangle stays: to a detector it is a trap."""
+    import dataclasses
+
+    return lambda one: dataclasses.replace(one, boxes=(), empty=True) if one.id.startswith(names) else one
+
+
+def by_pycocotools(dataset: Dataset) -> list[float]:
+    """mAP, mAP50 and mAP75 of the predicted boxes over all annotated test pictures."""
+    import contextlib
+    import io
+
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    known = [one for one in dataset.split("test") if one.is_annotated]
+    rows = [(image, one) for image, sample in enumerate(known, 1) for one in sample.boxes]
+
+    def entry(image: int, one: ObjectBox) -> dict[str, Any]:
+        about = {"image_id": image, "category_id": 1, "bbox": list(one.box.xywh), "area": one.box.area}
+        return {**about, "iscrowd": int(one.crowd), "score": one.score}
+
+    annotated = [entry(*row) for row in rows if row[1].is_annotated]
+    found = [entry(*row) for row in rows if not row[1].is_annotated]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = {
+            "images": [{"id": image} for image in range(1, len(known) + 1)],
+            "categories": [{"id": 1}],
+            "annotations": [{**one, "id": number} for number, one in enumerate(annotated, 1)],
+        }
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(found), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return list(evaluation.stats[:3])
+
+
+def test_what_is_found_in_empty_pictures_counts_as_pycocotools_counts_it(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    """With half of the pictures empty, and a box found in each: every second box is wrong."""
+    dataset, ctx = run(Colour(), data(change=without_object("test-0")), tmp_path)
+    found = {metric.name: metric for metric in ctx.metrics if metric.part == "test"}
+    # The four wrong boxes are as sure as the four right ones and come first: precision rises from 0 to 1/2.
+    assert [found[name].value for name in ("mAP", "mAP50", "mAP75")] == pytest.approx([0.5] * 3)
+    assert [found[name].value for name in ("mAP", "mAP50", "mAP75")] == pytest.approx(by_pycocotools(dataset))
+    assert found["mAP"].n == 8
+    assert "4 of the pictures are empty" in found["mAP"].note
+    assert found["mAP"].low < 0.5 < found["mAP"].high
+    assert (found["false_alarms"].value, found["false_alarms"].n) == (1, 4)
+    assert (found["box_recall50"].value, found["box_recall50"].n) == (1, 4), "of pictures with an object"
+    last = [point.value for point in ctx.curves if (point.part, point.name) == ("test", "mAP50")]
+    assert last == pytest.approx([0.5, 0.5]), "the curve counts the same pictures"
+
+
+def test_an_empty_picture_in_which_nothing_is_found_costs_nothing(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    _, ctx = run(Colour(min_score=0.99), data(change=without_object("test-0")), tmp_path)
+    found = {metric.name: metric for metric in ctx.metrics if metric.part == "test"}
+    assert (found["false_alarms"].value, found["false_alarms"].n) == (0, 4)
+    assert (found["no_detection"].value, found["no_detection"].n) == (4, 4), "nothing is right in an empty picture"
+    assert "In 4 of 4 test pictures the detector gave no box that reaches min_score (0.99)." in ctx.warnings
+
+
+def test_pictures_that_nobody_annotated_are_left_out_and_said(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    import dataclasses
+
+    def bare(one: Sample) -> Sample:
+        return dataclasses.replace(one, boxes=()) if one.id.startswith("test-0") else one
+
+    dataset, ctx = run(Colour(), data(change=bare), tmp_path)
+    found = {metric.name: metric for metric in ctx.metrics if metric.part == "test"}
+    assert (found["mAP"].value, found["mAP"].n) == (pytest.approx(1), 4)
+    assert by_pycocotools(dataset)[0] == pytest.approx(1)
+    assert "4 pictures that are not annotated are left out" in found["mAP"].note
+    assert "false_alarms" not in found
+    assert "4 of 8 test pictures are not annotated and left out of average precision." in ctx.warnings
+
+
+def test_crowds_alone_leave_their_picture_in_average_precision(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    """What is found inside a crowd counts neither for nor against, what is found beside it is wrong."""
+    import dataclasses
+
+    def crowded(one: Sample) -> Sample:
+        corner = ObjectBox(Box(0, 0, 1, 1), crowd=True)
+        return dataclasses.replace(one, boxes=(corner,)) if one.id.startswith("test-0") else one
+
+    dataset, ctx = run(Colour(), data(change=crowded), tmp_path)
+    found = {metric.name: metric for metric in ctx.metrics if metric.part == "test"}
+    assert found["mAP50"].n == 8
+    assert found["mAP50"].value == pytest.approx(by_pycocotools(dataset)[1])
+    assert found["mAP50"].value < 0.99
+    assert "false_alarms" not in found, "it is not empty"
+
+
+def test_without_a_single_object_average_precision_is_absent_with_the_reason(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    _, ctx = run(Colour(), data(change=without_object("test")), tmp_path)
+    found = {metric.name: metric for metric in ctx.metrics if metric.part == "test"}
+    assert (found["mAP"].value, found["mAP"].note) == (None, "no picture has an annotated box, and 8 are empty")
+    assert found["false_alarms"].value == 1
+    assert {point.part for point in ctx.curves if point.name == "mAP"} == {"val"}
+
+
+class Learns(Colour):
+    """Says that it learns from empty pictures."""
+
+    negatives = True
+
+
+@pytest.mark.parametrize("component", [Colour, Learns])
+def test_empty_train_pictures_go_to_a_detector_that_learns_from_them_and_to_no_other(
+    component: type[Colour], data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    dataset = data(change=without_object("train-0-0", "train-0-1", "train-0-2"))
+    _, ctx = run(component(crossfit=2), dataset, tmp_path)
+    empty = {"train-0-0", "train-0-1", "train-0-2"}
+    for seen in fits(tmp_path):
+        assert bool(empty & set(seen["train"])) == component.negatives
+        assert set(seen["train"]) - empty
+    (whole, *_) = fits(tmp_path)
+    assert len(empty & set(whole["val"])) == 1, "an epoch is chosen by both kinds"
+    assert metrics(ctx, "train").get("negatives") == (2 if component.negatives else None)
+    words = (
+        "3 of 12 train pictures are empty and left out: detector/colour does not learn from pictures without an object."
+    )
+    assert (words in ctx.warnings) != component.negatives
+
+
+def test_empty_pictures_of_the_validation_part_count_when_the_epoch_is_chosen(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    component = Colour()
+    dataset = with_val(data(change=without_object("train-0-0")), 2)
+    run(component, dataset, tmp_path)
+    (seen,) = fits(tmp_path)
+    assert seen["val"] == ["train-0-0", "train-0-1"]
+    assert [scores["mAP50"] for scores in component._scores] == pytest.approx([0.5, 0.5])
+
+
+def test_a_validation_part_without_an_object_chooses_nothing(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    component = Colour()
+    _, ctx = run(component, with_val(data(change=without_object("train-0-0", "train-0-1")), 2), tmp_path)
+    assert any("no validation picture has a box to choose the epoch by" in warning for warning in ctx.warnings)
+    assert "mAP" in component._scores[0]
 
 
 def test_the_test_part_reaches_neither_the_fit_nor_the_choice(data: Callable[..., Dataset], tmp_path: Path) -> None:
