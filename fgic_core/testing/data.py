@@ -20,7 +20,9 @@ def tiny_context(folder: Path, *, seed: int = 0, name: str = "out") -> StepConte
     return StepContext(folder / name, scratch=folder / f"{name}-scratch", seed=seed, uses="test/component")
 
 
-def tiny_dataset(folder: Path, *, classes: int = 3, per_class: int = 6, side: int = 32, seed: int = 0) -> Dataset:
+def tiny_dataset(
+    folder: Path, *, classes: int = 3, per_class: int = 6, side: int = 32, seed: int = 0, empty: int = 0
+) -> Dataset:
     """Coloured rectangles on noise: the colour is the class, the rectangle is the annotated box.
 
     Args:
@@ -28,6 +30,7 @@ def tiny_dataset(folder: Path, *, classes: int = 3, per_class: int = 6, side: in
         classes: at most 4.
         per_class: pictures of a class in train, and as many in test.
         side: width and height in pixels.
+        empty: how many pictures of noise alone there are in train besides: there is no object in them.
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,19 +41,23 @@ def tiny_dataset(folder: Path, *, classes: int = 3, per_class: int = 6, side: in
         for label in range(classes)
         for number in range(per_class)
     ]
+    samples += [_sample(folder, f"train-empty-{number}", None, "train", side, rng) for number in range(empty)]
     header = Header(tuple(f"colour {label}" for label in range(classes)), {"tiny": folder.resolve()})
     with DatasetWriter(folder, header) as writer:
         writer.write_samples(samples, "tiny")
     return Dataset.open(folder)
 
 
-def _sample(folder: Path, name: str, label: int, split: Split, side: int, rng: np.random.Generator) -> Sample:
+def _sample(folder: Path, name: str, label: int | None, split: Split, side: int, rng: np.random.Generator) -> Sample:
+    """A sample and its picture; without a label there is no object in it."""
     from PIL import Image
 
     pixels = rng.integers(90, 160, (side, side, 3)).astype(np.uint8)
     width, height = (int(v) for v in rng.integers(side // 3, side // 2, 2))
     x, y = int(rng.integers(0, side - width)), int(rng.integers(0, side - height))
-    pixels[y : y + height, x : x + width] = COLOURS[label]
+    if label is not None:
+        pixels[y : y + height, x : x + width] = COLOURS[label]
     Image.fromarray(pixels).save(folder / f"{name}.png")
-    box = ObjectBox(Box(x, y, x + width, y + height), label)
-    return Sample(id=name, path=f"{name}.png", label=label, split=split, size=Size(side, side), boxes=(box,))
+    boxes = (ObjectBox(Box(x, y, x + width, y + height), label),) if label is not None else ()
+    about = {"boxes": boxes, "empty": not boxes, "size": Size(side, side)}
+    return Sample(id=name, path=f"{name}.png", label=label or 0, split=split, **about)  # type: ignore[arg-type]

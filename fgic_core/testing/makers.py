@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class DetectorSuite(ComponentSuite):
-    """Shapes, ranges, independence of the batch, what `save` and `load` keep, what an interruption does not change."""
+    """Shapes, ranges, independence of the batch, what `save` and `load` keep, what an interruption does not change.
+
+    A detector that says it learns from empty pictures (`Detector.negatives`) is trained with some throughout.
+    """
 
     @pytest.fixture
     def component(self) -> Detector:
@@ -29,10 +32,13 @@ class DetectorSuite(ComponentSuite):
         return type(component).model_validate(component.model_dump())
 
     def _fitted(
-        self, component: Detector, folder: Path, name: str = "out", *, stop_at: int | None = None
+        self, component: Detector, folder: Path, name: str = "out", *, stop_at: int | None = None, empty: int = 4
     ) -> list[Image]:
-        """Train as the core does; ``stop_at`` interrupts when that epoch has been evaluated. Gives test pictures."""
-        data = tiny_dataset(folder / "data", side=64)
+        """Train as the core does; ``stop_at`` interrupts when that epoch has been evaluated. Gives test pictures.
+
+        ``empty`` pictures without an object are there for a detector that learns from them.
+        """
+        data = tiny_dataset(folder / "data", side=64, empty=empty if component.negatives else 0)
         train = data.split("train") if component.learns() else data.take([])
         context = tiny_context(folder, name=name)
 
@@ -77,6 +83,20 @@ class DetectorSuite(ComponentSuite):
             np.testing.assert_array_equal(one.boxes, two.boxes)
             np.testing.assert_array_equal(one.scores, two.scores)
             np.testing.assert_array_equal(one.labels, two.labels)
+
+    def test_empty_pictures_change_what_is_learned(self, component: Detector, tmp_path: Path) -> None:
+        """One that claims it, and leaves them out, learns the same with them and without; others are given none."""
+        if not (component.negatives and component.learns()):
+            return
+        kept = []
+        for empty in (0, 4):
+            fresh = self._fresh(component)
+            self._fitted(fresh, tmp_path, f"empty-{empty}", empty=empty)
+            folder = tmp_path / f"saved-{empty}"
+            folder.mkdir()
+            fresh.save(folder)
+            kept.append({file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()})
+        assert kept[0] != kept[1], "negatives is true, and empty train pictures change nothing"
 
     def test_an_interrupted_training_finds_the_same_boxes(self, component: Detector, tmp_path: Path) -> None:
         """A detector that does not learn has nothing to interrupt."""

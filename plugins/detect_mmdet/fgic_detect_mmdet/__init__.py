@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
@@ -25,6 +25,8 @@ class MmdetDetector(Detector):
     .safetensors or as .pth, whose tensors alone are read. The model kept is the epoch with the best validation mAP. No
     compiled mmcv is needed: operators are torchvision's, and mmcv's own go before where they are installed.
     """
+
+    negatives: ClassVar[bool] = True
 
     config: str = Field(
         "faster-rcnn_r50_fpn_1x_coco",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from fgic_detect_mmdet._network import bgr
 
 class Pictures(BaseDetDataset):
     """The train split as a data set of mmdet: pictures are decoded by fgic, boxes are annotated ones.
+
+    Empty pictures are kept, whatever the config would do: there is something to learn from them.
 
     A picture's random numbers depend on the seed, the epoch and its row alone: neither batch size, nor workers, nor an
     interruption changes them.
@@ -44,14 +46,35 @@ class Pictures(BaseDetDataset):
                 for one in sample.boxes
                 if one.is_annotated
             ]
-            rows.append({"img_id": row, "row": row, "instances": instances})
+            rows.append({"img_id": row, "row": row, "instances": instances, "empty": sample.empty})
         return rows
 
     def prepare_data(self, idx: int) -> Any:
         about = self.get_data_info(idx)
         about["img"] = bgr(self._train.picture(about["row"]))
-        with _numbers(int(self._ctx.rng("augment", self.epoch, about["row"]).integers(2**32))):
+        with ExitStack() as stack:
+            stack.enter_context(_numbers(int(self._ctx.rng("augment", self.epoch, about["row"]).integers(2**32))))
+            if about["empty"]:
+                stack.enter_context(_without_boxes(self.pipeline))
             return self.pipeline(about)
+
+
+#: What transforms call it that a picture without a box goes through, rather than being replaced by another one.
+_GOES_THROUGH = {"keep_empty": False, "allow_negative_crop": True}
+
+
+@contextmanager
+def _without_boxes(pipeline: Any) -> Iterator[None]:
+    """Lets a picture without a box through the transforms, which may drop it otherwise."""
+    steps = [step for step in getattr(pipeline, "transforms", ()) if vars(step).keys() & _GOES_THROUGH.keys()]
+    before = [dict(vars(step)) for step in steps]
+    for step in steps:
+        vars(step).update({name: value for name, value in _GOES_THROUGH.items() if name in vars(step)})
+    try:
+        yield
+    finally:
+        for step, kept in zip(steps, before, strict=True):
+            vars(step).update({name: kept[name] for name in _GOES_THROUGH if name in kept})
 
 
 @contextmanager

@@ -212,6 +212,31 @@ def test_a_training_that_mixes_pictures_is_decided_by_the_seed_alone(
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
 
 
+def test_an_empty_picture_goes_through_transforms_that_drop_pictures_without_a_box(tmp_path: Path) -> None:
+    """Else mmdet would take another picture in its place, and nothing would be learned from it."""
+    from fgic_detect_mmdet._mmdet import import_mmdet
+
+    from fgic_core.openmmlab import scope
+
+    import_mmdet()
+    from fgic_detect_mmdet._data import Pictures
+
+    data = tiny_dataset(tmp_path / "data", side=64, classes=2, per_class=1, empty=2).split("train")
+    pipeline = [
+        {"type": "LoadAnnotations", "with_bbox": True},
+        {"type": "RandomCrop", "crop_size": (48, 48)},
+        {"type": "FilterAnnotations", "min_gt_bbox_wh": (1, 1)},
+        {"type": "PackDetInputs", "meta_keys": ("img_id",)},
+    ]
+    with scope("mmdet"):
+        pictures = Pictures(data, False, tiny_context(tmp_path), pipeline)
+        items = [pictures[row]["data_samples"] for row in range(len(data))]
+        kept = [step.keep_empty for step in pictures.pipeline.transforms if hasattr(step, "keep_empty")]
+    assert [item.img_id for item in items] == [0, 1, 2, 3]
+    assert [len(item.gt_instances) for item in items][2:] == [0, 0]
+    assert kept == [True], "for pictures with a box the config is as it was"
+
+
 @pytest.mark.parametrize("scale", [64, 128])
 def test_boxes_survive_a_mosaic_of_another_size(scale: int, data: Dataset, tmp_path: Path) -> None:
     from fgic_detect_mmdet._mmdet import import_mmdet
@@ -334,11 +359,12 @@ def test_before_fit_and_load_there_is_no_network(small: Callable[..., MmdetDetec
 @pytest.mark.parametrize(
     "name", ["retinanet_r18_fpn_1x_coco", "rtmdet_tiny_8xb32-300e_coco", "yolox_tiny_8xb8-300e_coco"]
 )
-def test_other_families_train_and_detect(name: str, data: Dataset, tmp_path: Path) -> None:
-    """One-stage detectors, and pipelines that mix several pictures into one."""
+def test_other_families_train_and_detect(name: str, tmp_path: Path) -> None:
+    """One-stage detectors, and pipelines that mix several pictures into one; with pictures without an object."""
+    data = tiny_dataset(tmp_path / "data", side=64, per_class=1, empty=5)
     component = MmdetDetector(config=name, image_scale=64, epochs=1, batch_size=4)
     ctx = tiny_context(tmp_path)
-    component.fit(data.split("train").take(range(8)), data.split("test"), ctx)
+    component.fit(data.split("train"), data.split("test"), ctx)
     assert math.isfinite(next(point.value for point in ctx.curves if point.name == "loss"))
     assert len(component.detect([data.picture(0)])) == 1
     if name.startswith("yolox"):

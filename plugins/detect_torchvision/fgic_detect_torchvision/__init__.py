@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -27,6 +27,8 @@ class TorchvisionDetector(Detector):
     for the backbone alone. Nothing is downloaded and no code in a file is run. The model kept is the epoch with the
     best mAP on validation.
     """
+
+    negatives: ClassVar[bool] = True
 
     model: Literal["faster-rcnn", "retinanet"] = Field(
         "faster-rcnn", description="Two stages (Faster R-CNN), or one with the focal loss (RetinaNet)."

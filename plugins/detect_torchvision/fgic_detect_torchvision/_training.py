@@ -63,13 +63,17 @@ def train_network(options: TorchvisionDetector, network: Network, train: Dataset
 def learnable(
     train: Dataset, options: TorchvisionDetector, network: Network, ctx: Context
 ) -> tuple[Dataset, list[Objects]]:
-    """The rows with a box to learn from, and the objects of each.
+    """The rows with a box to learn from and the empty ones, and the objects of each.
 
-    A picture that has crowds alone is left out: it would teach that these are background.
+    A picture that has crowds alone is left out: it would teach that these are background. An empty one teaches that
+    what is seen in it is.
     """
-    found = [objects(sample, options.per_class) for sample in train]
-    rows = [row for row, one in enumerate(found) if len(one.labels)]
-    if not rows:
+    found, empty = [], []
+    for sample in train:
+        found.append(objects(sample, options.per_class))
+        empty.append(sample.empty)
+    rows = [row for row, one in enumerate(found) if len(one.labels) or empty[row]]
+    if not any(len(one.labels) for one in found):
         raise PluginError(
             f"none of the {len(train)} train pictures has an annotated box of a single object",
             where=WHERE,

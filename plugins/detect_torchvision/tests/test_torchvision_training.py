@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from fgic_detect_torchvision import TorchvisionDetector
 from fgic_detect_torchvision._network import build
 from fgic_detect_torchvision._training import rate, train_network
 
-from fgic_core import BestEpoch, Dataset, PluginError
+from fgic_core import BestEpoch, Box, Dataset, ObjectBox, PluginError, Sample
 from fgic_core.steps.context import StepContext
 
 Make = Callable[..., TorchvisionDetector]
@@ -68,6 +69,29 @@ def test_it_learns_to_find_objects_and_where_asked_to_tell_their_classes(
     assert losses[-1] < 0.85 * losses[0]
     parts = {point.name for point in ctx.curves if point.name.startswith("loss_")}
     assert sum(curve(ctx, name)[-1] for name in parts) == pytest.approx(losses[-1], rel=1e-4)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_empty_pictures_are_trained_on_and_those_that_nobody_annotated_are_not(
+    model: str, tiny: Make, write: Callable[..., Dataset], context: MakeContext
+) -> None:
+    """One picture a step, so that there are steps without a single object."""
+    box = ObjectBox(Box(8, 8, 30, 30), 0)
+
+    def trained(name: str, **about: Any) -> tuple[dict[str, bytes], StepContext]:
+        samples = [Sample(id="0", path="0.png", label=0, split="train", boxes=(box,))]
+        samples += [Sample(id=f"{n}", path=f"{n}.png", label=1, split="train", **about) for n in (1, 2)]
+        detector, ctx = tiny(model=model, batch_size=1), context(name)
+        train = write(samples, name)
+        detector.fit(train, train.take([]), ctx)
+        assert all(math.isfinite(loss) for loss in curve(ctx, "loss"))
+        return weights_of(detector), ctx
+
+    empty, ctx = trained("empty", empty=True)
+    assert ctx.warnings == []
+    unknown, ctx = trained("unknown")
+    assert ctx.warnings == ["train pictures without a box of a single object were left out: 2"]
+    assert empty != unknown
 
 
 class _Stopped(Exception):
