@@ -17,6 +17,7 @@ from fgic_core.data.geometry import Box, Size
 from fgic_core.data.images import read_size
 from fgic_core.data.sample import SOURCES, BoxSource, source_of
 from fgic_core.errors import DataError, PluginError
+from fgic_core.steps.crop_comparison import Crops, difference
 
 if TYPE_CHECKING:
     from fgic_core.interfaces.cropper import Cropper
@@ -66,6 +67,10 @@ def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None
             first += len(rows)
             progress.advance(len(rows))
     tally.report(ctx)
+    if {"train", "test"} <= source.keys():
+        said = difference(tally.crops["train"], tally.crops["test"], source)
+        if said is not None:
+            ctx.warn(said)
 
 
 def _sources(component: Cropper, dataset: Dataset) -> dict[str, BoxSource]:
@@ -147,13 +152,16 @@ class _Tally:
         self.several: Counter[str] = Counter()
         self.area: defaultdict[str, float] = defaultdict(float)
         self.kept: defaultdict[str, list[float]] = defaultdict(list)
+        self.crops: defaultdict[str, Crops] = defaultdict(Crops)
 
     def add(self, part: str, region: Box | None, size: Size, candidates: int, about: Mapping[str, Any]) -> None:
         self.total[part] += 1
         self.cropped[part] += region is not None
         self.empty[part] += region is None and about["empty"]
         self.several[part] += candidates > 1
-        self.area[part] += region.area / size.box.area if region else 1.0
+        area = region.area / size.box.area if region else None
+        self.area[part] += 1.0 if area is None else area
+        self.crops[part].add(area, about)
         if about["kept"] is not None:
             self.kept[part].append(about["kept"])
 
