@@ -73,11 +73,16 @@ class Run:
         return self.artifact(step).metrics
 
     def metric(self, step: str, name: str, part: str = "") -> Metric:
-        """One of them; KeyError where there is none."""
-        for metric in self.metrics(step):
-            if metric.name == name and metric.part == part:
-                return metric
-        raise KeyError(f"step {step} has no metric {name!r} of part {part!r}")
+        """One of them, of exactly that part: a figure of train is never given for one of test.
+
+        Raises:
+            KeyError: there is none; names the parts that there are.
+        """
+        found = {metric.part: metric for metric in self.metrics(step) if metric.name == name}
+        if part not in found:
+            parts = f", but of {', '.join(map(repr, found))}" if found else ""
+            raise KeyError(f"step {step} has no metric {name!r} of part {part!r}{parts}")
+        return found[part]
 
     def dataset(self, step: str | None = None) -> Dataset:
         """The data set that a step gave; by default the last one."""

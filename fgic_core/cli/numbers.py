@@ -13,6 +13,7 @@ _HEADLINES = (
     "robust_accuracy",
     "accuracy",
     "pointing_game",
+    "pointing_detected",
     "mAP50",
     "mAP",
     "FID",
@@ -20,6 +21,7 @@ _HEADLINES = (
     "samples",
 )
 _PARTS = ("test", "", "val")
+_WITHOUT = f"{numbers.NO_FIGURE} (train alone)"
 #: Parts that stand before a number's name, and numbers whose name says the part.
 _WORDS = ("train", "val", "test", "synthetic", "held out", "noise")
 _THEIR_OWN_PART = ("synthetic", "real", "FID", "KID", "FID_real", "KID_real", "FID_noise", "class_agreement_real")
@@ -29,19 +31,24 @@ _SPACES = str.maketrans({"\N{NO-BREAK SPACE}": " ", "\N{NARROW NO-BREAK SPACE}":
 def headline(metrics: Sequence[Metric]) -> str:
     """The number that speaks for a step, with its interval; empty where none does.
 
-    Of the robust accuracies it is that of the largest perturbation.
+    Of the robust accuracies it is that of the largest perturbation. One of train pictures never speaks for a step.
     """
     known = [metric for metric in metrics if metric.value is not None]
+    new = [metric for metric in known if not numbers.is_of_train(metric)]
+    if any(metric.name == "clean_accuracy" and numbers.is_of_train(metric) for metric in known):
+        return _WITHOUT  # the parts of the others are eps
     for name in _HEADLINES:
-        found = [metric for metric in known if metric.name == name]
+        found = [metric for metric in new if metric.name == name]
         if not found:
+            if any(metric.name == name for metric in known):
+                return _WITHOUT
             continue
         if name == "robust_accuracy":
             return with_name(max(found, key=lambda metric: numbers.parse_eps(metric.part) or 0.0))
         if name == "samples":
-            return _samples(found, known)
+            return _samples([metric for metric in known if metric.name == name], known)
         return with_name(next((m for part in _PARTS for m in found if m.part == part), found[0]))
-    return with_name(known[0]) if known else ""
+    return with_name(new[0]) if new else ""
 
 
 def _samples(found: Sequence[Metric], known: Sequence[Metric]) -> str:

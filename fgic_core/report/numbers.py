@@ -18,12 +18,17 @@ LABELS = {
     "accuracy": "Accuracy",
     "top5_accuracy": "Top-5 accuracy",
     "mean_class_accuracy": "Mean class accuracy",
+    "majority_accuracy": "Share of the most frequent class",
     "loss": "Loss",
     "lr": "Learning rate",
     "pointing_game": "Pointing game",
     "pointing_game_center": "Pointing game, centre point",
     "pointing_game_random": "Pointing game, random point",
     "energy_in_box": "Energy inside the box",
+    "pointing_detected": "Pointing game, detector's boxes",
+    "pointing_detected_center": "Pointing game, detector's boxes, centre point",
+    "pointing_detected_random": "Pointing game, detector's boxes, random point",
+    "energy_in_detected": "Energy inside the detector's box",
     "clean_accuracy": "Clean accuracy",
     "robust_accuracy": "Robust accuracy",
     "attack_success": "Attack success",
@@ -70,6 +75,16 @@ LABELS = {
     "class_agreement_real": "Class agreement, real pictures",
     "diversity": "Diversity within classes",
 }
+
+
+#: What is said where train pictures alone were measured: their figures tell nothing of new pictures.
+NO_FIGURE = "no test or validation figure"
+OF_TRAIN = "These are figures of train pictures, which the model may have learned from: they say nothing of new ones."
+
+
+def is_of_train(metric: Metric) -> bool:
+    """Whether the number was measured on train pictures, which must not stand for what is new."""
+    return metric.part == "train" or metric.part.startswith("train,")
 
 
 def label(name: str) -> str:

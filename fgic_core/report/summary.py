@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fgic_core.data.artifact import Metric
-from fgic_core.report.numbers import eps_text, label, number, percent, plural, with_interval
+from fgic_core.report.numbers import (
+    NO_FIGURE,
+    eps_text,
+    is_of_train,
+    label,
+    number,
+    percent,
+    plural,
+    with_interval,
+)
 from fgic_core.report.sections import generation
 from fgic_core.report.sections.robustness import norm, sweep
 from fgic_core.report.view import RunView, StepView
@@ -14,8 +23,12 @@ from fgic_core.report.view import RunView, StepView
 _KEY = {
     "dataset": ("mAP50", "mAP", "box_recall50", "FID", "KID"),
     "model": ("accuracy", "mean_class_accuracy"),
-    "explanations": ("pointing_game", "energy_in_box"),
+    "explanations": ("pointing_game", "pointing_detected", "energy_in_box"),
 }
+#: The pointing games, and in whose box the map's peak lies.
+_POINTING = {"pointing_game": "the object's box", "pointing_detected": "the box that a detector found"}
+#: From so many times the share of a guess on, that of the most frequent class is named too.
+IMBALANCED = 1.5
 _PARTS = {"test": "Test", "val": "Validation", "train": "Train"}
 
 
@@ -51,20 +64,38 @@ def cards(run: RunView) -> list[Card]:
 
 def _card(run: RunView, step: StepView) -> Card | None:
     if step.type == "robustness":
-        points = sweep(step)
-        if not points:
-            return None
-        eps, metric = points[-1]
-        clean = f"clean {percent(points[0][1].value)}" if points[0][0] == 0 and eps > 0 else ""
-        return Card(f"Robust accuracy, eps {eps_text(eps, norm(step))} ({norm(step)})", metric, step, clean)
+        return _robustness_card(step)
     if generation.is_generator(step) and (made := _generator_card(step)) is not None:
         return made
-    for name in _KEY.get(step.type or "", ()):
-        found = step.metric(name, "test", "val") or step.metric(name)
+    keys = _KEY.get(step.type or "", ())
+    known = [metric for name in keys for metric in step.metrics if metric.name == name and not is_of_train(metric)]
+    for name in keys:
+        here = [metric for metric in known if metric.name == name and metric.value is not None]
+        found = step.metric(name, "test", "val") or next(iter(here), None)
         if found is not None:
-            return Card(_title(found), found, step, _beside(run, step, found))
-    missing = (metric for name in _KEY.get(step.type or "", ()) for metric in step.metrics if metric.name == name)
-    return next((Card(_title(metric), metric, step, metric.note) for metric in missing), None)
+            return Card(_title(found), found, step, _beside(step, found))
+    if known:
+        return Card(_title(known[0]), known[0], step, known[0].note)
+    of_train = [metric for name in keys for metric in step.metrics if metric.name == name]
+    return _without_figure(label(of_train[0].name), step) if of_train else None
+
+
+def _without_figure(title: str, step: StepView) -> Card:
+    """The card of a step that measured train pictures alone."""
+    return Card(title, Metric(name=title, value=None), step, f"{NO_FIGURE}: train pictures alone were measured")
+
+
+def _robustness_card(step: StepView) -> Card | None:
+    points = sweep(step)
+    if not points:
+        return None
+    eps, metric = points[-1]
+    title = f"Robust accuracy, eps {eps_text(eps, norm(step))} ({norm(step)})"
+    attacked = step.metric("clean_accuracy")
+    if attacked is not None and is_of_train(attacked):
+        return _without_figure(title, step)
+    clean = f"clean {percent(points[0][1].value)}" if points[0][0] == 0 and eps > 0 else ""
+    return Card(title, metric, step, clean)
 
 
 def _generator_card(step: StepView) -> Card | None:
@@ -79,23 +110,28 @@ def _generator_card(step: StepView) -> Card | None:
 
 def _title(metric: Metric) -> str:
     name = label(metric.name)
-    if metric.name == "pointing_game":
+    if metric.name in _POINTING:
         return name
     part = _PARTS.get(metric.part, metric.part)
     return f"{part} {name[:1].lower() + name[1:] if name[1:2].islower() else name}" if part else name
 
 
-def _beside(run: RunView, step: StepView, metric: Metric) -> str:
-    if metric.name == "accuracy" and (count := len(run.classes(step))):
-        return f"guessing {percent(1 / count)}"
-    if metric.name == "pointing_game":
-        return ", ".join(f"{title} {percent(value)}" for title, value in _baselines(step))
+def _beside(step: StepView, metric: Metric) -> str:
+    if metric.name == "accuracy" and (classes := step.metric("classes", metric.part)) is not None and classes.value:
+        guess = 1 / classes.value
+        most = step.metric("majority_accuracy", metric.part)
+        common = most is not None and most.value is not None and most.value >= IMBALANCED * guess
+        return f"guessing {percent(guess)}" + (
+            f", most frequent class {percent(most.value)}" if most and common else ""
+        )
+    if metric.name in _POINTING:
+        return ", ".join(f"{title} {percent(value)}" for title, value in _baselines(step, metric.name))
     return ""
 
 
-def _baselines(step: StepView) -> list[tuple[str, float | None]]:
+def _baselines(step: StepView, game: str) -> list[tuple[str, float | None]]:
     """What a pointing game is read beside: on crops any point hits often."""
-    names = (("centre", "pointing_game_center"), ("random point", "pointing_game_random"))
+    names = (("centre", f"{game}_center"), ("random point", f"{game}_random"))
     return [(title, found.value) for title, name in names if (found := step.metric(name)) is not None]
 
 
@@ -105,9 +141,11 @@ def headline(run: RunView) -> str:
     several = {step.type for step in run.steps if sum(card.step.type == step.type for card in found) > 1}
     said: list[str] = []
     for card in found:
-        if card.step.type not in ("model", "explanations", "robustness") or card.metric.value is None:
+        if card.step.type not in ("model", "explanations", "robustness"):
             continue
-        text = _clause(run, card)
+        if card.metric.value is None and not card.beside.startswith(NO_FIGURE):
+            continue
+        text = _clause(card)
         if card.step.type in several:
             text = f"{card.step.name}: {text}"
         said.append(text if said else text[:1].upper() + text[1:])
@@ -116,17 +154,21 @@ def headline(run: RunView) -> str:
     return " ".join(sentences)
 
 
-def _clause(run: RunView, card: Card) -> str:
+def _clause(card: Card) -> str:
     """What a key number says, in words."""
     number = with_interval(card.metric)
     title = card.title[:1].lower() + card.title[1:]
+    if card.metric.value is None:
+        return f"{title}: {card.beside}"
     if card.step.type == "model":
-        count = len(run.classes(card.step))
+        classes = card.step.metric("classes", card.metric.part)
+        count = int(classes.value) if classes is not None and classes.value else 0
         return f"{title} {number}" + (f" over {plural(count, 'class', 'classes')}" if count else "")
-    if card.metric.name == "pointing_game":
-        said = " and ".join(f"{percent(value)} for the {title}" for title, value in _baselines(card.step))
+    if card.metric.name in _POINTING:
+        name = card.metric.name
+        said = " and ".join(f"{percent(value)} for the {title}" for title, value in _baselines(card.step, name))
         beside = f", beside {said}" if said else ""
-        return f"the map's peak lies in the object's box in {number} of the pictures" + beside
+        return f"the map's peak lies in {_POINTING[name]} in {number} of the pictures" + beside
     if card.step.type == "robustness":
         eps, metric = sweep(card.step)[-1]
         before = f" ({card.beside})" if card.beside else ""

@@ -49,7 +49,7 @@ def run(component: Classifier, inputs: dict[str, Any], ctx: StepContext) -> None
     component.fit(train, val, ctx)
     results = {part: classify(component, data, ctx, part) for part, data in parts.items() if len(data)}
     for part, result in results.items():
-        _record(result, part, len(dataset.classes), ctx)
+        _record(result, part, dataset, ctx)
     _write_predictions({part: (parts[part], result) for part, result in results.items()}, ctx)
     _save(component, dataset, next((data for data in reversed(parts.values()) if len(data)), train), ctx)
 
@@ -201,17 +201,25 @@ def _check_logits(logits: Any, shape: tuple[int, int], ctx: StepContext) -> None
         )
 
 
-def _record(result: Classified, part: str, classes: int, ctx: StepContext) -> None:
+def _record(result: Classified, part: str, dataset: Dataset, ctx: StepContext) -> None:
     n = len(result.labels)
+    names = dataset.classes
     right = result.predicted == result.labels
     accuracy = proportion(int(right.sum()), n)
     ctx.metric("accuracy", part=part, unit="fraction", **accuracy._asdict())
-    if classes > TOP:
+    if len(np.unique(dataset.labels)) > TOP:  # of fewer classes the best five are all
         within = proportion(int((result.top == result.labels[:, None]).any(axis=1).sum()), n)
         ctx.metric("top5_accuracy", part=part, unit="fraction", **within._asdict())
-    present = np.unique(result.labels)
+    present, counts = np.unique(result.labels, return_counts=True)
+    of = f"{len(present)} classes" if len(present) == len(names) else f"the {len(present)} of {len(names)} that occur"
     mean = float(np.mean([right[result.labels == label].mean() for label in present]))
-    ctx.metric("mean_class_accuracy", mean, part=part, n=n, unit="fraction", note=f"mean over {len(present)} classes")
+    ctx.metric("mean_class_accuracy", mean, part=part, n=n, unit="fraction", note=f"mean over {of}")
+    # What there is to beat: a guess among the classes that are there, and always the same answer.
+    note = "" if len(present) == len(names) else f"of {len(names)}; the others do not occur here"
+    ctx.metric("classes", float(len(present)), part=part, note=note)
+    most = int(counts.argmax())
+    note = f"of one that always says {names[int(present[most])]}"
+    ctx.metric("majority_accuracy", float(counts[most]) / n, part=part, n=n, unit="fraction", note=note)
     ctx.metric("loss", float(result.loss.mean()), part=part, n=n)
 
 

@@ -10,12 +10,13 @@ from fgic_core.data.dataset import Dataset
 from fgic_core.data.geometry import Size
 from fgic_core.data.images import to_image
 from fgic_core.data.model import Model
+from fgic_core.data.sample import Sample
 from fgic_core.errors import PluginError
 from fgic_core.interfaces.classifier import Classifier
 from fgic_core.interfaces.explainer import Explainer
 from fgic_core.steps import maps as drawing
 from fgic_core.steps.context import StepContext
-from fgic_core.steps.pointing import Pointing, boxes_in_input, score
+from fgic_core.steps.pointing import BoxesOf, Pointing, boxes_in_input, object_boxes, score
 from fgic_core.steps.randomised import RandomisedClassifier
 from fgic_core.steps.statistics import proportion
 from fgic_core.steps.subset import choose
@@ -29,10 +30,18 @@ BATCH_SIZE = 16
 #: How many pictures are explained a second time with random weights, and the similarity from which that is a warning.
 RANDOMISED = 8
 SAME = 0.9
+#: The names of the pointing game and of the map's mass in the boxes, by whose boxes these are.
+_GAMES: dict[BoxesOf, tuple[str, str]] = {
+    "annotated": ("pointing_game", "energy_in_box"),
+    "detected": ("pointing_detected", "energy_in_detected"),
+}
 
 
 def run(component: Explainer, inputs: dict[str, Any], ctx: StepContext) -> None:
     """Write ``explanations.parquet``, ``maps.safetensors``, ``overlays/`` and ``inputs/``.
+
+    In the table ``boxes_of`` says whose boxes a map was scored against, ``annotated`` or ``detected``; null where there
+    was none.
 
     Raises:
         DataError: there is nothing to explain, or the classes are not the model's.
@@ -69,7 +78,7 @@ def run(component: Explainer, inputs: dict[str, Any], ctx: StepContext) -> None:
                 values = drawn[offset].numpy()
                 _draw(images[offset], values, len(rows), ctx)
                 found = score(values, boxes_in_input(sample, sizes[offset], classifier))
-                rows.append(_row(sample.id, sample.label, int(predicted[offset]), int(targets[offset]), found))
+                rows.append(_row(sample, int(predicted[offset]), int(targets[offset]), found))
                 bar.advance()
         if first is not None:
             _check_randomised(component, classifier, *first, ctx)
@@ -149,12 +158,14 @@ def _draw(image: torch.Tensor, values: np.ndarray[Any, Any], row: int, ctx: Step
     drawing.overlay(picture, values).save(ctx.folder / "overlays" / f"{row:04d}.png")
 
 
-def _row(id: str, label: int, predicted: int, target: int, found: Pointing | None) -> dict[str, Any]:
+def _row(sample: Sample, predicted: int, target: int, found: Pointing | None) -> dict[str, Any]:
     return {
-        "id": id,
-        "label": label,
+        "id": sample.id,
+        "label": sample.label,
         "predicted": predicted,
         "target": target,
+        "empty": sample.empty,
+        "boxes_of": object_boxes(sample)[0] if found else None,
         "hit": found.hit if found else None,
         "center_hit": found.center_hit if found else None,
         "random_hit": found.random_hit if found else None,
@@ -171,6 +182,7 @@ def _write(rows: list[dict[str, Any]], maps: torch.Tensor, ctx: StepContext) -> 
         [
             ("id", pa.string()),
             *((name, pa.int32()) for name in ("label", "predicted", "target")),
+            ("boxes_of", pa.string()),
             *((name, pa.bool_()) for name in ("hit", "center_hit")),
             *((name, pa.float32()) for name in ("random_hit", "energy")),
         ]
@@ -185,30 +197,47 @@ def _measure(rows: list[dict[str, Any]], zero: int, split: str, ctx: StepContext
         ctx.warn(
             f"{zero} of {len(rows)} maps are all zero: nothing in them speaks for the class. They count as missed."
         )
-    about: dict[str, Any] = {"part": split, "unit": "fraction"}
     share = proportion(zero, len(rows))
-    ctx.metric("zero_maps", share.value, n=share.n, low=share.low, high=share.high, **about)
-    scored = [row for row in rows if row["hit"] is not None]
-    if not scored:
-        ctx.metric("pointing_game", None, n=0, note="no explained sample has a box", **about)
-        return
+    ctx.metric("zero_maps", part=split, unit="fraction", **share._asdict())
+    against = {of: [row for row in rows if row["boxes_of"] == of] for of in _GAMES}
+    left_out = _left_out(rows)
+    if not against["annotated"]:
+        what = "an annotated box" if against["detected"] else "a box"
+        note = f"no explained sample has {what}{left_out}"
+        ctx.metric("pointing_game", None, n=0, part=split, unit="fraction", note=note)
+    for of, scored in against.items():
+        if scored:
+            _measure_pointing(of, scored, left_out, split, ctx)
+
+
+def _left_out(rows: list[dict[str, Any]]) -> str:
+    """How many maps are scored against no box, and why, as the end of a note."""
+    empty = sum(row["empty"] for row in rows)
+    boxless = sum(row["boxes_of"] is None for row in rows) - empty
+    said = f"; {boxless} samples have no box and are left out" if boxless else ""
+    return said + (f"; {empty} are pictures without an object and are left out" if empty else "")
+
+
+def _measure_pointing(of: BoxesOf, scored: list[dict[str, Any]], left_out: str, split: str, ctx: StepContext) -> None:
+    """The pointing game of the maps that are scored against boxes of one kind, and what to read it beside."""
+    game, energy_name = _GAMES[of]
+    about: dict[str, Any] = {"part": split, "unit": "fraction"}
     covered = np.array([row["random_hit"] for row in scored])
     note = f"no tolerance; the boxes cover {covered.mean():.0%} of the input on average"
+    if of == "detected":
+        note = f"in the most confident box that a detector found, where nothing is annotated; {note}"
     if covered.mean() > 0.5:
         note += ", so that a random point hits more often than not"
-    if len(scored) < len(rows):
-        note += f"; {len(rows) - len(scored)} samples have no box and are left out"
-    for name, column in (("pointing_game", "hit"), ("pointing_game_center", "center_hit")):
+    note += left_out
+    for name, column in ((game, "hit"), (f"{game}_center", "center_hit")):
         found = proportion(sum(row[column] for row in scored), len(scored))
         ctx.metric(name, found.value, n=found.n, low=found.low, high=found.high, note=note, **about)
-    ctx.metric(
-        "pointing_game_random", float(covered.mean()), n=len(scored), note="expected hits of a random point", **about
-    )
+    ctx.metric(f"{game}_random", float(covered.mean()), n=len(scored), note="expected hits of a random point", **about)
     energy = np.array([row["energy"] for row in scored])
     half = 1.96 * float(energy.std(ddof=1)) / len(energy) ** 0.5 if len(energy) > 1 else 0.0
     low, high = max(float(energy.mean()) - half, 0.0), min(float(energy.mean()) + half, 1.0)
     ctx.metric(
-        "energy_in_box",
+        energy_name,
         float(energy.mean()),
         n=len(scored),
         low=low,

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.sample import Sample
 from fgic_core.interfaces.classifier import Classifier
+
+#: Whose boxes a map is scored against: people drew them, or a detector found them.
+BoxesOf = Literal["annotated", "detected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +35,26 @@ class Pointing:
     energy: float
 
 
-def boxes_in_input(sample: Sample, image: Size, classifier: Classifier) -> list[Box]:
-    """The object's boxes in pixels of the network's input, clipped to it, empty ones left out.
+def object_boxes(sample: Sample) -> tuple[BoxesOf, list[Box]]:
+    """The boxes that a map is scored against, and whose they are.
 
-    The annotated boxes if there are any, else the most confident predicted one.
+    The annotated ones where the picture is annotated: none if it is empty, or has crowds alone. Elsewhere the most
+    confident predicted one, which says what a detector took for the object.
+    """
+    if sample.is_annotated:
+        return "annotated", [b.box for b in sample.boxes if b.is_annotated and not b.crowd]
+    return "detected", [b.box for b in sorted(sample.boxes, key=lambda b: -(b.score or 0.0))[:1]]
+
+
+def boxes_in_input(sample: Sample, image: Size, classifier: Classifier) -> list[Box]:
+    """The boxes of `object_boxes` in pixels of the network's input, clipped to it, empty ones left out.
 
     Args:
         sample: its boxes are in pixels of the whole picture.
         image: size of what the sample shows, that is of its region.
         classifier: says where that lands in the input.
     """
-    annotated = [b.box for b in sample.boxes if b.is_annotated and not b.crowd]
-    predicted = sorted((b for b in sample.boxes if not b.is_annotated), key=lambda b: -(b.score or 0.0))
-    boxes = annotated or [b.box for b in predicted[:1]]
+    _, boxes = object_boxes(sample)
     # `cut` takes whole pixels outward of the region clipped to the picture.
     left, top = (floor(max(edge, 0.0)) for edge in (sample.region.x1, sample.region.y1)) if sample.region else (0, 0)
     placement = classifier.placement(image)

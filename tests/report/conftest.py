@@ -248,6 +248,11 @@ class FakeRun:
                 )
             )
             metrics.append(Metric(name="loss", value=0.83 if of else None, part=part, n=len(of)))
+            if of:
+                labels = np.bincount([row["label"] for row in of])
+                metrics.append(Metric(name="classes", value=float(np.count_nonzero(labels)), part=part))
+                most = float(labels.max()) / len(of)
+                metrics.append(Metric(name="majority_accuracy", value=most, part=part, n=len(of), unit="fraction"))
         curves = [
             Point(epoch=epoch, part=part, name=quantity, value=value + 0.02 * float(self.rng.random()))
             for epoch in range(1, epochs + 1)

@@ -51,15 +51,19 @@ def wrap() -> Callable[..., Model]:
 
 @pytest.fixture
 def picture_set(tmp_path: Path) -> Callable[..., Dataset]:
-    """``picture_set(pixels, labels, boxes=…, regions=…, split=…, classes=…)`` is a data set on disk."""
+    """``picture_set(pixels, labels, boxes=…, regions=…, split=…, classes=…, empty=…)`` is a data set on disk.
+
+    Boxes are annotated ones, or whatever object boxes are given; ``empty`` names rows without an object.
+    """
 
     def make(
         pixels: Sequence[np.ndarray[Any, Any]],
         labels: Sequence[int],
-        boxes: Sequence[Sequence[Box]] | None = None,
+        boxes: Sequence[Sequence[Box | ObjectBox]] | None = None,
         regions: Sequence[Box] | None = None,
         split: str = "test",
         classes: int = 2,
+        empty: Sequence[int] = (),
     ) -> Dataset:
         root = tmp_path / "pictures"
         root.mkdir()
@@ -72,7 +76,8 @@ def picture_set(tmp_path: Path) -> Callable[..., Dataset]:
                     path=f"{row}.png",
                     label=int(label),
                     split=split,
-                    boxes=tuple(ObjectBox(box) for box in boxes[row]) if boxes else (),
+                    boxes=tuple(ObjectBox(b) if isinstance(b, Box) else b for b in boxes[row]) if boxes else (),
+                    empty=row in empty,
                     region=regions[row] if regions else None,
                 )
             )

@@ -183,6 +183,24 @@ def test_more_than_five_classes_have_a_top5_accuracy(make: Make, context: Callab
     assert metrics(ctx)["top5_accuracy", "test"].value == pytest.approx(share)
 
 
+def test_what_there_is_to_beat_counts_the_classes_that_occur(make: Make, context: Callable[..., StepContext]) -> None:
+    """Of seven classes three have pictures, of which one has no test picture and one has most of them."""
+
+    def change(sample: Sample) -> Sample | None:
+        few = sample.split == "test" and (sample.label == 2 or (sample.label == 1 and not sample.id.endswith("-0")))
+        return None if sample.label > 2 or few else sample
+
+    ctx = context()
+    run(Plain(), {"dataset": make(classes=7, change=change)}, ctx)
+    found = metrics(ctx)
+    assert (found["classes", "test"].value, found["classes", "val"].value) == (2, 3)
+    assert found["classes", "test"].note == "of 7; the others do not occur here"
+    assert (found["majority_accuracy", "test"].value, found["majority_accuracy", "test"].n) == (4 / 5, 5)
+    assert found["majority_accuracy", "test"].note == "of one that always says class 0"
+    assert found["mean_class_accuracy", "test"].note == "mean over the 2 of 7 that occur"
+    assert ("top5_accuracy", "test") not in found, "five of three classes are all of them"
+
+
 def test_poisoned_test_labels_leave_what_was_learnt_bit_identical(
     make: Make, context: Callable[..., StepContext]
 ) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from fgic_core import Box, DataError, Explainer, PluginError, Size
+from fgic_core import Box, DataError, Explainer, ObjectBox, PluginError, Size
 from fgic_core.steps import explainer, maps, pointing
 from fgic_core.steps.context import StepContext
 
@@ -158,6 +158,52 @@ def test_without_boxes_the_pointing_game_is_absent_with_its_reason(wrap, picture
     assert metrics(ctx)["pointing_game"].value is None
     assert "no explained sample has a box" in metrics(ctx)["pointing_game"].note
     assert pq.read_table(ctx.folder / "explanations.parquet")["hit"].to_pylist() == [None] * 4
+
+
+def found(box: Box, score: float = 0.9) -> ObjectBox:
+    return ObjectBox(box, score=score, origin="predicted:detector/x")
+
+
+def test_boxes_that_a_detector_found_have_a_pointing_game_of_their_own(wrap, picture_set, ctx) -> None:
+    """The most confident one, and no word of the object's box."""
+    pixels, labels, boxes = red_patches()
+    weak = found(Box(0, 0, 1, 1), 0.1)
+    inputs = {
+        "model": wrap(RedEvidence(), SIDE),
+        "dataset": picture_set(pixels, labels, [[weak, found(b)] for (b,) in boxes]),
+    }
+    explainer.run(GradientTimesInput(), inputs, ctx)
+    numbers = metrics(ctx)
+    assert (numbers["pointing_game"].value, numbers["pointing_game"].n) == (None, 0)
+    assert numbers["pointing_game"].note == "no explained sample has an annotated box"
+    assert "energy_in_box" not in numbers
+    assert (numbers["pointing_detected"].value, numbers["pointing_detected"].n) == (1.0, 12)
+    assert "the most confident box that a detector found" in numbers["pointing_detected"].note
+    assert numbers["pointing_detected_center"].value == 0.0
+    assert numbers["pointing_detected_random"].value == pytest.approx(36 / SIDE**2)
+    assert numbers["energy_in_detected"].value > 0.99
+    assert set(pq.read_table(ctx.folder / "explanations.parquet")["boxes_of"].to_pylist()) == {"detected"}
+
+
+def test_of_mixed_boxes_each_kind_is_counted_apart(wrap, picture_set, ctx) -> None:
+    """Annotated boxes where there are any; where a picture is annotated, what was found in it is no stand-in."""
+    pixels, labels, boxes = red_patches()
+    beside = Box(10, 10, 13, 13)
+    given: list[list[Box | ObjectBox]] = [[found(beside), box] for (box,) in boxes]  # annotated rightly
+    given[8:10] = [[found(beside)], [found(beside)]]  # found in the wrong place
+    given[10] = [found(boxes[10][0])]  # an empty picture in which something was found
+    given[11] = [ObjectBox(Box(0, 0, SIDE, SIDE), crowd=True), found(boxes[11][0])]
+    dataset = picture_set(pixels, labels, given, empty=[10])
+    explainer.run(GradientTimesInput(), {"model": wrap(RedEvidence(), SIDE), "dataset": dataset}, ctx)
+    numbers = metrics(ctx)
+    assert (numbers["pointing_game"].value, numbers["pointing_game"].n) == (1.0, 8)
+    assert (numbers["pointing_detected"].value, numbers["pointing_detected"].n) == (0.0, 2)
+    for name in ("pointing_game", "pointing_detected"):
+        assert "1 samples have no box and are left out" in numbers[name].note
+        assert "1 are pictures without an object and are left out" in numbers[name].note
+    rows = {row["id"]: row for row in pq.read_table(ctx.folder / "explanations.parquet").to_pylist()}
+    assert [rows[str(n)]["boxes_of"] for n in (0, 8, 10, 11)] == ["annotated", "detected", None, None]
+    assert [rows[str(n)]["hit"] for n in (0, 8, 10, 11)] == [True, False, None, None]
 
 
 def test_the_right_class_is_explained_on_demand(wrap, picture_set, ctx) -> None:

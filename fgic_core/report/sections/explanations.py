@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from fgic_core.report import charts as draw
-from fgic_core.report.numbers import amount
+from fgic_core.report.figures import Chart
+from fgic_core.report.numbers import OF_TRAIN, amount, is_of_train, label
 from fgic_core.report.pictures import Picture
 from fgic_core.report.sections.common import Part, Section, Studio, name_of, part, table
 from fgic_core.report.view import StepView
 
 EACH = 8
+#: The pointing games, and in whose box the peak should lie.
+_GAMES = {"pointing_game": "the object's box", "pointing_detected": "the detector's box"}
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Overlay:
     predicted: str
     target: str
     hit: bool | None
+    boxes_of: str
 
 
 def section(studio: Studio) -> Section:
@@ -35,29 +39,14 @@ def section(studio: Studio) -> Section:
 
 
 def _build(step: StepView, studio: Studio, made: Part) -> None:
-    games = [
-        (title, metric)
-        for name, title in (
-            ("pointing_game", "this explainer"),
-            ("pointing_game_center", "centre point"),
-            ("pointing_game_random", "random point"),
-        )
-        if (metric := step.metric(name)) is not None
-    ]
+    made.charts.extend(
+        chart for name, whose in _GAMES.items() if (chart := _game(step, studio, name, whose)) is not None
+    )
+    if any(is_of_train(metric) for metric in step.metrics):
+        made.notices.append(OF_TRAIN)
     for metric in step.metrics:
         if metric.name == "pointing_game" and metric.value is None:
             made.notices.append(f"The pointing game was not computed: {metric.note or 'no reason is given'}.")
-    if games:
-        said = "; ".join(f"{title} {amount(metric)}" for title, metric in games)
-        made.charts.append(
-            studio.figures.draw(
-                f"{step.slug}-pointing",
-                draw.intervals(games, "Does the map's peak lie in the object's box?"),
-                f"Pointing game of step {step.name}: {said}.",
-                size=(4.7, 0.9 + 0.36 * len(games)),
-                caption="Bars are 95 % intervals. Where boxes fill the input, as in crops, any point hits often.",
-            )
-        )
     path = step.folder / "explanations.parquet"
     if not path.exists():
         made.notices.append("This step kept no table of its maps, so they are not shown.")
@@ -81,17 +70,34 @@ def _build(step: StepView, studio: Studio, made: Part) -> None:
         made.notices.append("No picture was explained.")
 
 
+def _game(step: StepView, studio: Studio, name: str, whose: str) -> Chart | None:
+    """A pointing game beside its baselines; None where it was not played."""
+    titles = ((name, "this explainer"), (f"{name}_center", "centre point"), (f"{name}_random", "random point"))
+    games = [(title, metric) for of, title in titles if (metric := step.metric(of)) is not None]
+    if not games:
+        return None
+    said = "; ".join(f"{title} {amount(metric)}" for title, metric in games)
+    return studio.figures.draw(
+        f"{step.slug}-{name.replace('_', '-').removesuffix('-game')}",
+        draw.intervals(games, f"Does the map's peak lie in {whose}?"),
+        f"{label(name)} of step {step.name}: {said}.",
+        size=(4.7, 0.9 + 0.36 * len(games)),
+        caption="Bars are 95 % intervals. Where boxes fill the input, as in crops, any point hits often.",
+    )
+
+
 def _overlay(step: StepView, studio: Studio, index: int, row: dict[str, Any], classes: tuple[str, ...]) -> Overlay:
-    label, predicted, target = (name_of(classes, row.get(key)) for key in ("label", "predicted", "target"))
+    right, predicted, target = (name_of(classes, row.get(key)) for key in ("label", "predicted", "target"))
     file = f"{index:04d}.png"
     return Overlay(
         studio.album.file(step.folder / "inputs" / file, f"{row['id']}: the network's input"),
         studio.album.file(step.folder / "overlays" / file, f"{row['id']}: the map for {target} over the input"),
         row["id"],
-        label,
+        right,
         predicted,
         target,
         row.get("hit"),
+        "detector's box" if row.get("boxes_of") == "detected" else "box",
     )
 
 

@@ -108,17 +108,22 @@ def _charts(
     charts = []
     right = np.diag(matrix)
     count = matrix.sum(axis=1)
-    if len(classes) <= MANY_CLASSES:
-        side = 2.4 + 0.22 * len(classes)
+    there = np.flatnonzero(count + matrix.sum(axis=0))
+    if len(there) <= MANY_CLASSES:
+        side = 2.4 + 0.22 * len(there)
+        absent = len(classes) - len(there)
+        caption = "Rows are true classes and columns predicted ones; shaded by the share of the row."
+        if absent:
+            caption += f" Without {plural(absent, 'class', 'classes')} that neither occur nor were predicted."
         charts.append(
             studio.figures.draw(
                 f"{step.slug}-confusion",
-                draw.confusion(matrix, classes),
+                draw.confusion(matrix[np.ix_(there, there)], [classes[label] for label in there]),
                 f"Confusion matrix of step {step.name} on {plural(len(test.ids), 'test picture')}: "
                 f"{int(right.sum())} on the diagonal.",
                 size=(max(side + 0.5, 4.2), max(side, 3.4)),
-                caption="Rows are true classes and columns predicted ones; shaded by the share of the row.",
-                wide=len(classes) > 16,
+                caption=caption,
+                wide=len(there) > 16,
             )
         )
     held = np.flatnonzero(count)

@@ -9,7 +9,7 @@ from typing import Any
 from fgic_core.data.artifact import Metric
 from fgic_core.report import charts as draw
 from fgic_core.report.figures import Chart
-from fgic_core.report.numbers import eps_text, label, parse_eps, percent
+from fgic_core.report.numbers import OF_TRAIN, eps_text, is_of_train, label, parse_eps, percent
 from fgic_core.report.pictures import Picture
 from fgic_core.report.sections.common import Part, Section, Studio, name_of, part
 from fgic_core.report.view import StepView
@@ -80,6 +80,8 @@ def _chart(studio: Studio, name: str, lines: list[draw.Sweep], norm: str) -> Cha
 
 def _build(step: StepView, studio: Studio, made: Part) -> None:
     points, measure = sweep(step), norm(step)
+    if any(is_of_train(metric) for metric in step.metrics):
+        made.notices.append(OF_TRAIN)
     if points:
         made.charts.append(_chart(studio, f"{step.slug}-eps", [(step.name, points)], measure))
     else:
