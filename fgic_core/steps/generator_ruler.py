@@ -10,6 +10,7 @@ import numpy as np
 from fgic_core.errors import PluginError
 from fgic_core.steps.distances import (
     Doubles,
+    KernelDistance,
     Moments,
     diversity,
     frechet_distance,
@@ -112,7 +113,7 @@ class Ruler:
             return {}
         labels = np.repeat(np.arange(len(self.counts)), shares(self.counts, total)).tolist()
         features = self.extractor(self._pictures(component, labels, "curve", f"epoch {epoch}: sampling"))
-        return {"synthetic": {"FID": self._fid(features), "KID": self._kid(features)[0]}}
+        return {"synthetic": {"FID": self._fid(features), "KID": self._kid(features, with_error=False).value}}
 
     def _pictures(self, component: Generator, labels: list[int], name: str, description: str) -> Pixels:
         made = []
@@ -129,9 +130,16 @@ class Ruler:
         moments.add(features)
         return frechet_distance(moments, self.reference.moments)
 
-    def _kid(self, features: Floats) -> tuple[float, float]:
+    def _kid(self, features: Floats, *, with_error: bool = True) -> KernelDistance:
         assert self.reference.features is not None
-        return kernel_distance(features, self.reference.features)
+        return kernel_distance(features, self.reference.features, with_error=with_error)
+
+    def _record_kid(self, name: str, features: Floats, part: str, note: str) -> None:
+        """KID with its interval."""
+        value, error = self._kid(features)
+        low, high = (None, None) if error is None else (value - 1.96 * error, value + 1.96 * error)
+        about = "interval by the jackknife over pictures" if error is not None else "too few pictures for an interval"
+        self.ctx.metric(name, value, part=part, n=len(features), low=low, high=high, note=f"{note}; {about}")
 
     def finish(self, made: Measured, held_out: Reference | None, filtered: bool) -> None:
         """Record what the pictures are worth.
@@ -167,9 +175,7 @@ class Ruler:
         about += "; pictures that the filters let through" if filtered else ""
         biased = f"; biased upwards below {MANY:,} pictures: compare at equal n alone" if len(features) < MANY else ""
         self.ctx.metric("FID", self._fid(features), part="synthetic", n=len(features), note=about + biased)
-        kid, spread = self._kid(features)
-        note = f"pictures and network as for FID; standard deviation over subsets {spread:.2g}; unbiased"
-        self.ctx.metric("KID", kid, part="synthetic", n=len(features), note=note)
+        self._record_kid("KID", features, "synthetic", "pictures and network as for FID; unbiased")
         if held_out is not None and held_out.features is not None and len(held_out.features) > 1:
             note = "the same for real pictures that nothing was learned from: about the best that can be had at this n"
             some = held_out.features
@@ -178,7 +184,7 @@ class Ruler:
             self.ctx.metric(
                 "FID_real", self._fid(some), part="held out", n=len(some), note=note + (more if fewer else "")
             )
-            self.ctx.metric("KID_real", self._kid(some)[0], part="held out", n=len(some), note=note)
+            self._record_kid("KID_real", some, "held out", note)
         note = "the same for pictures of uniform noise"
         self.ctx.metric("FID_noise", self._fid(self._noise(len(features))), part="noise", n=len(features), note=note)
         few = real[pick_like(self.reference.labels, self.counts, len(features), self.ctx.rng("manifold"))]

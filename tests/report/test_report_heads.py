@@ -152,6 +152,33 @@ def test_the_box_of_a_detector_is_not_called_the_objects(fake_run: Callable[...,
     assert "The pointing game was not computed: no explained sample has an annotated box." in text
 
 
+def test_what_was_found_in_empty_pictures_is_shown(toys: Path, tmp_path: Path) -> None:
+    """The rectangles are there to be found, but said to be no objects."""
+    import fgic_toys
+
+    class Emptied(fgic_toys.Dots):  # type: ignore[misc, name-defined]
+        """Dots whose test pictures of the first class are said to be empty."""
+
+        def samples(self, ctx: Context) -> Iterator[Sample]:
+            for one in super().samples(ctx):
+                gone = one.split == "test" and one.label == 0
+                yield dataclasses.replace(one, boxes=(), empty=True) if gone else one
+
+    registry = Registry()
+    registry.register("emptied", Emptied)
+    steps = {"dots": {"uses": "dataset/emptied"}, "boxes": {"uses": "detector/bright"}}
+    document = {"version": 1, "name": "toys", "steps": steps}
+    run = Pipeline.from_dict(document, registry=registry).run(store=tmp_path / "store", runs=tmp_path / "runs")
+    assert run.ok, [step.error for step in run.record.steps]
+    assert (run.metric("dots", "empty", "test").value, run.metric("boxes", "false_alarms", "test").value) == (6, 1)
+    assert run.metric("boxes", "mAP50", "test").value < 0.9
+    text = page(run.folder)
+    assert "Found where there is no object" in text
+    assert "6 empty pictures in which something was found" in text
+    assert text.count("an empty picture: score 0.90") == 6
+    assert "Empty pictures in which something was found" in text
+
+
 def test_a_run_on_train_pictures_alone_claims_nothing(toys: Path, tmp_path: Path) -> None:
     """A detector, an explainer and an attack, and no test picture in the data set."""
     import fgic_toys

@@ -182,7 +182,7 @@ def test_kid_equals_torch_fidelity(n: int, m: int, size: int) -> None:
     from torch_fidelity.metric_kid import kid_features_to_metric
 
     made, real = features(n, 48, 0), features(m, 48, 1, offset=0.4)
-    mean, std = kernel_distance(made, real, subsets=20, subset_size=size)
+    mean, error = kernel_distance(made, real, subsets=20, subset_size=size)
     theirs = kid_features_to_metric(
         *(torch.from_numpy(some.astype(np.float64)) for some in (made, real)),
         kid_subsets=20,
@@ -191,7 +191,51 @@ def test_kid_equals_torch_fidelity(n: int, m: int, size: int) -> None:
         verbose=False,
     )
     assert mean == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-9)
-    assert std == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-6, abs=1e-12)
+    assert error is not None
+    assert error > theirs["kernel_inception_distance_std"] / 20**0.5
+    assert kernel_distance(made, real, subsets=20, subset_size=size, with_error=False) == (mean, None)
+
+
+@pytest.mark.parametrize(("n", "m"), [(20, 20), (20, 24), (60, 200)])
+def test_the_error_of_kid_is_how_far_it_is_off(n: int, m: int) -> None:
+    """Where all subsets hold the same pictures too: their own standard deviation says 0 there."""
+    found = [kernel_distance(features(n, 16, seed), features(m, 16, seed + 1000, offset=0.5), 4) for seed in range(100)]
+    values, errors = np.array(found, dtype=float).T
+    middle = kernel_distance(features(3000, 16, 7), features(3000, 16, 8, offset=0.5), 10, with_error=False).value
+    assert 0.8 < np.sqrt((errors**2).mean()) / values.std() < 1.6
+    within = np.abs(values - middle) < 1.96 * errors
+    assert within.mean() > 0.85
+
+
+def test_the_error_of_kid_is_the_jackknifes_by_leaving_out_one_after_the_other() -> None:
+    made, real = features(9, 6, 0), features(12, 6, 1)
+    assert kernel_distance(made[:2], real).error is None, "of two pictures none can be left out"
+    whole = kernel_distance(made, real[:9])
+    ours = [_mmd(np.delete(made, row, 0), real[:9]) for row in range(9)]
+    theirs = [_mmd(made, np.delete(real[:9], row, 0)) for row in range(9)]
+    assert whole.error == pytest.approx(np.sqrt(8 * np.var(ours) + 8 * np.var(theirs)), rel=1e-9)
+
+
+def _mmd(made: Features, real: Features) -> float:
+    """The unbiased squared maximum mean discrepancy, as it is written in the paper."""
+
+    def kernel(one: Features, other: Features) -> Any:
+        return (one.astype(np.float64) @ other.astype(np.float64).T / one.shape[1] + 1) ** 3
+
+    ours, theirs = kernel(made, made), kernel(real, real)
+    n, m = len(made), len(real)
+    within = (ours.sum() - np.trace(ours)) / n / (n - 1) + (theirs.sum() - np.trace(theirs)) / m / (m - 1)
+    return float(within - 2 * kernel(made, real).mean())
+
+
+def test_the_error_of_kid_falls_as_pictures_are_more_than_it_is_worked_out_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fgic_core.steps import distances
+
+    pairs = [(features(400, 16, seed), features(400, 16, seed + 50, offset=0.6)) for seed in range(8)]
+    whole = [kernel_distance(*pair, 1).error for pair in pairs]
+    monkeypatch.setattr(distances, "_JACKKNIFE", 100)
+    few = [kernel_distance(*pair, 1).error for pair in pairs]
+    assert np.mean(np.array(few) / np.array(whole)) == pytest.approx(1, abs=0.3)  # of 100 pictures it would be 2
 
 
 @pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save all")

@@ -73,6 +73,8 @@ def _build(step: StepView, studio: Studio, made: Part) -> None:
         "examples": examples,
         "worst": found.worst if found is not None else [],
         "worst_of": found.pictures if found is not None else 0,
+        "alarms": found.alarms if found is not None else [],
+        "alarms_of": found.alarm_pictures if found is not None else 0,
         "annotated": any(box.is_annotated for picture in shown for box in picture.boxes),
         "predicted": any(not box.is_annotated for picture in shown for box in picture.boxes),
         "parts": any(picture.parts for picture in shown),

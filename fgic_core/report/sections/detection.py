@@ -16,7 +16,7 @@ from fgic_core.report.figures import Chart
 from fgic_core.report.sections.common import Example, Studio, name_of, rows_by_id
 from fgic_core.report.view import StepView
 
-WORST = 12
+WORST, ALARMS = 12, 6
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,15 @@ class Detected:
         chart: how well the boxes fit; None where no picture has an annotated box.
         worst: the test pictures (or those of another part) whose box fits worst, below IoU 0.5.
         pictures: how many there are of these.
+        alarms: empty pictures of that part in which something was found, the surest first.
+        alarm_pictures: how many there are of these.
     """
 
     chart: Chart | None
     worst: list[Example]
     pictures: int
+    alarms: list[Example]
+    alarm_pictures: int
 
 
 def part_of(step: StepView, dataset: Dataset, studio: Studio) -> Detected | None:
@@ -40,8 +44,9 @@ def part_of(step: StepView, dataset: Dataset, studio: Studio) -> Detected | None
     if table is None:
         return None
     values = _overlaps(table)
+    alarms = _alarms(table, dataset, studio)
     if not values:
-        return Detected(None, [], 0)
+        return Detected(None, [], 0, *alarms)
     said = ", ".join(f"{name} {(found >= IOU).mean():.0%}" for name, found in values.items())
     chart = studio.figures.draw(
         f"{step.slug}-overlap",
@@ -50,7 +55,7 @@ def part_of(step: StepView, dataset: Dataset, studio: Studio) -> Detected | None
         caption="The most confident box against the largest annotated one; 0 where none was found.",
     )
     worst, pictures = _worst(table, dataset, studio)
-    return Detected(chart, worst, pictures)
+    return Detected(chart, worst, pictures, *alarms)
 
 
 def _overlaps(table: pa.Table) -> dict[str, np.ndarray[Any, Any]]:
@@ -81,3 +86,22 @@ def _worst(table: pa.Table, dataset: Dataset, studio: Studio) -> tuple[list[Exam
         picture = studio.album.whole(dataset, places[row["id"]], f"{breed}, {row['id']}: {title}")
         found.append(Example(picture, title, f"{row['split']} · {row['id']}"))
     return found, len(missed)
+
+
+def _alarms(table: pa.Table, dataset: Dataset, studio: Studio) -> tuple[list[Example], int]:
+    """Empty pictures in which something was found, the surest first; of the test part where it has empty ones."""
+    empty = table.filter(table.column("empty"))
+    for split in ("test", "val", "train"):
+        rows = empty.filter(pc.equal(empty.column("split"), split))
+        if len(rows):
+            break
+    found = rows.filter(pc.greater(rows.column("detections"), 0))
+    order = np.argsort(-found.column("score").to_numpy(), kind="stable")[:ALARMS]
+    chosen = found.take(order).to_pylist()
+    places = rows_by_id(dataset, [row["id"] for row in chosen])
+    shown = []
+    for row in chosen:
+        title = f"score {row['score']:.2f}"
+        picture = studio.album.whole(dataset, places[row["id"]], f"{row['id']}, an empty picture: {title}")
+        shown.append(Example(picture, title, f"{row['split']} · {row['id']}"))
+    return shown, len(found)
