@@ -321,7 +321,9 @@ def _report_precision(part: _Measured, name: str, ruler: _Ruler, ctx: StepContex
             )
     low = high = Precision(*(None,) * 3)  # type: ignore[arg-type]
     boxes = sum(len(one.scores) for one in part.found)
-    if max(boxes, len(part.truth) * ruler.classes) <= RESAMPLED:
+    if len(part.truth) == 1:
+        note += "; one picture gives no interval"
+    elif max(boxes, len(part.truth) * ruler.classes) <= RESAMPLED:
         low, high = precision.intervals(ctx.rng("bootstrap", name))
         note += "; interval by resampling pictures"
     else:

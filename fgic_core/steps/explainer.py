@@ -234,8 +234,10 @@ def _measure_pointing(of: BoxesOf, scored: list[dict[str, Any]], left_out: str, 
         ctx.metric(name, found.value, n=found.n, low=found.low, high=found.high, note=note, **about)
     ctx.metric(f"{game}_random", float(covered.mean()), n=len(scored), note="expected hits of a random point", **about)
     energy = np.array([row["energy"] for row in scored])
-    half = 1.96 * float(energy.std(ddof=1)) / len(energy) ** 0.5 if len(energy) > 1 else 0.0
-    low, high = max(float(energy.mean()) - half, 0.0), min(float(energy.mean()) + half, 1.0)
+    low = high = None
+    if len(energy) > 1:  # of one map there is no telling how far it may be off
+        half = 1.96 * float(energy.std(ddof=1)) / len(energy) ** 0.5
+        low, high = max(float(energy.mean()) - half, 0.0), min(float(energy.mean()) + half, 1.0)
     ctx.metric(
         energy_name,
         float(energy.mean()),

@@ -306,6 +306,15 @@ def test_without_a_single_object_average_precision_is_absent_with_the_reason(
     assert {point.part for point in ctx.curves if point.name == "mAP"} == {"val"}
 
 
+def test_one_picture_has_no_interval(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    dataset = data()
+    one = dataset.where(np.array([name.startswith("train") or name == "test-0-0" for name in dataset.ids]))
+    _, ctx = run(Colour(), one, tmp_path)
+    (found,) = [metric for metric in ctx.metrics if (metric.name, metric.part) == ("mAP", "test")]
+    assert (found.n, found.low, found.high) == (1, None, None)
+    assert "one picture gives no interval" in found.note
+
+
 class Learns(Colour):
     """Says that it learns from empty pictures."""
 

@@ -185,6 +185,14 @@ def test_boxes_that_a_detector_found_have_a_pointing_game_of_their_own(wrap, pic
     assert set(pq.read_table(ctx.folder / "explanations.parquet")["boxes_of"].to_pylist()) == {"detected"}
 
 
+def test_one_map_has_no_interval_of_its_energy(wrap, picture_set, ctx) -> None:
+    explainer.run(
+        GradientTimesInput(), {"model": wrap(RedEvidence(), SIDE), "dataset": picture_set(*red_patches(1))}, ctx
+    )
+    energy = metrics(ctx)["energy_in_box"]
+    assert (energy.n, energy.low, energy.high) == (1, None, None)
+
+
 def test_of_mixed_boxes_each_kind_is_counted_apart(wrap, picture_set, ctx) -> None:
     """Annotated boxes where there are any; where a picture is annotated, what was found in it is no stand-in."""
     pixels, labels, boxes = red_patches()
