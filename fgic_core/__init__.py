@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fgic_core.data.dataset import SCHEMA as SCHEMA
     from fgic_core.data.dataset import Dataset as Dataset
     from fgic_core.data.dataset import to_sample as to_sample
+    from fgic_core.data.files import regular_file as regular_file
     from fgic_core.data.geometry import Box as Box
     from fgic_core.data.geometry import Size as Size
     from fgic_core.data.images import Placement as Placement
@@ -64,6 +65,7 @@ _HOME = {
     "fgic_core.data.boxes": ("choose_box",),
     "fgic_core.data.coco": ("CocoFolder", "write_coco"),
     "fgic_core.data.dataset": ("SCHEMA", "Dataset", "to_sample"),
+    "fgic_core.data.files": ("regular_file",),
     "fgic_core.data.geometry": ("Box", "Size"),
     "fgic_core.data.images": ("Placement", "center_crop", "decode", "letterbox", "squash", "to_image", "to_tensor"),
     "fgic_core.data.model": ("Model",),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from fgic_core.data.files import UnfitFileError, regular_file
 from fgic_core.data.geometry import Box, Size
 from fgic_core.errors import DataError
 
@@ -28,6 +29,9 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 _REPLACE = "Replace or remove it."
 #: Text chunks that Pillow writes stand before the pixels.
 ORIGIN_BEFORE = 65_536
+
+#: How many bytes a picture's file may have. Pillow allows 179 million pixels, which are 1.4 GB at 16 bits and RGBA.
+LARGEST_PICTURE = 2 << 30
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
@@ -105,7 +109,7 @@ def says_origin(head: bytes) -> bool:
 def _open(source: Path | bytes) -> ImageFile:
     from PIL import Image
 
-    return Image.open(source if isinstance(source, Path) else BytesIO(source))
+    return Image.open(regular_file(source, LARGEST_PICTURE) if isinstance(source, Path) else BytesIO(source))
 
 
 @contextmanager
@@ -117,6 +121,8 @@ def _reading(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise DataError("the picture is missing", where=name, hint="Restore the file or remove it.") from None
+    except UnfitFileError as error:
+        raise DataError(f"the picture cannot be read: {error}", where=name, hint=_REPLACE) from None
     except UnidentifiedImageError:
         raise DataError("this file is not a picture that can be read", where=name, hint=_REPLACE) from None
     except Image.DecompressionBombError as error:

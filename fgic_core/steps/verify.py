@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 
 from fgic_core.data.checks import Problems, check_boxes
 from fgic_core.data.dataset import DatasetWriter, Header
+from fgic_core.data.files import regular_file
 from fgic_core.data.geometry import Size
-from fgic_core.data.images import ORIGIN_BEFORE, decode, read_origin, read_size, says_origin
+from fgic_core.data.images import LARGEST_PICTURE, ORIGIN_BEFORE, decode, read_origin, read_size, says_origin
 from fgic_core.data.rows import BATCH, SCHEMA
 from fgic_core.errors import DataError, FgicError
 from fgic_core.steps.duplicates import perceptual_hash
@@ -43,7 +44,7 @@ def inspect(path: Path, mask: Path | None, level: Literal["full", "header"]) -> 
             size, digest, phash = read_size(path), None, None
             content = _head(path) if path.suffix.lower() == ".png" else b""
         else:
-            content = path.read_bytes()
+            content = regular_file(path, LARGEST_PICTURE).read_bytes()
             if not content:
                 return Found(reason="the file is empty")
             image = decode(content, str(path))
@@ -63,7 +64,7 @@ def inspect(path: Path, mask: Path | None, level: Literal["full", "header"]) -> 
 
 def _head(path: Path) -> bytes:
     """The first bytes of a file; all of them where they say that it was made."""
-    with path.open("rb") as file:
+    with regular_file(path).open("rb") as file:
         head = file.read(ORIGIN_BEFORE)
         return head + file.read() if says_origin(head) else head
 

@@ -124,6 +124,15 @@ class TestThePythonApi:
         (found,) = predict(load_model(model), [pictures / "b.png"], top=99)
         assert sum(guess.confidence for guess in found.top) == pytest.approx(1.0, abs=1e-6)
 
+    def test_a_pipe_is_not_waited_for(self, model: Path, pictures: Path, pipe) -> None:
+        pipe(pictures / "pipe.png")
+        found = list(predict(load_model(model), find_pictures([pictures])))
+        assert [str(prediction.error) for prediction in found if prediction.error] == [
+            f"{pictures / 'pipe.png'}: the picture cannot be read: it is a named pipe and not a file\n"
+            "  Replace or remove it."
+        ]
+        assert len(found) == 4
+
     def test_a_broken_picture_stands_in_its_place_with_its_error(self, model: Path, pictures: Path) -> None:
         broken = pictures / "broken.jpg"
         broken.write_bytes(b"\xff\xd8 not a picture")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fgic_core import SCHEMA, DataError, Split, nearest
+from fgic_core import SCHEMA, DataError, Split, nearest, regular_file
 from fgic_data_readers._files import ESCAPES
 
 ROWS = 65_536
@@ -98,7 +98,7 @@ def batches(path: Path, classes: Sequence[str], warn: Callable[[str], None]) -> 
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(regular_file(path))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"this is no Parquet file that can be read: {error}", where=str(path)) from None
     names = file.schema_arrow.names

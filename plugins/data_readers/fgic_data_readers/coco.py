@@ -11,8 +11,23 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from fgic_core import Box, Context, DataError, DatasetReader, InputFile, InputFolder, ObjectBox, Sample, Size, Split
+from fgic_core import (
+    Box,
+    Context,
+    DataError,
+    DatasetReader,
+    InputFile,
+    InputFolder,
+    ObjectBox,
+    Sample,
+    Size,
+    Split,
+    regular_file,
+)
 from fgic_data_readers._files import believable, inside, without_suffix
+
+#: How many bytes an annotation file may have: COCO's own have 470 MB, and a parsed one takes some 10 times that.
+_LARGEST = 8 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +146,7 @@ class Coco(DatasetReader):
         for position, image in enumerate(file.images.values()):
             name = inside(image["file_name"], file.place("images", position))
             for folder in folders:
-                if (self.images / folder / name).is_file():
+                if (self.images / folder / name).exists():
                     return folder
         raise DataError(
             f"none of the {len(file.images)} pictures lies below {self.images}",
@@ -224,10 +239,10 @@ def _add(file: _File, annotation: dict[str, Any], where: str) -> None:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(regular_file(path, _LARGEST).read_bytes())
     except json.JSONDecodeError as error:
         raise DataError(f"this is not JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}") from None
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # a ValueError of a number of thousands of digits
         raise DataError(f"this file cannot be read as JSON: {error}", where=str(path)) from None
     if not isinstance(document, dict):
         raise DataError(

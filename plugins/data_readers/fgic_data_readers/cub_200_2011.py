@@ -38,7 +38,7 @@ class Cub200(DatasetReader):
 
     def source(self) -> Path:
         for folder in (self.root, self.root / "CUB_200_2011"):
-            if (folder / "images.txt").is_file():
+            if (folder / "images.txt").exists():
                 return folder
         raise DataError("this is no CUB-200-2011 data set: there is no images.txt", where=str(self.root), hint=LAYOUT)
 
@@ -113,7 +113,7 @@ class Cub200(DatasetReader):
         return labels[class_id]
 
     def _parts(self) -> dict[int, str]:
-        if not (self.source() / "parts" / "part_locs.txt").is_file():
+        if not (self.source() / "parts" / "part_locs.txt").exists():
             return {}
         return {part_id: name for part_id, (_, (name,)) in self._table("parts/parts.txt").items()}
 

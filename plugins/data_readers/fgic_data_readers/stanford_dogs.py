@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree.ElementTree import Element
 
 from pydantic import Field
 
 from fgic_core import Box, Context, DataError, DatasetReader, InputFolder, ObjectBox, Sample, Size, Split
 from fgic_data_readers._files import believable, inside, number, readable, rows, whole, without_suffix
+from fgic_data_readers._mat import load_mat
 from fgic_data_readers._xml import Annotation
-
-if TYPE_CHECKING:
-    import numpy as np
 
 LAYOUT = (
     "The folder should hold Images/<class>/<picture>.jpg, Annotation/<class>/<picture> (XML without a suffix) and "
     "lists/train_list.mat, lists/test_list.mat."
 )
 _SPLITS: tuple[Split, ...] = ("train", "test")
+_VARIABLES = ("file_list", "annotation_list", "labels")
 _WORDNET = r"n\d{8}-"
 
 
@@ -141,11 +140,11 @@ def _read_classes(path: Path) -> dict[int, str]:
 
 
 def _read_list(path: Path) -> list[_Entry]:
-    content = _load_mat(path)
-    for key in ("file_list", "annotation_list", "labels"):
+    content = load_mat(path, _VARIABLES, LAYOUT)
+    for key in _VARIABLES:
         if key not in content:
             raise DataError(f"the list has no variable {key}", where=str(path), hint=LAYOUT)
-    pictures, annotations, labels = (content[key].ravel() for key in ("file_list", "annotation_list", "labels"))
+    pictures, annotations, labels = (content[key].ravel() for key in _VARIABLES)
     if not len(pictures) == len(annotations) == len(labels):
         raise DataError(
             f"file_list has {len(pictures)} entries, annotation_list {len(annotations)}, labels {len(labels)}",
@@ -162,21 +161,6 @@ def _entry(picture: Any, annotation: Any, label: Any, where: str) -> _Entry:
     words = [str(cell.item()) if getattr(cell, "size", 0) == 1 else str(cell) for cell in (picture, annotation)]
     written = f"{label:g}" if isinstance(label, float) else str(label)
     return _Entry(inside(words[0], where), inside(words[1], where), whole(written, "the label", where), where)
-
-
-def _load_mat(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    from scipy.io import loadmat
-
-    try:
-        with path.open("rb") as file:
-            content: dict[str, Any] = loadmat(file)
-    except FileNotFoundError:
-        raise DataError("this list is missing", where=str(path), hint=LAYOUT) from None
-    except Exception as error:  # a broken file makes scipy raise nearly anything
-        raise DataError(
-            f"this is not a MATLAB list that can be read: {error}", where=str(path), hint="Restore it from the archive."
-        ) from None
-    return content
 
 
 def _size(annotation: Annotation) -> Size | None:
