@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from fgic_core.data.sample import PICTURE_SUFFIXES
+from fgic_core.data.formats import PICTURE_SUFFIXES, why_left_out
 from fgic_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from fgic_core.data.model import Model
     from fgic_core.interfaces.explainer import Explainer
-
-#: What a folder is searched for. A file that is named itself may have any suffix.
 
 
 class Guess(NamedTuple):
@@ -67,16 +65,24 @@ def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
                 yield file
 
 
-def _below(folder: Path) -> list[Path]:
+def find_left_out(paths: Iterable[Path]) -> list[tuple[str, str]]:
+    """The files below the folders named that `find_pictures` leaves out and that may be pictures, each with why."""
     found = []
+    for path in (path for path in paths if path.is_dir()):
+        for file in _files(path):
+            if file.suffix.lower() not in PICTURE_SUFFIXES and (reason := why_left_out(file)):
+                found.append((str(file), reason))
+    return found
+
+
+def _below(folder: Path) -> list[Path]:
+    return [file for file in _files(folder) if file.suffix.lower() in PICTURE_SUFFIXES]
+
+
+def _files(folder: Path) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(place, name)
-            for name in sorted(files)
-            if not name.startswith(".") and Path(name).suffix.lower() in PICTURE_SUFFIXES
-        ]
-    return found
+        yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
 
 
 def predict(

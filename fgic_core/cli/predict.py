@@ -37,8 +37,9 @@ def print_predictions(
     Raises:
         FgicError: there is no model, no explainer or no picture.
     """
+    from fgic_core.data.formats import summary
     from fgic_core.pipeline import load_model
-    from fgic_core.predict import find_pictures, predict
+    from fgic_core.predict import find_left_out, find_pictures, predict
     from fgic_core.registry import Registry
     from fgic_core.run.device import choose_device
 
@@ -48,6 +49,8 @@ def print_predictions(
     model = load_model(folder, step, choose_device(device), registry)
     if cropper := crops_before(folder, model):
         note(f"note: this model was trained on crops ({cropper}); whole pictures, as here, are harder for it.")
+    if left_out := find_left_out(paths):
+        note(printable(f"note: {len(left_out):,} files were left out: {summary(left_out)}."))
     out = console()
     unreadable = 0
     for prediction in predict(model, pictures, top, maps):

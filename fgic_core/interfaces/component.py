@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.data.sample import PICTURE_SUFFIXES
+from fgic_core.data.formats import HEIF_SUFFIXES, PICTURE_SUFFIXES, has_heif
 
 
 class Component(BaseModel):
@@ -156,7 +156,9 @@ def fingerprint(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name, size, file_path in sorted(_walk(path, "", frozenset())):
         digest.update(f"{name}\0{size}\0".encode("utf-8", "surrogateescape"))
-        if Path(name).suffix.lower() not in PICTURE_SUFFIXES and size <= _LARGEST:
+        if Path(name).suffix.lower() in HEIF_SUFFIXES and not has_heif():
+            digest.update(_UNREADABLE.encode())  # where it can be read, the data set is another one
+        elif Path(name).suffix.lower() not in PICTURE_SUFFIXES and size <= _LARGEST:
             digest.update(_content(Path(file_path)).encode())
     return digest.hexdigest()
 

@@ -119,7 +119,7 @@ class Files:
             problems.raise_if_any("boxes do not fit their pictures", self.where, "Correct the annotations.")
             if not writer.rows:
                 raise DataError("no picture of this data set can be read", where=self.where)
-            writer.header = replace(self.header, skipped=tuple(self.unreadable))
+            writer.header = replace(self.header, skipped=(*self.header.skipped, *self.unreadable))
         if self.disagreeing:
             ctx.warn(
                 "The size that the annotation says is not the file's, so that boxes may be off: "

@@ -14,7 +14,7 @@ from fgic_core.cli import app
 from fgic_core.cli.predict import overlay_name
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import DataError
-from fgic_core.predict import find_pictures, predict
+from fgic_core.predict import find_left_out, find_pictures, predict
 from fgic_core.run.record import RunRecord, StepRecord
 
 COLOURS = '''
@@ -109,6 +109,14 @@ class TestThePicturesOfFolders:
     def test_a_folder_without_pictures_is_an_error(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="holds no picture"):
             list(find_pictures([tmp_path]))
+
+    def test_what_may_be_a_picture_and_is_left_out_is_named(self, pictures: Path) -> None:
+        (pictures / "a" / "x.CR2").write_bytes(b"x")
+        (pictures / "a" / "y.heic").write_bytes(b"x")
+        assert find_left_out([pictures, pictures / "b.png"]) == [
+            (str(pictures / "a" / "x.CR2"), "a camera's raw file: export it as TIFF, PNG or JPEG")
+        ]
+        assert pictures / "a" / "y.heic" in list(find_pictures([pictures]))  # and its error says what to install
 
 
 class TestThePythonApi:
