@@ -35,12 +35,14 @@ class Prediction:
         top: the most probable classes, best first; empty where the picture cannot be read.
         overlay: the network's input with the map of the best class on it, if an explainer was asked for.
         error: why the picture cannot be read.
+        remark: what speaks against the answer, such as a picture that came out nearly black.
     """
 
     path: Path
     top: tuple[Guess, ...] = ()
     overlay: Image | None = None
     error: DataError | None = None
+    remark: str = ""
 
 
 def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
@@ -107,12 +109,17 @@ def predict(
 
 
 def _predict_batch(model: Model, paths: list[Path], top: int, explainer: Explainer | None) -> Iterator[Prediction]:
-    from fgic_core.data.images import decode
+    from fgic_core.data.images import examine
 
     read: dict[Path, Image | DataError] = {}
+    remarks: dict[Path, str] = {}
     for path in paths:
         try:
-            read[path] = decode(path)
+            read[path], facts = examine(path)
+            if facts.is_nearly_black:
+                remarks[path] = (
+                    f"its largest value is {facts.largest:,.6g} of {facts.white:,.6g}: it came out nearly black"
+                )
         except DataError as error:
             read[path] = error
     images = {path: image for path, image in read.items() if not isinstance(image, DataError)}
@@ -124,7 +131,7 @@ def _predict_batch(model: Model, paths: list[Path], top: int, explainer: Explain
         for path, row, overlay in zip(images, probabilities, overlays, strict=True):
             order = row.argsort(kind="stable")[::-1][:top]
             guesses = tuple(Guess(model.classes[i], int(i), float(row[i])) for i in order)
-            made[path] = Prediction(path, guesses, overlay)
+            made[path] = Prediction(path, guesses, overlay, remark=remarks.get(path, ""))
     for path, result in read.items():
         yield Prediction(path, error=result) if isinstance(result, DataError) else made[path]
 

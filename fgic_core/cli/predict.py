@@ -57,6 +57,8 @@ def print_predictions(
         if prediction.error is not None:
             unreadable += 1
             fail(prediction.error)
+        if prediction.remark:
+            note(printable(f"note: {prediction.path}: {prediction.remark}."))
         written = _write_overlay(cam, prediction) if cam is not None and prediction.overlay is not None else None
         if as_json:
             print(json.dumps(_row(prediction, written), ensure_ascii=False), flush=True)
@@ -116,7 +118,8 @@ def _row(prediction: Prediction, overlay: Path | None) -> dict[str, Any]:
     if prediction.error is not None:
         return {"image": str(prediction.path), "error": str(prediction.error)}
     top = [{"class": g.name, "label": g.label, "confidence": round(g.confidence, 6)} for g in prediction.top]
-    return {"image": str(prediction.path), "top": top, **({"cam": str(overlay)} if overlay else {})}
+    remark = {"remark": prediction.remark} if prediction.remark else {}
+    return {"image": str(prediction.path), "top": top, **({"cam": str(overlay)} if overlay else {}), **remark}
 
 
 def overlay_name(picture: Path) -> str:

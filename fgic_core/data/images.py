@@ -77,6 +77,11 @@ class Facts:
     white: float = 255.0
 
     @property
+    def is_nearly_black(self) -> bool:
+        """Whether nothing in the picture is brighter than a sixteenth of white, as 12 bits are in 16."""
+        return self.largest is not None and 0 < self.largest <= self.white / 16
+
+    @property
     def turns(self) -> bool:
         """Whether the upright picture has the width that the file's has as height."""
         return self.orientation in (5, 6, 7, 8)

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from fgic_core.data.checks import Problems, check_boxes, check_classes, check_rows, check_unique, conform
 from fgic_core.data.dataset import DatasetWriter, Header
 from fgic_core.data.formats import summary
+from fgic_core.data.plausible import Plausibility
 from fgic_core.data.rows import BATCH, to_batches
 from fgic_core.data.sample import SPLITS
 from fgic_core.errors import DataError
@@ -89,7 +90,7 @@ def _root(component: DatasetReader, ctx: StepContext) -> tuple[str, Path]:
 
 def _write_rows(component: DatasetReader, ctx: StepContext, header: Header, folder: Path, where: str) -> int:
     """Check the reader's rows and write them; how many boxes were clipped."""
-    problems = Problems()
+    problems, plausibility = Problems(), Plausibility()
     clipped = 0
     (root,) = header.roots
     rows = component.batches(ctx)
@@ -98,6 +99,8 @@ def _write_rows(component: DatasetReader, ctx: StepContext, header: Header, fold
             for start in range(0, given.num_rows, BATCH):
                 batch = conform(given.slice(start, BATCH), root)
                 check_rows(batch, len(header.classes), problems)
+                if component.verify == "none":
+                    plausibility.add(batch)
                 batch, moved = check_boxes(batch, len(header.classes), problems, sized=component.verify == "none")
                 clipped += moved
                 if not problems.count:
@@ -105,7 +108,11 @@ def _write_rows(component: DatasetReader, ctx: StepContext, header: Header, fold
         writer.header = replace(header, skipped=tuple(ctx.left_out))
     if not problems.count:
         check_unique(_column(folder, "id"), problems)
-    problems.raise_if_any("the annotations contradict themselves", where, "Correct them, or the reader that made them.")
+    hint = plausibility.hint() or "Correct them, or the reader that made them."
+    problems.raise_if_any("the annotations contradict themselves", where, hint)
+    plausibility.raise_if_impossible(where)
+    for remark in plausibility.remarks():
+        ctx.warn(remark)
     if not writer.rows:
         raise DataError("the data set has no samples", where=where)
     return clipped

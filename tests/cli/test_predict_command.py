@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -140,6 +141,13 @@ class TestThePythonApi:
             "  Replace or remove it."
         ]
         assert len(found) == 4
+
+    def test_a_picture_that_came_out_nearly_black_is_remarked(self, model: Path, pictures: Path) -> None:
+        Image.fromarray(np.full((8, 8), 4000, np.uint16)).save(pictures / "deep.png")
+        (found,) = predict(load_model(model), [pictures / "deep.png"])
+        assert found.remark == "its largest value is 4,000 of 65,535: it came out nearly black"
+        (found,) = predict(load_model(model), [pictures / "b.png"])
+        assert found.remark == ""
 
     def test_a_broken_picture_stands_in_its_place_with_its_error(self, model: Path, pictures: Path) -> None:
         broken = pictures / "broken.jpg"
