@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from fgic_core.data.dataset import SCHEMA as SCHEMA
     from fgic_core.data.dataset import Dataset as Dataset
     from fgic_core.data.dataset import to_sample as to_sample
+    from fgic_core.data.files import regular_file as regular_file
+    from fgic_core.data.formats import PICTURE_SUFFIXES as PICTURE_SUFFIXES
+    from fgic_core.data.formats import is_picture as is_picture
+    from fgic_core.data.formats import why_left_out as why_left_out
     from fgic_core.data.geometry import Box as Box
     from fgic_core.data.geometry import Size as Size
     from fgic_core.data.images import Placement as Placement
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
     from fgic_core.data.images import to_image as to_image
     from fgic_core.data.images import to_tensor as to_tensor
     from fgic_core.data.model import Model as Model
-    from fgic_core.data.sample import PICTURE_SUFFIXES as PICTURE_SUFFIXES
     from fgic_core.data.sample import ObjectBox as ObjectBox
     from fgic_core.data.sample import Part as Part
     from fgic_core.data.sample import Sample as Sample
@@ -64,10 +67,12 @@ _HOME = {
     "fgic_core.data.boxes": ("choose_box",),
     "fgic_core.data.coco": ("CocoFolder", "write_coco"),
     "fgic_core.data.dataset": ("SCHEMA", "Dataset", "to_sample"),
+    "fgic_core.data.files": ("regular_file",),
+    "fgic_core.data.formats": ("PICTURE_SUFFIXES", "is_picture", "why_left_out"),
     "fgic_core.data.geometry": ("Box", "Size"),
     "fgic_core.data.images": ("Placement", "center_crop", "decode", "letterbox", "squash", "to_image", "to_tensor"),
     "fgic_core.data.model": ("Model",),
-    "fgic_core.data.sample": ("PICTURE_SUFFIXES", "ObjectBox", "Part", "Sample", "Split"),
+    "fgic_core.data.sample": ("ObjectBox", "Part", "Sample", "Split"),
     "fgic_core.errors": ("DataError", "FgicError", "PluginError", "nearest"),
     "fgic_core.hooks": ("hookimpl",),
     "fgic_core.interfaces": (

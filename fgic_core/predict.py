@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from fgic_core.data.sample import PICTURE_SUFFIXES
+from fgic_core.data.formats import PICTURE_SUFFIXES, why_left_out
 from fgic_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from fgic_core.data.model import Model
     from fgic_core.interfaces.explainer import Explainer
-
-#: What a folder is searched for. A file that is named itself may have any suffix.
 
 
 class Guess(NamedTuple):
@@ -37,12 +35,14 @@ class Prediction:
         top: the most probable classes, best first; empty where the picture cannot be read.
         overlay: the network's input with the map of the best class on it, if an explainer was asked for.
         error: why the picture cannot be read.
+        remark: what speaks against the answer, such as a picture that came out nearly black.
     """
 
     path: Path
     top: tuple[Guess, ...] = ()
     overlay: Image | None = None
     error: DataError | None = None
+    remark: str = ""
 
 
 def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
@@ -67,16 +67,24 @@ def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
                 yield file
 
 
-def _below(folder: Path) -> list[Path]:
+def find_left_out(paths: Iterable[Path]) -> list[tuple[str, str]]:
+    """The files below the folders named that `find_pictures` leaves out and that may be pictures, each with why."""
     found = []
+    for path in (path for path in paths if path.is_dir()):
+        for file in _files(path):
+            if file.suffix.lower() not in PICTURE_SUFFIXES and (reason := why_left_out(file)):
+                found.append((str(file), reason))
+    return found
+
+
+def _below(folder: Path) -> list[Path]:
+    return [file for file in _files(folder) if file.suffix.lower() in PICTURE_SUFFIXES]
+
+
+def _files(folder: Path) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(place, name)
-            for name in sorted(files)
-            if not name.startswith(".") and Path(name).suffix.lower() in PICTURE_SUFFIXES
-        ]
-    return found
+        yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
 
 
 def predict(
@@ -101,12 +109,17 @@ def predict(
 
 
 def _predict_batch(model: Model, paths: list[Path], top: int, explainer: Explainer | None) -> Iterator[Prediction]:
-    from fgic_core.data.images import decode
+    from fgic_core.data.images import examine
 
     read: dict[Path, Image | DataError] = {}
+    remarks: dict[Path, str] = {}
     for path in paths:
         try:
-            read[path] = decode(path)
+            read[path], facts = examine(path)
+            if facts.is_nearly_black:
+                remarks[path] = (
+                    f"its largest value is {facts.largest:,.6g} of {facts.white:,.6g}: it came out nearly black"
+                )
         except DataError as error:
             read[path] = error
     images = {path: image for path, image in read.items() if not isinstance(image, DataError)}
@@ -118,7 +131,7 @@ def _predict_batch(model: Model, paths: list[Path], top: int, explainer: Explain
         for path, row, overlay in zip(images, probabilities, overlays, strict=True):
             order = row.argsort(kind="stable")[::-1][:top]
             guesses = tuple(Guess(model.classes[i], int(i), float(row[i])) for i in order)
-            made[path] = Prediction(path, guesses, overlay)
+            made[path] = Prediction(path, guesses, overlay, remark=remarks.get(path, ""))
     for path, result in read.items():
         yield Prediction(path, error=result) if isinstance(result, DataError) else made[path]
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from fgic_core.data.files import regular_file
 from fgic_core.errors import PluginError, nearest
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     try:
+        regular_file(path)
         if path.suffix.lower() == ".safetensors":
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from fgic_core import BestEpoch, PluginError, check_weight_names, evaluation
+from fgic_core import BestEpoch, PluginError, check_weight_names, evaluation, read_weights
 
 
 def filled(network: nn.Linear, value: float) -> None:
@@ -98,3 +98,9 @@ def test_of_a_distance_the_smallest_is_best_also_after_a_checkpoint() -> None:
     assert (best.epoch, again.epoch) == (2, 2)
     again.restore()
     assert network.weight.item() == 2
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_weights_that_are_a_pipe_are_not_waited_for(tmp_path: Path, pipe, suffix: str) -> None:
+    with pytest.raises(PluginError, match=r"these weights cannot be read: it is a named pipe and not a file"):
+        read_weights(pipe(tmp_path / f"weights{suffix}"))

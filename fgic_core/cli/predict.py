@@ -37,8 +37,9 @@ def print_predictions(
     Raises:
         FgicError: there is no model, no explainer or no picture.
     """
+    from fgic_core.data.formats import summary
     from fgic_core.pipeline import load_model
-    from fgic_core.predict import find_pictures, predict
+    from fgic_core.predict import find_left_out, find_pictures, predict
     from fgic_core.registry import Registry
     from fgic_core.run.device import choose_device
 
@@ -48,12 +49,16 @@ def print_predictions(
     model = load_model(folder, step, choose_device(device), registry)
     if cropper := crops_before(folder, model):
         note(f"note: this model was trained on crops ({cropper}); whole pictures, as here, are harder for it.")
+    if left_out := find_left_out(paths):
+        note(printable(f"note: {len(left_out):,} files were left out: {summary(left_out)}."))
     out = console()
     unreadable = 0
     for prediction in predict(model, pictures, top, maps):
         if prediction.error is not None:
             unreadable += 1
             fail(prediction.error)
+        if prediction.remark:
+            note(printable(f"note: {prediction.path}: {prediction.remark}."))
         written = _write_overlay(cam, prediction) if cam is not None and prediction.overlay is not None else None
         if as_json:
             print(json.dumps(_row(prediction, written), ensure_ascii=False), flush=True)
@@ -113,7 +118,8 @@ def _row(prediction: Prediction, overlay: Path | None) -> dict[str, Any]:
     if prediction.error is not None:
         return {"image": str(prediction.path), "error": str(prediction.error)}
     top = [{"class": g.name, "label": g.label, "confidence": round(g.confidence, 6)} for g in prediction.top]
-    return {"image": str(prediction.path), "top": top, **({"cam": str(overlay)} if overlay else {})}
+    remark = {"remark": prediction.remark} if prediction.remark else {}
+    return {"image": str(prediction.path), "top": top, **({"cam": str(overlay)} if overlay else {}), **remark}
 
 
 def overlay_name(picture: Path) -> str:

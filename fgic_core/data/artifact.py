@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fgic_core.data.files import regular_file
 from fgic_core.errors import StoreError
 
 ArtifactType = Literal["dataset", "model", "explanations", "robustness"]
@@ -72,6 +73,6 @@ class ArtifactRecord(_Record):
     def read(cls, folder: Path) -> ArtifactRecord:
         """Raises StoreError where the folder holds no artifact."""
         try:
-            return cls.model_validate_json((folder / "artifact.json").read_bytes())
+            return cls.model_validate_json(regular_file(folder / "artifact.json").read_bytes())
         except (OSError, ValueError) as error:
             raise StoreError(f"this folder holds no artifact: {error}", where=str(folder)) from None

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from fgic_core.data.boxes import annotated
 from fgic_core.data.dataset import Dataset
+from fgic_core.data.files import regular_file
 from fgic_core.data.geometry import Size
 from fgic_core.data.images import read_size
 from fgic_core.data.rows import BATCH, UNSAFE_PATH
@@ -196,7 +197,7 @@ class _Pictures:
 def _copy(picture: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        file = picture.open("rb")
+        file = regular_file(picture).open("rb")
     except OSError as error:
         what = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         raise DataError(f"the picture {what}", where=str(picture), hint="Restore the file.") from None

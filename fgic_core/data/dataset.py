@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fgic_core.data.files import regular_file
 from fgic_core.data.geometry import Box
 from fgic_core.data.images import cut, decode
 from fgic_core.data.rows import BATCH, SCHEMA, UNSAFE_PATH, box_row, to_batch, to_batches, to_sample
@@ -82,7 +83,7 @@ class Header:
     def read(cls, folder: Path) -> Header:
         """Raises DataError where the header is missing, damaged or of another format."""
         try:
-            document = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+            document = json.loads(regular_file(folder / "dataset.json").read_text(encoding="utf-8"))
             if document["format"] != FORMAT:
                 raise DataError(
                     f"data set format {document['format']} is not format {FORMAT}",
@@ -134,7 +135,9 @@ class Dataset:
         where = {name: path if path.is_absolute() else (folder / path) for name, path in where.items()}
         file = folder / "samples.parquet"
         try:
-            table = pq.read_table(file, memory_map=True, read_dictionary=["root", "split", "region_origin", "origin"])
+            table = pq.read_table(
+                regular_file(file), memory_map=True, read_dictionary=["root", "split", "region_origin", "origin"]
+            )
             table = _fit(table)
         except KeyError as error:
             raise DataError(f"the rows of this data set lack a column: {error}", where=str(file)) from None

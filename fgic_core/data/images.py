@@ -6,12 +6,16 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from fgic_core.data.depth import Depth, eight_bit
+from fgic_core.data.files import UnfitFileError, regular_file
+from fgic_core.data.formats import HEIF_NEEDED
 from fgic_core.data.geometry import Box, Size
 from fgic_core.errors import DataError
 
@@ -29,6 +33,12 @@ _REPLACE = "Replace or remove it."
 #: Text chunks that Pillow writes stand before the pixels.
 ORIGIN_BEFORE = 65_536
 
+#: How many bytes a picture's file may have. Pillow allows 179 million pixels, which are 1.4 GB at 16 bits and RGBA.
+LARGEST_PICTURE = 2 << 30
+
+#: What the first box of a HEIF file names.
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
+
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 #: Grey that letterboxed borders are filled with, in 8-bit RGB.
@@ -38,8 +48,8 @@ BORDER = (128, 128, 128)
 def decode(source: Path | bytes, name: str | None = None) -> Image:
     """Read a picture as 8-bit RGB, upright. Safe to call from several threads.
 
-    EXIF rotation is applied; palette, greyscale, CMYK and 16-bit pictures are converted; transparency is laid on
-    white; of an animation the first frame is taken.
+    EXIF rotation is applied; palette, greyscale, CMYK and 16-bit pictures are converted (see `fgic_core.data.depth`);
+    transparency is laid on white; of an animation the first frame is taken. HEIF needs the extra ``fgic[heif]``.
 
     Args:
         source: a file, or the bytes of one.
@@ -48,12 +58,48 @@ def decode(source: Path | bytes, name: str | None = None) -> Image:
     Raises:
         DataError: the file is missing, is not a picture, is cut short, or is larger than Pillow's safety limit.
     """
+    return examine(source, name)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a picture's file says and its pixels no longer do.
+
+    Attributes:
+        orientation: EXIF's, 1 to 8, by which the picture was turned; 1 is upright.
+        largest: of a picture with more than 8 bits whose file does not say its range, the largest value, counted from
+            black; else None. (Of 16-bit colour the largest that it can be: Pillow gives the upper 8 bits alone.)
+        white: the value that was taken for white.
+    """
+
+    orientation: int = 1
+    largest: float | None = None
+    white: float = 255.0
+
+    @property
+    def is_nearly_black(self) -> bool:
+        """Whether nothing in the picture is brighter than a sixteenth of white, as 12 bits are in 16."""
+        return self.largest is not None and 0 < self.largest <= self.white / 16
+
+    @property
+    def turns(self) -> bool:
+        """Whether the upright picture has the width that the file's has as height."""
+        return self.orientation in (5, 6, 7, 8)
+
+
+def examine(source: Path | bytes, name: str | None = None) -> tuple[Image, Facts]:
+    """As `decode`, with what the file says."""
     from PIL import ImageOps
 
     name = name or (str(source) if isinstance(source, Path) else "picture")
     with _reading(name), _open(source) as image:
+        # Pillow turns a TIFF itself, and takes the tag away; a PNG may say it behind its pixels.
+        early = _orientation(image) if image.format == "TIFF" else 1
+        coarse = _is_cut_to_8_bits(image)
         image.load()
-        return _rgb(ImageOps.exif_transpose(image) if _orientation(image) != 1 else image)
+        late = _orientation(image)
+        upright, depth = _rgb(ImageOps.exif_transpose(image) if late != 1 else image, image, source, coarse)
+        return upright, Facts(max(early, late), *depth)
 
 
 def read_size(path: Path) -> Size:
@@ -64,11 +110,17 @@ def read_size(path: Path) -> Size:
     Raises:
         DataError: the file is missing or not a picture.
     """
+    return read_header(path)[0]
+
+
+def read_header(path: Path) -> tuple[Size, Facts]:
+    """As `read_size`, with the orientation."""
     with _reading(str(path)), _open(path) as image:
         width, height = image.size
+        facts = Facts(_orientation(image))
         # Pillow turns the size of a TIFF itself when it opens the file.
-        turned = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
-    return Size(height, width) if turned else Size(width, height)
+        turned = image.format != "TIFF" and facts.turns
+    return (Size(height, width) if turned else Size(width, height)), facts
 
 
 #: The PNG text chunk in which a made picture says what it was made by.
@@ -103,9 +155,41 @@ def says_origin(head: bytes) -> bool:
 
 
 def _open(source: Path | bytes) -> ImageFile:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
-    return Image.open(source if isinstance(source, Path) else BytesIO(source))
+    def opened() -> ImageFile:
+        return Image.open(regular_file(source, LARGEST_PICTURE) if isinstance(source, Path) else BytesIO(source))
+
+    try:
+        return opened()
+    except UnidentifiedImageError:
+        head = _head(source, 12)
+        if head[4:8] != b"ftyp" or head[8:12] not in _HEIF_BRANDS:
+            raise
+        if not _register_heif():
+            raise ValueError(f"it is {HEIF_NEEDED}") from None
+    try:
+        return opened()
+    except UnidentifiedImageError:
+        raise ValueError("this HEIF file is damaged, or of a kind that pillow-heif does not read") from None
+
+
+def _head(source: Path | bytes, count: int) -> bytes:
+    if isinstance(source, bytes):
+        return source[:count]
+    with source.open("rb") as file:
+        return file.read(count)
+
+
+@cache
+def _register_heif() -> bool:
+    """Let Pillow read HEIF, where pillow-heif is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
 
 
 @contextmanager
@@ -117,6 +201,8 @@ def _reading(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise DataError("the picture is missing", where=name, hint="Restore the file or remove it.") from None
+    except UnfitFileError as error:
+        raise DataError(f"the picture cannot be read: {error}", where=name, hint=_REPLACE) from None
     except UnidentifiedImageError:
         raise DataError("this file is not a picture that can be read", where=name, hint=_REPLACE) from None
     except Image.DecompressionBombError as error:
@@ -136,32 +222,40 @@ def _orientation(image: Pillow.Image) -> int:
     return value if value in range(1, 9) else 1
 
 
-def _rgb(image: Pillow.Image) -> Image:
+def _rgb(image: Pillow.Image, file: ImageFile, source: Path | bytes, coarse: bool) -> tuple[Image, Depth]:
+    """The picture in 8-bit RGB, and `Facts.largest` and `Facts.white`.
+
+    Args:
+        image: upright.
+        file: what it was opened as.
+        source: of the file.
+        coarse: whether Pillow has cut 16 bits to 8.
+    """
     from PIL import Image as Pillow
 
     if image.mode.startswith("I") or image.mode == "F":
-        return Pillow.fromarray(_eight_bit(image)).convert("RGB")
+        values, depth = eight_bit(image, file, source)
+        return Pillow.fromarray(values).convert("RGB"), depth
+    rgb = _flat(image)
+    if not coarse:
+        return rgb, (None, 255.0)
+    top = max(int(high) for _, high in rgb.getextrema())  # type: ignore[misc]
+    return rgb, (256.0 * top + 255.0 if top else 0.0, 65535.0)
+
+
+def _is_cut_to_8_bits(image: ImageFile) -> bool:
+    """Whether Pillow reads a colour picture of 16 bits by the upper 8, as its raw mode (``RGB;16B``) says."""
+    return image.mode in ("RGB", "RGBA", "RGBX", "LA") and any(";16" in str(tile.args) for tile in image.tile)
+
+
+def _flat(image: Pillow.Image) -> Image:
+    from PIL import Image as Pillow
+
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Pillow.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Pillow.alpha_composite(white, rgba).convert("RGB")
     return image.convert("RGB")
-
-
-def _eight_bit(image: Pillow.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Grey values of more than 8 bits in 8 bits.
-
-    16-bit files say their range: 0 to 65535. 32-bit and float files do not: they are taken as 0 to 1 (float alone),
-    0 to 255 or 0 to 65535, whichever is the first that holds the largest value.
-    """
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
-    tops = [65535.0] if image.mode.startswith("I;16") else [255.0, 65535.0]
-    if image.mode == "F":
-        tops.insert(0, 1.0)
-    largest = values.max(initial=0.0)
-    top = next((top for top in tops if largest <= top), largest)
-    scaled: np.ndarray[Any, np.dtype[np.uint8]] = np.clip(values / top * 255.0 + 0.5, 0, 255).astype(np.uint8)
-    return scaled
 
 
 def cut(image: Image, region: Box | None) -> Image:

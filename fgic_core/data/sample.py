@@ -17,11 +17,6 @@ BoxSource = Literal["annotated", "predicted", "crossfit"]
 
 SOURCES: tuple[BoxSource, ...] = ("annotated", "predicted", "crossfit")
 
-#: How the names of picture files end, in small letters.
-PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2"}
-)
-
 
 def source_of(origin: str) -> str:
     """The source that a box's origin names: ``predicted`` of ``predicted:detector/mmdet``."""

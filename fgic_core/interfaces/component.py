@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.data.sample import PICTURE_SUFFIXES
+from fgic_core.data.formats import HEIF_SUFFIXES, PICTURE_SUFFIXES, has_heif
 
 
 class Component(BaseModel):
@@ -111,6 +111,9 @@ def _absolute(value: Any, info: ValidationInfo, folder: bool) -> Path:
     if not folder and path.is_dir():
         raise PydanticCustomError("path", "should be a file; {path} is a folder", {"path": str(path)})
     if not folder and not path.is_file():
+        if path.exists():
+            what = "should be a regular file; {path} is a named pipe, a socket or a device"
+            raise PydanticCustomError("path", what, {"path": str(path)})
         raise PydanticCustomError("path", "should be a file that exists; there is none at {path}", {"path": str(path)})
     return path.resolve()
 
@@ -144,6 +147,7 @@ def fingerprint(path: Path) -> str:
 
     A file counts by its content. In a folder, pictures count by relative name and size in bytes, every other file by
     relative name and content: a data set of a million pictures is not read to see whether an annotation changed.
+    (Files of more than 8 GiB count like pictures; no annotation is as large, and one full of holes has no end.)
     (The pictures' own digests are taken when a data set is read.) What cannot be read counts as that, and so does a
     link to nothing or back to a folder that it lies in: whoever needs the file says what is wrong with it.
     """
@@ -152,7 +156,9 @@ def fingerprint(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name, size, file_path in sorted(_walk(path, "", frozenset())):
         digest.update(f"{name}\0{size}\0".encode("utf-8", "surrogateescape"))
-        if Path(name).suffix.lower() not in PICTURE_SUFFIXES:
+        if Path(name).suffix.lower() in HEIF_SUFFIXES and not has_heif():
+            digest.update(_UNREADABLE.encode())  # where it can be read, the data set is another one
+        elif Path(name).suffix.lower() not in PICTURE_SUFFIXES and size <= _LARGEST:
             digest.update(_content(Path(file_path)).encode())
     return digest.hexdigest()
 
@@ -171,6 +177,7 @@ def _content(path: Path) -> str:
 
 
 _UNREADABLE = "unreadable"
+_LARGEST = 8 << 30
 
 
 def _walk(folder: Path | str, prefix: str, above: frozenset[tuple[int, int]]) -> list[tuple[str, int, str]]:

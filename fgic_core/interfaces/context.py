@@ -114,5 +114,14 @@ class Context(ABC):
         """The state that the last `checkpoint` of this step kept; None at a first start."""
 
     @abstractmethod
+    def leave_out(self, path: str, reason: str) -> None:
+        """Count a picture that a reader finds and cannot give; the core says how many, and which.
+
+        Args:
+            path: relative to the reader's `source()`.
+            reason: why, and what it would take.
+        """
+
+    @abstractmethod
     def warn(self, message: str) -> None:
         """Tell the reader of the report something that bears on the numbers."""

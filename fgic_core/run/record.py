@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fgic_core.data.files import regular_file
 from fgic_core.errors import StoreError
 
 Status = Literal["waiting", "running", "reused", "computed", "failed", "interrupted", "skipped"]
@@ -61,7 +62,7 @@ class RunRecord(BaseModel):
     def read(cls, folder: Path) -> RunRecord:
         """Raises StoreError where the folder is no run directory."""
         try:
-            return cls.model_validate_json((folder / "run.json").read_bytes())
+            return cls.model_validate_json(regular_file(folder / "run.json").read_bytes())
         except ValidationError as error:
             first = error.errors()[0]
             why = " ".join(str(part) for part in (*first["loc"], first["msg"]))

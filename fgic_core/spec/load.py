@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from fgic_core.data.files import regular_file
 from fgic_core.errors import PluginError, nearest
 from fgic_core.interfaces import KINDS, Component
 from fgic_core.registry import Registry, published
@@ -20,6 +21,8 @@ from fgic_core.spec.overrides import STEP, TOP, assign
 from fgic_core.spec.wiring import Port, wire
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
+#: How many bytes a spec may have.
+_LARGEST = 16 << 20
 _STEP_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 _EXAMPLE = "A spec has version, name, seed and steps, such as\nversion: 1\nsteps:\n  birds: {uses: kind/name}"
 
@@ -85,7 +88,7 @@ def _text(path: Path) -> str:
     """The file's text. Raises SpecError where it cannot be read or is no text."""
     place = Place(Source(str(path)))
     try:
-        content = path.read_bytes()
+        content = regular_file(path, _LARGEST).read_bytes()
     except IsADirectoryError:
         raise SpecError([Problem("is a folder, not a spec", place, _specs_in(path))]) from None
     except FileNotFoundError:

@@ -85,7 +85,7 @@ class StepContext(Context):
         listener: where events go.
 
     Attributes:
-        metrics, curves, warnings: what was recorded so far.
+        metrics, curves, warnings, left_out: what was recorded so far.
     """
 
     def __init__(
@@ -115,6 +115,7 @@ class StepContext(Context):
         self.metrics: list[Metric] = []
         self.curves: list[Point] = []
         self.warnings: list[str] = []
+        self.left_out: list[tuple[str, str]] = []
         self._scratch = scratch
         self.listener = listener or Listener()
         self._ruler: Ruler | None = None
@@ -192,6 +193,9 @@ class StepContext(Context):
             return None
         record = json.loads(self._state_file.read_text(encoding="utf-8"))
         return load_tree(self._state_file.parent / record["folder"])
+
+    def leave_out(self, path: str, reason: str) -> None:
+        self.left_out.append((path, reason))
 
     def warn(self, message: str) -> None:
         if message not in self.warnings:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ import pyarrow.parquet as pq
 from fgic_core.data.boxes import annotated
 from fgic_core.data.checks import Problems, check_boxes, check_classes, check_rows, check_unique, conform
 from fgic_core.data.dataset import DatasetWriter, Header
+from fgic_core.data.formats import summary
+from fgic_core.data.plausible import Plausibility
 from fgic_core.data.rows import BATCH, to_batches
 from fgic_core.data.sample import SPLITS
 from fgic_core.errors import DataError
@@ -49,10 +52,11 @@ def run(component: DatasetReader, inputs: Mapping[str, Any], ctx: StepContext) -
     else:
         raw = ctx.folder / ".unverified"
         clipped = _write_rows(component, ctx, header, raw, where)
+        header = replace(header, skipped=tuple(ctx.left_out))
         files = Files(ctx.folder / folder, component.verify, header, where)
         header, more = files.verify(raw, ctx, skip=component.unreadable == "skip")
         clipped += more
-        skipped = list(header.skipped)
+        skipped = files.unreadable
         shutil.rmtree(raw)
 
     if clipped:
@@ -62,11 +66,14 @@ def run(component: DatasetReader, inputs: Mapping[str, Any], ctx: StepContext) -
             else "boxes reached over the edge of their pictures and were"
         )
         ctx.warn(f"{clipped:,} {reached} clipped to it.")
+    if ctx.left_out:
+        were = "file that may be a picture was" if len(ctx.left_out) == 1 else "files that may be pictures were"
+        ctx.warn(f"{len(ctx.left_out):,} {were} left out: {summary(ctx.left_out)}.")
     if skipped:
         path, reason = skipped[0]
         were = "picture could not be read and was" if len(skipped) == 1 else "pictures could not be read and were"
         ctx.warn(f"{len(skipped):,} {were} left out, such as {path}: {reason}.")
-    _count(ctx, classes, len(skipped))
+    _count(ctx, classes, len(ctx.left_out) + len(skipped))
     report_duplicates(component.verify, ctx)
 
 
@@ -84,7 +91,7 @@ def _root(component: DatasetReader, ctx: StepContext) -> tuple[str, Path]:
 
 def _write_rows(component: DatasetReader, ctx: StepContext, header: Header, folder: Path, where: str) -> int:
     """Check the reader's rows and write them; how many boxes were clipped."""
-    problems = Problems()
+    problems, plausibility = Problems(), Plausibility()
     clipped = 0
     (root,) = header.roots
     rows = component.batches(ctx)
@@ -93,13 +100,20 @@ def _write_rows(component: DatasetReader, ctx: StepContext, header: Header, fold
             for start in range(0, given.num_rows, BATCH):
                 batch = conform(given.slice(start, BATCH), root)
                 check_rows(batch, len(header.classes), problems)
+                if component.verify == "none":
+                    plausibility.add(batch)
                 batch, moved = check_boxes(batch, len(header.classes), problems, sized=component.verify == "none")
                 clipped += moved
                 if not problems.count:
                     writer.write(batch)
+        writer.header = replace(header, skipped=tuple(ctx.left_out))
     if not problems.count:
         check_unique(_column(folder, "id"), problems)
-    problems.raise_if_any("the annotations contradict themselves", where, "Correct them, or the reader that made them.")
+    hint = plausibility.hint() or "Correct them, or the reader that made them."
+    problems.raise_if_any("the annotations contradict themselves", where, hint)
+    plausibility.raise_if_impossible(where)
+    for remark in plausibility.remarks():
+        ctx.warn(remark)
     if not writer.rows:
         raise DataError("the data set has no samples", where=where)
     return clipped

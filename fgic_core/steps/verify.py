@@ -10,15 +10,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fgic_core.data.checks import Problems, check_boxes
 from fgic_core.data.dataset import DatasetWriter, Header
+from fgic_core.data.files import regular_file
 from fgic_core.data.geometry import Size
-from fgic_core.data.images import ORIGIN_BEFORE, decode, read_origin, read_size, says_origin
+from fgic_core.data.images import (
+    LARGEST_PICTURE,
+    ORIGIN_BEFORE,
+    Facts,
+    examine,
+    read_header,
+    read_origin,
+    read_size,
+    says_origin,
+)
+from fgic_core.data.plausible import Plausibility
 from fgic_core.data.rows import BATCH, SCHEMA
 from fgic_core.errors import DataError, FgicError
 from fgic_core.steps.duplicates import perceptual_hash
+from fgic_core.steps.remarks import Depths, Frames
 
 if TYPE_CHECKING:
     from fgic_core.steps.context import StepContext
@@ -34,19 +47,20 @@ class Found(NamedTuple):
     reason: str = ""
     made_by: str | None = None
     parents: tuple[str, ...] = ()
+    facts: Facts = Facts()
 
 
 def inspect(path: Path, mask: Path | None, level: Literal["full", "header"]) -> Found:
     """Look at a picture, and at its part mask's size."""
     try:
         if level == "header":
-            size, digest, phash = read_size(path), None, None
+            (size, facts), digest, phash = read_header(path), None, None
             content = _head(path) if path.suffix.lower() == ".png" else b""
         else:
-            content = path.read_bytes()
+            content = regular_file(path, LARGEST_PICTURE).read_bytes()
             if not content:
                 return Found(reason="the file is empty")
-            image = decode(content, str(path))
+            image, facts = examine(content, str(path))
             size = Size(*image.size)
             digest, phash = hashlib.blake2b(content, digest_size=16).hexdigest(), perceptual_hash(image)
         if mask is not None and (of_mask := read_size(mask)) != size:
@@ -58,14 +72,22 @@ def inspect(path: Path, mask: Path | None, level: Literal["full", "header"]) -> 
     except OSError as error:
         return Found(reason=f"the picture cannot be read: {error.strerror or error}")
     made_by, parents = read_origin(content) or (None, ())
-    return Found(size.width, size.height, digest, phash, "", made_by, parents)
+    return Found(size.width, size.height, digest, phash, "", made_by, parents, facts)
 
 
 def _head(path: Path) -> bytes:
     """The first bytes of a file; all of them where they say that it was made."""
-    with path.open("rb") as file:
+    with regular_file(path).open("rb") as file:
         head = file.read(ORIGIN_BEFORE)
         return head + file.read() if says_origin(head) else head
+
+
+def _marked(batch: pa.RecordBatch) -> list[bool]:
+    """For each row whether it has boxes, parts or a region, which are places in the picture."""
+    lists = [pc.fill_null(pc.list_value_length(batch.column(name)), 0) for name in ("boxes", "parts")]
+    places = pc.or_(pc.greater(lists[0], 0), pc.greater(lists[1], 0))
+    marked: list[bool] = pc.or_(places, pc.is_valid(batch.column("region"))).to_pylist()
+    return marked
 
 
 def _by(size: Size) -> str:
@@ -88,6 +110,8 @@ class Files:
         self.disagreeing: list[str] = []
         self.made: dict[str, int] = {}
         self.misplaced: list[str] = []
+        self.frames = Frames()
+        self.depths = Depths()
 
     def verify(self, raw: Path, ctx: StepContext, skip: bool) -> tuple[Header, int]:
         """Copy the rows of ``raw`` to ``ctx.folder``, with sizes, digests and hashes; the header, the boxes clipped.
@@ -95,7 +119,7 @@ class Files:
         Raises:
             DataError: pictures are unreadable (unless they are to be skipped), or boxes lie outside of theirs.
         """
-        problems = Problems()
+        problems, plausibility = Problems(), Plausibility()
         clipped = 0
         what = "decode pictures" if self.level == "full" else "read picture sizes"
         with (
@@ -109,21 +133,29 @@ class Files:
                 for result in pool.map(self._inspect, *self._paths(given)):
                     found.append(result)
                     progress.advance()
-                batch, moved = check_boxes(self._fill(given, found), len(self.header.classes), problems)
+                filled = self._fill(given, found)
+                plausibility.add(filled)
+                batch, moved = check_boxes(filled, len(self.header.classes), problems)
                 clipped += moved
                 writer.write(batch)
             if not skip:
                 self._raise_unreadable()
             self._raise_misplaced()
-            problems.raise_if_any("boxes do not fit their pictures", self.where, "Correct the annotations.")
+            self.depths.raise_if_black(str(self.root))
+            self.frames.raise_if_unturned(self.where)
+            plausibility.raise_if_impossible(self.where)
+            hint = plausibility.hint() or "Correct the annotations."
+            problems.raise_if_any("boxes do not fit their pictures", self.where, hint)
             if not writer.rows:
                 raise DataError("no picture of this data set can be read", where=self.where)
-            writer.header = replace(self.header, skipped=tuple(self.unreadable))
+            writer.header = replace(self.header, skipped=(*self.header.skipped, *self.unreadable))
         if self.disagreeing:
             ctx.warn(
                 "The size that the annotation says is not the file's, so that boxes may be off: "
                 f"{len(self.disagreeing):,} of the pictures, such as {self.disagreeing[0]}."
             )
+        for remark in (*self.depths.remarks(), *self.frames.remarks(), *plausibility.remarks()):
+            ctx.warn(remark)
         for uses, count in sorted(self.made.items()):
             ctx.warn(f"{count:,} train pictures say in their files that {uses} made them: they count as synthetic.")
         return writer.header, clipped
@@ -138,10 +170,15 @@ class Files:
         """The rows whose pictures can be read, with what was found; notes the others."""
         paths = batch.column("path")
         said = zip(batch.column("width").to_pylist(), batch.column("height").to_pylist(), strict=True)
+        marked = _marked(batch)
         for row, (result, (width, height)) in enumerate(zip(found, said, strict=True)):
             if result.reason:
                 self.unreadable.append((paths[row].as_py(), result.reason))
-            elif width is not None and (width, height) != (result.width, result.height):
+                continue
+            self.depths.add(result.facts)
+            if marked[row] and self.frames.add(paths[row].as_py(), result, width, height):
+                continue
+            if width is not None and (width, height) != (result.width, result.height):
                 shown = f"{paths[row].as_py()} ({result.width}x{result.height}, not {width}x{height})"
                 self.disagreeing.append(shown)
         for name in ("width", "height", "digest", "phash"):

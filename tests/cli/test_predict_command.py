@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,7 +15,7 @@ from fgic_core.cli import app
 from fgic_core.cli.predict import overlay_name
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import DataError
-from fgic_core.predict import find_pictures, predict
+from fgic_core.predict import find_left_out, find_pictures, predict
 from fgic_core.run.record import RunRecord, StepRecord
 
 COLOURS = '''
@@ -110,6 +111,14 @@ class TestThePicturesOfFolders:
         with pytest.raises(DataError, match="holds no picture"):
             list(find_pictures([tmp_path]))
 
+    def test_what_may_be_a_picture_and_is_left_out_is_named(self, pictures: Path) -> None:
+        (pictures / "a" / "x.CR2").write_bytes(b"x")
+        (pictures / "a" / "y.heic").write_bytes(b"x")
+        assert find_left_out([pictures, pictures / "b.png"]) == [
+            (str(pictures / "a" / "x.CR2"), "a camera's raw file: export it as TIFF, PNG or JPEG")
+        ]
+        assert pictures / "a" / "y.heic" in list(find_pictures([pictures]))  # and its error says what to install
+
 
 class TestThePythonApi:
     def test_predictions_come_in_order_best_class_first(self, model: Path, pictures: Path) -> None:
@@ -123,6 +132,22 @@ class TestThePythonApi:
     def test_confidences_sum_to_one_over_all_classes(self, model: Path, pictures: Path) -> None:
         (found,) = predict(load_model(model), [pictures / "b.png"], top=99)
         assert sum(guess.confidence for guess in found.top) == pytest.approx(1.0, abs=1e-6)
+
+    def test_a_pipe_is_not_waited_for(self, model: Path, pictures: Path, pipe) -> None:
+        pipe(pictures / "pipe.png")
+        found = list(predict(load_model(model), find_pictures([pictures])))
+        assert [str(prediction.error) for prediction in found if prediction.error] == [
+            f"{pictures / 'pipe.png'}: the picture cannot be read: it is a named pipe and not a file\n"
+            "  Replace or remove it."
+        ]
+        assert len(found) == 4
+
+    def test_a_picture_that_came_out_nearly_black_is_remarked(self, model: Path, pictures: Path) -> None:
+        Image.fromarray(np.full((8, 8), 4000, np.uint16)).save(pictures / "deep.png")
+        (found,) = predict(load_model(model), [pictures / "deep.png"])
+        assert found.remark == "its largest value is 4,000 of 65,535: it came out nearly black"
+        (found,) = predict(load_model(model), [pictures / "b.png"])
+        assert found.remark == ""
 
     def test_a_broken_picture_stands_in_its_place_with_its_error(self, model: Path, pictures: Path) -> None:
         broken = pictures / "broken.jpg"

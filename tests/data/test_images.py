@@ -135,8 +135,77 @@ def test_sixteen_bit_rgb_is_scaled_and_not_wrapped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("top", [1.0, 255.0, 65535.0])
 def test_a_float_tiff_is_scaled_by_the_range_it_uses(tmp_path: Path, top: float) -> None:
-    Image.fromarray(np.array([[0.0, top / 2, top, np.nan]], np.float32)).save(tmp_path / "a.tif")
-    assert [decode(tmp_path / "a.tif").getpixel((x, 0))[0] for x in range(4)] == [0, 128, 255, 0]
+    Image.fromarray(np.array([[0.0, top / 2, top]], np.float32)).save(tmp_path / "a.tif")
+    assert [decode(tmp_path / "a.tif").getpixel((x, 0))[0] for x in range(3)] == [0, 128, 255]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_float_tiff_with_values_that_are_no_numbers_is_refused(tmp_path: Path, value: float) -> None:
+    for name, values in (("one", [0.5, value, 0.1]), ("all", [value] * 3)):
+        Image.fromarray(np.array([values], np.float32)).save(tmp_path / f"{name}.tif")
+        count = 1 if name == "one" else 3
+        with pytest.raises(
+            DataError, match=rf"{name}.tif: .*: {count} of its 3 values are not finite \(NaN or infinite"
+        ):
+            decode(tmp_path / f"{name}.tif")
+
+
+def test_values_below_black_are_refused_unless_the_file_says_which_is_black(tmp_path: Path) -> None:
+    values = np.array([[-1.0, 0.0, 1.0]], np.float32)
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match="its values go down to -1, and nothing says which of them is black"):
+        decode(tmp_path / "a.tif")
+    Image.fromarray(np.array([[-5, 0, 9]], np.int32)).save(tmp_path / "b.tif")
+    with pytest.raises(DataError, match="its values go down to -5"):
+        decode(tmp_path / "b.tif")
+    Image.fromarray(values).save(tmp_path / "c.tif", tiffinfo={340: -1.0, 341: 1.0})
+    assert [decode(tmp_path / "c.tif").getpixel((x, 0))[0] for x in range(3)] == [0, 128, 255]
+
+
+def test_what_resampling_overshoots_is_cut_off(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[-0.02, 0.0, 1.0]], np.float32)).save(tmp_path / "a.tif")
+    assert [decode(tmp_path / "a.tif").getpixel((x, 0))[0] for x in range(3)] == [0, 0, 255]
+
+
+MEASURED = np.array([[0, 2048, 4095, 1234]], np.uint16)  # as a camera of 12 bits gives them
+SEEN = [0, 128, 255, 77]
+
+
+def grey(path: Path) -> list[int]:
+    image = decode(path)
+    return [image.getpixel((x, 0))[0] for x in range(image.width)]
+
+
+def test_the_range_that_a_tiff_says_is_honoured(tmp_path: Path) -> None:
+    Image.fromarray(MEASURED).save(tmp_path / "a.tif", tiffinfo={341: 4095})
+    assert grey(tmp_path / "a.tif") == SEEN
+    Image.fromarray(MEASURED).save(tmp_path / "b.tif", tiffinfo={281: 4095})  # MaxSampleValue is not for showing
+    assert grey(tmp_path / "b.tif") == [0, 8, 16, 5]
+
+
+def test_the_bits_that_a_png_says_are_honoured_where_the_values_have_no_more(tmp_path: Path) -> None:
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    for name, values in {
+        "low": MEASURED,
+        "high": MEASURED << 4,
+        "dark": (MEASURED >> 4) << 4,
+        "full": MEASURED * 16,
+    }.items():
+        Image.fromarray(values.astype(np.uint16)).save(tmp_path / f"{name}.png")
+        content = (tmp_path / f"{name}.png").read_bytes()
+        (tmp_path / f"{name}.png").write_bytes(content[:33] + chunk(b"sBIT", b"\x0c") + content[33:])
+    assert grey(tmp_path / "low.png") == SEEN
+    assert grey(tmp_path / "high.png") == [0, 128, 255, 77]  # scaled to 16 bits, as the standard wants it
+    assert grey(tmp_path / "dark.png") == [0, 8, 16, 5]  # a dark picture of 12 bits that were scaled
+
+
+def test_a_pgm_says_its_range(tmp_path: Path) -> None:
+    (tmp_path / "a.pgm").write_bytes(b"P5 3 1 4095\n" + np.array([0, 16, 4095], ">u2").tobytes())
+    (tmp_path / "b.pgm").write_bytes(b"P5 3 1 4095\n" + np.array([0, 8, 15], ">u2").tobytes())
+    assert grey(tmp_path / "a.pgm") == [0, 1, 255]
+    assert grey(tmp_path / "b.pgm") == [0, 0, 1]  # and is not made brighter because nothing in it is bright
 
 
 def test_a_32_bit_tiff_is_scaled_by_the_range_it_uses(tmp_path: Path) -> None:

@@ -72,3 +72,12 @@ def test_a_name_that_is_not_utf_8_counts_too(folder: Path) -> None:
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
     assert fingerprint(folder) != before
+
+
+def test_a_picture_that_cannot_be_read_here_is_another_one_where_it_can(folder: Path, monkeypatch) -> None:
+    (folder / "a.heic").write_bytes(b"x")
+    found = {}
+    for there in (True, False):
+        monkeypatch.setattr("fgic_core.interfaces.component.has_heif", lambda there=there: there)
+        found[there] = fingerprint(folder)
+    assert found[True] != found[False]

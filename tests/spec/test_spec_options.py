@@ -192,3 +192,11 @@ steps.c.with.milestones[1]: option milestones[1] should be a whole number, not '
     endless.append(endless)
     with pytest.raises(SpecError, match="nested too deeply"):
         from_dict({"version": 1, "steps": endless}, registry)
+
+
+def test_an_option_that_names_a_pipe_is_refused(tmp_path: Path, registry: Registry, pipe) -> None:
+    pipe(tmp_path / "w.safetensors")
+    with pytest.raises(SpecError) as caught:
+        parse_spec(f"{START}{NET}weights: w.safetensors}}}}\n", registry, base=tmp_path)
+    assert "should be a regular file" in str(caught.value)
+    assert "named pipe, a socket or a device" in str(caught.value)

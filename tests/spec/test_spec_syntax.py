@@ -287,3 +287,13 @@ def test_words_mean_what_the_core_schema_of_yaml_12_says(text: str, value: objec
     assert root is not None
     assert root.plain() == {"a": value, "b": text}
     assert not problems
+
+
+def test_a_pipe_is_not_waited_for_and_a_huge_file_not_read(tmp_path: Path, registry: Registry, pipe) -> None:
+    with pytest.raises(SpecError) as caught:
+        load_spec(pipe(tmp_path / "pipe.yaml"), registry)
+    assert str(caught.value) == f"{tmp_path / 'pipe.yaml'}: cannot be read: it is a named pipe and not a file"
+    with (tmp_path / "huge.yaml").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(SpecError, match="cannot be read: it has 1 TiB, and such a file has 16 MiB at most"):
+        load_spec(tmp_path / "huge.yaml", registry)

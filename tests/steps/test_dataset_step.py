@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +173,21 @@ def test_unreadable_pictures_are_all_listed_with_their_reasons(pictures: Path, t
     assert "2.png: this file is not a picture" in text
     assert "3.png: the file is empty" in text
     assert "unreadable: skip" in text
+
+
+@pytest.mark.parametrize("verify", ["full", "header"])
+def test_pictures_and_masks_that_are_pipes_are_not_waited_for(
+    pictures: Path, tmp_path: Path, verify: str, pipe: Callable[[Path], Path]
+) -> None:
+    pipe(pictures / "1.png")
+    pipe(pictures / "mask.png")
+    rows = [sample(0, part_mask="mask.png"), *FOUR[1:]]
+    with pytest.raises(DataError) as caught:
+        read(pictures, rows, tmp_path / "out", verify=verify)
+    assert "1.png: the picture cannot be read: it is a named pipe and not a file" in str(caught.value)
+    assert "0.png: its part mask: the picture cannot be read: it is a named pipe" in str(caught.value)
+    dataset, _ = read(pictures, rows, tmp_path / "skipped", verify=verify, unreadable="skip")
+    assert dataset.ids == ["s2", "s3"]
 
 
 def test_of_many_unreadable_pictures_twenty_are_shown_and_the_rest_counted(pictures: Path, tmp_path: Path) -> None:

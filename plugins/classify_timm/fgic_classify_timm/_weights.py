@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from fgic_core import Context, PluginError, check_weight_names
+from fgic_core import Context, PluginError, check_weight_names, regular_file
 
 WHERE = "classifier/timm"
 
@@ -87,7 +87,7 @@ def load_local_weights(model: nn.Module, path: Path, create: Callable[..., nn.Mo
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
     try:
-        return load_file(path)
+        return load_file(regular_file(path))
     except (OSError, SafetensorError) as error:
         raise PluginError(
             f"these weights are not a safetensors file: {error}",

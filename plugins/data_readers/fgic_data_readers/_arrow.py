@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fgic_core import SCHEMA, DataError, Split, nearest
+from fgic_core import SCHEMA, DataError, Split, nearest, regular_file
 from fgic_data_readers._files import ESCAPES
 
 ROWS = 65_536
@@ -104,7 +104,7 @@ def batches(path: Path, classes: Sequence[str], warn: Callable[[str], None]) -> 
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(regular_file(path))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"this is no Parquet file that can be read: {error}", where=str(path)) from None
     names = file.schema_arrow.names
@@ -185,9 +185,19 @@ def _fit(array: pa.Array, target: pa.DataType, name: str) -> pa.Array:
             return _fit_struct(array, target, name)
         if pa.types.is_list(target) and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
             return _fit_list(array, target, name)
+        _check_flags(array, target, name)
         return array.cast(target)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         raise _Misfit(f"column {name} has type {kind}, which does not fit {target}: {error}") from None
+
+
+def _check_flags(array: pa.Array, target: pa.DataType, name: str) -> None:
+    """Numbers that should be flags are 0 or 1; Arrow takes all but 0 for true."""
+    if pa.types.is_boolean(target) and (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)):
+        wrong = pc.invert(pc.is_in(array.drop_null(), pa.array([0, 1]).cast(array.type)))
+        row = pc.index(wrong, pa.scalar(True)).as_py()
+        if row >= 0:
+            raise _Misfit(f"column {name} should be 0, 1, false or true and has {array.drop_null()[row].as_py()}")
 
 
 def _fit_list(array: pa.Array, target: pa.DataType, name: str) -> pa.Array:

@@ -6,7 +6,10 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from fgic_core import DataError
+from fgic_core import DataError, regular_file
+
+#: How many bytes the annotation of one picture may have.
+_LARGEST = 16 << 20
 
 
 class Annotation:
@@ -32,7 +35,7 @@ class Annotation:
         self._parser.EndElementHandler = self._builder.end
         self._parser.CharacterDataHandler = self._builder.data
         try:
-            self._parser.Parse(path.read_bytes(), True)
+            self._parser.Parse(regular_file(path, _LARGEST).read_bytes(), True)
         except expat.ExpatError as error:
             raise DataError(
                 f"this is not well-formed XML: {expat.ErrorString(error.code)}",

@@ -11,8 +11,23 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from fgic_core import Box, Context, DataError, DatasetReader, InputFile, InputFolder, ObjectBox, Sample, Size, Split
+from fgic_core import (
+    Box,
+    Context,
+    DataError,
+    DatasetReader,
+    InputFile,
+    InputFolder,
+    ObjectBox,
+    Sample,
+    Size,
+    Split,
+    regular_file,
+)
 from fgic_data_readers._files import believable, inside, without_suffix
+
+#: How many bytes an annotation file may have: COCO's own have 470 MB, and a parsed one takes some 10 times that.
+_LARGEST = 8 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +123,7 @@ class Coco(DatasetReader):
                     yield _sample(path, split, image, boxes, empty, labels)
                 elif self.without_object == "error":
                     raise DataError(
-                        f"{path} has no annotated object, so it has no label",
+                        f"{path} has {'crowds alone' if boxes else 'no annotated object'}, so it has no label",
                         where=where,
                         hint="Set without_object: skip to leave such pictures out.",
                     )
@@ -144,7 +159,7 @@ class Coco(DatasetReader):
         for position, image in enumerate(file.images.values()):
             name = inside(image["file_name"], file.place("images", position))
             for folder in folders:
-                if (self.images / folder / name).is_file():
+                if (self.images / folder / name).exists():
                     return folder
         raise DataError(
             f"none of the {len(file.images)} pictures lies below {self.images}",
@@ -196,7 +211,19 @@ def _read(path: Path) -> _File:
         _add(file, annotation, file.place("annotations", position))
     if not file.images:
         raise DataError("this file lists no images", where=str(path))
+    _check_crowds(file)
     return file
+
+
+def _check_crowds(file: _File) -> None:
+    """That not every object is a crowd, as mask tools (CVAT's brush, RLE masks) write them, where boxes give labels."""
+    boxes = [box for boxes in file.boxes.values() for box in boxes]
+    if boxes and all(box.crowd for box in boxes) and not any("category_id" in image for image in file.images.values()):
+        raise DataError(
+            f"all {len(boxes)} objects of this file are crowds (iscrowd 1), which give a picture no label",
+            where=str(file.path),
+            hint='Where each is one object, as mask tools export them, write "iscrowd": 0 in the annotations.',
+        )
 
 
 def _check_own(image: dict[str, Any], file: _File, where: str) -> None:
@@ -234,20 +261,20 @@ def _add(file: _File, annotation: dict[str, Any], where: str) -> None:
         raise DataError(f"bbox should be four numbers x, y, width, height and is {numbers}", where=where)
     box = Box.from_xywh(*map(float, numbers))
     key = annotation.get("id", 0)
+    crowd, agnostic = (_flag(annotation, name, where) for name in ("iscrowd", "class_agnostic"))
     if box.is_empty:
         file.flat.append(image)  # COCO's own files have a few
     else:
-        crowd, agnostic = bool(annotation.get("iscrowd", 0)), annotation.get("class_agnostic") is True
         one = _Annotated(box, category, crowd, key if _is_whole(key) else 0, agnostic)
         file.boxes.setdefault(image, []).append(one)
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(regular_file(path, _LARGEST).read_bytes())
     except json.JSONDecodeError as error:
         raise DataError(f"this is not JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}") from None
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # a ValueError of a number of thousands of digits
         raise DataError(f"this file cannot be read as JSON: {error}", where=str(path)) from None
     if not isinstance(document, dict):
         raise DataError(
@@ -278,6 +305,14 @@ def _get(entry: dict[str, Any], key: str, kind: type, where: str) -> Any:
         words = {int: "a whole number", str: "a string", list: "a list"}
         raise DataError(f"{key} should be {words[kind]} and is {value!r:.80}", where=where)
     return value
+
+
+def _flag(entry: dict[str, Any], key: str, where: str) -> bool:
+    """A key that may be missing, which is false. Not by truth: "0" would be true, and so would any other mistake."""
+    value = entry.get(key, 0)
+    if not isinstance(value, (bool, int, float)) or value not in (0, 1):
+        raise DataError(f"{key} should be 0, 1, false or true and is {json.dumps(value):.80}", where=where)
+    return bool(value)
 
 
 def _size(image: dict[str, Any]) -> Size | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from pydantic import Field
 
@@ -38,7 +39,7 @@ class Cub200(DatasetReader):
 
     def source(self) -> Path:
         for folder in (self.root, self.root / "CUB_200_2011"):
-            if (folder / "images.txt").is_file():
+            if (folder / "images.txt").exists():
                 return folder
         raise DataError("this is no CUB-200-2011 data set: there is no images.txt", where=str(self.root), hint=LAYOUT)
 
@@ -59,7 +60,9 @@ class Cub200(DatasetReader):
         classes = self._table("image_class_labels.txt")
         splits = self._table("train_test_split.txt")
         boxes = self._table("bounding_boxes.txt")
-        labels = {class_id: label for label, class_id in enumerate(sorted(self._classes()))}
+        names = self._classes()
+        labels = {class_id: label for label, class_id in enumerate(sorted(names))}
+        folders = _Folders(names)
         parts = self._part_locations()
         places: dict[str, str] = {}
         seen: set[Split] = set()
@@ -68,7 +71,9 @@ class Cub200(DatasetReader):
             if path in places:
                 raise DataError(f"{path} is listed twice, first at {places[path]}", where=where)
             places[path] = where
-            label = self._label(self._row(classes, image_id, where, "image_class_labels.txt"), labels)
+            class_id = self._class_id(self._row(classes, image_id, where, "image_class_labels.txt"), labels)
+            folders.check(path, class_id, classes[image_id][0])
+            label = labels[class_id]
             split = _split(self._row(splits, image_id, where, "train_test_split.txt"))
             seen.add(split)
             box = _box(self._row(boxes, image_id, where, "bounding_boxes.txt"))
@@ -105,15 +110,15 @@ class Cub200(DatasetReader):
     def _classes(self) -> dict[int, str]:
         return {class_id: name for class_id, (_, (name,)) in self._table("classes.txt").items()}
 
-    def _label(self, row: _Row, labels: dict[int, int]) -> int:
+    def _class_id(self, row: _Row, labels: dict[int, int]) -> int:
         where, (text,) = row
         class_id = whole(text, "class_id", where)
         if class_id not in labels:
             raise DataError(f"class {class_id} is not in {self.source() / 'classes.txt'}", where=where)
-        return labels[class_id]
+        return class_id
 
     def _parts(self) -> dict[int, str]:
-        if not (self.source() / "parts" / "part_locs.txt").is_file():
+        if not (self.source() / "parts" / "part_locs.txt").exists():
             return {}
         return {part_id: name for part_id, (_, (name,)) in self._table("parts/parts.txt").items()}
 
@@ -136,6 +141,40 @@ class Cub200(DatasetReader):
             )
             located.setdefault(key[0], []).append(part_at)
         return located
+
+
+class _Folders:
+    """Checks the folders that pictures lie in, which say their classes a second time, against the labels.
+
+    Args:
+        names: the classes' names by their ids.
+    """
+
+    def __init__(self, names: dict[int, str]) -> None:
+        self._names = names
+        self._ids = {normalize("NFC", name): class_id for class_id, name in names.items()}
+        self._first_in: dict[str, tuple[str, int]] = {}
+        self._folder_of: dict[int, tuple[str, str]] = {}
+
+    def check(self, path: str, class_id: int, where: str) -> None:
+        """Raises DataError where the folder is another class's, or has another label elsewhere."""
+        folder = normalize("NFC", PurePosixPath(path).parent.name)
+        if not folder:
+            return
+        named = self._ids.get(folder, class_id)
+        if named != class_id:
+            raise DataError(
+                f"{path} has class {class_id} ({self._names[class_id]}), but its folder is class {named}",
+                where=where,
+                hint="Correct the label, or move the picture to the folder of its class.",
+            )
+        hint = "Pictures of one folder have one label, and no other folder has it."
+        other, of_other = self._first_in.setdefault(folder, (path, class_id))
+        if of_other != class_id:
+            raise DataError(f"{path} has class {class_id}, but {other} has class {of_other}", where=where, hint=hint)
+        one, with_it = self._folder_of.setdefault(class_id, (folder, path))
+        if one != folder:
+            raise DataError(f"{path} and {with_it} both have class {class_id}", where=where, hint=hint)
 
 
 def _flag(text: str, what: str, where: str) -> bool:

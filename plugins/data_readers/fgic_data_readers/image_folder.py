@@ -10,7 +10,7 @@ from unicodedata import normalize
 
 from pydantic import Field
 
-from fgic_core import PICTURE_SUFFIXES, Context, DataError, DatasetReader, InputFolder, Sample, Split, nearest
+from fgic_core import Context, DataError, DatasetReader, InputFolder, Sample, Split, is_picture, nearest, why_left_out
 from fgic_data_readers._files import ClassNames
 
 LAYOUT = (
@@ -31,8 +31,8 @@ _CUT: tuple[Split, Split] = ("train", "test")
 class ImageFolder(DatasetReader):
     """A folder for each class, below a folder for each split or, with ``test_fraction``, without.
 
-    Classes are sorted by name. Pictures may lie in folders below their class's; hidden files, and files that are no
-    pictures by their suffix, are passed over.
+    Classes are sorted by name. Pictures may lie in folders below their class's; hidden files, and what ordinarily lies
+    beside pictures (text, tables, archives), are passed over. Other files that cannot be read are counted and named.
     """
 
     root: InputFolder = Field(description="Folder with train/, test/ and perhaps val/, or with the class folders.")
@@ -58,12 +58,18 @@ class ImageFolder(DatasetReader):
         classes = self._classes(layout)
         self._report_ignored(layout, ctx)
         seen: set[Split] = set()
+        others: list[str] = []
         for label, name in enumerate(classes):
             for folder in layout:
-                pictures = _pictures(self.root, self.root / folder / name) if name in layout[folder] else []
+                files = _files(self.root, self.root / folder / name) if name in layout[folder] else []
+                pictures = [file for file in files if is_picture(file)]
+                others += [file for file in files if not is_picture(file)]
                 for path, split in self._splits(pictures, folder, layout):
                     seen.add(split)
                     yield Sample(id=path, path=path, label=label, split=split)
+        for file in others:
+            if reason := why_left_out(self.root / file):
+                ctx.leave_out(file, reason)
         for wanted in _CUT:
             if wanted not in seen:
                 raise DataError(f"no picture is in the {wanted} split", where=str(self.root), hint=LAYOUT)
@@ -135,7 +141,7 @@ class ImageFolder(DatasetReader):
             if others:
                 ctx.warn(f"these folders of {self.root.name} are no splits and were left out: {', '.join(others)}")
         for folder in layout:
-            loose = sum(entry.is_file() and _is_picture(entry.name) for entry in _entries(self.root / folder))
+            loose = sum(entry.is_file() and is_picture(entry.name) for entry in _entries(self.root / folder))
             if loose:
                 ctx.warn(f"{loose} pictures lie in {folder or self.root.name}/ itself, in no class, and were left out")
 
@@ -160,10 +166,6 @@ def _order(name: str) -> tuple[str, str]:
     return normalize("NFC", name), name
 
 
-def _is_picture(name: str) -> bool:
-    return Path(name).suffix.lower() in PICTURE_SUFFIXES
-
-
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """What lies in a folder, sorted by name, hidden entries left out.
 
@@ -181,8 +183,8 @@ def _folders(folder: Path) -> list[str]:
     return [entry.name for entry in _entries(folder) if entry.is_dir()]
 
 
-def _pictures(root: Path, folder: Path) -> list[str]:
-    """Paths of the pictures below a class folder, relative to the root, sorted.
+def _files(root: Path, folder: Path) -> list[str]:
+    """Paths of the files below a class folder, relative to the root, sorted.
 
     Raises:
         DataError: a link leads out of the root.
@@ -194,8 +196,8 @@ def _pictures(root: Path, folder: Path) -> list[str]:
         if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root.resolve()):
             raise _escape(Path(entry.path))
         if entry.is_dir(follow_symlinks=False):
-            found += _pictures(root, folder / entry.name)
-        elif _is_picture(entry.name) and not entry.is_dir():  # a link to nothing is a missing picture
+            found += _files(root, folder / entry.name)
+        elif not entry.is_dir():  # a link to nothing is a missing picture
             found.append((folder / entry.name).relative_to(root).as_posix())
     return sorted(found, key=_order)
 

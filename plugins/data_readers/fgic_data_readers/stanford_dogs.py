@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree.ElementTree import Element
 
 from pydantic import Field
 
 from fgic_core import Box, Context, DataError, DatasetReader, InputFolder, ObjectBox, Sample, Size, Split
 from fgic_data_readers._files import believable, inside, number, readable, rows, whole, without_suffix
+from fgic_data_readers._mat import load_mat
 from fgic_data_readers._xml import Annotation
-
-if TYPE_CHECKING:
-    import numpy as np
 
 LAYOUT = (
     "The folder should hold Images/<class>/<picture>.jpg, Annotation/<class>/<picture> (XML without a suffix) and "
     "lists/train_list.mat, lists/test_list.mat."
 )
 _SPLITS: tuple[Split, ...] = ("train", "test")
+_VARIABLES = ("file_list", "annotation_list", "labels")
 _WORDNET = r"n\d{8}-"
 
 
@@ -62,7 +62,9 @@ class StanfordDogs(DatasetReader):
 
     def samples(self, ctx: Context) -> Iterator[Sample]:
         lists = self._lists()
-        labels = {class_id: label for label, class_id in enumerate(self._folders(lists))}
+        folders = self._folders(lists)
+        labels = {class_id: label for label, class_id in enumerate(folders)}
+        classes = {_plain(name): class_id for class_id, name in folders.items()}
         first: dict[str, str] = {}
         for split, entries in lists.items():
             for entry in entries:
@@ -73,7 +75,7 @@ class StanfordDogs(DatasetReader):
                         hint="Remove one of the two.",
                     )
                 first[entry.picture] = entry.where
-                yield self._sample(entry, split, labels[entry.class_id])
+                yield self._sample(entry, split, labels[entry.class_id], classes)
 
     def _lists(self) -> dict[Split, list[_Entry]]:
         lists: dict[Split, list[_Entry]] = {}
@@ -116,8 +118,9 @@ class StanfordDogs(DatasetReader):
             names = {class_id: entry.folder for class_id, entry in folder_of.items()}
         return dict(sorted(names.items()))
 
-    def _sample(self, entry: _Entry, split: Split, label: int) -> Sample:
+    def _sample(self, entry: _Entry, split: Split, label: int, classes: dict[str, int]) -> Sample:
         annotation = Annotation(self.root / "Annotation" / entry.annotation)
+        _check_names(annotation, entry, classes)
         size = _size(annotation)
         boxes = [_box(annotation, element, size) for element in annotation.root.iter("bndbox")]
         return Sample(
@@ -141,11 +144,11 @@ def _read_classes(path: Path) -> dict[int, str]:
 
 
 def _read_list(path: Path) -> list[_Entry]:
-    content = _load_mat(path)
-    for key in ("file_list", "annotation_list", "labels"):
+    content = load_mat(path, _VARIABLES, LAYOUT)
+    for key in _VARIABLES:
         if key not in content:
             raise DataError(f"the list has no variable {key}", where=str(path), hint=LAYOUT)
-    pictures, annotations, labels = (content[key].ravel() for key in ("file_list", "annotation_list", "labels"))
+    pictures, annotations, labels = (content[key].ravel() for key in _VARIABLES)
     if not len(pictures) == len(annotations) == len(labels):
         raise DataError(
             f"file_list has {len(pictures)} entries, annotation_list {len(annotations)}, labels {len(labels)}",
@@ -161,22 +164,30 @@ def _entry(picture: Any, annotation: Any, label: Any, where: str) -> _Entry:
     """An entry from MATLAB cells, which hold the string as an array of one element."""
     words = [str(cell.item()) if getattr(cell, "size", 0) == 1 else str(cell) for cell in (picture, annotation)]
     written = f"{label:g}" if isinstance(label, float) else str(label)
-    return _Entry(inside(words[0], where), inside(words[1], where), whole(written, "the label", where), where)
-
-
-def _load_mat(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    from scipy.io import loadmat
-
-    try:
-        with path.open("rb") as file:
-            content: dict[str, Any] = loadmat(file)
-    except FileNotFoundError:
-        raise DataError("this list is missing", where=str(path), hint=LAYOUT) from None
-    except Exception as error:  # a broken file makes scipy raise nearly anything
+    entry = _Entry(inside(words[0], where), inside(words[1], where), whole(written, "the label", where), where)
+    if entry.annotation.removesuffix(".xml") != without_suffix(entry.picture):
         raise DataError(
-            f"this is not a MATLAB list that can be read: {error}", where=str(path), hint="Restore it from the archive."
-        ) from None
-    return content
+            f"the picture is {entry.picture}, but its annotation {entry.annotation}",
+            where=where,
+            hint="The two lists are shifted against each other: a picture and its annotation have one name.",
+        )
+    return entry
+
+
+def _plain(name: str) -> str:
+    return re.sub(f"^{_WORDNET}", "", name)
+
+
+def _check_names(annotation: Annotation, entry: _Entry, classes: dict[str, int]) -> None:
+    """That no object of the annotation bears the name of another class than the picture's."""
+    for element in annotation.root.iter("object"):
+        name = (element.findtext("name") or "").strip()
+        if classes.get(_plain(name), entry.class_id) != entry.class_id:
+            raise DataError(
+                f"this object is a {name}, but the lists give {entry.picture} label {entry.class_id}",
+                where=annotation.place(element),
+                hint="Is it the annotation of another picture, or is the label wrong?",
+            )
 
 
 def _size(annotation: Annotation) -> Size | None:

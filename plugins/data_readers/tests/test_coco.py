@@ -98,10 +98,41 @@ def test_the_size_is_that_of_the_file_unless_the_boxes_contradict_it(coco, read)
 
 def test_a_picture_without_an_object_is_an_error_or_is_left_out(coco, ctx):
     coco.train["annotations"][0]["iscrowd"] = 1
-    with pytest.raises(DataError, match=r"images\[0\]: a.jpg has no annotated object"):
+    with pytest.raises(DataError, match=r"images\[0\]: a.jpg has crowds alone, so it has no label"):
         list(coco.open().samples(ctx))
     assert [s.id for s in coco.open(without_object="skip").samples(ctx)] == ["b", "c"]
     assert ctx.warnings == ["1 pictures of instances_train.json have no annotated object and were left out"]
+
+
+@pytest.mark.parametrize("key", ["iscrowd", "class_agnostic"])
+@pytest.mark.parametrize("value", ["0", "1", "", "false", 2, -1, 0.5, None, [], {}])
+def test_a_flag_is_not_read_by_its_truth(coco, read, key, value):
+    coco.train["annotations"][1][key] = value
+    with pytest.raises(DataError) as caught:
+        read(coco.open())
+    said = f"annotations[1]: {key} should be 0, 1, false or true and is {json.dumps(value)}"
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(("value", "crowd"), [(0, False), (False, False), (0.0, False), (1, True), (True, True)])
+def test_a_flag_is_0_or_1_false_or_true(coco, read, value, crowd):
+    coco.train["annotations"].append({**box(1, 7, [0, 0, 2, 2], 8), "iscrowd": value})
+    assert [b.crowd for b in read(coco.open())[0].boxes] == [False, crowd]
+    del coco.train["annotations"][-1]["iscrowd"]
+    assert [b.crowd for b in read(coco.open())[0].boxes] == [False, False]
+
+
+@pytest.mark.parametrize("options", [{}, {"without_object": "skip"}])
+def test_objects_that_are_all_crowds_are_said_with_the_way_out(coco, read, options):
+    for annotation in coco.train["annotations"]:
+        annotation["iscrowd"] = 1
+    with pytest.raises(DataError) as caught:
+        read(coco.open(**options))
+    assert "instances_train.json: all 2 objects of this file are crowds (iscrowd 1)" in str(caught.value)
+    assert 'write "iscrowd": 0' in str(caught.value)
+    for image in coco.train["images"]:
+        image["category_id"] = 7
+    assert [sample.label for sample in read(coco.open())] == [0, 0, 1]
 
 
 def test_an_empty_box_is_left_out_and_counted(coco, ctx):

@@ -119,6 +119,46 @@ def test_a_contradiction_names_file_and_line(birds, read, name, text, message):
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "1 5\n4 5\n9 5\n",
+            "txt:2: 002.Laysan_Albatross/b c.jpg has class 5 (005.Auklet), but its folder is class 2",
+        ),
+        ("1 2\n4 5\n9 2\n", "image_class_labels.txt:1: 005.Auklet/a.jpg has class 2"),
+    ],
+)
+def test_a_picture_in_the_folder_of_another_class_is_refused(birds, read, text, message):
+    (birds / "image_class_labels.txt").write_text(text)
+    with pytest.raises(DataError) as caught:
+        read(Cub200(root=birds))
+    assert message in str(caught.value)
+    assert "move the picture to the folder of its class" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (("one", "one", "one"), "images.txt:2: one/b.jpg has class 2, but one/a.jpg has class 5"),
+        (("one", "two", "six"), "images.txt:3: six/c.jpg and one/a.jpg both have class 5"),
+    ],
+)
+def test_folders_of_other_names_than_the_classes_go_with_the_labels_too(birds, read, folders, message):
+    lines = [f"{number} {folder}/{name}.jpg\n" for number, folder, name in zip((1, 4, 9), folders, "abc", strict=True)]
+    (birds / "images.txt").write_text("".join(lines))
+    with pytest.raises(DataError) as caught:
+        read(Cub200(root=birds))
+    assert message.replace("images.txt:", "image_class_labels.txt:") in str(caught.value)
+    (birds / "images.txt").write_text("1 one/a.jpg\n4 two/b.jpg\n9 one/c.jpg\n")
+    assert [sample.label for sample in read(Cub200(root=birds))] == [1, 0, 1]
+
+
+def test_pictures_without_folders_say_no_class(birds, read):
+    (birds / "images.txt").write_text("1 a.jpg\n4 b.jpg\n9 c.jpg\n")
+    assert [sample.label for sample in read(Cub200(root=birds))] == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
     ("line", "message"),
     [
         ("1 3 0 0 1", "part_locs.txt:1: part 3 is not in"),

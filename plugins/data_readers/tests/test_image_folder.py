@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 from fgic_data_readers import ImageFolder
+from PIL import Image
 from pydantic import ValidationError
 
-from fgic_core import DataError
+from fgic_core import DataError, Dataset
+from fgic_core.data import formats
 from fgic_core.steps.dataset import run
 
 
@@ -70,6 +72,36 @@ def test_hidden_files_and_other_files_are_passed_over_and_suffixes_count_in_any_
     (folder / "train" / ".cache").mkdir()
     names = {s.path for s in read(ImageFolder(root=folder)) if s.path.startswith("train/owl")}
     assert names == {"train/owl/0.jpg", "train/owl/1.jpg", "train/owl/2.jpg", "train/owl/sub/deep/X.PNG"}
+
+
+def test_files_that_may_be_pictures_are_counted_named_and_explained(folder, ctx, picture):
+    for name in ("5.jfif", "6.JPE"):
+        picture(folder / "train" / "owl" / "9.jpg").rename(folder / "train" / "owl" / name)
+    for name in ("a.CR2", "b.cr2", "clip.mp4", "notes.txt", "Thumbs.db"):
+        (folder / "train" / "crow" / name).write_bytes(b"x")
+    run(ImageFolder(root=folder), {}, ctx)
+    dataset = Dataset.open(ctx.folder)
+    assert {"train/owl/5.jfif", "train/owl/6.JPE"} <= set(dataset.ids)
+    assert [path for path, _ in dataset.header.skipped] == [f"train/crow/{n}" for n in ("a.CR2", "b.cr2", "clip.mp4")]
+    said = next(warning for warning in ctx.warnings if "left out" in warning)
+    assert said.startswith("3 files that may be pictures were left out: 2 .cr2 (train/crow/a.CR2, train/crow/b.cr2): a")
+    assert "1 .mp4 (train/crow/clip.mp4): no picture that can be read: convert it" in said
+    assert next(metric.value for metric in ctx.metrics if metric.name == "skipped") == 3
+
+
+@pytest.mark.parametrize("verify", ["full", "header", "none"])
+def test_heif_pictures_are_read_or_it_is_said_what_to_install(folder, ctx, monkeypatch, verify):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.from_pillow(Image.new("RGB", (32, 32), "red")).save(folder / "train" / "owl" / "7.HEIC")
+    monkeypatch.setattr(formats, "has_heif", lambda: False)
+    run(ImageFolder(root=folder, verify=verify), {}, ctx)
+    dataset = Dataset.open(ctx.folder)
+    assert "train/owl/7.HEIC" not in dataset.ids
+    assert dataset.header.skipped == (("train/owl/7.HEIC", formats.HEIF_NEEDED),)
+    said = '1 .heic (train/owl/7.HEIC): HEIF, which needs pillow-heif: pip install "fgic[heif]"'
+    assert any(said in warning for warning in ctx.warnings)
+    monkeypatch.undo()
+    assert "train/owl/7.HEIC" in [sample.id for sample in ImageFolder(root=folder).samples(ctx)]
 
 
 def test_a_link_to_nothing_is_a_picture_that_is_missing_and_not_one_that_never_was(folder, read):

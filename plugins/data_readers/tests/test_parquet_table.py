@@ -192,3 +192,19 @@ def test_importing_the_readers_imports_nothing_heavy():
     code = "import sys, fgic_data_readers; print([m for m in ('torch', 'pyarrow', 'scipy', 'PIL') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "said"), [(pa.int64(), [0, 2], "2"), (pa.int8(), [-1, 1], "-1"), (pa.float64(), [0.5, 1], "0.5")]
+)
+def test_a_flag_is_not_read_by_its_truth(table, read, kind, values, said):
+    fields = {name: pa.array([1.0, 2.0]) for name in ("x1", "y1")} | {
+        name: pa.array([3.0, 4.0]) for name in ("x2", "y2")
+    }
+    boxes = pa.StructArray.from_arrays([*fields.values(), pa.array(values, kind)], [*fields, "crowd"])
+    rows = pa.ListArray.from_arrays(pa.array([0, 1, 2, 2], pa.int32()), boxes)
+    with pytest.raises(DataError, match=f"column boxes.crowd should be 0, 1, false or true and has {said}"):
+        read(table(boxes=rows))
+    boxes = pa.StructArray.from_arrays([*fields.values(), pa.array([0, 1], kind)], [*fields, "crowd"])
+    rows = pa.ListArray.from_arrays(pa.array([0, 1, 2, 2], pa.int32()), boxes)
+    assert [[one.crowd for one in sample.boxes] for sample in read(table(boxes=rows))] == [[False], [True], []]

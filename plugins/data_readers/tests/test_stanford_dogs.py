@@ -158,6 +158,15 @@ def test_a_list_that_is_no_matlab_file_is_named(dogs, read):
     assert "test_list.mat: this is not a MATLAB list" in text
 
 
+def test_a_list_of_annotations_that_is_shifted_against_the_pictures_is_refused(dogs, read):
+    reader = dogs.write()
+    names = [np.array([[name] for name in order], object) for order in ((f"{CAIRN}/a", f"{PUG}/b"),) * 2]
+    content = {"file_list": names[0] + ".jpg", "annotation_list": names[1][::-1], "labels": np.array([[1.0], [2.0]])}
+    savemat(dogs.root / "lists" / "train_list.mat", content)
+    text = failure(reader, read)
+    assert f"train_list.mat, entry 1: the picture is {CAIRN}/a.jpg, but its annotation {PUG}/b" in text
+
+
 def test_a_list_without_its_variables_is_named(dogs, read):
     reader = dogs.write()
     savemat(dogs.root / "lists" / "train_list.mat", {"files": np.array([1])})
@@ -174,6 +183,10 @@ def test_a_list_without_its_variables_is_named(dogs, read):
         ),
         (lambda d: d.lists["test"].append((f"{CAIRN}/e", 2)), "has label 2, but n02096177-cairn/a.jpg has label 1"),
         (lambda d: d.lists["test"].append((f"{CAIRN}/e", 1.5)), "the label should be a whole number and is '1.5'"),
+        (
+            lambda d: d.xml.update({f"{PUG}/d": annotation((1, 1, 3, 3)).replace(">x<", ">cairn<")}),
+            "d:3: this object is a cairn, but the lists give n02110958-black_pug/d.jpg label 2",
+        ),
         (lambda d: d.lists["test"].append(("../../etc/passwd", 1)), "leaves the data set's folder"),
         (lambda d: d.xml.update({f"{PUG}/d": "<annotation>\n<object>\n</annotation>"}), "d:3: this is not well-formed"),
         (lambda d: d.xml.update({f"{PUG}/d": annotation(("x", 0, 1, 1))}), "d:4: xmin should be a number and is 'x'"),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from fgic_core import PluginError
+from fgic_core import PluginError, regular_file
 from fgic_detect_mmdet._mmdet import WHERE, import_mmdet
 from fgic_detect_mmdet._overrides import override
 from fgic_detect_mmdet._shipped import shipped_configs
@@ -32,7 +32,7 @@ def read_config(options: MmdetDetector) -> ConfigDict:
 
     path = options.config_file or shipped_configs()[options.config]
     try:
-        config = ConfigDict(Config.fromfile(str(path), import_custom_modules=False).to_dict())
+        config = ConfigDict(Config.fromfile(str(regular_file(path)), import_custom_modules=False).to_dict())
     except Exception as error:  # a config in Python raises whatever it likes
         raise PluginError(f"this config cannot be read: {type(error).__name__}: {error}", where=str(path)) from error
     if not isinstance(config.get("model"), Mapping) or "type" not in config.model:

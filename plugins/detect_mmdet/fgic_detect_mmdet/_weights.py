@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from fgic_core import Context, PluginError, check_weight_names
+from fgic_core import Context, PluginError, check_weight_names, regular_file
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -22,6 +22,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         PluginError: the file is broken, or holds more than that.
     """
     try:
+        regular_file(path)
         document = load_file(path) if path.suffix.lower() == ".safetensors" else _read_pth(path)
     except (OSError, SafetensorError) as error:
         raise PluginError(f"these weights cannot be read: {error}", where=str(path)) from error

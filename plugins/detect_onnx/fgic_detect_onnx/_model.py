@@ -12,7 +12,7 @@ import onnxruntime
 import torch
 from torchvision.ops import nms
 
-from fgic_core import Box, Detections, PluginError, Size
+from fgic_core import Box, Detections, PluginError, Size, regular_file
 from fgic_detect_onnx._formats import BORDER, FORMATS, SIDE, Format, recognise
 from fgic_detect_onnx._names import find_classes, find_names
 from fgic_detect_onnx._session import Outputs, Session
@@ -122,7 +122,7 @@ def open_model(options: OnnxDetector, device: str) -> OnnxModel:
     """
     where = str(options.weights)
     try:
-        content = options.weights.read_bytes()
+        content = regular_file(options.weights).read_bytes()
     except OSError as error:
         raise PluginError(f"the model cannot be read: {error}", where=where, hint="Is it there?") from error
     session = Session(content, device, where)

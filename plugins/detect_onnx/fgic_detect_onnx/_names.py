@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fgic_core import PluginError, nearest
+from fgic_core import PluginError, nearest, regular_file
 from fgic_detect_onnx._coco import COCO_NAMES
 
 _SHOWN = 20
+#: How many bytes a file of names may have.
+_LARGEST = 16 << 20
 
 #: One entry of the Python dict that Ultralytics writes as text: ``{0: 'person', 1: "driver's cab"}``.
 _ENTRY = re.compile(r"""(\d+):\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")""")
@@ -47,7 +49,7 @@ def find_names(
 
 def _read(file: Path) -> tuple[str, ...]:
     try:
-        lines = file.read_text(encoding="utf-8-sig").rstrip().splitlines()
+        lines = regular_file(file, _LARGEST).read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise PluginError(
             f"the names cannot be read: {error}", where=str(file), hint="It should be UTF-8 text, one name a line."

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from fgic_core import Context, PluginError, check_weight_names
+from fgic_core import Context, PluginError, check_weight_names, regular_file
 
 if TYPE_CHECKING:
     from fgic_detect_torchvision._network import Shape
@@ -40,12 +40,12 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     """
     if path.suffix.lower() == ".safetensors":
         try:
-            return _renamed(load_file(path))
+            return _renamed(load_file(regular_file(path)))
         except (OSError, SafetensorError) as error:
             raise PluginError(f"these weights are not a safetensors file: {error}", where=str(path)) from error
     hint = "Where it comes from, save the tensors alone: torch.save(model.state_dict(), path)."
     try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+        found: Any = torch.load(regular_file(path), map_location="cpu", weights_only=True)
     except Exception as error:  # what is no file of tensors fails in as many ways as there are files
         # torch's own message is left out: it advises to let the file run code.
         code = re.search(r"GLOBAL (\S+)", str(error))

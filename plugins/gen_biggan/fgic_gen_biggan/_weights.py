@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from fgic_core import Context, PluginError, check_weight_names, read_weights
+from fgic_core import Context, PluginError, check_weight_names, read_weights, regular_file
 from fgic_gen_biggan._convert import convert, generator_options, layout_of, new_embedding
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def _own(path: Path, state: dict[str, Tensor], options: BigganGenerator) -> Star
 
     beside = path.with_name(ABOUT)
     start = Start(arguments_of(options, len(state[EMBEDDING]) if EMBEDDING in state else 2), state)
-    if beside.is_file():
+    if beside.exists():
         try:
-            about = json.loads(beside.read_text(encoding="utf-8"))
+            about = json.loads(regular_file(beside).read_text(encoding="utf-8"))
             start = Start(dict(about["arguments"]), state, tuple(about["classes"]), list(about["known"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise PluginError(f"what is beside these weights cannot be read: {error}", where=str(beside)) from None

@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from fgic_core import Context, PluginError, check_weight_names
+from fgic_core import Context, PluginError, check_weight_names, regular_file
 
 if TYPE_CHECKING:
     from fgic_gen_diffusers._network import Shape
@@ -67,7 +67,7 @@ def load_weights(unet: nn.Module, shape: Shape, path: Path, ctx: Context) -> Non
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """The tensors of a file, and what it says of itself."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(regular_file(path), framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise PluginError(
