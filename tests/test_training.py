@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
 
-from fgic_core import BestEpoch, PluginError, check_weight_names, evaluation
+from fgic_core import BestEpoch, evaluation
 
 
 def filled(network: nn.Linear, value: float) -> None:
@@ -70,19 +68,6 @@ def test_evaluation_gives_each_module_its_own_mode_back() -> None:
         assert same is network
         assert not any(module.training for module in network.modules())
     assert [module.training for module in network.modules()] == [True, True, False]
-
-
-def test_weights_of_another_model_are_told_by_their_names() -> None:
-    own = ["stem.weight", "stem.num_batches_tracked", "head.weight"]
-    check_weight_names(Path("w"), ["stem.weight"], own, free=["head.weight"])
-    check_weight_names(Path("w"), ["stem.weight", "head.weight", "x.num_batches_tracked"], own)
-    with pytest.raises(PluginError) as caught:
-        check_weight_names(Path("w"), ["stm.weight"], own, of="this config")
-    assert str(caught.value) == (
-        "w: these weights lack 2 of 2 tensors (stem.weight, head.weight) and have 1 that the model has not "
-        "(stm.weight)\n"
-        "  Are they of this config? The nearest name to stm.weight in the model is stem.weight."
-    )
 
 
 def test_of_a_distance_the_smallest_is_best_also_after_a_checkpoint() -> None:

@@ -10,7 +10,7 @@ from pydantic import PrivateAttr
 
 from fgic_core.data.geometry import Size
 from fgic_core.interfaces import Attacker, Classifier, Context, Explainer
-from fgic_core.testing.component import ComponentSuite
+from fgic_core.testing.component import ComponentSuite, assert_saved_alike
 from fgic_core.testing.data import tiny_context, tiny_dataset
 
 if TYPE_CHECKING:
@@ -150,6 +150,7 @@ class ClassifierSuite(ComponentSuite):
         (tmp_path / "saved").mkdir()
         component.save(tmp_path / "saved")
         assert not [f for f in (tmp_path / "saved").rglob("*") if f.suffix in {".pt", ".pth", ".pkl", ".bin"}]
+        assert_saved_alike(component.save, tmp_path)
         again = self._fresh(component)
         again.load(tmp_path / "saved", "cpu")
         size = component.input_size()

@@ -124,7 +124,7 @@ class TimmClassifier(Classifier):
         from fgic_classify_timm._network import build
         from fgic_classify_timm._training import train_network
 
-        self._network = build(self, len(train.classes), ctx)
+        self._network = build(self, train.classes, ctx)
         train_network(self, self._network, train, ctx)
 
     def network(self) -> nn.Module:
