@@ -142,6 +142,18 @@ class ClassifierSuite(ComponentSuite):
             logits = component.network().eval()(batch)
         assert logits.shape == (3, 3)
         assert torch.isfinite(logits).all()
+        self._check_untrained(component)
+
+    def _check_untrained(self, component: Classifier) -> None:
+        """What it is before any training has the size and the shapes of what it is afterwards."""
+        before = self._fresh(component).untrained(3)
+        if before is None:
+            return
+        assert before.input_size() == component.input_size(), "untrained has another input_size than what was trained"
+        shapes = [
+            {name: value.shape for name, value in one.network().state_dict().items()} for one in (before, component)
+        ]
+        assert shapes[0] == shapes[1], "untrained gives another network than the one that is trained"
 
     def test_what_is_saved_and_loaded_gives_the_same_logits(self, component: Classifier, tmp_path: Path) -> None:
         import torch

@@ -192,6 +192,11 @@ class Linear(Classifier):
                 (Path(os.environ["FGIC_TOYS"]) / f"epoch-{epoch}").touch()
                 time.sleep(self.pause)
 
+    def untrained(self, classes: int) -> Classifier:
+        made = self.model_copy()
+        made._network = self._build(classes)
+        return made
+
     def network(self) -> Any:
         return self._network
 

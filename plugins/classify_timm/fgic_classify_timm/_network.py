@@ -71,17 +71,27 @@ def build(options: TimmClassifier, classes: Sequence[str], ctx: Context) -> Netw
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(ctx.rng("init").integers(2**62)))
-        model = create(options, len(classes))
-        config = dict(resolve_model_data_config(model))
-        if options.image_size is not None:
-            config["input_size"] = (3, options.image_size, options.image_size)
-        _check_size(model, config["input_size"], options.model)
+        model, config = from_scratch(options, len(classes))
         again = partial(create, options, len(classes), pretrained=True)
         if options.weights is not None:
             load_local_weights(model, options.weights, again, classes, ctx)
         elif options.pretrained:
             model = load_hub_weights(options.model, again)
     return Network(model, config, classes)
+
+
+def from_scratch(options: TimmClassifier, classes: int) -> tuple[nn.Module, dict[str, Any]]:
+    """The timm model with weights from torch's global generator, and the configuration of its input.
+
+    Raises:
+        PluginError: timm has no such model, or it does not take the size.
+    """
+    model = create(options, classes)
+    config = dict(resolve_model_data_config(model))
+    if options.image_size is not None:
+        config["input_size"] = (3, options.image_size, options.image_size)
+    _check_size(model, config["input_size"], options.model)
+    return model, config
 
 
 def create(options: TimmClassifier, classes: int, **more: Any) -> nn.Module:
