@@ -57,9 +57,14 @@ if TYPE_CHECKING:
     from fgic_core.registry import Registry as Registry
     from fgic_core.steps.context import StepContext as StepContext
     from fgic_core.training import BestEpoch as BestEpoch
-    from fgic_core.training import check_weight_names as check_weight_names
     from fgic_core.training import evaluation as evaluation
-    from fgic_core.training import read_weights as read_weights
+    from fgic_core.weights import Weights as Weights
+    from fgic_core.weights import check_weight_names as check_weight_names
+    from fgic_core.weights import check_weights as check_weights
+    from fgic_core.weights import class_order as class_order
+    from fgic_core.weights import load_weights as load_weights
+    from fgic_core.weights import read_weights as read_weights
+    from fgic_core.weights import save_weights as save_weights
 
 #: Where each public name lives. They are imported on first use, so that ``from fgic_core import Box`` stays cheap.
 _HOME = {
@@ -93,7 +98,16 @@ _HOME = {
     "fgic_core.pipeline": ("Pipeline", "Run", "load_model"),
     "fgic_core.registry": ("Registry",),
     "fgic_core.steps.context": ("StepContext",),
-    "fgic_core.training": ("BestEpoch", "check_weight_names", "evaluation", "read_weights"),
+    "fgic_core.training": ("BestEpoch", "evaluation"),
+    "fgic_core.weights": (
+        "Weights",
+        "check_weight_names",
+        "check_weights",
+        "class_order",
+        "load_weights",
+        "read_weights",
+        "save_weights",
+    ),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 

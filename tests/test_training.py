@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
 
-from fgic_core import BestEpoch, PluginError, check_weight_names, evaluation, read_weights
+from fgic_core import BestEpoch, evaluation
 
 
 def filled(network: nn.Linear, value: float) -> None:
@@ -72,19 +70,6 @@ def test_evaluation_gives_each_module_its_own_mode_back() -> None:
     assert [module.training for module in network.modules()] == [True, True, False]
 
 
-def test_weights_of_another_model_are_told_by_their_names() -> None:
-    own = ["stem.weight", "stem.num_batches_tracked", "head.weight"]
-    check_weight_names(Path("w"), ["stem.weight"], own, free=["head.weight"])
-    check_weight_names(Path("w"), ["stem.weight", "head.weight", "x.num_batches_tracked"], own)
-    with pytest.raises(PluginError) as caught:
-        check_weight_names(Path("w"), ["stm.weight"], own, of="this config")
-    assert str(caught.value) == (
-        "w: these weights lack 2 of 2 tensors (stem.weight, head.weight) and have 1 that the model has not "
-        "(stm.weight)\n"
-        "  Are they of this config? The nearest name to stm.weight in the model is stem.weight."
-    )
-
-
 def test_of_a_distance_the_smallest_is_best_also_after_a_checkpoint() -> None:
     network = nn.Linear(1, 1)
     best = BestEpoch(network, "FID", best="min")
@@ -98,9 +83,3 @@ def test_of_a_distance_the_smallest_is_best_also_after_a_checkpoint() -> None:
     assert (best.epoch, again.epoch) == (2, 2)
     again.restore()
     assert network.weight.item() == 2
-
-
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_weights_that_are_a_pipe_are_not_waited_for(tmp_path: Path, pipe, suffix: str) -> None:
-    with pytest.raises(PluginError, match=r"these weights cannot be read: it is a named pipe and not a file"):
-        read_weights(pipe(tmp_path / f"weights{suffix}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from fgic_core.data.files import regular_file
 from fgic_core.errors import StoreError
@@ -18,16 +18,16 @@ class _Record(BaseModel):
 
 
 class Metric(_Record):
-    """One measured number, with what is needed to judge it."""
+    """One measured number, with what is needed to judge it. JSON has no NaN and no infinity, and so no record has."""
 
     name: str = Field(description="The field's name of the quantity, such as `accuracy` or `mAP50`.")
-    value: float | None = Field(
+    value: FiniteFloat | None = Field(
         description="The value; None where it could not be computed, with the reason in `note`."
     )
     part: str = Field("", description="What it was measured on: a split, an epsilon, a class.")
     n: int | None = Field(None, description="How many samples it is made from.")
-    low: float | None = Field(None, description="Lower end of the 95 % confidence interval.")
-    high: float | None = Field(None, description="Upper end of the 95 % confidence interval.")
+    low: FiniteFloat | None = Field(None, description="Lower end of the 95 % confidence interval.")
+    high: FiniteFloat | None = Field(None, description="Upper end of the 95 % confidence interval.")
     unit: Literal["", "fraction", "pixels", "s"] = Field("", description="`fraction` is shown in percent.")
     note: str = Field("", description="What a reader must know beside the number.")
     verdict: Literal["", "pass", "expected", "flag"] = Field(
@@ -43,7 +43,7 @@ class Point(_Record):
     epoch: int
     part: str = Field(description="train, val or test; synthetic for what a generator makes.")
     name: str = Field(description="loss, accuracy, mAP50, FID, …")
-    value: float
+    value: FiniteFloat
 
 
 class ArtifactRecord(_Record):

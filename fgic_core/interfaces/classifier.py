@@ -55,6 +55,14 @@ class Classifier(Component, ABC):
             ctx: see `Context`.
         """
 
+    def untrained(self, classes: int) -> Classifier | None:
+        """A copy whose `network` is as `fit` would build it for so many classes, from random weights.
+
+        What works on networks (an explainer) is tried on it before the training. None, as by default, where it cannot
+        be had without data: then nothing is tried.
+        """
+        return None
+
     @abstractmethod
     def network(self) -> nn.Module:
         """The network, with its normalisation inside: float RGB in [0, 1], (n, 3, h, w), to logits (n, classes).

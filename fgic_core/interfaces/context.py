@@ -81,15 +81,19 @@ class Context(ABC):
 
     @abstractmethod
     def log(self, epoch: int, **values: float) -> None:
-        """Report the plugin's own running numbers of an epoch (``loss=…``, ``lr=…``); they become the train curve."""
+        """Report the plugin's own running numbers of an epoch (``loss=…``, ``lr=…``); they become the train curve.
+
+        Raises:
+            PluginError: one is no number, or not finite, as of a training that diverged.
+        """
 
     @abstractmethod
     def evaluate(self, component: Component, epoch: int) -> Mapping[str, float]:
         """Have the core measure the component as it is now.
 
         Returns:
-            The numbers on the validation part (``accuracy``, ``loss``, …), for early stopping and model choice.
-            Those of the test part are drawn in the report and never returned.
+            The numbers on the validation part (``accuracy``, ``loss``, …), for early stopping and model choice,
+            without those that could not be computed. Those of the test part are drawn in the report and never returned.
         """
 
     @abstractmethod

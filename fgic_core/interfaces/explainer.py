@@ -47,5 +47,6 @@ class Explainer(Component, ABC):
             (n, h, w) float, at any resolution; larger speaks more for the class, negative values count as zero.
 
         Raises:
-            PluginError: the network has no layer this method can work on; the message lists what it has.
+            PluginError: the network has no layer this method can work on; the message lists what it has. Where the
+                classifier can be had untrained (`Classifier.untrained`) this is found out before its training.
         """

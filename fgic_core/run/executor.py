@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fgic_core.data.artifact import Metric, Point
-from fgic_core.errors import FgicError, Interrupted, StepError, StoreError
-from fgic_core.interfaces import DatasetReader
+from fgic_core.errors import FgicError, Interrupted, PluginError, StepError, StoreError
+from fgic_core.interfaces import Classifier, DatasetReader, Explainer
 from fgic_core.registry import Registry
 from fgic_core.run.interrupts import Interrupts
 from fgic_core.run.job import Job
@@ -96,12 +96,20 @@ class Executor:
                     self._remember_roots(planned)
                     done.add(planned.name)
                 continue
+            if step.status == "failed":  # seen before the training that it needs
+                continue
             lacking = [source for source in planned.inputs.values() if source not in done]
             if lacking:
                 step.status, step.reason = "skipped", f"needs step {' and '.join(lacking)}, which has no artifact"
                 continue
             try:
                 self.interrupts.check()
+                if failed := self._rehearse(planned, chosen):
+                    step.status, step.reason = (
+                        "skipped",
+                        f"step {' and '.join(failed)} could not explain what it trains",
+                    )
+                    continue
                 self._step(planned, step)
                 done.add(planned.name)
             except KeyboardInterrupt:
@@ -112,6 +120,30 @@ class Executor:
                 self._failed(step, self._explain(planned, error), "failed", error)
             finally:
                 self.record.write(self.folder)
+
+    def _rehearse(self, planned: PlannedStep, chosen: list[str]) -> list[str]:
+        """The explainers that are to be run and cannot work on what this step is about to train; they have failed."""
+        if planned.reused or not isinstance(planned.component, Classifier):
+            return []
+        failed = []
+        for other in self.plan.steps:
+            wanted = other.name in chosen and not other.reused and planned.name in other.inputs.values()
+            if not wanted or not isinstance(other.component, Explainer):
+                continue
+            from fgic_core.data.dataset import Header
+            from fgic_core.steps.rehearsal import rehearse
+
+            classes = Header.read(self.plan.step(planned.inputs["dataset"]).folder).classes
+            error = rehearse(planned.component, other.component, len(classes), other.uses)
+            if error is not None:
+                told = PluginError(
+                    f"{error.what} (seen before the training of step {planned.name}, which was not begun)",
+                    where=error.where,
+                    hint=f"{error.hint or ''} Without step {other.name}, --until {planned.name} trains.".strip(),
+                )
+                self._failed(self.record.step(other.name), told, "failed", error)
+                failed.append(other.name)
+        return failed
 
     def _step(self, planned: PlannedStep, step: StepRecord) -> None:
         store = self.plan.store

@@ -133,6 +133,12 @@ def classify(component: Classifier, data: Dataset, ctx: StepContext, description
             with torch.no_grad():
                 best = logits.softmax(dim=1).topk(min(TOP, logits.shape[1]), dim=1)
                 loss = functional.cross_entropy(logits, labels, reduction="none")
+            if not torch.isfinite(loss).all():
+                raise PluginError(
+                    f"network gave logits so large ({logits.abs().max():.3g}) that their loss is not finite",
+                    where=ctx.uses,
+                    hint="Did the training diverge? Lower its rate.",
+                )
             found = {"labels": labels, "loss": loss, "top": best.indices}
             found |= {"predicted": best.indices[:, 0], "confidence": best.values[:, 0]}
             for name, values in found.items():

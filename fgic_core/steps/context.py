@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import random
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.artifact import Metric, Point
 from fgic_core.data.tree import load_tree, save_tree
+from fgic_core.errors import PluginError
 from fgic_core.interfaces.component import Component
 from fgic_core.interfaces.context import Context, Progress, Tree
 
@@ -148,15 +151,39 @@ class StepContext(Context):
 
     def log(self, epoch: int, **values: float) -> None:
         for name, value in values.items():
-            self.add_point(Point(epoch=epoch, part="train", name=name, value=float(value)))
+            self.add_point(Point(epoch=epoch, part="train", name=name, value=self._logged(epoch, name, value)))
+
+    def _logged(self, epoch: int, name: str, value: Any) -> float:
+        """A plugin's number as a float; what is none would make the step's record unreadable."""
+        number = _number(value)
+        if number is None:
+            shape = f" of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
+            raise PluginError(
+                f"what it logged as {name} in epoch {epoch} is no number ({type(value).__name__}{shape})",
+                where=self.uses or None,
+                hint="It is one number: a float, or a tensor or array with a single value.",
+            )
+        if not math.isfinite(number):
+            diverged = "loss" in name.lower()
+            raise PluginError(
+                f"logged {name} {number} in epoch {epoch}" + (": the training diverged" if diverged else ""),
+                where=self.uses or None,
+                hint="Lower its learning rate, or clip its gradients."
+                if diverged
+                else "Leave out what cannot be computed. If the training diverged, lower its learning rate.",
+            )
+        return number
 
     def evaluate(self, component: Component, epoch: int) -> Mapping[str, float]:
         if self._ruler is None:
             return {}
-        scores = self._ruler(component, epoch)
-        for part, values in scores.items():
-            for name, value in values.items():
-                self.add_point(Point(epoch=epoch, part=part, name=name, value=float(value)))
+        scores: dict[str, dict[str, float]] = {}
+        for part, values in self._ruler(component, epoch).items():
+            scores[part] = {name: float(value) for name, value in values.items() if math.isfinite(value)}
+            for name, value in scores[part].items():
+                self.add_point(Point(epoch=epoch, part=part, name=name, value=value))
+            if lost := [name for name in values if name not in scores[part]]:
+                self.warn(f"In epoch {epoch} {' and '.join(lost)} of {part} could not be computed: not finite.")
         return scores.get("val", scores.get("synthetic", {}))
 
     def epochs(self, count: int) -> Iterator[int]:
@@ -182,7 +209,7 @@ class StepContext(Context):
             "warnings": self.warnings,
         }
         beside = self._scratch / "checkpoint.json.new"
-        beside.write_text(json.dumps(record), encoding="utf-8")
+        beside.write_text(json.dumps(record, allow_nan=False), encoding="utf-8")
         beside.replace(self._scratch / "checkpoint.json")
         for old in self._scratch.glob("checkpoint-*"):
             if old != fresh:
@@ -246,7 +273,17 @@ class StepContext(Context):
         self._ruler = ruler
 
     def metric(self, name: str, value: float | None, **about: Any) -> None:
-        """Record a measured number; keywords are the fields of `Metric`."""
+        """Record a measured number; keywords are the fields of `Metric`.
+
+        One that came out as NaN or infinite is absent, and its note says so.
+        """
+        if value is not None and not math.isfinite(value):
+            why = "there is nothing to measure it on" if about.get("n") == 0 else f"it came out as {value}"
+            note = "; ".join(filter(None, (f"could not be computed: {why}", about.get("note"))))
+            value, about = None, {**about, "low": None, "high": None, "note": note, "verdict": ""}
+        for end in ("low", "high"):
+            if about.get(end) is not None and not math.isfinite(about[end]):
+                about[end] = None
         metric = Metric(name=name, value=value, **about)
         self.metrics.append(metric)
         self.listener.metric(metric)
@@ -266,3 +303,12 @@ class StepContext(Context):
         np.random.seed(number % 2**32)
         if "torch" in sys.modules:
             sys.modules["torch"].manual_seed(number)
+
+
+def _number(value: Any) -> float | None:
+    """A number, or what holds a single one, as a float; None for anything else."""
+    try:
+        value = value.item() if hasattr(value, "item") else value
+        return float(value) if isinstance(value, Real) else None
+    except (TypeError, ValueError, RuntimeError, OverflowError):  # torch and NumPy refuse several values in their ways
+        return None

@@ -70,7 +70,7 @@ def run(component: Explainer, inputs: dict[str, Any], ctx: StepContext) -> None:
                 predicted = network(images).argmax(dim=1)
             labels = torch.as_tensor(part.labels, device=images.device)
             targets = predicted if component.target == "predicted" else labels
-            raw = _explain(component, classifier, images, targets, ctx.uses)
+            raw = explain_checked(component, classifier, images, targets, ctx.uses)
             first = first or (images[:RANDOMISED], targets[:RANDOMISED], raw[:RANDOMISED])
             drawn = drawing.normalise(raw, classifier.input_size())
             maps.append(drawn.half())
@@ -95,10 +95,14 @@ def _prepare(part: Dataset, model: Model) -> tuple[torch.Tensor, list[Size]]:
     return inputs.to(model.device), [Size(*picture.size) for picture in pictures]
 
 
-def _explain(
+def explain_checked(
     component: Explainer, classifier: Classifier, images: torch.Tensor, targets: torch.Tensor, uses: str
 ) -> torch.Tensor:
-    """What the explainer gives, checked."""
+    """What the explainer gives, (n, h, w) float32, 0 or more.
+
+    Raises:
+        PluginError: it breaks its contract, or refuses the network.
+    """
     import torch
 
     before = images.clone()
@@ -128,7 +132,7 @@ def _check_randomised(
 ) -> None:
     """Explain some pictures with random weights: a map that stays the same says nothing about the network."""
     other = RandomisedClassifier.of(classifier, images, ctx.generator("randomised"))
-    random = _explain(component, other, images, targets, ctx.uses)
+    random = explain_checked(component, other, images, targets, ctx.uses)
     found: list[float | None]
     if random.shape == maps.shape:
         found = [drawing.rank_similarity(a.cpu().numpy(), b.cpu().numpy()) for a, b in zip(maps, random, strict=True)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fgic_core.errors import PluginError, nearest
-from fgic_core.training import check_weight_names, read_weights
+from fgic_core.weights import Weights, check_weights, read_weights
 
 if TYPE_CHECKING:
     import torch
@@ -102,9 +102,9 @@ def extractor_of(component: Generator, device: str) -> Extractor | None:
 def _inception(component: Generator, device: str) -> Extractor:
     """torch-fidelity's InceptionV3. It resizes as TensorFlow did for the original FID, without antialiasing."""
     path = component.fid_weights
-    state = _download(_inception_state, INCEPTION) if path is None else read_weights(path)
+    found = Weights(Path(WHERE), dict(_download(_inception_state, INCEPTION))) if path is None else read_weights(path)
     weights = "" if path is None else f" (weights {path.stem})"
-    network = _inception_network(state, path)
+    network = _inception_network(found)
     return Extractor(f"InceptionV3 of torch-fidelity{weights}, 2048 features", 2048, network, lambda x: x, device)
 
 
@@ -118,7 +118,7 @@ def _inception_state() -> Mapping[str, torch.Tensor]:
     )
 
 
-def _inception_network(state: Mapping[str, torch.Tensor], path: Path | None) -> nn.Module:
+def _inception_network(found: Weights) -> nn.Module:
     """The network with these weights.
 
     Its constructor would unpickle any file. What it reads here is one in memory with nothing in it, and the tensors,
@@ -129,8 +129,8 @@ def _inception_network(state: Mapping[str, torch.Tensor], path: Path | None) -> 
 
     class Inception(FeatureExtractorInceptionV3):  # type: ignore[misc]
         def load_state_dict(self, *_: object, **__: object) -> object:
-            _check_fit(path, state, self.state_dict(), "torch-fidelity's InceptionV3")
-            return super().load_state_dict(dict(state))
+            check_weights(found, self.state_dict(), of="torch-fidelity's InceptionV3")
+            return super().load_state_dict(found.tensors)
 
     nothing = BytesIO()
     torch.save({}, nothing)
@@ -198,8 +198,9 @@ def _load(network: nn.Module, path: Path) -> None:
     heads = network.pretrained_cfg.get("classifier") or ()  # type: ignore[union-attr, operator]
     heads = tuple(f"{head.partition('.')[0]}." for head in ([heads] if isinstance(heads, str) else heads))
     own = network.state_dict()
-    state = {key: value for key, value in read_weights(path).items() if key in own or not key.startswith(heads)}
-    _check_fit(path, state, own, "this timm model")
+    found = read_weights(path).tensors
+    state = {key: value for key, value in found.items() if key in own or not key.startswith(heads)}
+    check_weights(Weights(path, state), own, of="this timm model")
     network.load_state_dict({**own, **state})
 
 
@@ -224,23 +225,6 @@ def _dims(network: nn.Module, size: tuple[int, int], name: str) -> int:
     if len(shape) != 2:
         raise PluginError(f"{name} gives features of the shape {tuple(shape[1:])}, not a vector", where=WHERE)
     return int(shape[1])
-
-
-def _check_fit(path: Path | None, state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], of: str) -> None:
-    """That tensors are those of a network, by name and shape.
-
-    Raises:
-        PluginError: they are not.
-    """
-    where = path or Path(WHERE)
-    check_weight_names(where, state, own, of=of)
-    for key, value in state.items():
-        if key in own and value.shape != own[key].shape:
-            raise PluginError(
-                f"{key} has the shape {tuple(value.shape)}, in the model it is {tuple(own[key].shape)}",
-                where=str(where),
-                hint=f"Are they of {of}?",
-            )
 
 
 def _download(get: Callable[[], Any], name: str) -> Any:

@@ -114,3 +114,18 @@ def _generators() -> str:
         for each in torch.cuda.get_rng_state_all():
             digest.update(each.numpy().tobytes())
     return digest.hexdigest()
+
+
+@contextmanager
+def own_randomness() -> Iterator[None]:
+    """Leave the global generators of Python, NumPy and torch (on the CPU) as they were, whatever is drawn within."""
+    import numpy as np
+    import torch
+
+    state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numpy_state)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,23 @@ HEAVY = (
     *("torch", "torchvision", "timm", "mmdet", "mmengine", "mmcv", "mmagic", "onnxruntime", "diffusers"),
     *("matplotlib", "scipy", "cv2", "pandas", "pycocotools", "sahi", "torch_fidelity"),
 )
+
+
+def assert_saved_alike(save: Callable[[Path], None], folder: Path) -> None:
+    """Fail where saving the same twice gives other bytes, by which a step that reads the file would get another key.
+
+    safetensors writes several entries of metadata in random order; `fgic_core.save_weights` writes one.
+    """
+    seen = []
+    for number in range(4):
+        place = folder / f"again-{number}"
+        place.mkdir()
+        save(place)
+        seen.append({file.relative_to(place): file.read_bytes() for file in place.rglob("*") if file.is_file()})
+    differing = {
+        str(name) for one in seen for name in one.keys() | seen[0].keys() if one.get(name) != seen[0].get(name)
+    }
+    assert not differing, f"saved again, {', '.join(sorted(differing))} has other bytes"
 
 
 class ComponentSuite:

@@ -10,7 +10,7 @@ import pytest
 
 from fgic_core.errors import PluginError
 from fgic_core.interfaces import Detector, Generator
-from fgic_core.testing.component import ComponentSuite
+from fgic_core.testing.component import ComponentSuite, assert_saved_alike
 from fgic_core.testing.data import tiny_context, tiny_dataset
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class DetectorSuite(ComponentSuite):
         (tmp_path / "saved").mkdir()
         component.save(tmp_path / "saved")
         assert not [f for f in (tmp_path / "saved").rglob("*") if f.suffix in {".pt", ".pth", ".pkl", ".bin"}]
+        assert_saved_alike(component.save, tmp_path)
         again = self._fresh(component)
         again.load(tmp_path / "saved", "cpu")
         for one, two in zip(component.detect(pictures), again.detect(pictures), strict=True):
@@ -182,6 +183,7 @@ class GeneratorSuite(ComponentSuite):
         (tmp_path / "saved").mkdir()
         component.save(tmp_path / "saved")
         assert not [f for f in (tmp_path / "saved").rglob("*") if f.suffix in {".pt", ".pth", ".pkl", ".bin"}]
+        assert_saved_alike(component.save, tmp_path)
         again = self._fresh(component)
         again.load(tmp_path / "saved", "cpu")
         np.testing.assert_array_equal(component.sample([0, 2], [1, 2]), again.sample([0, 2], [1, 2]))

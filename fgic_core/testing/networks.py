@@ -10,7 +10,7 @@ from pydantic import PrivateAttr
 
 from fgic_core.data.geometry import Size
 from fgic_core.interfaces import Attacker, Classifier, Context, Explainer
-from fgic_core.testing.component import ComponentSuite
+from fgic_core.testing.component import ComponentSuite, assert_saved_alike
 from fgic_core.testing.data import tiny_context, tiny_dataset
 
 if TYPE_CHECKING:
@@ -142,6 +142,18 @@ class ClassifierSuite(ComponentSuite):
             logits = component.network().eval()(batch)
         assert logits.shape == (3, 3)
         assert torch.isfinite(logits).all()
+        self._check_untrained(component)
+
+    def _check_untrained(self, component: Classifier) -> None:
+        """What it is before any training has the size and the shapes of what it is afterwards."""
+        before = self._fresh(component).untrained(3)
+        if before is None:
+            return
+        assert before.input_size() == component.input_size(), "untrained has another input_size than what was trained"
+        shapes = [
+            {name: value.shape for name, value in one.network().state_dict().items()} for one in (before, component)
+        ]
+        assert shapes[0] == shapes[1], "untrained gives another network than the one that is trained"
 
     def test_what_is_saved_and_loaded_gives_the_same_logits(self, component: Classifier, tmp_path: Path) -> None:
         import torch
@@ -150,6 +162,7 @@ class ClassifierSuite(ComponentSuite):
         (tmp_path / "saved").mkdir()
         component.save(tmp_path / "saved")
         assert not [f for f in (tmp_path / "saved").rglob("*") if f.suffix in {".pt", ".pth", ".pkl", ".bin"}]
+        assert_saved_alike(component.save, tmp_path)
         again = self._fresh(component)
         again.load(tmp_path / "saved", "cpu")
         size = component.input_size()

@@ -232,7 +232,7 @@ def test_weights_of_another_network_are_refused_by_name(small: Path, tmp_path: P
     with pytest.raises(PluginError, match=rf"{name} has the shape"):
         extractor(fid_model=SMALL, fid_weights=tmp_path / "cut.safetensors")
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(PluginError, match="holds no weights by name"):
+    with pytest.raises(PluginError, match="holds no tensors by name"):
         extractor(fid_model=SMALL, fid_weights=tmp_path / "list.pth")
     (tmp_path / "text.safetensors").write_text("no tensors")
     with pytest.raises(PluginError, match="cannot be read"):

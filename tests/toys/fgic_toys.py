@@ -200,6 +200,11 @@ class Linear(Classifier):
         while (place / "hold").exists():
             time.sleep(0.02)
 
+    def untrained(self, classes: int) -> Classifier:
+        made = self.model_copy()
+        made._network = self._build(classes)
+        return made
+
     def network(self) -> Any:
         return self._network
 

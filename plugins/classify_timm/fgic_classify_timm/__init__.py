@@ -124,8 +124,15 @@ class TimmClassifier(Classifier):
         from fgic_classify_timm._network import build
         from fgic_classify_timm._training import train_network
 
-        self._network = build(self, len(train.classes), ctx)
+        self._network = build(self, train.classes, ctx)
         train_network(self, self._network, train, ctx)
+
+    def untrained(self, classes: int) -> TimmClassifier:
+        from fgic_classify_timm._network import Network, from_scratch
+
+        made = self.model_copy()
+        made._network = Network(*from_scratch(self, classes), None)
+        return made
 
     def network(self) -> nn.Module:
         return self._built()

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from timm.data import resolve_model_data_config
 from torch import nn
 
 from fgic_classify_timm._weights import head_names, load_hub_weights, load_local_weights
-from fgic_core import Context, PluginError, nearest
+from fgic_core import Context, PluginError, load_weights, nearest, save_weights
 
 if TYPE_CHECKING:
     from fgic_classify_timm import TimmClassifier
@@ -33,15 +31,16 @@ class Network(nn.Module):
         model: the timm model.
         input_size: width and height in pixels.
         mean, std: of the three channels, for values in [0, 1].
+        classes: their names, where they are known.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, model: nn.Module, config: Mapping[str, Any]) -> None:
+    def __init__(self, model: nn.Module, config: Mapping[str, Any], classes: Sequence[str] | None) -> None:
         super().__init__()
         _, height, width = config["input_size"]
-        self.model = model
+        self.model, self.classes = model, classes
         self.input_size = (int(width), int(height))
         self.interpolation: Interpolation = _interpolation(config["interpolation"])
         self.register_buffer("mean", torch.tensor(config["mean"]).view(1, -1, 1, 1), persistent=False)
@@ -50,10 +49,6 @@ class Network(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.model((images - self.mean) / self.std)
         return logits
-
-    @property
-    def classes(self) -> int:
-        return int(self.model.num_classes)  # type: ignore[arg-type]
 
     def heads(self) -> list[tuple[str, nn.Module]]:
         """The layers that give the logits, with their names in the timm model."""
@@ -66,8 +61,8 @@ def _interpolation(name: str) -> Interpolation:
     return known.get(name, "bicubic")
 
 
-def build(options: TimmClassifier, classes: int, ctx: Context) -> Network:
-    """The network to train: built for the classes, with its first weights, on the CPU.
+def build(options: TimmClassifier, classes: Sequence[str], ctx: Context) -> Network:
+    """The network to train: built for the classes (their names), with its first weights, on the CPU.
 
     What is initialised at random depends on the step's seed alone.
 
@@ -76,16 +71,27 @@ def build(options: TimmClassifier, classes: int, ctx: Context) -> Network:
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(ctx.rng("init").integers(2**62)))
-        model = create(options, classes)
-        config = dict(resolve_model_data_config(model))
-        if options.image_size is not None:
-            config["input_size"] = (3, options.image_size, options.image_size)
-        _check_size(model, config["input_size"], options.model)
+        model, config = from_scratch(options, len(classes))
+        again = partial(create, options, len(classes), pretrained=True)
         if options.weights is not None:
-            load_local_weights(model, options.weights, partial(create, options, classes, pretrained=True), ctx)
+            load_local_weights(model, options.weights, again, classes, ctx)
         elif options.pretrained:
-            model = load_hub_weights(options.model, partial(create, options, classes, pretrained=True))
-    return Network(model, config)
+            model = load_hub_weights(options.model, again)
+    return Network(model, config, classes)
+
+
+def from_scratch(options: TimmClassifier, classes: int) -> tuple[nn.Module, dict[str, Any]]:
+    """The timm model with weights from torch's global generator, and the configuration of its input.
+
+    Raises:
+        PluginError: timm has no such model, or it does not take the size.
+    """
+    model = create(options, classes)
+    config = dict(resolve_model_data_config(model))
+    if options.image_size is not None:
+        config["input_size"] = (3, options.image_size, options.image_size)
+    _check_size(model, config["input_size"], options.model)
+    return model, config
 
 
 def create(options: TimmClassifier, classes: int, **more: Any) -> nn.Module:
@@ -151,14 +157,14 @@ def _check_size(model: nn.Module, size: tuple[int, int, int], name: str) -> None
 
 
 def save(network: Network, model: str, folder: Path) -> None:
-    """Write ``model.safetensors``, with timm's own names, and ``model.json``."""
-    state = {name: value.detach().cpu().contiguous().clone() for name, value in network.model.state_dict().items()}
-    save_file(state, folder / "model.safetensors")
+    """Write ``model.safetensors``, with timm's own names and those of the classes, and ``model.json``."""
+    about = {} if network.classes is None else {"classes": list(network.classes)}
+    save_weights(network.model, folder / "model.safetensors", **about)
     width, height = network.input_size
     document = {
         "format": FORMAT,
         "model": model,
-        "classes": network.classes,
+        "classes": int(network.model.num_classes),  # type: ignore[arg-type]
         "input_size": [3, height, width],
         "mean": network.mean.flatten().tolist(),
         "std": network.std.flatten().tolist(),
@@ -182,8 +188,8 @@ def load(options: TimmClassifier, folder: Path) -> Network:
             raise ValueError(f"it holds {document['model']}, but the options say {options.model}")
         if not len(document["mean"]) == len(document["std"]) == len(document["input_size"]) == 3:
             raise ValueError("mean, std and input_size should have three numbers each")
-        network = Network(create(options, int(document["classes"])), document)
-        network.model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        network = Network(create(options, int(document["classes"])), document, None)
+        network.classes = load_weights(network.model, folder / "model.safetensors").classes
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise PluginError(f"this model cannot be read: {error}", where=str(folder), hint="Train it again.") from error
     return network.eval()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
-from fgic_core import Context, PluginError, check_weight_names, regular_file
+from fgic_core import Context, PluginError, Weights, check_weights, class_order, read_weights
 
 WHERE = "classifier/timm"
 
@@ -58,26 +56,29 @@ def load_hub_weights(name: str, create: Callable[..., nn.Module]) -> nn.Module:
     return model
 
 
-def load_local_weights(model: nn.Module, path: Path, create: Callable[..., nn.Module], ctx: Context) -> None:
-    """Give a model the weights of a file; a head for another number of classes is left new, and said so.
+def load_local_weights(
+    model: nn.Module, path: Path, create: Callable[..., nn.Module], classes: Sequence[str], ctx: Context
+) -> None:
+    """Give a model the weights of a file.
+
+    A head's rows go to the classes of their names; a head for other classes is left new, and said so.
 
     Args:
         model: from scratch, for the data's classes.
         path: a .safetensors file with timm's names.
         create: makes the same model anew with weights, given more arguments for ``timm.create_model``.
+        classes: the data's.
         ctx: is told about the head.
 
     Raises:
         PluginError: the file is no safetensors file, or its tensors are not those of the model.
     """
-    state, own = _read(path), model.state_dict()
+    weights, own = read_weights(path, pickles=False), model.state_dict()
     head = {key for key in own if any(key.startswith(f"{name}.") for name in head_names(model))}
-    check_weight_names(path, state, own, head, "this timm model")
-    if any(key not in state or state[key].shape != own[key].shape for key in head):
-        rows = [state[key].shape[0] for key in sorted(head) if key in state]
-        had = f"have a head for {rows[0]} classes" if rows else "have no head"
-        ctx.warn(f"the weights {path.name} {had}, the data have {model.num_classes}: the head starts new")
-        state = {key: value for key, value in state.items() if key not in head}
+    check_weights(weights, own, head, "this timm model", shapes=False)
+    rows = _head_for(weights, head, classes, ctx)
+    state = {key: value for key, value in weights.tensors.items() if key not in head} | rows
+    if head and not rows:
         start_head_anew(model)
         own = model.state_dict()
     if any(value.shape != own[key].shape for key, value in state.items()):
@@ -85,15 +86,19 @@ def load_local_weights(model: nn.Module, path: Path, create: Callable[..., nn.Mo
     model.load_state_dict({**own, **state})
 
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(regular_file(path))
-    except (OSError, SafetensorError) as error:
-        raise PluginError(
-            f"these weights are not a safetensors file: {error}",
-            where=str(path),
-            hint="Pickled weights are not read: they can run any code. Convert them with safetensors.torch.save_file.",
-        ) from error
+def _head_for(weights: Weights, head: set[str], classes: Sequence[str], ctx: Context) -> dict[str, torch.Tensor]:
+    """The head's tensors with their rows in the order of these classes; nothing where the head must start new."""
+    found = {key: weights.tensors[key] for key in sorted(head) if key in weights.tensors}
+    if len(found) < len(head):
+        ctx.warn(f"the weights {weights.path.name} have no{' whole' if found else ''} head: it starts new")
+        return {}
+    if not head:
+        return {}
+    count = len(next(iter(found.values())))
+    order = class_order(weights, count, classes, ctx, trained=True)
+    if order is None:
+        return {}
+    return {key: value[order] if len(value) == count else value for key, value in found.items()}
 
 
 def _resized(

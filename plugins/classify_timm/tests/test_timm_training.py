@@ -160,7 +160,7 @@ def test_another_seed_gives_other_weights_and_the_same_seed_the_same(
 
 def test_building_the_network_leaves_the_global_generator_alone(tiny: Make, context: MakeContext) -> None:
     before = torch.get_rng_state()
-    build(tiny(), 3, context())
+    build(tiny(), "abc", context())
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -171,7 +171,7 @@ def test_augmentation_depends_on_the_picture_and_epoch_and_not_on_the_batch_size
 
     def seen(epoch: int, batch_size: int) -> torch.Tensor:
         options, ctx = tiny(batch_size=batch_size, crop_scale=0.4, grayscale=0.5), context()
-        options._network = build(options, 3, ctx)
+        options._network = build(options, "abc", ctx)
         return torch.cat([images for images, _ in loader(train, options, ctx, epoch)])
 
     assert torch.equal(seen(1, 4), seen(1, 9))
@@ -190,7 +190,7 @@ def test_a_frozen_backbone_stays_as_it_was_with_its_batchnorm_statistics(
 ) -> None:
     ctx = context()
     classifier = tiny(trainable="head", epochs=2, dropout=0.2)
-    network = classifier._network = build(classifier, 3, ctx)
+    network = classifier._network = build(classifier, "abc", ctx)
     before = {name: value.clone() for name, value in network.model.state_dict().items()}
     assert any("running_mean" in name for name in before)
     train_network(classifier, network, colours.split("train"), ctx)
@@ -201,7 +201,7 @@ def test_a_frozen_backbone_stays_as_it_was_with_its_batchnorm_statistics(
 def test_training_everything_moves_the_batchnorm_statistics(tiny: Make, colours: Dataset, context: MakeContext) -> None:
     ctx = context()
     classifier = tiny(epochs=1)
-    network = classifier._network = build(classifier, 3, ctx)
+    network = classifier._network = build(classifier, "abc", ctx)
     before = network.model.bn1.running_mean.clone()
     train_network(classifier, network, colours.split("train"), ctx)
     assert not torch.equal(network.model.bn1.running_mean, before)
@@ -210,7 +210,7 @@ def test_training_everything_moves_the_batchnorm_statistics(tiny: Make, colours:
 @pytest.mark.parametrize("model", ["test_efficientnet", "test_vit", "test_convnext", "test_resnet"])
 def test_a_frozen_backbone_has_no_graph_and_dropout_still_drops(tiny: Make, context: MakeContext, model: str) -> None:
     options = tiny(model=model, trainable="head", dropout=0.5, image_size=None)
-    network = build(options, 3, context())
+    network = build(options, "abc", context())
     for _, head in network.heads():
         torch.nn.init.normal_(head.weight)
     freeze(network, "head")
@@ -268,7 +268,7 @@ def test_early_stopping_counts_epochs_without_a_better_one(tiny: Make, colours: 
 
 
 def test_without_a_ruler_the_last_epoch_is_kept(tiny: Make, context: MakeContext) -> None:
-    network = build(tiny(), 3, context())
+    network = build(tiny(), "abc", context())
     best = BestEpoch(network, "accuracy")
     best.see(1, {})
     before = network.model.classifier.bias.clone()

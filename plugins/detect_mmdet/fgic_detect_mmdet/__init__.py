@@ -131,8 +131,7 @@ class MmdetDetector(Detector):
     def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
         from fgic_detect_mmdet._network import build
 
-        classes = len(train.classes) if self.per_class else 1
-        self._network = build(self, classes, ctx)
+        self._network = build(self, train.classes, ctx)
         if self.learns():
             from fgic_detect_mmdet._training import train_network
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -24,14 +24,20 @@ class Pictures(BaseDetDataset):
     A picture's random numbers depend on the seed, the epoch and its row alone: neither batch size, nor workers, nor an
     interruption changes them.
 
+    Args:
+        train: the pictures.
+        labels: for each class of the data, its label in the network.
+        ctx: gives random numbers.
+        pipeline: mmdet's transforms.
+
     Attributes:
         epoch: the epoch that pictures are drawn for.
     """
 
-    def __init__(self, train: Dataset, per_class: bool, ctx: Context, pipeline: list[Any]) -> None:
-        self._train, self._per_class, self._ctx = train, per_class, ctx
+    def __init__(self, train: Dataset, labels: Sequence[int], ctx: Context, pipeline: list[Any]) -> None:
+        self._train, self._labels, self._ctx = train, labels, ctx
         self.epoch = 0
-        names = tuple(train.classes) if per_class else ("object",)
+        names = tuple(str(label) for label in range(max(labels) + 1))
         super().__init__(metainfo={"classes": names}, pipeline=pipeline, serialize_data=False)
 
     def load_data_list(self) -> list[dict[str, Any]]:
@@ -40,7 +46,7 @@ class Pictures(BaseDetDataset):
             instances = [
                 {
                     "bbox": list(one.box.xyxy),
-                    "bbox_label": (sample.label if one.label is None else one.label) if self._per_class else 0,
+                    "bbox_label": self._labels[sample.label if one.label is None else one.label],
                     "ignore_flag": int(one.crowd),
                 }
                 for one in sample.boxes

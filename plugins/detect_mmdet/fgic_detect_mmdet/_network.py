@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.ops import nms
 
-from fgic_core import Detections, PluginError, evaluation
+from fgic_core import (
+    Detections,
+    PluginError,
+    Weights,
+    class_order,
+    evaluation,
+    load_weights,
+    read_weights,
+    save_weights,
+)
 from fgic_core.openmmlab import scope
 from fgic_detect_mmdet._config import fit_model, frozen_norm, nodes, pipeline_of, read_config
 from fgic_detect_mmdet._mmdet import WHERE, import_mmdet
-from fgic_detect_mmdet._weights import load_weights, new_heads, read_weights
+from fgic_detect_mmdet._weights import load_into, new_heads
 
 if TYPE_CHECKING:
     from mmengine.config import ConfigDict
@@ -27,7 +35,7 @@ if TYPE_CHECKING:
     from fgic_core import Context
     from fgic_detect_mmdet import MmdetDetector
 
-FORMAT = 1
+FORMAT = 2
 #: A picture's longer side is at most that many times the shorter one when it is resized.
 THINNEST = 32
 #: IoU above which two boxes of different classes of the weights are one object.
@@ -53,6 +61,23 @@ class Network:
         with scope("mmdet"):
             self._pipeline = Compose(_tuples(document["pipeline"]))
 
+    def name_classes(self, names: Sequence[str], order: Sequence[int] | None = None) -> None:
+        """Say which classes the network tells apart.
+
+        Args:
+            names: of the data's classes; with ``order`` None, in the network's order.
+            order: for each of them, its label in the network.
+        """
+        labels = range(len(names)) if order is None else np.argsort(order).tolist()
+        self._document["classes"] = [names[label] for label in labels]
+        self._document["labels"] = None if order is None else labels
+
+    @property
+    def order(self) -> Sequence[int] | None:
+        """For each of the data's classes, its label in the network; None where they are the same."""
+        labels = self._document["labels"]
+        return None if labels is None else np.argsort(labels).tolist()
+
     def to(self, device: str) -> Network:
         self.model.to(device)
         return self
@@ -74,7 +99,10 @@ class Network:
         batch = {"inputs": [row["inputs"] for row in rows], "data_samples": [row["data_samples"] for row in rows]}
         samples = self.model.test_step(batch)  # type: ignore[operator]
         found = [_detections(sample.pred_instances) for sample in samples]
-        return [self._as_objects(one) for one in found] if self._document["foreign"] else found
+        if self._document["foreign"]:
+            return [self._as_objects(one) for one in found]
+        labels = self._document["labels"]
+        return found if labels is None else [replace(one, labels=np.array(labels)[one.labels]) for one in found]
 
     def try_out(self, picture: Image) -> None:
         """Detect once before hours of training.
@@ -116,9 +144,12 @@ class Network:
         return Detections(boxes[kept], scores[kept], np.zeros(len(kept), dtype=np.int64))
 
     def save(self, folder: Path) -> None:
-        """Write ``model.safetensors``, with mmdet's own names, and ``model.json``: the model's config and pipeline."""
-        state = {name: value.detach().cpu().contiguous().clone() for name, value in self.model.state_dict().items()}
-        save_file(state, folder / "model.safetensors")
+        """Write ``model.safetensors`` and ``model.json``.
+
+        The former has mmdet's own names and those of the classes, the latter the model's config and pipeline.
+        """
+        classes = self._document["classes"]
+        save_weights(self.model, folder / "model.safetensors", **({} if classes is None else {"classes": classes}))
         (folder / "model.json").write_text(json.dumps(self._document, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -134,8 +165,8 @@ class Network:
             if document["format"] != FORMAT:
                 raise ValueError(f"format {document['format']} is not format {FORMAT}")
             model = make_model(_tuples(document["model"]))
-            model.load_state_dict(load_file(folder / "model.safetensors"))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            load_weights(model, folder / "model.safetensors")
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise PluginError(
                 f"this detector cannot be read: {error}", where=str(folder), hint="Train it again."
             ) from error
@@ -160,44 +191,80 @@ def _detections(found: Any) -> Detections:
     return Detections(boxes, np.clip(scores, 0.0, 1.0), found.labels.detach().cpu().numpy())
 
 
-def build(options: MmdetDetector, classes: int, ctx: Context) -> Network:
+def build(options: MmdetDetector, names: Sequence[str], ctx: Context) -> Network:
     """The network to train: the config's model for the classes, with its first weights, on the context's device.
 
     What is initialised at random depends on the step's seed alone.
+
+    Args:
+        options: the detector.
+        names: of the data's classes.
+        ctx: is told what starts new.
 
     Raises:
         PluginError: the config does not fit the options, its model cannot be built, or the weights are of another.
     """
     import_mmdet()
-    if options.weights is None:
-        return _build(options, classes, False, ctx).to(ctx.device)
-    state = read_weights(options.weights)
+    classes = len(names) if options.per_class else 1
+    weights = None if options.weights is None else read_weights(options.weights)
     # Of a whole detector the backbone's tell, of a classifier all.
-    backbone = [name for name in state if name.startswith("backbone.")] or state
+    tensors = {} if weights is None else weights.tensors
+    backbone = [name for name in tensors if name.startswith("backbone.")] or tensors
     statistics = any(name.endswith("running_mean") for name in backbone)
     network = _build(options, classes, statistics, ctx)
+    if options.per_class:
+        network.name_classes(names)
+    if weights is None:
+        return network.to(ctx.device)
     # A tensor depends on the classes if it has another shape with one class more.
     free = _differing(network, _build(options, classes + 1, statistics, ctx))
-    if options.epochs == 0 and not options.per_class and new_heads(network.model, state, free):
-        # Weights of other classes are used as they are: what they find is an object, whatever its class.
-        network = _build(options, None, statistics, ctx)
-    heads = new_heads(network.model, state, free)
-    if options.epochs == 0 and heads:
-        raise PluginError(
-            f"these weights tell other classes apart than the data ({', '.join(heads)})",
-            where=str(options.weights),
-            hint="Train them with epochs: 1 or more, or leave out per_class.",
-        )
+    if options.per_class:
+        heads = _match_classes(network, weights, free, names, ctx, trained=options.learns())
+    else:
+        heads = new_heads(network.model, tensors, set(free))
+        if heads and not options.learns():
+            # Weights of other classes are used as they are: what they find is an object, whatever its class.
+            network = _build(options, None, statistics, ctx)
+            if weights.classes is not None:
+                network.name_classes(weights.classes)
+            if heads := new_heads(network.model, tensors, set(free)):
+                raise PluginError(
+                    f"these weights tell other classes apart than the config's model ({', '.join(heads)})",
+                    where=str(options.weights),
+                    hint="Train them with epochs: 1 or more, or set num_classes in overrides.",
+                )
+        elif heads:
+            ctx.warn(f"the weights {weights.path.name} tell other classes apart: {', '.join(heads)} start new")
     if options.objects is not None:
         network.check_objects(options.objects)
-    load_weights(network.model, state, options.weights, free, ctx)
+    load_into(network.model, weights, heads, ctx, trained=options.learns())
     return network.to(ctx.device)
 
 
-def _differing(one: Network, other: Network) -> set[str]:
-    """The tensors whose shapes differ."""
+def _match_classes(
+    network: Network, weights: Weights, free: Mapping[str, int], names: Sequence[str], ctx: Context, *, trained: bool
+) -> list[str]:
+    """Have the network keep the order that the weights have the classes in; the tensors to start new where it has none.
+
+    Rows are not moved: how a head lays its classes out differs from model to model.
+    """
+    there = sorted(name for name in free if name in weights.tensors)
+    if not there:
+        return []
+    own, first = network.model.state_dict(), there[0]
+    count = len(names) + (len(weights.tensors[first]) - len(own[first])) // free[first]
+    order = class_order(weights, count, names, ctx, trained=trained)
+    if order is None:
+        return there
+    if order != list(range(len(names))):
+        network.name_classes(names, order)
+    return new_heads(network.model, weights.tensors, set(free))
+
+
+def _differing(one: Network, other: Network) -> dict[str, int]:
+    """The tensors whose shapes differ, and by how many rows."""
     own, theirs = one.model.state_dict(), other.model.state_dict()
-    return {name for name in own if name not in theirs or own[name].shape != theirs[name].shape}
+    return {name: len(theirs[name]) - len(own[name]) for name in own if own[name].shape != theirs[name].shape}
 
 
 def _build(options: MmdetDetector, classes: int | None, statistics: bool, ctx: Context) -> Network:
@@ -240,6 +307,8 @@ def _assemble(options: MmdetDetector, classes: int | None, norm: str | None, ctx
                 "config": str(options.config_file.name if options.config_file else options.config),
                 "foreign": classes is None,
                 "objects": options.objects,
+                "classes": None,
+                "labels": None,
                 "model": _plain(config.model),
                 "pipeline": _plain(for_detection(pipeline_of(config, "test"))),
             }

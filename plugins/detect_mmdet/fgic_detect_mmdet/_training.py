@@ -71,9 +71,8 @@ def _dataset(options: MmdetDetector, network: Network, train: Dataset, ctx: Cont
     assert config is not None
     steps = pipeline_of(config, "train")
     try:
-        pictures = Pictures(
-            train, options.per_class, ctx, _for_training(train_dataset(config).get("pipeline") or steps)
-        )
+        labels = (network.order or range(len(train.classes))) if options.per_class else [0] * len(train.classes)
+        pictures = Pictures(train, labels, ctx, _for_training(train_dataset(config).get("pipeline") or steps))
         # RepeatDataset and its like say how long an epoch is; here an epoch is one pass.
         outer = mixing(config)
         if outer is None:

@@ -108,7 +108,7 @@ def test_flips_move_the_boxes_and_crowds_are_passed_on_as_such(
         {"type": "PackDetInputs", "meta_keys": ("flip",)},
     ]
     with scope("mmdet"):
-        pictures = Pictures(train, False, tiny_context(tmp_path), pipeline)
+        pictures = Pictures(train, [0] * 3, tiny_context(tmp_path), pipeline)
         for row in range(len(train)):
             item = pictures[row]
             (box,) = item["data_samples"].gt_instances.bboxes.tensor.numpy()
@@ -121,7 +121,7 @@ def test_flips_move_the_boxes_and_crowds_are_passed_on_as_such(
         boxes[1].append({**boxes[1][0], "origin": "predicted:detector/x"})
         kind = SCHEMA.field("boxes")
         table = train.table.set_column(SCHEMA.get_field_index("boxes"), kind, pa.array(boxes, kind.type))
-        crowded = Pictures(Dataset(train.header, table), False, tiny_context(tmp_path, name="crowd"), pipeline)
+        crowded = Pictures(Dataset(train.header, table), [0] * 3, tiny_context(tmp_path, name="crowd"), pipeline)
         for row, ignored in ((0, 1), (1, 0)):
             sample = crowded[row]["data_samples"]
             assert (len(sample.gt_instances), len(sample.ignored_instances)) == (1, ignored)
@@ -140,7 +140,7 @@ def test_augmentation_depends_on_seed_epoch_and_picture_alone(data: Dataset, tmp
         {"type": "PackDetInputs", "meta_keys": ("flip",)},
     ]
     with scope("mmdet"):
-        pictures = Pictures(data.split("train"), False, tiny_context(tmp_path), pipeline)
+        pictures = Pictures(data.split("train"), [0] * 3, tiny_context(tmp_path), pipeline)
 
         def flips(epoch: int, order: list[int]) -> dict[int, bool]:
             pictures.epoch = epoch
@@ -162,10 +162,10 @@ def test_the_learning_rate_follows_batch_size_warm_up_and_the_stretched_schedule
 
     for batch_size, lr, expected in ((2, None, 0.0025), (16, None, 0.02), (2, 0.3, 0.3)):
         component = small(batch_size=batch_size, lr=lr)
-        network = build(component, 1, tiny_context(tmp_path, name=f"b{batch_size}{lr}"))
+        network = build(component, "a", tiny_context(tmp_path, name=f"b{batch_size}{lr}"))
         assert _optimizer(component, network)["optimizer"]["lr"] == pytest.approx(expected)
     component = small(epochs=24)
-    network = build(component, 1, tiny_context(tmp_path))
+    network = build(component, "a", tiny_context(tmp_path))
     warm, falling = _schedule(component, network, 100)
     assert (warm["end"], falling["milestones"]) == (240, [16, 22])
     assert _schedule(small(epochs=24, warmup_iters=0, schedule="none"), network, 100) == []
@@ -247,7 +247,7 @@ def test_boxes_survive_a_mosaic_of_another_size(scale: int, data: Dataset, tmp_p
     from fgic_detect_mmdet._training import _dataset
 
     component = MmdetDetector(config="yolox_tiny_8xb8-300e_coco", image_scale=scale)
-    network = build(component, 1, tiny_context(tmp_path))
+    network = build(component, "a", tiny_context(tmp_path))
     with scope("mmdet"):
         _, mosaics = _dataset(component, network, data.split("train"), tiny_context(tmp_path, name="data"))
         items = [mosaics[row] for row in range(12)]
@@ -267,7 +267,7 @@ def test_no_learning_rate_rises_after_the_warm_up(tmp_path: Path) -> None:
     rates = {}
     for name in ("yolox_tiny_8xb8-300e_coco", "rtmdet_tiny_8xb32-300e_coco", "faster-rcnn_r50_fpn_1x_coco"):
         component = MmdetDetector(config=name)
-        network = build(component, 1, tiny_context(tmp_path, name=name))
+        network = build(component, "a", tiny_context(tmp_path, name=name))
         rates[name.partition("_")[0]] = rate = _optimizer(component, network)["optimizer"]["lr"]
         assert all(one.get("eta_min", 0.0) < rate for one in _schedule(component, network, 100))
     assert rates == pytest.approx({"yolox": 0.01 * 2 / 64, "rtmdet": 0.004 * 2 / 256, "faster-rcnn": 0.02 * 2 / 16})
@@ -276,7 +276,7 @@ def test_no_learning_rate_rises_after_the_warm_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["fcos_hrnetv2p-w18-gn-head_4xb4-1x_coco", "faster-rcnn_r50-caffe_c4-1x_coco"])
 def test_from_scratch_no_batchnorm_is_frozen_wherever_it_stands(name: str, tmp_path: Path) -> None:
     """HRNet freezes it by default without a word in the config, C4 in the head that shares the backbone's stage."""
-    model = build(MmdetDetector(config=name), 1, tiny_context(tmp_path)).model.train()
+    model = build(MmdetDetector(config=name), "a", tiny_context(tmp_path)).model.train()
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert all(one.training and one.weight.requires_grad for one in norms)
     assert bool(norms) == ("hrnet" in name), "32 groups do not divide HRNet's 18 channels: BatchNorm, trained"
@@ -298,7 +298,7 @@ def test_a_picture_as_thin_as_a_line_is_extended(small: Callable[..., MmdetDetec
     from PIL import Image
 
     component = small()
-    component._network = build(component, 1, tiny_context(tmp_path))
+    component._network = build(component, "a", tiny_context(tmp_path))
     for size in ((3, 900), (900, 3), (1, 1)):
         (found,) = component.detect([Image.new("RGB", size)])
         assert found.boxes.shape == (len(found.scores), 4)

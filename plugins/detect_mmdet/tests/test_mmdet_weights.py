@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from fgic_detect_mmdet import MmdetDetector
 from fgic_detect_mmdet._network import build
-from safetensors.torch import save_file
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from fgic_core import PluginError
-from fgic_core.testing import tiny_context
+from fgic_core.openmmlab import scope
+from fgic_core.testing import tiny_context, tiny_dataset
 
 
-def built(detector: MmdetDetector, folder: Path, classes: int = 1, seed: int = 0) -> tuple[Any, Any]:
+def built(detector: MmdetDetector, folder: Path, classes: Sequence[str] = "a", seed: int = 0) -> tuple[Any, Any]:
     ctx = tiny_context(folder, seed=seed, name=f"seed{seed}-{len(list(folder.iterdir()))}")
     return build(detector, classes, ctx).model, ctx
 
@@ -26,6 +29,107 @@ def test_the_seed_decides_the_first_weights(small: Callable[..., MmdetDetector],
     states = [built(small(), tmp_path, seed=seed)[0].state_dict() for seed in (0, 0, 1)]
     same = [all(torch.equal(states[0][name], state[name]) for name in states[0]) for state in states]
     assert same == [True, True, False]
+
+
+HEAD = "roi_head.bbox_head.fc_cls.bias"
+
+
+def saved(detector: MmdetDetector, folder: Path, classes: Sequence[str]) -> Path:
+    """The file of a detector of these classes, as a step writes it; the first is found least, the last most."""
+    detector._network = build(detector, classes, tiny_context(folder, name="saved"))
+    with torch.no_grad():
+        dict(detector._network.model.named_parameters())[HEAD][:] = torch.tensor([*range(len(classes)), 0.0])
+    detector.save(folder)
+    return (folder / "model.safetensors").rename(folder / "copied.safetensors")
+
+
+def test_labels_are_matched_by_the_names_of_their_classes(small: Callable[..., MmdetDetector], tmp_path: Path) -> None:
+    """Weights of the classes in another order give the same boxes with the labels of their names, saved again too."""
+    first = small(per_class=True)
+    path = saved(first, tmp_path, "abc")
+    second = small(per_class=True, weights=path, epochs=0)
+    ctx = tiny_context(tmp_path)
+    second._network = build(second, "cab", ctx)
+    assert ctx.warnings == []
+    second.save(tmp_path)
+    third = small(per_class=True, weights=path, epochs=0)
+    third.load(tmp_path, "cpu")
+    fourth = small(per_class=True, weights=tmp_path / "model.safetensors", epochs=0)
+    fourth._network = build(fourth, "abc", tiny_context(tmp_path, name="back"))
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8))
+    found = [one.detect([picture])[0] for one in (first, second, third, fourth)]
+    assert set(found[0].labels.tolist()) == {0, 1, 2}
+    turned = np.array([1, 2, 0])[found[0].labels]
+    for one, labels in zip(found, (found[0].labels, turned, turned, found[0].labels), strict=True):
+        np.testing.assert_array_equal(one.labels, labels)
+        np.testing.assert_array_equal(one.boxes, found[0].boxes)
+
+
+def test_boxes_are_learned_with_the_labels_that_the_weights_have(
+    small: Callable[..., MmdetDetector], tmp_path: Path
+) -> None:
+    data = tiny_dataset(tmp_path / "data", side=64)
+    names = data.classes
+    path = saved(small(per_class=True), tmp_path, [names[2], names[0], names[1]])
+    component, ctx = small(per_class=True, weights=path), tiny_context(tmp_path)
+    network = build(component, names, ctx)
+    assert network.order == [1, 2, 0]
+    from fgic_detect_mmdet._training import _dataset  # which imports mmdet, prepared by now
+
+    with scope("mmdet"):
+        pictures, _ = _dataset(component, network, data.split("train"), ctx)
+    for sample, row in zip(data.split("train"), pictures.load_data_list(), strict=True):
+        seen = [one["bbox_label"] for one in row["instances"]]
+        assert seen == [[1, 2, 0][sample.label]] * len(seen)
+
+
+def test_a_head_of_other_classes_starts_new_or_is_refused_and_one_of_unknown_classes_is_said(
+    small: Callable[..., MmdetDetector], tmp_path: Path
+) -> None:
+    path = saved(small(per_class=True), tmp_path, "ab")
+    with pytest.raises(PluginError, match=r"tell other classes apart than the data set has: b and not x\n  They need"):
+        built(small(per_class=True, weights=path, epochs=0), tmp_path, "ax")
+    model, ctx = built(small(per_class=True, weights=path), tmp_path, "ax")
+    assert not torch.equal(model.state_dict()[HEAD], load_file(path)[HEAD])
+    assert ctx.warnings == [
+        "the weights copied.safetensors tell other classes apart than the data set has: b and not x: the head starts "
+        "new"
+    ]
+    save_file(load_file(path), path)  # without what it says of itself
+    _, ctx = built(small(per_class=True, weights=path, epochs=0), tmp_path, "ba")
+    (warning,) = ctx.warnings
+    assert "nothing in the weights copied.safetensors says which 2 classes they tell apart" in warning
+
+
+@pytest.mark.parametrize("meta", [{"dataset_meta": {"classes": ("b", "a")}}, {"CLASSES": ["b", "a"]}])
+def test_the_classes_that_a_published_checkpoint_names_are_matched(
+    meta: dict[str, Any], small: Callable[..., MmdetDetector], tmp_path: Path
+) -> None:
+    state = built(small(per_class=True), tmp_path, "ab")[0].state_dict()
+    torch.save({"meta": meta, "state_dict": state}, tmp_path / "published.pth")
+    detector = small(per_class=True, weights=tmp_path / "published.pth", epochs=0)
+    ctx = tiny_context(tmp_path)
+    assert build(detector, "ab", ctx).order == [1, 0]
+    assert ctx.warnings == []
+
+
+def test_weights_of_whole_numbers_are_refused(small: Callable[..., MmdetDetector], tmp_path: Path) -> None:
+    path = saved(small(), tmp_path, "a")
+    save_file({**load_file(path), HEAD: torch.ones(2, dtype=torch.int8)}, tmp_path / "model.safetensors")
+    for use in (
+        lambda: built(small(weights=tmp_path / "model.safetensors"), tmp_path),
+        lambda: small().load(tmp_path, "cpu"),
+    ):
+        with pytest.raises(PluginError, match=r"fc_cls\.bias is int8, in the model it is float32\n.*dequantise"):
+            use()
+
+
+def test_a_backbone_alone_that_nothing_trains_is_refused(small: Callable[..., MmdetDetector], tmp_path: Path) -> None:
+    from torchvision.models import resnet18
+
+    save_file(resnet18(weights=None).state_dict(), tmp_path / "resnet18.safetensors")
+    with pytest.raises(PluginError, match="those of a backbone, so that with epochs: 0 nothing is detected"):
+        built(small(weights=tmp_path / "resnet18.safetensors", epochs=0), tmp_path)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -45,13 +149,14 @@ def test_a_detectors_weights_are_taken_and_a_head_for_other_classes_starts_new(
     model, ctx = built(small(weights=file), tmp_path)
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert not ctx.warnings
-    model, ctx = built(small(weights=file), tmp_path, classes=4)
+    model, ctx = built(small(weights=file, per_class=True), tmp_path, "abcd")
     own = model.state_dict()
     new = [name for name in own if own[name].shape != state[name].shape]
     assert {name.rsplit(".", 2)[1] for name in new} == {"fc_cls", "fc_reg"}
     assert all(torch.equal(own[name], state[name]) for name in own if name not in new)
-    assert len(ctx.warnings) == 1
-    assert "tell other classes apart" in ctx.warnings[0]
+    assert ctx.warnings == [
+        f"the weights w{suffix} tell 1 classes apart, the data set has 4 (a, b, c, …): the head starts new"
+    ]
 
 
 def test_a_classifiers_weights_go_into_the_backbone(small: Callable[..., MmdetDetector], tmp_path: Path) -> None:
@@ -113,11 +218,8 @@ def test_weights_of_other_classes_are_used_as_they_are_and_what_counts_is_an_obj
     small: Callable[..., MmdetDetector], tmp_path: Path
 ) -> None:
     """As with a detector of COCO: its 80 classes stay, those asked for count, and each place is found once."""
-    import numpy as np
-    from PIL import Image
-
-    own = small({"model.roi_head.bbox_head.num_classes": 80})
-    coco, _ = built(own, tmp_path, classes=80)
+    own = small({"model.roi_head.bbox_head.num_classes": 80}, per_class=True)
+    coco, _ = built(own, tmp_path, [str(number) for number in range(80)])
     head = coco.roi_head.bbox_head.fc_cls
     with torch.no_grad():
         head.weight.zero_()
@@ -129,7 +231,7 @@ def test_weights_of_other_classes_are_used_as_they_are_and_what_counts_is_an_obj
     for objects in (None, [3], [16], [40]):
         detector = small(weights=tmp_path / "coco.safetensors", epochs=0, objects=objects)
         ctx = tiny_context(tmp_path, name=f"objects-{objects}")
-        detector._network = build(detector, 1, ctx)
+        detector._network = build(detector, "a", ctx)
         assert ctx.warnings == []
         (found,) = detector.detect([picture])
         assert not found.labels.any()
@@ -140,8 +242,8 @@ def test_weights_of_other_classes_are_used_as_they_are_and_what_counts_is_an_obj
     for name, objects, message in (("coco", [80], "has the label 80, but"), ("one", [3], "these know one alone")):
         with pytest.raises(PluginError, match=message):
             built(small(weights=tmp_path / f"{name}.safetensors", epochs=0, objects=objects), tmp_path)
-    with pytest.raises(PluginError, match="tell other classes apart than the data"):
-        built(small(weights=tmp_path / "coco.safetensors", epochs=0, per_class=True), tmp_path, classes=4)
+    with pytest.raises(PluginError, match="tell 80 classes apart, the data set has 4"):
+        built(small(weights=tmp_path / "coco.safetensors", epochs=0, per_class=True), tmp_path, "abcd")
 
 
 def test_groupnorm_that_does_not_divide_the_channels_is_explained(tmp_path: Path) -> None:
@@ -153,13 +255,13 @@ def test_groupnorm_that_does_not_divide_the_channels_is_explained(tmp_path: Path
 
 def test_what_depends_on_the_classes_is_found_by_building_and_not_by_name(tmp_path: Path) -> None:
     """YOLOv3's heads have names of their own; RetinaNet's towers are no heads, whatever they are called."""
-    yolo = MmdetDetector(config="yolov3_d53_8xb8-320-273e_coco", image_scale=64)
-    save_file(built(yolo, tmp_path, classes=5)[0].state_dict(), tmp_path / "yolo.safetensors")
+    yolo = MmdetDetector(config="yolov3_d53_8xb8-320-273e_coco", image_scale=64, per_class=True)
+    save_file(built(yolo, tmp_path, "abcde")[0].state_dict(), tmp_path / "yolo.safetensors")
     own = MmdetDetector(config=yolo.config, image_scale=64, weights=tmp_path / "yolo.safetensors")
     _, ctx = built(own, tmp_path)
     assert "bbox_head.convs_pred.0.weight" in ctx.warnings[0]
     retina = {"config": "retinanet_r18_fpn_1x_coco", "image_scale": 64}
     save_file(built(MmdetDetector(**retina), tmp_path)[0].state_dict(), tmp_path / "retina.safetensors")
     narrow = {"model.bbox_head.feat_channels": 128}
-    with pytest.raises(PluginError, match=r"bbox_head.cls_convs.0.conv.bias has the shape \(256,\)"):
+    with pytest.raises(PluginError, match=r"bbox_head.cls_convs.0.conv.weight has the shape \(256, 256, 3, 3\)"):
         built(MmdetDetector(**retina, weights=tmp_path / "retina.safetensors", overrides=narrow), tmp_path)

@@ -144,7 +144,7 @@ class TorchvisionDetector(Detector):
         from fgic_detect_torchvision._network import build
         from fgic_detect_torchvision._training import train_network
 
-        self._network = build(self, len(train.classes), ctx)
+        self._network = build(self, train.classes, ctx)
         self._network.let_in(self.min_score)
         if self.epochs:
             train_network(self, self._network, train, ctx)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torchvision
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.models.detection import FasterRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -20,8 +19,8 @@ from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from fgic_core import Context, PluginError
-from fgic_detect_torchvision._weights import RETINA_ANCHORS, head_classes, load_weights, read
+from fgic_core import Context, PluginError, Weights, load_weights, save_weights
+from fgic_detect_torchvision._weights import RETINA_ANCHORS, head_classes, load_into, read
 
 if TYPE_CHECKING:
     from fgic_detect_torchvision import TorchvisionDetector
@@ -66,11 +65,13 @@ class Network(nn.Module):
     Attributes:
         shape: what it was built from.
         model: the torchvision detector.
+        classes: names of what it tells apart, where they are known.
     """
 
     def __init__(self, shape: Shape, trainable_layers: int | None = None) -> None:
         super().__init__()
         self.shape = shape
+        self.classes: Sequence[str] | None = None
         self.model = _detector(shape, _backbone(shape, trainable_layers))
 
     def forward(self, images: list[torch.Tensor], targets: list[dict[str, torch.Tensor]] | None = None) -> Any:
@@ -139,26 +140,26 @@ def _detector(shape: Shape, backbone: BackboneWithFPN) -> nn.Module:
     return faster
 
 
-def build(options: TorchvisionDetector, classes: int, ctx: Context) -> Network:
+def build(options: TorchvisionDetector, classes: Sequence[str], ctx: Context) -> Network:
     """The network to train, or to use as it is: with its first weights, on the CPU.
 
     What is initialised at random depends on the step's seed alone.
 
     Args:
         options: the detector.
-        classes: number of classes of the data.
+        classes: names of the data's.
         ctx: is told where a head starts new.
 
     Raises:
         PluginError: the weights cannot be read, belong to another architecture, or cannot be used as they are.
     """
-    state = read(options.weights) if options.weights is not None else None
-    statistics = state is not None and any(name.endswith("running_mean") for name in state)
+    weights = read(options.weights) if options.weights is not None else None
+    statistics = weights is not None and any(name.endswith("running_mean") for name in weights.tensors)
     shape = Shape(
         model=options.model,
         backbone=options.backbone,
         norm=options.norm or ("FrozenBN" if statistics else "GN"),
-        classes=_classes(options, classes, state),
+        classes=_classes(options, len(classes), weights),
         per_class=options.per_class,
         image_size=options.image_size,
         max_size=options.max_size or round(options.image_size * 1333 / 800),
@@ -167,17 +168,20 @@ def build(options: TorchvisionDetector, classes: int, ctx: Context) -> Network:
     layers = options.trainable_layers
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(ctx.rng("init").integers(2**62)))
-        network = Network(shape, 3 if layers is None and state is not None else layers)
-    if state is not None and options.weights is not None:
-        load_weights(network.model, shape, state, options.weights, ctx)
+        network = Network(shape, 3 if layers is None and weights is not None else layers)
+    network.classes = classes if options.per_class else None
+    if weights is not None:
+        load_into(network.model, shape, weights, classes, ctx, trained=options.epochs > 0)
+        if not options.epochs and not options.per_class:  # what they tell apart are objects alike
+            network.classes = weights.classes
     return network
 
 
-def _classes(options: TorchvisionDetector, classes: int, state: dict[str, torch.Tensor] | None) -> int:
+def _classes(options: TorchvisionDetector, classes: int, weights: Weights | None) -> int:
     """How many kinds of objects the network tells apart: what is trained, or what the weights know already."""
-    if options.epochs or state is None:
+    if options.epochs or weights is None:
         return classes if options.per_class else 1
-    known, where = head_classes(options.model, state), str(options.weights)
+    known, where = head_classes(options.model, weights.tensors), str(options.weights)
     if known is None:
         raise PluginError(
             f"these weights have no head of {options.model}, so that with epochs: 0 nothing is detected",
@@ -199,9 +203,9 @@ def _classes(options: TorchvisionDetector, classes: int, state: dict[str, torch.
 
 
 def save(network: Network, folder: Path) -> None:
-    """Write ``model.safetensors``, with torchvision's own names, and ``model.json``."""
-    state = {name: value.detach().cpu().contiguous().clone() for name, value in network.model.state_dict().items()}
-    save_file(state, folder / "model.safetensors")
+    """Write ``model.safetensors``, with torchvision's own names and those of the classes, and ``model.json``."""
+    about = {} if network.classes is None else {"classes": list(network.classes)}
+    save_weights(network.model, folder / "model.safetensors", **about)
     document = {"format": FORMAT, **asdict(network.shape), "torchvision": torchvision.__version__}
     (folder / "model.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
@@ -220,7 +224,7 @@ def load(options: TorchvisionDetector, folder: Path) -> Network:
             if document[name] != getattr(options, name):
                 raise ValueError(f"its {name} is {document[name]}, but the options say {getattr(options, name)}")
         network = Network(Shape(**{name: document[name] for name in Shape.__dataclass_fields__}))
-        network.model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        network.classes = load_weights(network.model, folder / "model.safetensors").classes
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise PluginError(f"this model cannot be read: {error}", where=str(folder), hint="Train it again.") from error
     return network.eval()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
-from fgic_core import Context, PluginError, check_weight_names, regular_file
+from fgic_core import Context, PluginError, Weights, check_weights, class_order, read_weights
 
 if TYPE_CHECKING:
     from fgic_detect_torchvision._network import Shape
@@ -30,39 +29,14 @@ _STATISTICS = ("running_mean", "running_var")
 _COUNT = "num_batches_tracked"
 
 
-def read(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file, by torchvision's present names.
-
-    A .pth file is read by torch's loader for weights alone, which refuses whatever would run code.
+def read(path: Path) -> Weights:
+    """The tensors of a file, by the names that torchvision gives since 0.13; its published files keep the older ones.
 
     Raises:
         PluginError: the file is not of its format, or holds more than tensors.
     """
-    if path.suffix.lower() == ".safetensors":
-        try:
-            return _renamed(load_file(regular_file(path)))
-        except (OSError, SafetensorError) as error:
-            raise PluginError(f"these weights are not a safetensors file: {error}", where=str(path)) from error
-    hint = "Where it comes from, save the tensors alone: torch.save(model.state_dict(), path)."
-    try:
-        found: Any = torch.load(regular_file(path), map_location="cpu", weights_only=True)
-    except Exception as error:  # what is no file of tensors fails in as many ways as there are files
-        # torch's own message is left out: it advises to let the file run code.
-        code = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"they refer to {code[1]}" if code else "the file is none of torch.save, or damaged"
-        what = f"these weights cannot be read as tensors alone: {reason}"
-        raise PluginError(what, where=str(path), hint=hint) from error
-    for name in ("model", "state_dict"):  # as torchvision's and Lightning's training scripts wrap them
-        if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):
-            found = found[name]
-    if not isinstance(found, Mapping) or not all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise PluginError("this file does not hold tensors by name", where=str(path), hint=hint)
-    return _renamed({str(name): value for name, value in found.items()})
-
-
-def _renamed(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The names that torchvision gives since 0.13; its published files keep the older ones."""
-    return {_new_name(name): value for name, value in state.items()}
+    weights = read_weights(path)
+    return replace(weights, tensors={_new_name(name): value for name, value in weights.tensors.items()})
 
 
 def _new_name(name: str) -> str:
@@ -81,21 +55,25 @@ def head_classes(model: str, state: Mapping[str, torch.Tensor]) -> int | None:
     return None if logits is None else len(logits) - 1
 
 
-def load_weights(model: nn.Module, shape: Shape, state: dict[str, torch.Tensor], path: Path, ctx: Context) -> None:
+def load_into(
+    model: nn.Module, shape: Shape, weights: Weights, classes: Sequence[str], ctx: Context, *, trained: bool
+) -> None:
     """Give a detector, or its backbone alone, the weights of a file.
 
-    A head for another number of classes is left new, and said so.
+    A head's rows go to the classes of their names. One for other classes is left new, and said so.
 
     Args:
         model: the torchvision detector, from scratch.
         shape: what it was built from.
-        state: what `read` gave.
-        path: where it lies, for the errors.
+        weights: what `read` gave.
+        classes: the data's, which a detector that is `per_class` tells apart.
         ctx: is told about the head.
+        trained: whether the detector is trained before it is used.
 
     Raises:
-        PluginError: the tensors are not those of the model.
+        PluginError: the tensors are not those of the model; or its head is of other classes, and nothing trains it.
     """
+    state = weights.tensors
     if any(name.startswith("backbone.") for name in state):
         prefix, part = "", f"{shape.model} on {shape.backbone}"
     else:
@@ -104,18 +82,42 @@ def load_weights(model: nn.Module, shape: Shape, state: dict[str, torch.Tensor],
         state = {prefix + name: value for name, value in features.items() if not name.startswith(_AFTER_FEATURES)}
     own = {name: value for name, value in model.state_dict().items() if name.startswith(prefix)}
     head = {name for name in own if name.startswith(_HEADS[shape.model])}
-    _check_names(path, part, state, own, head)
-    if any(name not in state or state[name].shape != own[name].shape for name in head):
-        known = head_classes(shape.model, state)
-        had = "have no head" if known is None else f"have a head for {known} classes"
-        ctx.warn(f"the weights {path.name} {had}, the detector tells {shape.classes} apart: the head starts new")
-        state = {name: value for name, value in state.items() if name not in head}
-    _check_shapes(path, part, state, own)
+    _check_norm(weights.path, state, own, head)
+    check_weights(replace(weights, tensors=state), own, head, f"torchvision's {part}")
+    if head:
+        rows = _head_for(weights, shape, head, classes, ctx, trained)
+        state = {name: value for name, value in state.items() if name not in head} | rows
+        check_weights(replace(weights, tensors=state), own, () if rows else head, f"torchvision's {part}")
     model.load_state_dict({**model.state_dict(), **{name: value for name, value in state.items() if name in own}})
 
 
-def _check_names(path: Path, part: str, state: Mapping[str, object], own: Mapping[str, object], head: set[str]) -> None:
-    """Raises PluginError where the names are others than the model's, with the norm they need if that is all."""
+def _head_for(
+    weights: Weights, shape: Shape, head: set[str], classes: Sequence[str], ctx: Context, trained: bool
+) -> dict[str, torch.Tensor]:
+    """The tensors of the head, its classes in the order of the data; nothing where it must start new."""
+    known = head_classes(shape.model, weights.tensors)
+    if known is None or any(name not in weights.tensors for name in head):
+        ctx.warn(f"the weights {weights.path.name} have no head: it starts new")
+        return {}
+    state = {name: weights.tensors[name] for name in sorted(head)}
+    if not shape.per_class:  # what the weights tell apart are objects alike
+        if known == shape.classes:
+            return state
+        ctx.warn(
+            f"the weights {weights.path.name} have a head for {known} classes, the detector tells {shape.classes} "
+            "apart: the head starts new"
+        )
+        return {}
+    order = class_order(weights, known, classes, ctx, trained=trained)
+    if order is None:
+        return {}
+    rows = [0, *(1 + place for place in order)]  # the background is the first
+    anchors = RETINA_ANCHORS if shape.model == "retinanet" else 1
+    return {name: value.unflatten(0, (anchors, known + 1, -1))[:, rows].flatten(0, 2) for name, value in state.items()}
+
+
+def _check_norm(path: Path, state: Mapping[str, object], own: Mapping[str, object], head: set[str]) -> None:
+    """Raises PluginError where BatchNorm's statistics alone are missing or too many, with the norm that is needed."""
     differing = {name for name in state.keys() ^ own.keys() if name not in head and not name.endswith(_COUNT)}
     if differing and all(name.endswith(_STATISTICS) for name in differing):
         lacking = differing <= own.keys()
@@ -125,17 +127,4 @@ def _check_names(path: Path, part: str, state: Mapping[str, object], own: Mappin
             f"model {'needs' if lacking else 'has no place for'} them",
             where=str(path),
             hint=f"Set norm to {norm}.",
-        )
-    check_weight_names(path, state, own, head, f"torchvision's {part}")
-
-
-def _check_shapes(path: Path, part: str, state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> None:
-    wrong = [name for name in state if name in own and state[name].shape != own[name].shape]
-    if wrong:
-        name = wrong[0]
-        raise PluginError(
-            f"{len(wrong)} tensors of these weights have another shape than the model's: {name} has "
-            f"{tuple(state[name].shape)}, in the model it is {tuple(own[name].shape)}",
-            where=str(path),
-            hint=f"Are they of torchvision's {part}?",
         )

@@ -118,7 +118,7 @@ def test_pictures_with_crowds_alone_are_left_out_and_said(write: Write, tiny: Ma
     crowd = ObjectBox(Box(2, 2, 30, 30), 1, crowd=True)
     data = write([sample(crowd, name="a"), sample(ObjectBox(Box(4, 4, 30, 30), 1), crowd, name="b")])
     detector, ctx = tiny(), context()
-    kept, found = learnable(data, detector, build(detector, 2, ctx), ctx)
+    kept, found = learnable(data, detector, build(detector, "ab", ctx), ctx)
     assert kept.ids == ["b"]
     assert [one.boxes.tolist() for one in found] == [[[4, 4, 30, 30]]]
     assert ctx.warnings == ["train pictures without a box of a single object were left out: 1"]

@@ -31,7 +31,7 @@ def test_label_k_of_the_network_is_class_k_minus_one_and_label_0_is_no_object(
     tiny: Make, context: MakeContext, model: str, per_class: bool, index: int
 ) -> None:
     detector = tiny(model=model, per_class=True)
-    network = detector._network = build(detector, 2, context())
+    network = detector._network = build(detector, "ab", context())
     if model == "faster-rcnn":
         head = network.model.roi_heads.box_predictor.cls_score
     else:
@@ -50,7 +50,7 @@ def test_what_was_taken_for_two_classes_is_one_object_where_classes_do_not_count
     tiny: Make, context: MakeContext
 ) -> None:
     detector = tiny(model="retinanet", per_class=True)
-    network = detector._network = build(detector, 2, context())
+    network = detector._network = build(detector, "ab", context())
     head = network.model.head.classification_head.cls_logits
     with torch.no_grad():
         head.weight.zero_()
@@ -86,7 +86,7 @@ def test_a_picture_is_not_changed_by_its_batch_nor_the_networks_mode_by_detectin
     tiny: Make, rectangles: Rectangles, context: MakeContext
 ) -> None:
     detector = tiny()
-    network = detector._network = build(detector, 2, context())
+    network = detector._network = build(detector, "ab", context())
     training_mode(network)
     network.model.rpn.eval()
     modes = [module.training for module in network.modules()]

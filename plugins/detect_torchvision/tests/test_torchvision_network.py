@@ -12,11 +12,11 @@ import pytest
 import torch
 from fgic_detect_torchvision import TorchvisionDetector
 from fgic_detect_torchvision._network import Network, Shape, build
-from fgic_detect_torchvision._weights import load_weights
+from fgic_detect_torchvision._weights import load_into
 from PIL import Image
 from torchvision.models import detection
 
-from fgic_core import Dataset, PluginError
+from fgic_core import Dataset, PluginError, Weights
 from fgic_core.steps.context import StepContext
 
 Make = Callable[..., TorchvisionDetector]
@@ -49,7 +49,8 @@ def test_torchvisions_own_detectors_fit_name_by_name_and_detect_the_same(
     detector = TorchvisionDetector.model_validate({**ours, "per_class": True, "image_size": 64})
     network = detector._network = Network(shape(**ours))
     ctx = context()
-    load_weights(network.model, network.shape, dict(theirs.state_dict()), Path("theirs.pth"), ctx)
+    weights = Weights(Path("theirs.pth"), dict(theirs.state_dict()), {"classes": ["a", "b"]})
+    load_into(network.model, network.shape, weights, "ab", ctx, trained=False)
     assert ctx.warnings == []
     assert network.model.state_dict().keys() == theirs.state_dict().keys()
     with torch.no_grad():
@@ -96,7 +97,7 @@ def test_a_saved_model_is_read_again_without_its_first_weights(
 
 def test_a_damaged_or_foreign_model_is_refused(tiny: Make, context: MakeContext, tmp_path: Path) -> None:
     detector = tiny()
-    detector._network = build(detector, 2, context())
+    detector._network = build(detector, "ab", context())
     detector.save(tmp_path)
     for other in ({"model": "retinanet"}, {"backbone": "resnet18"}, {"per_class": True}):
         with pytest.raises(PluginError, match=f"its {next(iter(other))} is .*, but the options say"):
@@ -112,7 +113,7 @@ def test_a_damaged_or_foreign_model_is_refused(tiny: Make, context: MakeContext,
 
 def test_building_leaves_the_global_generator_alone_and_goes_by_the_seed(tiny: Make, context: MakeContext) -> None:
     before = torch.get_rng_state()
-    built = [build(tiny(), 2, context(seed=seed)).state_dict() for seed in (0, 0, 1)]
+    built = [build(tiny(), "ab", context(seed=seed)).state_dict() for seed in (0, 0, 1)]
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(built[0][name], built[1][name]) for name in built[0])
     assert any(not torch.equal(built[0][name], built[2][name]) for name in built[0])
@@ -121,7 +122,7 @@ def test_building_leaves_the_global_generator_alone_and_goes_by_the_seed(tiny: M
 @pytest.mark.parametrize("model", ["faster-rcnn", "retinanet"])
 @pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v3_large"])
 def test_from_scratch_every_layer_is_trained_behind_groupnorm(context: MakeContext, model: str, backbone: str) -> None:
-    network = build(TorchvisionDetector(model=model, backbone=backbone), 2, context())
+    network = build(TorchvisionDetector(model=model, backbone=backbone), "ab", context())
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
     norms = [module for module in network.modules() if isinstance(module, torch.nn.GroupNorm)]

@@ -53,7 +53,7 @@ def test_it_learns_to_find_objects_and_where_asked_to_tell_their_classes(
     detector = TorchvisionDetector.model_validate(
         {"backbone": "resnet18", "epochs": 6, "warmup_iters": 0, "schedule": "cosine", **options}
     )
-    detector._network = build(detector, 2, ctx)
+    detector._network = build(detector, "ab", ctx)
     before = average_precision(detector.detect(pictures), test)
     detector.fit(train, train, ctx)
     found = detector.detect(pictures)
@@ -217,7 +217,7 @@ def test_a_small_norm_shortens_the_steps(tiny: Make, rectangles: Rectangles, con
     for clip_norm in (None, 1e-6):
         ctx = context()
         detector = tiny(clip_norm=clip_norm, weight_decay=0.0)
-        network = detector._network = build(detector, 2, ctx)
+        network = detector._network = build(detector, "ab", ctx)
         before = network.model.backbone.body["0"][0].weight.detach().clone()
         train_network(detector, network, data, ctx)
         moved.append((network.model.backbone.body["0"][0].weight - before).abs().max().item())
@@ -234,7 +234,7 @@ def test_frozen_layers_keep_their_weights_and_batchnorm_statistics(
     path = tmp_path / "backbone.safetensors"
     save_classifier(path)
     detector, ctx = tiny(norm="BN", weights=path, trainable_layers=2), context()
-    network = detector._network = build(detector, 2, ctx)
+    network = detector._network = build(detector, "ab", ctx)
     before = {name: value.clone() for name, value in network.model.backbone.body.state_dict().items()}
     train_network(detector, network, rectangles(4), ctx)
     after = network.model.backbone.body.state_dict()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +25,12 @@ MakeContext = Callable[..., StepContext]
 SaveClassifier = Callable[..., dict[str, torch.Tensor]]
 #: Where the number of classes shows.
 HEADS = ("roi_heads.box_predictor", "cls_logits")
+LOGITS = "head.classification_head.cls_logits."
 
 
-def save_detector(path: Path, detector: TorchvisionDetector, ctx: StepContext, classes: int = 2) -> Network:
+def save_detector(
+    path: Path, detector: TorchvisionDetector, ctx: StepContext, classes: Sequence[str] = "ab"
+) -> Network:
     """Build a detector and write it as it is, as the artifact of a step does."""
     network = detector._network = build(detector, classes, ctx)
     path.parent.mkdir(exist_ok=True)
@@ -59,7 +62,7 @@ def test_a_classifiers_weights_go_into_the_backbone_and_norm_becomes_frozen(
     state = save_classifier(tmp_path / "imagenet.safetensors")
     torch.save(state, path) if ending == "pth" else None
     ctx = context()
-    network = build(tiny(weights=path), 2, ctx)
+    network = build(tiny(weights=path), "ab", ctx)
     body = network.model.backbone.body.state_dict()
     names = [name for name in state if name.startswith("features.") and not name.endswith("num_batches_tracked")]
     assert len(names) > 100
@@ -75,14 +78,14 @@ def test_a_resnets_weights_go_into_the_backbone_and_its_classes_are_ignored(
 ) -> None:
     state = save_classifier(tmp_path / "r18.safetensors", "resnet18", num_classes=7)
     detector = TorchvisionDetector(backbone="resnet18", weights=tmp_path / "r18.safetensors", norm="BN")
-    body = build(detector, 2, context()).model.backbone.body.state_dict()
+    body = build(detector, "ab", context()).model.backbone.body.state_dict()
     assert all(torch.equal(body[name], value) for name, value in state.items() if not name.startswith("fc."))
 
 
 def test_wrapped_checkpoints_of_training_scripts_are_read(tmp_path: Path) -> None:
     for number, wrapped in enumerate([{"a": torch.ones(2)}, {"model": {"a": torch.ones(2)}, "epoch": 3}]):
         torch.save(wrapped, tmp_path / f"{number}.pth")
-        assert read(tmp_path / f"{number}.pth")["a"].tolist() == [1, 1]
+        assert read(tmp_path / f"{number}.pth").tensors["a"].tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("model", ["faster-rcnn", "retinanet"])
@@ -94,7 +97,7 @@ def test_a_saved_model_is_a_start_for_others_with_a_new_head_for_other_classes(
     state = load_file(path)
     for per_class, new in ((True, False), (False, True)):
         ctx = context()
-        network = build(tiny(model=model, per_class=per_class, weights=path), 2, ctx)
+        network = build(tiny(model=model, per_class=per_class, weights=path), "ab", ctx)
         assert network.shape.norm == "GN"
         own = network.model.state_dict()
         other = {name for name, value in own.items() if not torch.equal(value, state[name])}
@@ -114,7 +117,7 @@ def test_without_epochs_the_weights_are_used_as_they_are_and_nothing_is_learnt(
 ) -> None:
     path = tmp_path / "saved" / "model.safetensors"
     first = tiny(per_class=True)
-    save_detector(path, first, context(seed=3))
+    save_detector(path, first, context(seed=3), classes=("red", "blue"))
     detector, ctx = tiny(per_class=True, weights=path, epochs=0), context()
     assert not detector.learns()
     assert tiny().learns()
@@ -125,15 +128,72 @@ def test_without_epochs_the_weights_are_used_as_they_are_and_nothing_is_learnt(
         assert np.array_equal(one.boxes, two.boxes)
 
 
+@pytest.mark.parametrize("model", ["faster-rcnn", "retinanet"])
+def test_labels_are_matched_by_the_names_of_their_classes(
+    tiny: Make, context: MakeContext, tmp_path: Path, model: str, picture: Image.Image
+) -> None:
+    """Weights of the classes in another order give the same boxes with the labels of their names."""
+    path = tmp_path / "saved" / "model.safetensors"
+    first = tiny(model=model, per_class=True)
+    network = save_detector(path, first, context(), classes="abc")
+    with torch.no_grad():  # so that boxes of each class are found
+        state = network.model.state_dict()
+        head = "roi_heads.box_predictor.cls_score.bias" if model == "faster-rcnn" else f"{LOGITS}bias"
+        state[head].view(-1, 4)[:] = torch.tensor([-9.0, 1.0, 2.0, 3.0])
+    first.save(path.parent)
+    path = path.rename(tmp_path / "copied.safetensors")
+    second = tiny(model=model, per_class=True, weights=path, epochs=0)
+    ctx = context()
+    second._network = build(second, "cab", ctx)
+    assert ctx.warnings == []
+    (one,), (two,) = first.detect([picture]), second.detect([picture])
+    assert {1, 2} <= set(one.labels.tolist())
+    assert np.array_equal(np.array([1, 2, 0])[one.labels], two.labels)
+    np.testing.assert_allclose(one.boxes, two.boxes, atol=1e-3)
+    np.testing.assert_allclose(one.scores, two.scores, atol=1e-5)
+
+
+def test_a_head_of_other_classes_starts_new_or_is_refused_and_one_of_unknown_classes_is_said(
+    tiny: Make, context: MakeContext, tmp_path: Path
+) -> None:
+    path = tmp_path / "saved" / "model.safetensors"
+    save_detector(path, tiny(per_class=True), context(seed=3))
+    with pytest.raises(PluginError, match=r"tell other classes apart than the data set has: b and not x\n  They need"):
+        build(tiny(per_class=True, weights=path, epochs=0), "ax", context())
+    ctx = context()
+    rows = build(tiny(per_class=True, weights=path), "ax", ctx).model.roi_heads.box_predictor.cls_score.weight
+    assert not torch.equal(rows, load_file(path)["roi_heads.box_predictor.cls_score.weight"])
+    assert ctx.warnings == [
+        "the weights model.safetensors tell other classes apart than the data set has: b and not x: the head starts new"
+    ]
+    save_file(load_file(path), path)  # without what it says of itself
+    ctx = context()
+    build(tiny(per_class=True, weights=path, epochs=0), "ba", ctx)
+    assert ctx.warnings == [
+        "nothing in the weights model.safetensors says which 2 classes they tell apart: they are taken for the data "
+        "set's own, in its order"
+    ]
+
+
+def test_weights_of_whole_numbers_are_refused(tiny: Make, context: MakeContext, tmp_path: Path) -> None:
+    path = tmp_path / "saved" / "model.safetensors"
+    save_detector(path, tiny(), context())
+    name = "roi_heads.box_head.fc6.bias"
+    save_file({**load_file(path), name: torch.ones(1024, dtype=torch.int64)}, path)
+    with pytest.raises(PluginError, match=rf"{re.escape(name)} is int64, in the model it is float32"):
+        build(tiny(weights=path), "ab", context())
+    with pytest.raises(PluginError, match=rf"{re.escape(name)} is int64, in the model it is float32"):
+        tiny().load(path.parent, "cpu")
+
+
 def test_without_epochs_and_classes_every_label_or_those_asked_for_are_objects(
     tiny: Make, rectangles: Callable[..., Dataset], context: MakeContext, tmp_path: Path, picture: Image.Image
 ) -> None:
     path = tmp_path / "saved" / "model.safetensors"
-    save_detector(path, tiny(model="retinanet", per_class=True), context(), classes=4)
+    save_detector(path, tiny(model="retinanet", per_class=True), context(), classes="abcd")
     state = load_file(path)
-    logits = "head.classification_head.cls_logits."
-    state[logits + "weight"].zero_()
-    state[logits + "bias"].view(9, 5)[:] = torch.tensor([-9.0, 1.0, -9.0, 2.0, -9.0])
+    state[LOGITS + "weight"].zero_()
+    state[LOGITS + "bias"].view(9, 5)[:] = torch.tensor([-9.0, 1.0, -9.0, 2.0, -9.0])
     save_file(state, path)
     nothing = rectangles(2).take([])
 
@@ -158,11 +218,11 @@ def test_without_epochs_the_weights_need_a_head_and_as_many_classes_as_the_data(
 ) -> None:
     save_classifier(tmp_path / "backbone.safetensors")
     with pytest.raises(PluginError, match="no head of faster-rcnn"):
-        build(tiny(weights=tmp_path / "backbone.safetensors", epochs=0), 2, context())
+        build(tiny(weights=tmp_path / "backbone.safetensors", epochs=0), "ab", context())
     path = tmp_path / "saved" / "model.safetensors"
     save_detector(path, tiny(per_class=True), context())
     with pytest.raises(PluginError, match="tell 2 classes apart, the data have 20"):
-        build(tiny(weights=path, epochs=0, per_class=True), 20, context())
+        build(tiny(weights=path, epochs=0, per_class=True), "abcdefghijklmnopqrst", context())
 
 
 def test_weights_of_another_architecture_are_refused_in_one_message_with_the_nearest_name(
@@ -171,13 +231,13 @@ def test_weights_of_another_architecture_are_refused_in_one_message_with_the_nea
     path = tmp_path / "saved" / "model.safetensors"
     save_detector(path, tiny(), context())
     with pytest.raises(PluginError, match=r"lack \d+ of \d+ tensors \(.*, …\) and have \d+ that the model") as caught:
-        build(tiny(model="retinanet", weights=path), 2, context())
+        build(tiny(model="retinanet", weights=path), "ab", context())
     assert "retinanet on mobilenet_v3_large" in (caught.value.hint or "")
     state = load_file(path)
     state["rpn.head.cls_logit.weight"] = state.pop("rpn.head.cls_logits.weight")
     save_file(state, path)
     with pytest.raises(PluginError, match=r"lack 1 of .* \(rpn\.head\.cls_logits\.weight\)") as caught:
-        build(tiny(weights=path), 2, context())
+        build(tiny(weights=path), "ab", context())
     assert "nearest name to rpn.head.cls_logit.weight in the model is rpn.head.cls_logits.weight" in str(caught.value)
 
 
@@ -187,10 +247,10 @@ def test_weights_of_another_depth_or_shape_are_refused(
     path = tmp_path / "r.safetensors"
     state = save_classifier(path, "resnet18")
     with pytest.raises(PluginError, match=r"lack \d+ of"):
-        build(TorchvisionDetector(backbone="resnet34", weights=path), 2, context())
+        build(TorchvisionDetector(backbone="resnet34", weights=path), "ab", context())
     save_file({**state, "conv1.weight": torch.zeros(64, 3, 3, 3)}, path)
-    with pytest.raises(PluginError, match=r"1 tensors .*conv1\.weight has \(64, 3, 3, 3\).*\(64, 3, 7, 7\)"):
-        build(TorchvisionDetector(backbone="resnet18", weights=path), 2, context())
+    with pytest.raises(PluginError, match=r"1 tensors .*conv1\.weight has the shape \(64, 3, 3, 3\).*\(64, 3, 7, 7\)"):
+        build(TorchvisionDetector(backbone="resnet18", weights=path), "ab", context())
 
 
 def test_weights_of_another_norm_are_refused_with_the_norm_to_set(
@@ -198,12 +258,12 @@ def test_weights_of_another_norm_are_refused_with_the_norm_to_set(
 ) -> None:
     save_classifier(tmp_path / "bn.safetensors")
     with pytest.raises(PluginError, match="running_mean") as caught:
-        build(tiny(weights=tmp_path / "bn.safetensors", norm="GN"), 2, context())
+        build(tiny(weights=tmp_path / "bn.safetensors", norm="GN"), "ab", context())
     assert caught.value.hint == "Set norm to FrozenBN or BN, whose weights bring statistics."
     path = tmp_path / "saved" / "model.safetensors"
     save_detector(path, tiny(), context())
     with pytest.raises(PluginError, match="running_mean") as caught:
-        build(tiny(weights=path, norm="BN"), 2, context())
+        build(tiny(weights=path, norm="BN"), "ab", context())
     assert caught.value.hint == "Set norm to GN, whose weights bring no statistics."
 
 
@@ -220,10 +280,10 @@ def test_code_in_a_file_of_weights_is_never_run(
     for name in ("a.pth", "b.pt", "c.safetensors"):
         (tmp_path / name).write_bytes(pickle.dumps(_Malicious(), protocol=2))
         with pytest.raises(PluginError, match=r"cannot be read as tensors alone|not a safetensors file"):
-            build(tiny(weights=tmp_path / name), 2, context())
+            build(tiny(weights=tmp_path / name), "ab", context())
     torch.save({"conv1.weight": _Malicious()}, tmp_path / "d.pth")
     with pytest.raises(PluginError, match=r"tensors alone: they refer to .*mkdir") as caught:
-        build(tiny(weights=tmp_path / "d.pth"), 2, context())
+        build(tiny(weights=tmp_path / "d.pth"), "ab", context())
     assert "weights_only" not in str(caught.value)  # torch advises to turn it off
     assert not trap.exists()
     (tmp_path / "e.bin").write_bytes(b"")
@@ -234,5 +294,5 @@ def test_code_in_a_file_of_weights_is_never_run(
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}, torch.ones(2)])
 def test_a_file_without_tensors_by_name_is_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "odd.pth")
-    with pytest.raises(PluginError, match="does not hold tensors by name"):
+    with pytest.raises(PluginError, match="holds no tensors by name"):
         read(tmp_path / "odd.pth")

@@ -39,7 +39,14 @@ def activation_and_gradient(
             where=f"explainer/cam, target_layer {layer.name}",
             hint="Name a layer that lies between the picture and the logits.",
         )
-    return layer.to_map(kept[-1].detach(), images), layer.to_map(gradient.detach(), images)
+    evidence = layer.to_map(gradient.detach(), images)
+    if gradient.any() and not evidence.any():
+        raise PluginError(
+            "the logits depend on no place of this layer's output, only on the tokens before the patches",
+            where=f"explainer/cam, target_layer {layer.name}",
+            hint="Name a layer before the last attention, such as the norm1 of the last block.",
+        )
+    return layer.to_map(kept[-1].detach(), images), evidence
 
 
 def weigh(method: str, activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:

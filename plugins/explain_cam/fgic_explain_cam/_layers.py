@@ -1,17 +1,29 @@
-"""Finding the layer to map, and reading its output as a map."""
+"""Finding the layer to map, and reading its output as a map: by what a forward pass shows, not by what models say."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import isqrt
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from fgic_core import PluginError
+from fgic_core import PluginError, evaluation
 
 WHERE = "explainer/cam"
+#: Class, distillation and register tokens before the patches, at most: a ViT with both and eight registers has ten.
+_MOST_PREFIXES = 10
+
+Grid = tuple[int, int]
+
+
+class _Seen(NamedTuple):
+    """What a module gave for one picture: its dotted name, itself and the shape of its output."""
+
+    name: str
+    module: nn.Module
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -21,12 +33,12 @@ class TargetLayer:
     Attributes:
         name: dotted name in the network.
         module: the module itself.
-        transformer: the ViT it belongs to, None in a CNN.
+        grids: rows and columns of the maps that the network makes of a picture, for telling patch tokens.
     """
 
     name: str
     module: nn.Module
-    transformer: nn.Module | None = None
+    grids: tuple[Grid, ...] = ()
 
     def to_map(self, output: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         """The output (or its gradient) as (n, channels, h, w).
@@ -35,10 +47,11 @@ class TargetLayer:
             PluginError: it has no places: its shape is neither a feature map's nor that of patch tokens.
         """
         size = (int(images.shape[-2]), int(images.shape[-1]))
-        if output.ndim == 4:
-            return output.permute(0, 3, 1, 2) if _is_nhwc(output.shape, size) else output
-        if output.ndim == 3 and self.transformer is not None:
-            grid = _grid(self.transformer, size, output.shape[1])
+        if output.ndim == 4 and len(output) == len(images):
+            last = _fits(output.shape[1:3], size) and not _fits(output.shape[2:], size)
+            return output.permute(0, 3, 1, 2) if last else output
+        if output.ndim == 3 and len(output) == len(images):
+            grid = _grid(output.shape[1], size, self.grids)
             if grid is not None:
                 patches = output[:, output.shape[1] - grid[0] * grid[1] :]
                 return patches.transpose(1, 2).reshape(len(output), -1, *grid)
@@ -54,63 +67,114 @@ def find_layer(network: nn.Module, image: torch.Tensor, name: str | None) -> Tar
 
     Args:
         network: float RGB in [0, 1] to logits.
-        image: (1, 3, h, w), passed through once if the layer has to be found.
+        image: (1, 3, h, w), passed through once.
         name: dotted name, None to find it.
 
     Raises:
         PluginError: there is no such layer, or no layer suits.
     """
     modules = dict(network.named_modules())
-    transformer = _transformer(modules)
+    size = (int(image.shape[-2]), int(image.shape[-1]))
+    seen = _outputs(network, image)
+    grids = tuple(dict.fromkeys(grid for one in seen if (grid := _map_grid(one, size)) is not None))
     if name is not None:
         if name not in modules or not name:
-            raise PluginError(f"the network has no module {name!r}", where=WHERE, hint=_advice(network, image, name))
-        return TargetLayer(name, modules[name], transformer[1] if transformer else None)
-    if transformer is not None:
-        prefix, vit = transformer
-        last = f"{prefix}blocks.{len(vit.blocks) - 1}.norm1"
-        if last in modules:
-            return TargetLayer(last, modules[last], vit)
-    found = _last_map(network, image)
+            raise PluginError(f"the network has no module {name!r}", where=WHERE, hint=_advice(seen, size, name))
+        return TargetLayer(name, modules[name], grids)
+    inner = {name for name, module in modules.items() if _is_attention(module)}
+    found = next((one for one in _candidates(seen, size, grids, modules) if not _within(one.name, inner)), None)
     if found is None:
         raise PluginError(
-            "no layer of this network suits by itself: the last outputs before the logits are not feature maps",
+            "no layer of this network suits by itself: none gives a map or patch tokens that the logits are made from",
             where=WHERE,
-            hint=_advice(network, image, None),
+            hint=_advice(seen, size, None),
         )
-    return TargetLayer(found, modules[found])
+    return TargetLayer(found.name, found.module, grids)
 
 
-def _transformer(modules: dict[str, nn.Module]) -> tuple[str, nn.Module] | None:
-    """The module that is a ViT in timm's terms (blocks, prefix tokens, patch embedding), and its name's prefix."""
+def _candidates(
+    seen: list[_Seen], size: Grid, grids: tuple[Grid, ...], modules: dict[str, nn.Module]
+) -> Iterator[_Seen]:
+    """The outputs that suit, best first.
+
+    In a transformer that is the first norm of the last block: what comes after the last attention says nothing of the
+    patches where the class is read from a token of its own. Elsewhere it is the last output with places; a map that
+    tokens follow is not the last.
+    """
     for name, module in modules.items():
-        if all(hasattr(module, word) for word in ("blocks", "num_prefix_tokens", "patch_embed")):
-            return (f"{name}." if name else ""), module
+        blocks = getattr(module, "blocks", None)
+        if hasattr(module, "patch_embed") and isinstance(blocks, (nn.Sequential, nn.ModuleList)) and len(blocks):
+            norm = f"{name}.blocks.{len(blocks) - 1}.norm1".removeprefix(".")
+            yield from (one for one in seen if one.name == norm and _grid_of(one, size, grids) is not None)
+    tokens_follow = False
+    for one in reversed(seen):
+        sequence = len(one.shape) == 3 and one.shape[1] > 1
+        grid = _grid_of(one, size, grids)
+        if grid is not None and not (tokens_follow and not sequence):
+            alone = not sequence or one.shape[1] == grid[0] * grid[1]
+            # Of other tokens before the patches the logits may be made alone: then only what attention is given suits.
+            yield from [one] if alone or one.name.rpartition(".")[2].startswith("norm1") else []
+        tokens_follow |= sequence
+    if not any(len(one.shape) == 3 for one in seen):  # a CNN whose maps lose more on one side than on the other
+        yield from (one for one in reversed(seen) if len(one.shape) == 4 and one.shape[2] * one.shape[3] > 1)
+
+
+def _is_attention(module: nn.Module) -> bool:
+    """Whether what lies inside may be a matrix of tokens by tokens, which looks like a map."""
+    kind = type(module).__name__.lower()
+    return "block" not in kind and any(word in kind for word in ("attention", "attn", "xca"))
+
+
+def _within(name: str, modules: set[str]) -> bool:
+    """Whether a module of that name lies in one of these."""
+    return any(name.startswith(f"{outer}.") for outer in modules)
+
+
+def _grid_of(one: _Seen, size: Grid, grids: tuple[Grid, ...]) -> Grid | None:
+    """Rows and columns of an output with places."""
+    if len(one.shape) == 3 and one.shape[0] == 1:
+        return _grid(one.shape[1], size, grids)
+    return _map_grid(one, size)
+
+
+def _map_grid(one: _Seen, size: Grid) -> Grid | None:
+    """Rows and columns of a map of more than one place, whose channels come first or last."""
+    if len(one.shape) != 4 or one.shape[0] != 1:
+        return None
+    rows, columns = one.shape[2:] if _fits(one.shape[2:], size) else one.shape[1:3]
+    return (rows, columns) if rows * columns > 1 and _fits((rows, columns), size) else None
+
+
+def _grid(tokens: int, size: Grid, grids: tuple[Grid, ...]) -> Grid | None:
+    """Rows and columns of the patches among so many tokens, None if they do not make a grid.
+
+    The largest grid of a map that was seen (a patch embedding's convolution gives one), or else one that has the
+    picture's ratio; what is left are other tokens, which come first.
+    """
+    known = [grid for grid in grids if 0 <= tokens - grid[0] * grid[1] <= _MOST_PREFIXES]
+    if known:
+        return max(known, key=lambda grid: grid[0] * grid[1])
+    for patches in range(tokens, max(tokens - _MOST_PREFIXES, 2) - 1, -1):
+        for rows in range(1, patches + 1):
+            if patches % rows == 0 and min(rows, patches // rows) > 1 and _fits((rows, patches // rows), size):
+                return rows, patches // rows
     return None
 
 
-def _grid(vit: nn.Module, size: tuple[int, int], tokens: int) -> tuple[int, int] | None:
-    """Rows and columns of the patch tokens, None if that many tokens do not make a grid."""
-    patches = tokens - int(vit.num_prefix_tokens)  # type: ignore[arg-type]
-    embed = vit.patch_embed
-    if hasattr(embed, "dynamic_feat_size"):
-        rows, columns = embed.dynamic_feat_size(size)
-        if rows * columns == patches:
-            return int(rows), int(columns)
-    side = isqrt(max(patches, 0))
-    return (side, side) if side * side == patches and side > 1 else None
+def _fits(grid: tuple[int, ...] | torch.Size, size: Grid) -> bool:
+    """Whether rows and columns have the picture's ratio, but for the rounding of less than one of them."""
+    rows, columns = grid
+    return rows <= size[0] and columns <= size[1] and abs(rows * size[1] - columns * size[0]) <= max(size)
 
 
-def _outputs(network: nn.Module, image: torch.Tensor) -> list[tuple[str, tuple[int, ...]]]:
-    """Name and output shape of every module below the top, in the order in which they finish."""
-    from fgic_explain_cam._cam import evaluation
-
-    seen: list[tuple[str, tuple[int, ...]]] = []
+def _outputs(network: nn.Module, image: torch.Tensor) -> list[_Seen]:
+    """What every module below the top gave, in the order in which they finished."""
+    seen: list[_Seen] = []
 
     def watch(name: str) -> Callable[[nn.Module, object, object], None]:
-        def note(_module: nn.Module, _inputs: object, output: object) -> None:
+        def note(module: nn.Module, _inputs: object, output: object) -> None:
             if isinstance(output, torch.Tensor):
-                seen.append((name, tuple(output.shape)))
+                seen.append(_Seen(name, module, tuple(output.shape)))
 
         return note
 
@@ -124,35 +188,12 @@ def _outputs(network: nn.Module, image: torch.Tensor) -> list[tuple[str, tuple[i
     return seen
 
 
-def _last_map(network: nn.Module, image: torch.Tensor) -> str | None:
-    """The last module to give a map of more than one place, unless token sequences follow it."""
-    for name, shape in reversed(_outputs(network, image)):
-        if len(shape) == 3 and shape[1] > 1:
-            return None
-        if len(shape) == 4:
-            places = shape[1:3] if _is_nhwc(shape, (int(image.shape[-2]), int(image.shape[-1]))) else shape[2:]
-            if places[0] * places[1] > 1:
-                return name
-    return None
-
-
-def _is_nhwc(shape: tuple[int, ...] | torch.Size, image: tuple[int, int]) -> bool:
-    """Whether channels come last (as in Swin): the other two sides have the picture's ratio, the last two have not."""
-
-    def fits(rows: int, columns: int) -> bool:
-        return rows <= image[0] and columns <= image[1] and abs(rows * image[1] - columns * image[0]) <= max(image)
-
-    return fits(shape[1], shape[2]) and not fits(shape[2], shape[3])
-
-
-def _advice(network: nn.Module, image: torch.Tensor, name: str | None) -> str:
+def _advice(seen: list[_Seen], size: Grid, name: str | None) -> str:
     from difflib import get_close_matches
 
-    seen = _outputs(network, image)
-    shapes = dict(seen)
+    shapes = {one.name: one.shape for one in seen}
     wanted = get_close_matches(name, list(shapes), n=3, cutoff=0.6) if name else []
     if not wanted:
-        maps = [known for known, shape in seen if len(shape) == 4 and shape[2] * shape[3] > 1]
-        wanted = list(dict.fromkeys(maps))[-5:]
+        wanted = list(dict.fromkeys(one.name for one in seen if _map_grid(one, size) is not None))[-5:]
     listed = ", ".join(f"{known} {shapes[known]}" for known in wanted)
     return f"Set target_layer to a module that gives a map, such as {listed}." if listed else "It has no map anywhere."

@@ -16,6 +16,7 @@ from fgic_explain_cam import CamExplainer
 from fgic_explain_cam._cam import activation_and_gradient
 from fgic_explain_cam._layers import find_layer
 from pydantic import PrivateAttr, ValidationError
+from timm.models import mlp_mixer
 from torch import nn
 
 from fgic_core import Classifier, PluginError, Size
@@ -220,11 +221,99 @@ def test_a_network_without_maps_is_refused_with_advice() -> None:
         CamExplainer().explain(wrap(network), *batch())
 
 
-def test_a_mixer_is_refused_instead_of_mapped_at_its_patch_embedding() -> None:
+class Latent(nn.Module):
+    """Five latent tokens, which have no places, are made of the patches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.mix, self.head = nn.Conv2d(3, 4, 8, 8), nn.LayerNorm(4), nn.Linear(4, 4)
+        self.queries = nn.Parameter(torch.ones(1, 5, 16))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        tokens = self.stem(images).flatten(2).transpose(1, 2)
+        return self.head(self.mix(self.queries @ tokens).mean(1))
+
+
+def test_a_map_that_tokens_without_places_follow_is_not_taken_for_the_last() -> None:
+    with pytest.raises(PluginError, match=r"no layer of this network suits(.|\n)*stem \(1, 4, 4, 4\)"):
+        find_layer(Latent().eval(), batch(1)[0], None)
+
+
+def test_a_mixer_is_mapped_at_its_last_tokens() -> None:
     network = timm.models.MlpMixer(num_classes=4, img_size=32, patch_size=8, num_blocks=1, embed_dim=16).eval()
-    with pytest.raises(PluginError, match="no layer of this network suits") as caught:
-        CamExplainer().explain(wrap(network), *batch(1))
-    assert "stem.proj" in str(caught.value)
+    layer = find_layer(network, batch(1)[0], None)
+    assert layer.name == "norm"
+    assert CamExplainer().explain(wrap(network), *batch(1)).shape == (1, 4, 4)
+
+
+def small(kind: str) -> nn.Module:
+    """A small network of a family, for pictures of 64 pixels (height) by 96."""
+    made: dict[str, Any] = {
+        "cait": lambda: timm.models.Cait(img_size=(64, 96), patch_size=16, embed_dim=24, depth=2, num_heads=2),
+        "xcit": lambda: timm.models.Xcit(img_size=(64, 96), patch_size=16, embed_dim=32, depth=2, num_heads=2),
+        "deit": lambda: timm.models.VisionTransformerDistilled(
+            img_size=(64, 96), patch_size=16, embed_dim=24, depth=2, num_heads=2
+        ),
+        "registers": lambda: timm.models.VisionTransformer(
+            img_size=(64, 96), patch_size=16, embed_dim=24, depth=2, num_heads=2, reg_tokens=4
+        ),
+        "resmlp": lambda: timm.models.MlpMixer(
+            img_size=64, patch_size=16, num_blocks=1, embed_dim=24, block_layer=mlp_mixer.ResBlock, mlp_ratio=4
+        ),
+        "swin": lambda: timm.models.SwinTransformer(
+            img_size=(64, 96), embed_dim=8, depths=(1, 1), num_heads=(1, 1), window_size=4
+        ),
+        "pvt": lambda: timm.models.PyramidVisionTransformerV2(
+            depths=(1, 1, 1, 1), embed_dims=(8, 8, 16, 16), num_heads=(1, 1, 1, 1)
+        ),
+        "poolformer": lambda: timm.models.MetaFormer(depths=(1, 1, 1, 1), dims=(8, 12, 16, 20)),
+        "convnext": lambda: timm.models.ConvNeXt(depths=(1, 1, 1, 1), dims=(8, 8, 16, 16)),
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network: nn.Module = made[kind]().eval()
+    return network
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "grid"),
+    [
+        ("cait", (64, 96), (4, 6)),
+        ("xcit", (64, 96), (4, 6)),
+        ("deit", (64, 96), (4, 6)),
+        ("registers", (64, 96), (4, 6)),
+        ("resmlp", (64, 64), (4, 4)),
+        ("swin", (64, 96), (8, 12)),
+        ("pvt", (128, 192), (4, 6)),
+        ("poolformer", (128, 192), (4, 6)),
+        ("convnext", (128, 192), (4, 6)),
+    ],
+)
+def test_a_map_has_the_grid_of_the_picture_and_its_places(kind: str, size: tuple[int, int], grid: Any) -> None:
+    """What is changed in the upper right corner of a picture changes the upper right of the map most."""
+    network = small(kind)
+    plain = torch.full((1, 3, *size), 0.5)
+    spotted = plain.clone()
+    height, width = size[0] // 4, size[1] // 4
+    spotted[:, :, :height, -width:] = torch.rand((3, height, width))
+    layer = find_layer(network, plain, None)
+    maps = []
+    handle = layer.module.register_forward_hook(lambda _module, _inputs, output: maps.append(output.detach()))
+    with torch.no_grad():
+        network(plain)
+        network(spotted)
+    handle.remove()
+    before, after = (layer.to_map(output, plain) for output in maps)
+    change = (after - before).abs().mean(dim=1)[0]
+    assert tuple(change.shape) == grid
+    quarters = change.unflatten(1, (2, -1)).unflatten(0, (2, -1)).mean(dim=(1, 3))
+    assert int(quarters.argmax()) == 1, quarters
+
+
+def test_a_layer_after_the_last_attention_of_a_class_token_is_refused_and_gives_no_empty_map() -> None:
+    network = vit().eval()
+    with pytest.raises(PluginError, match=r"depend on no place of this layer's output(.|\n)*norm1 of the last block"):
+        CamExplainer(target_layer="norm").explain(wrap(network), *batch(2, 64))
 
 
 @pytest.mark.parametrize(

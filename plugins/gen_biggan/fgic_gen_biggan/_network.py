@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fgic_core import Context, Dataset, PluginError, evaluation
+from fgic_core import Context, Dataset, PluginError, evaluation, load_weights, save_weights
 from fgic_core.openmmlab import scope
 from fgic_gen_biggan._gan import settle
 from fgic_gen_biggan._mmagic import WHERE, import_mmagic
@@ -66,27 +66,22 @@ class Network:
         return pictures
 
     def save(self, folder: Path) -> None:
-        from safetensors.torch import save_file
-
-        state = {name: value.detach().cpu().contiguous().clone() for name, value in self.generator.state_dict().items()}
-        save_file(state, folder / WEIGHTS)
         about = {
             "arguments": self.arguments,
             "classes": self.classes,
             "known": self.known,
             "truncation": self.truncation,
         }
+        save_weights(self.generator, folder / WEIGHTS, **about)
         text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
         (folder / ABOUT).write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, device: str) -> Network:
-        from safetensors.torch import load_file
-
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         with torch.random.fork_rng(devices=[]):
             generator = build_generator(about["arguments"])
-        generator.load_state_dict(load_file(folder / WEIGHTS))
+        load_weights(generator, folder / WEIGHTS)
         generator.to(device).eval()
         return cls(generator, about["arguments"], about["classes"], about["known"], about["truncation"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from fgic_core import Context, PluginError, check_weight_names, read_weights, regular_file
+from fgic_core import Context, PluginError, Weights, check_weights, class_order, read_weights
 from fgic_gen_biggan._convert import convert, generator_options, layout_of, new_embedding
 
 if TYPE_CHECKING:
     from fgic_gen_biggan import BigganGenerator
 
-#: The files of a saved generator.
+#: The files of a saved generator: the latter is for people and repeats what the former says of itself.
 WEIGHTS, ABOUT = "generator.safetensors", "biggan.json"
 EMBEDDING = "shared_embedding.weight"
 #: How many parts ``conv_blocks`` has, by resolution (two blocks a level, and attention from 64 pixels on).
@@ -31,13 +30,11 @@ class Start:
     Attributes:
         arguments: what the generator is built with.
         state: its weights, for the classes of the data set.
-        classes: the names of those it was trained on; None where nothing says.
-        known: which of them had train pictures.
+        known: which of the classes had train pictures.
     """
 
     arguments: dict[str, Any]
     state: dict[str, Tensor]
-    classes: tuple[str, ...] | None = None
     known: list[bool] = field(default_factory=list)
 
 
@@ -49,35 +46,38 @@ def read_start(options: BigganGenerator, classes: Sequence[str], ctx: Context) -
     """
     path = options.weights
     assert path is not None
-    state = read_weights(path)
-    layout = layout_of(state, path)
+    weights = read_weights(path)
+    check_weights(weights, dict.fromkeys(weights.tensors, torch.zeros(())), shapes=False)  # all are floats, and finite
+    layout = layout_of(weights.tensors, path)
     if layout is None:
-        start = _own(path, state, options)
+        start = _own(weights, options)
     else:
         _check_resolution(path, layout.resolution, options)
-        start = Start(generator_options(layout), convert(state, path=path))
+        start = Start(generator_options(layout), convert(weights.tensors, path=path))
     _check_options(path, start.arguments, options)
-    return _for_classes(start, classes, options, ctx, published=layout is not None)
+    return _for_classes(start, weights, classes, options, ctx, published=layout is not None)
 
 
-def _own(path: Path, state: dict[str, Tensor], options: BigganGenerator) -> Start:
-    """The generator of an earlier run: as the file beside its weights says, or else the options."""
+def _own(weights: Weights, options: BigganGenerator) -> Start:
+    """The generator of an earlier run: as its file says, or else the options."""
     from fgic_gen_biggan._network import arguments_of, build_generator
 
-    beside = path.with_name(ABOUT)
-    start = Start(arguments_of(options, len(state[EMBEDDING]) if EMBEDDING in state else 2), state)
-    if beside.exists():
-        try:
-            about = json.loads(regular_file(beside).read_text(encoding="utf-8"))
-            start = Start(dict(about["arguments"]), state, tuple(about["classes"]), list(about["known"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise PluginError(f"what is beside these weights cannot be read: {error}", where=str(beside)) from None
+    state, about = weights.tensors, weights.about
+    rows = len(state[EMBEDDING]) if EMBEDDING in state else 2
+    known, arguments = about.get("known", [True] * rows), about.get("arguments", arguments_of(options, rows))
     blocks = len({name.split(".")[1] for name in state if name.startswith("conv_blocks.")})
     if blocks in _BLOCKS:
-        _check_resolution(path, _BLOCKS[blocks], options)
+        _check_resolution(weights.path, _BLOCKS[blocks], options)
     with torch.random.fork_rng(devices=[]):
-        own = list(build_generator(start.arguments).state_dict())
-    check_weight_names(path, list(state), own, of="BigGANDeepGenerator, or of Hugging Face's biggan-deep")
+        try:
+            own = build_generator(arguments).state_dict()
+            start = Start(dict(arguments), state, [bool(known[row]) for row in range(rows)])
+        except Exception as error:  # whatever MMagic makes of arguments that are none
+            raise PluginError(
+                f"what these weights say of themselves is damaged: {type(error).__name__}: {error}",
+                where=str(weights.path),
+            ) from error
+    check_weights(weights, own, of="BigGANDeepGenerator, or of Hugging Face's biggan-deep", shapes=False)
     return start
 
 
@@ -103,23 +103,20 @@ def _check_options(path: Path, arguments: Mapping[str, Any], options: BigganGene
 
 
 def _for_classes(
-    start: Start, classes: Sequence[str], options: BigganGenerator, ctx: Context, *, published: bool
+    start: Start, weights: Weights, classes: Sequence[str], options: BigganGenerator, ctx: Context, *, published: bool
 ) -> Start:
-    """The same for these classes: embeddings stay where the weights are of the very same, and are made anew else."""
-    old = start.state[EMBEDDING]
-    if not published and start.classes == tuple(classes):
-        return start
-    if not published and start.classes is None and len(old) == len(classes):
-        ctx.warn(
-            f"Nothing beside {options.weights} says of which classes it is: they are taken for the data set's own."
-        )
-        return replace(start, known=[True] * len(old))
-    if not options.epochs:
+    """The same for these classes: embeddings go to the classes of their names, and are made anew for others."""
+    old, trained = start.state[EMBEDDING], options.epochs > 0
+    if published and not trained:
         raise PluginError(
-            f"these weights are of {len(old)} classes that are not the {len(classes)} of the data set in their order: "
-            "they need training",
+            f"these weights are of the {len(old)} classes of ImageNet: they need training",
             where=str(options.weights),
             hint="Set epochs to at least 1.",
         )
+    if not published:
+        order = class_order(weights, len(old), classes, ctx, trained=trained, part="their embedding")
+        if order is not None:
+            state = {**start.state, EMBEDDING: old[order]}
+            return replace(start, state=state, known=[start.known[place] for place in order])
     fresh = new_embedding(old, len(classes), ctx.generator("embedding"))
     return Start({**start.arguments, "num_classes": len(classes)}, {**start.state, EMBEDDING: fresh})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 import diffusers
 import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from fgic_core import Context, Dataset, PluginError
+from fgic_core import Context, Dataset, PluginError, load_weights, save_weights
 from fgic_gen_diffusers._noise import Noise
-from fgic_gen_diffusers._weights import WHERE, load_weights
+from fgic_gen_diffusers._weights import WHERE, load_into
 
 if TYPE_CHECKING:
     from fgic_gen_diffusers import DiffusionGenerator
@@ -58,11 +57,13 @@ class Network(nn.Module):
         learned: the classes that it saw pictures of.
         unet: diffusers' `UNet2DModel`.
         noise: the process that it was trained on.
+        classes: names of the data's, where they are known.
     """
 
     def __init__(self, shape: Shape, learned: frozenset[int], dropout: float = 0.0) -> None:
         super().__init__()
         self.shape, self.learned = shape, learned
+        self.classes: Sequence[str] | None = None
         self.unet = UNet2DModel(**unet_options(shape), dropout=dropout)
         self.noise = Noise(shape.noise, shape.prediction)
 
@@ -119,8 +120,9 @@ def build(options: DiffusionGenerator, train: Dataset, ctx: Context) -> tuple[Ne
         trained = Network(shape, learned, options.dropout)
         averaged = Network(shape, learned)
     _start_at_zero(trained.unet)
+    averaged.classes = train.classes
     if options.weights is not None:
-        load_weights(trained.unet, shape, options.weights, ctx)
+        load_into(trained.unet, shape, options.weights, train.classes, ctx)
     averaged.load_state_dict(trained.state_dict())
     return trained.to(ctx.device), averaged.to(ctx.device).eval().requires_grad_(False)
 
@@ -140,10 +142,11 @@ def save(network: Network, folder: Path) -> None:
 
     ``UNet2DModel(**unet)`` of what stands in the latter takes the tensors of the former.
     """
-    state = {name: value.detach().cpu().contiguous().clone() for name, value in network.unet.state_dict().items()}
     shape = asdict(network.shape)
-    metadata = {"format": "pt", **{name: str(shape[name]) for name in ("noise", "prediction")}}
-    save_file(state, folder / "model.safetensors", metadata=metadata)
+    about: dict[str, Any] = {name: shape[name] for name in ("noise", "prediction")}
+    if network.classes is not None:
+        about["classes"] = list(network.classes)
+    save_weights(network.unet, folder / "model.safetensors", **about)
     document = {
         "format": FORMAT,
         "shape": shape,
@@ -169,7 +172,7 @@ def load(options: DiffusionGenerator, folder: Path) -> Network:
             if document["shape"][name] != value:
                 raise ValueError(f"its {name} is {document['shape'][name]}, but the options say {value}")
         network = Network(shape, frozenset(document["learned"]))
-        network.unet.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        network.classes = load_weights(network.unet, folder / "model.safetensors").classes
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise PluginError(f"this model cannot be read: {error}", where=str(folder), hint="Train it again.") from error
     return network.eval().requires_grad_(False)

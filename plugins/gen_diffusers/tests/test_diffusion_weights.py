@@ -12,19 +12,22 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from fgic_gen_diffusers import DiffusionGenerator
 from fgic_gen_diffusers._network import Network, Shape, save
-from fgic_gen_diffusers._weights import load_weights
+from fgic_gen_diffusers._weights import load_into
 from safetensors.torch import load_file, save_file
 
 from fgic_core import Dataset, PluginError, StepContext
 
 EMBEDDING = "class_embedding.weight"
+NAMES = tuple(f"colour {number}" for number in range(5))
 
 
 @pytest.fixture
 def saved(tmp_path: Path, network: Callable[..., Network]) -> Path:
     """The file of a generator of three classes."""
     (tmp_path / "saved").mkdir()
-    save(network(), tmp_path / "saved")
+    made = network()
+    made.classes = NAMES[:3]
+    save(made, tmp_path / "saved")
     return tmp_path / "saved" / "model.safetensors"
 
 
@@ -37,7 +40,7 @@ def test_the_weights_are_taken(
     saved: Path, tiny: Callable[..., DiffusionGenerator], context: Callable[..., StepContext]
 ) -> None:
     other, ctx = _other(tiny), context()
-    load_weights(other.unet, other.shape, saved, ctx)
+    load_into(other.unet, other.shape, saved, NAMES[: other.shape.classes], ctx)
     found = load_file(saved)
     assert all(torch.equal(value, found[name]) for name, value in other.unet.state_dict().items())
     assert not ctx.warnings
@@ -62,12 +65,45 @@ def test_embeddings_of_another_number_of_classes_start_new_but_for_the_null_clas
 ) -> None:
     other, ctx = _other(tiny, classes=5), context()
     own = other.unet.state_dict()[EMBEDDING].clone()
-    load_weights(other.unet, other.shape, saved, ctx)
+    load_into(other.unet, other.shape, saved, NAMES[: other.shape.classes], ctx)
     found, first = other.unet.state_dict(), load_file(saved)
     assert torch.equal(found[EMBEDDING][:-1], own[:-1])
     assert torch.equal(found[EMBEDDING][-1], first[EMBEDDING][-1])
     assert torch.equal(found["conv_in.weight"], first["conv_in.weight"])
-    assert ctx.warnings == ["the weights model.safetensors know 3 classes, the data have 5: their embeddings start new"]
+    assert ctx.warnings == [
+        "the weights model.safetensors tell 3 classes apart (colour 0, colour 1, colour 2), the data "
+        "set has 5 (colour 0, colour 1, colour 2, …): their embedding starts new"
+    ]
+
+
+def test_embeddings_go_to_the_classes_of_their_names(
+    saved: Path, tiny: Callable[..., DiffusionGenerator], context: Callable[..., StepContext]
+) -> None:
+    other, ctx, path = _other(tiny), context(), saved.rename(saved.with_name("copied.safetensors"))
+    load_into(other.unet, other.shape, path, ("colour 2", "colour 0", "colour 1"), ctx)
+    assert torch.equal(other.unet.state_dict()[EMBEDDING], load_file(path)[EMBEDDING][[2, 0, 1, 3]])
+    assert ctx.warnings == []
+
+
+def test_equal_networks_are_saved_as_equal_bytes(tmp_path: Path, network: Callable[..., Network]) -> None:
+    """What a file says of itself is one entry: safetensors writes several in random order."""
+    contents = set()
+    for number in range(6):
+        (tmp_path / str(number)).mkdir()
+        save(network(), tmp_path / str(number))
+        contents.add((tmp_path / str(number) / "model.safetensors").read_bytes())
+    assert len(contents) == 1
+
+
+def test_weights_of_whole_numbers_are_refused(
+    saved: Path, tiny: Callable[..., DiffusionGenerator], context: Callable[..., StepContext]
+) -> None:
+    save_file({name: value.to(torch.int8) for name, value in load_file(saved).items()}, saved)
+    other = _other(tiny)
+    with pytest.raises(PluginError, match="is int8, in the model it is float32"):
+        load_into(other.unet, other.shape, saved, NAMES[:3], context())
+    with pytest.raises(PluginError, match="is int8, in the model it is float32"):
+        tiny().load(saved.parent, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +111,7 @@ def test_embeddings_of_another_number_of_classes_start_new_but_for_the_null_clas
     [
         ({"prediction": "epsilon"}, "trained with prediction: v, the options say epsilon"),
         ({"noise": "linear"}, "trained with noise: cosine, the options say linear"),
-        ({"base_channels": 16}, "have another shape than the network's"),
+        ({"base_channels": 16}, "have another shape than the model's"),
         ({"layers": 2}, "lack .* tensors"),
     ],
 )
@@ -88,7 +124,7 @@ def test_weights_of_another_kind_are_refused(
 ) -> None:
     other = _other(tiny, **options)
     with pytest.raises(PluginError, match=message):
-        load_weights(other.unet, other.shape, saved, context())
+        load_into(other.unet, other.shape, saved, NAMES[: other.shape.classes], context())
 
 
 class _Bomb:
@@ -110,7 +146,7 @@ def test_a_pickle_by_another_name_is_not_run(
         torch.save(_Bomb(mark), path)
     other = _other(tiny)
     with pytest.raises(PluginError, match="not a safetensors file"):
-        load_weights(other.unet, other.shape, path, context())
+        load_into(other.unet, other.shape, path, NAMES[: other.shape.classes], context())
     generator = tiny()
     (tmp_path / "model.json").write_text(
         json.dumps({"format": 1, "shape": Shape.of(generator, 3).__dict__, "learned": [0]})

@@ -1,0 +1,46 @@
+"""Whether an explainer can work on a classifier, found out before hours of training."""
+
+from __future__ import annotations
+
+from fgic_core.errors import PluginError
+from fgic_core.interfaces.classifier import Classifier
+from fgic_core.interfaces.explainer import Explainer
+from fgic_core.steps.explainer import explain_checked
+from fgic_core.steps.untouched import own_randomness
+from fgic_core.training import evaluation
+
+
+def rehearse(classifier: Classifier, explainer: Explainer, classes: int, uses: str) -> PluginError | None:
+    """What an explainer will refuse, by having it explain one picture with the network as it is before any training.
+
+    The checks are those of the step itself. Global generators are left as they are.
+
+    Args:
+        classifier: not trained; one that cannot be built without data (`Classifier.untrained`) is not looked at.
+        explainer: with its options.
+        classes: how many there are.
+        uses: the explainer's name, for its errors.
+
+    Returns:
+        The explainer's error; None where it has none. Whatever else happens is left to the steps themselves.
+    """
+    import torch
+
+    with own_randomness():
+        try:
+            model = classifier.untrained(classes)
+            if model is None:
+                return None
+            size = model.input_size()
+            images = torch.rand((1, 3, size.height, size.width))
+            network = model.network()
+        except Exception:  # a model that cannot be built says so itself, as soon as its step begins
+            return None
+        try:
+            with evaluation(network):
+                explain_checked(explainer, model, images, torch.zeros(1, dtype=torch.int64), uses)
+        except PluginError as error:
+            return error
+        except Exception:  # of a network without training this need not mean anything
+            return None
+    return None

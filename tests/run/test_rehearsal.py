@@ -1,0 +1,100 @@
+"""What an explainer cannot do is said before the training, where the classifier can be had untrained."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fgic_core.pipeline import Pipeline, Run
+
+REFUSES = "raise PluginError('no layer suits', where='explainer/saliency', hint='Set target_layer.')"
+
+
+@pytest.fixture
+def refusing(seven_steps: Path, toys: Path) -> Path:
+    """The spec of the toys, whose explainer refuses every network."""
+    start = "    def explain(self, classifier: Classifier, images: Any, targets: Any) -> Any:\n"
+    edit(toys, start, f"{start}        {REFUSES}\n")
+    return seven_steps
+
+
+def edit(toys: Path, old: str, new: str) -> None:
+    file = toys / "fgic_toys.py"
+    assert file.read_text().count(old) == 1
+    file.write_text(file.read_text().replace(old, new))
+
+
+def run(spec: Path, tmp: Path, **options: object) -> Run:
+    folders = {"store": tmp / "store", "runs": tmp / "runs", "device": "cpu", "report": False}
+    return Pipeline.from_yaml(spec).run(**{**folders, **options})
+
+
+def statuses(result: Run) -> dict[str, str]:
+    return {step.name: step.status for step in result.record.steps}
+
+
+def test_the_explainer_fails_before_the_training_which_is_not_begun(refusing: Path, tmp_path: Path) -> None:
+    result = run(refusing, tmp_path)
+    found = statuses(result)
+    assert (found["more"], found["classifier"], found["map"], found["attack"]) == (
+        "computed",
+        "skipped",
+        "failed",
+        "skipped",
+    )
+    assert not result.ok
+    assert result.record.step("map").error == (
+        "explainer/saliency: no layer suits (seen before the training of step classifier, which was not begun)\n"
+        "  Set target_layer. Without step map, --until classifier trains."
+    )
+    assert result.record.step("classifier").reason == "step map could not explain what it trains"
+    events = [json.loads(line) for line in (result.folder / "events.jsonl").read_text().splitlines()]
+    assert not [event for event in events if event.get("step") == "classifier" and event["event"] == "point"]
+
+
+def test_without_the_explainer_the_training_runs(refusing: Path, tmp_path: Path) -> None:
+    assert run(refusing, tmp_path, until="classifier").ok
+
+
+def test_a_classifier_that_is_there_already_is_explained_as_it_is(refusing: Path, tmp_path: Path) -> None:
+    assert run(refusing, tmp_path, until="classifier").ok
+    result = run(refusing, tmp_path)
+    assert statuses(result)["attack"] == "computed"
+    assert result.record.step("map").error == "explainer/saliency: no layer suits\n  Set target_layer."
+
+
+def test_a_classifier_that_cannot_be_had_untrained_is_trained(refusing: Path, toys: Path, tmp_path: Path) -> None:
+    edit(toys, "    def untrained(", "    def untrained_by_another_name(")
+    result = run(refusing, tmp_path)
+    assert (statuses(result)["classifier"], statuses(result)["map"]) == ("computed", "failed")
+
+
+def test_a_classifier_that_cannot_be_built_says_so_itself(refusing: Path, toys: Path, tmp_path: Path) -> None:
+    edit(toys, "        made = self.model_copy()", "        raise ValueError('planted')")
+    result = run(refusing, tmp_path)
+    assert (statuses(result)["classifier"], statuses(result)["map"]) == ("computed", "failed")
+
+
+def test_the_global_generators_are_left_alone(toys: Path) -> None:
+    from fgic_core.registry import Registry
+    from fgic_core.steps.rehearsal import rehearse
+
+    registry = Registry()
+    classifier, explainer = registry.create("classifier/linear"), registry.create("explainer/saliency")
+    states = []
+    for _ in range(2):
+        states.append((random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()))
+        assert rehearse(classifier, explainer, 3, "explainer/saliency") is None
+    assert states[0] == states[1]
+
+
+def test_a_contract_that_the_explainer_breaks_is_seen_too(seven_steps: Path, toys: Path, tmp_path: Path) -> None:
+    edit(toys, "return (gradient * images).sum(1).detach()", "return (gradient * images).detach()")
+    result = run(seven_steps, tmp_path)
+    assert statuses(result)["classifier"] == "skipped"
+    assert "explain gave (1, 3, 16, 16) (seen before the training" in result.record.step("map").error

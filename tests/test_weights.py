@@ -1,0 +1,186 @@
+"""Weight files: what they hold, whose they are, and of which classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from fgic_core import (
+    PluginError,
+    StepContext,
+    Weights,
+    check_weight_names,
+    check_weights,
+    class_order,
+    load_weights,
+    read_weights,
+    save_weights,
+)
+from fgic_core.testing.component import assert_saved_alike
+
+OWN = {"layer.weight": torch.zeros(2, 2), "layer.index": torch.zeros(2, dtype=torch.int64)}
+
+
+def test_weights_of_another_model_are_told_by_their_names() -> None:
+    own = ["stem.weight", "stem.num_batches_tracked", "head.weight"]
+    check_weight_names(Path("w"), ["stem.weight"], own, free=["head.weight"])
+    check_weight_names(Path("w"), ["stem.weight", "head.weight", "x.num_batches_tracked"], own)
+    with pytest.raises(PluginError) as caught:
+        check_weight_names(Path("w"), ["stm.weight"], own, of="this config")
+    assert str(caught.value) == (
+        "w: these weights lack 2 of 2 tensors (stem.weight, head.weight) and have 1 that the model has not "
+        "(stm.weight)\n"
+        "  Are they of this config? The nearest name to stm.weight in the model is stem.weight."
+    )
+
+
+def checked(**tensors: torch.Tensor) -> None:
+    """Check weights in which these tensors stand for `OWN`'s."""
+    named = {name.replace("_", "."): value for name, value in tensors.items()}
+    check_weights(Weights(Path("w"), {**OWN, **named}), OWN)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_floats_of_another_width_are_taken(dtype: torch.dtype) -> None:
+    checked(layer_weight=torch.ones(2, 2, dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "said"),
+    [
+        (
+            "layer_weight",
+            torch.int8,
+            "weight is int8, in the model it is float32\n  They look like 8-bit quantised",
+        ),
+        ("layer_weight", torch.uint8, "is uint8, in the model it is float32\n  They look like 8-bit quantised weights"),
+        ("layer_weight", torch.float8_e4m3fn, "is float8_e4m3fn, in the model it is float32\n  They look like 8-bit"),
+        ("layer_weight", torch.int64, "is int64, in the model it is float32\n  Convert them to float32"),
+        ("layer_weight", torch.bool, "is bool, in the model it is float32\n  Convert them to float32"),
+        ("layer_weight", torch.complex64, "is complex64, in the model it is float32\n  Convert them to float32"),
+        ("layer_index", torch.float16, "layer.index is float16, in the model it is int64\n  Convert them to int64"),
+    ],
+)
+def test_numbers_of_another_kind_are_refused_and_never_cast(name: str, dtype: torch.dtype, said: str) -> None:
+    shape = OWN[name.replace("_", ".")].shape
+    with pytest.raises(PluginError) as caught:
+        checked(**{name: torch.zeros(shape).to(dtype)})
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_numbers_that_are_not_finite_are_refused_where_the_model_has_finite_ones(value: float) -> None:
+    with pytest.raises(PluginError, match=r"hold NaN or infinite numbers: layer.weight\n.*diverge"):
+        checked(layer_weight=torch.tensor([[0.0, value], [0.0, 0.0]]))
+    mask = {"mask": torch.tensor([0.0, -torch.inf])}
+    check_weights(Weights(Path("w"), mask), mask)
+
+
+def test_float64_that_overflows_in_the_model_is_not_finite() -> None:
+    with pytest.raises(PluginError, match="NaN or infinite"):
+        checked(layer_weight=torch.full((2, 2), 1e300, dtype=torch.float64))
+
+
+def test_quantised_weights_under_names_of_their_own_are_told() -> None:
+    codes = {"layer.weight.q": torch.zeros(2, 2, dtype=torch.int8), "layer.index": OWN["layer.index"]}
+    with pytest.raises(PluginError, match=r"have 1 that the model has not(.|\n)*8-bit quantised weights: dequantise"):
+        check_weights(Weights(Path("w"), codes), OWN)
+
+
+def test_counts_of_batches_may_be_anything() -> None:
+    own = {"bn.num_batches_tracked": torch.tensor(0)}
+    check_weights(Weights(Path("w"), {"bn.num_batches_tracked": torch.tensor(3.0)}), own)
+
+
+def test_what_is_saved_is_loaded_with_what_is_said_of_it(tmp_path: Path) -> None:
+    network, other, path = nn.Linear(2, 3), nn.Linear(2, 3), tmp_path / "w.safetensors"
+    save_weights(network, path, classes=["é", "b", "c"], noise="cosine")
+    weights = load_weights(other, path)
+    assert torch.equal(network.weight, other.weight)
+    assert weights.classes == ("é", "b", "c")
+    assert weights.about["noise"] == "cosine"
+    assert load_file(path).keys() == network.state_dict().keys()
+    with pytest.raises(PluginError, match=r"weight has the shape \(3, 2\), in the model it is \(4, 2\)"):
+        load_weights(nn.Linear(2, 4), path)
+
+
+def test_equal_content_is_saved_as_equal_bytes(tmp_path: Path) -> None:
+    network = nn.Linear(2, 3)
+    (tmp_path / "ours").mkdir()
+    assert_saved_alike(
+        lambda folder: save_weights(network, folder / "w.safetensors", b=1, a=2, classes=["x"]), tmp_path / "ours"
+    )
+
+
+def test_the_conformance_suites_notice_metadata_in_random_order(tmp_path: Path) -> None:
+    metadata = {str(number): "x" for number in range(8)}
+    with pytest.raises(AssertionError, match=r"saved again, w\.safetensors has other bytes"):
+        assert_saved_alike(
+            lambda folder: save_file({"a": torch.zeros(1)}, folder / "w.safetensors", metadata=metadata), tmp_path
+        )
+
+
+@pytest.mark.parametrize("said", ["no json", "[1]", '{"classes": 3}', '{"classes": [1, 2]}'])
+def test_what_a_file_says_of_itself_is_checked(tmp_path: Path, said: str) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors", metadata={"fgic": said})
+    with pytest.raises(PluginError, match="what these weights say of themselves"):
+        read_weights(tmp_path / "w.safetensors")
+
+
+def test_metadata_of_others_says_nothing(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors", metadata={"format": "pt", "classes": "a,b"})
+    assert read_weights(tmp_path / "w.safetensors").about == {}
+
+
+def test_the_prefix_of_parallel_training_is_dropped(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"module.a": torch.zeros(1)}, "epoch": 3}, tmp_path / "w.pth")
+    assert list(read_weights(tmp_path / "w.pth").tensors) == ["a"]
+
+
+def order(classes: list[str] | None, count: int, wanted: str, folder: Path, **options: Any) -> tuple[Any, list[str]]:
+    ctx = StepContext(folder)
+    weights = Weights(Path("w.pth"), {}, {} if classes is None else {"classes": classes})
+    return class_order(weights, count, wanted, ctx, **{"trained": True, **options}), ctx.warnings
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_classes_are_matched_by_name(tmp_path: Path, trained: bool) -> None:
+    assert order(["a", "b", "c"], 3, "cab", tmp_path, trained=trained) == ([2, 0, 1], [])
+
+
+def test_other_classes_start_new_or_are_refused(tmp_path: Path) -> None:
+    for known, wanted, said in (
+        ("ab", "ax", "tell other classes apart than the data set has: b and not x"),
+        ("abcd", "ab", "tell 4 classes apart (a, b, c, …), the data set has 2 (a, b)"),
+    ):
+        found, warnings = order(list(known), len(known), wanted, tmp_path, part="it")
+        assert (found, warnings) == (None, [f"the weights w.pth {said}: it starts new"])
+        with pytest.raises(PluginError) as caught:
+            order(list(known), len(known), wanted, tmp_path, trained=False)
+        assert str(caught.value) == f"w.pth: these weights {said}\n  They need training: set epochs to 1 or more."
+
+
+def test_classes_without_names_are_taken_as_they_come_and_that_is_said(tmp_path: Path) -> None:
+    found, warnings = order(None, 2, "ab", tmp_path)
+    assert found == [0, 1]
+    assert warnings == [
+        "nothing in the weights w.pth says which 2 classes they tell apart: they are taken for the data set's own, in "
+        "its order"
+    ]
+    assert order(None, 1, "a", tmp_path) == ([0], []), "one class is in no order"
+
+
+def test_names_that_are_not_of_these_tensors_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match="name 3 classes, but tell 2 apart"):
+        order(["a", "b", "c"], 2, "ab", tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_weights_that_are_a_pipe_are_not_waited_for(tmp_path: Path, pipe, suffix: str) -> None:
+    with pytest.raises(PluginError, match=r"these weights cannot be read: it is a named pipe and not a file"):
+        read_weights(pipe(tmp_path / f"weights{suffix}"))
