@@ -18,10 +18,11 @@ Pictures = Sequence[tuple[int, int, str]]
 
 
 class Greys(DatasetReader):
-    """Pictures of one grey each. Their ids are part and row; no two files are equal."""
+    """Pictures of one grey each. Their ids are part and row."""
 
     pictures: list[tuple[int, int, str]] = Field(description="Label, grey level and part of each.")
     count: int = Field(2, description="How many classes.")
+    copies: bool = Field(False, description="Pictures of one grey are one file again and again.")
 
     def classes(self) -> Sequence[str]:
         return [f"class {number}" for number in range(self.count)]
@@ -32,7 +33,7 @@ class Greys(DatasetReader):
 
         for row, (label, level, split) in enumerate(self.pictures):
             name, own = f"{split}-{row}", PngInfo()
-            own.add_text("Comment", str(row))
+            own.add_text("Comment", "" if self.copies else str(row))
             Image.new("RGB", (SIDE, SIDE), (level, level, level)).save(ctx.folder / f"{name}.png", pnginfo=own)
             yield Sample(id=name, path=f"{name}.png", label=label, split=split)
 
@@ -67,36 +68,43 @@ class Ready(Classifier):
 
 @pytest.fixture
 def measure(tmp_path: Path) -> Callable[..., Run]:
-    """``measure(pictures, network)`` is a finished run of `data`, `classifier` and, where given, `attack` and `map`."""
+    """``measure(pictures, network)`` is a finished run of `data`, `classifier` and, where given, `attack` and `map`.
+
+    Instead of a ready network a ``kind`` of classifier may be given. Without ``learn`` no train pictures are added.
+    """
 
     def go(
         pictures: Pictures,
-        network: Callable[[int], Any],
+        network: Callable[[int], Any] | None = None,
         *,
         classes: int = 2,
         attack: Attacker | None = None,
         explain: Explainer | None = None,
         learn: bool = True,
+        copies: bool = False,
+        kind: type[Classifier] | None = None,
+        **options: Any,
     ) -> Run:
         class Chosen(Ready):
             def make(self, classes: int) -> Any:
+                assert network is not None
                 return network(classes)
 
         registry = Registry()
         registry.register("greys", Greys)
-        registry.register("ready", Chosen)
+        registry.register("ready", kind or Chosen)
         # Two of each class to learn from, of which one is held out to choose by.
         lessons = [(label, 90 + label, "train") for label in range(classes) for _ in range(2)] if learn else []
-        data = {"pictures": [*pictures, *lessons], "count": classes}
+        data = {"pictures": [*pictures, *lessons], "count": classes, "copies": copies}
         steps: dict[str, Any] = {
             "data": {"uses": "dataset/greys", "with": data},
-            "classifier": {"uses": "classifier/ready"},
+            "classifier": {"uses": "classifier/ready", "with": options},
         }
         for name, guest in (("attack", attack), ("map", explain)):
             if guest is not None:
                 registry.register(name, type(guest))
-                options = guest.model_dump(mode="json", exclude_unset=True)
-                steps[name] = {"uses": f"{guest.kind}/{name}", "with": options}
+                own = guest.model_dump(mode="json", exclude_unset=True)
+                steps[name] = {"uses": f"{guest.kind}/{name}", "with": own}
         pipeline = Pipeline.from_dict({"version": 1, "name": "greys", "steps": steps}, tmp_path, registry)
         run = pipeline.run(store=tmp_path / "store", runs=tmp_path / "runs", device="cpu", report=False)
         assert [step.error for step in run.record.steps if step.error] == []

@@ -162,6 +162,28 @@ def test_an_attack_is_compared_on_the_pictures_that_are_checked(measure: Measure
     assert found(run, "unbounded") == (2 / 8, "pass")
 
 
+def test_the_checks_run_at_the_largest_eps(measure: Measure) -> None:
+    """Eight pictures that eps 0.1 reaches and eps 0.01 does not."""
+    run = measure(right(*NEAR), bright(Bright), attack=Best(eps=(0.01, 0.1)))
+    assert [found(run, name) for name in ("fgsm", "margin_pgd")] == [(0.0, "pass"), (0.0, "pass")]
+    assert "this attack has 0.0%" in run.metric("attack", "check_fgsm").note
+
+
+class Darkening(Attacker):
+    """Makes every picture darker by eps, which sets bright ones of class 0 right."""
+
+    def perturb(self, network: Any, images: Any, labels: Any, eps: float, generator: Any) -> torch.Tensor:
+        return (images - eps).clamp(0, 1)
+
+
+def test_pictures_that_an_attack_sets_right_are_never_left_right(measure: Measure) -> None:
+    wrong = [(0, level, "test") for level in (146, 147, 148, 149)]
+    run = measure([*right(140, 141, 142, 143), *wrong], bright(Bright), attack=Darkening(eps=(0.1,)))
+    assert run.metric("attack", "clean_accuracy", "test").value == 0.5
+    assert run.metric("attack", "robust_accuracy", "eps=0.1").value == 0.0
+    assert [found(run, name) for name in ("fgsm", "unbounded")] == [(0.0, "pass"), (0.0, "pass")]
+
+
 @pytest.mark.parametrize(("left", "verdict"), [(4, "pass"), (5, "flag")])
 def test_an_attack_is_beaten_by_more_than_chance(measure: Measure, left: int, verdict: str) -> None:
     """One-sided sign test: 5 pictures more of 5 that differ have p = 1/32, 4 of 4 have 1/16."""
