@@ -179,7 +179,7 @@ def test_more_restarts_keep_the_best_of_them() -> None:
         images = middling(4)[seed : seed + 1]
         labels, reached = network(images).argmax(dim=1), []
         for restarts in range(1, 7):
-            attacker = PgdAttacker(steps=1, restarts=restarts)
+            attacker = PgdAttacker(steps=1, alpha=0.0, restarts=restarts)  # the starts themselves
             found = attacker.perturb(network, images, labels, 0.02, generator(seed))
             reached.append(margin(network(found), labels).item())
         assert reached == sorted(reached)
