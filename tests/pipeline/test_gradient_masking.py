@@ -162,6 +162,12 @@ def test_an_attack_is_compared_on_the_pictures_that_are_checked(measure: Measure
     assert found(run, "unbounded") == (2 / 8, "pass")
 
 
+def test_the_pictures_that_are_checked_keep_their_labels(measure: Measure) -> None:
+    """Of 32 pictures the first half is bright and the other dark, all out of reach."""
+    run = measure(right(*[200] * 16, *[50] * 16), bright(Bright), attack=Best(eps=(0.01,)))
+    assert [found(run, name) for name in ("fgsm", "noise", "margin_pgd")] == [(1.0, "pass")] * 3
+
+
 def test_the_checks_run_at_the_largest_eps(measure: Measure) -> None:
     """Eight pictures that eps 0.1 reaches and eps 0.01 does not."""
     run = measure(right(*NEAR), bright(Bright), attack=Best(eps=(0.01, 0.1)))
