@@ -80,6 +80,25 @@ def test_few_pictures_are_chosen_evenly_over_the_classes(measure: Measure) -> No
         assert sorted(labels.values()) == [0] * (n // 2) + [1] * (n // 2), step
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"count": 3}, "the data set's 3 classes are not the model's 2"),
+        ({"first": 1}, "class 0 is 'class 1' in the data set and 'class 0' in the model"),
+    ],
+)
+def test_pictures_of_other_classes_are_neither_attacked_nor_explained(
+    measure: Measure, other: dict[str, Any], said: str
+) -> None:
+    """Also where there are as many of them: labels in another order are other labels."""
+    guests = {"attack": Still(eps=(0.1,)), "explain": Grey()}
+    run = measure(pictures("test"), Bright, **guests, other=other, fails=True)
+    for step in ("attack", "map"):
+        assert run.record.step(step).status == "failed"
+        assert said in run.record.step(step).error
+        assert "Give both steps the same data set" in run.record.step(step).error
+
+
 class Threshold(nn.Module):
     """Class 1 where the mean pixel is above a threshold."""
 
