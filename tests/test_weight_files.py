@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fgic_core import PluginError, read_weights
+from fgic_core import PluginError, check_weight_names, read_weights
 
 
 class Malicious:
@@ -63,3 +63,12 @@ def test_a_file_that_was_cut_short_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="these weights cannot be read") as caught:
         read_weights(tmp_path / "cut.pth")
     assert "\n" not in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [(["a"], r"lack 1 of 2 tensors \(b\)"), (["a", "b", "c"], r"have 1 that the model has not \(c\)")],
+)
+def test_weights_that_only_lack_or_only_have_too_much_are_refused(found: list[str], message: str) -> None:
+    with pytest.raises(PluginError, match=message):
+        check_weight_names(Path("w"), found, ["a", "b"])

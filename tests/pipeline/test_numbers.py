@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
@@ -92,3 +93,14 @@ def test_the_loss_is_the_mean_cross_entropy_over_the_pictures(measure: Measure) 
     log_sum = torch.logsumexp(-torch.arange(10.0), 0).item()
     expected = (32 * log_sum + 8 * (log_sum + 3)) / 40
     assert run.metric("classifier", "loss", "test").value == pytest.approx(expected, abs=1e-5)
+
+
+def test_every_prediction_stands_beside_its_own_picture(measure: Measure) -> None:
+    """Also across batches, of which there are two."""
+    named = [(7 * row) % 10 for row in range(40)]
+    run = measure([(row % 10, first * 20, "test") for row, first in enumerate(named)], Ranking, classes=10)
+    rows = pq.read_table(run.record.step("classifier").folder / "predictions.parquet").to_pylist()
+    test = [row for row in rows if row["split"] == "test"]
+    assert [row["id"] for row in test] == [f"test-{row}" for row in range(40)]
+    assert [(row["label"], row["predicted"]) for row in test] == [(row % 10, first) for row, first in enumerate(named)]
+    assert [row["top"] for row in test] == [[(first + place) % 10 for place in range(5)] for first in named]
