@@ -202,7 +202,7 @@ class Gate(Plain):
     def samples(self, ctx: Context) -> Iterator[Sample]:
         self.reads.append(1)
         self.entered.set()
-        assert self.open.wait(60)
+        assert self.open.wait(600)
         yield from super().samples(ctx)
 
 
@@ -224,9 +224,9 @@ def test_of_two_runs_at_once_one_computes_a_step_and_the_other_waits_for_it(
     found: list[Run] = []
     first = threading.Thread(target=lambda: found.append(pipeline(Gate).run(**places)))
     first.start()
-    assert Gate.entered.wait(60)
+    assert Gate.entered.wait(600)
     second = pipeline(Gate).run(**places, observers=[Waits()])
-    first.join(60)
+    first.join(600)
     assert len(Gate.reads) == 1
     assert found[0].record.step("data").status == "computed"
     step = second.record.step("data")
