@@ -84,3 +84,39 @@ def test_an_l2_attack_is_measured_in_l2(measure: Measure) -> None:
     run = measure([(1, 140, "test"), (1, 150, "test")], Bright, attack=Darker(norm="L2", eps=(0.4,)))
     assert run.metric("attack", "distance", "eps=0.4").value == pytest.approx(0.4, abs=1e-5)
     assert run.metric("attack", "robust_accuracy", "eps=0.4").value == 0.5
+
+
+class TooFar(Darker):
+    """Goes a hair further than it may."""
+
+    further: float = 0.0
+
+    def perturb(self, network: Any, images: Any, labels: Any, eps: float, generator: Any) -> torch.Tensor:
+        return super().perturb(network, images, labels, eps + self.further, generator)
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_an_attack_that_leaves_its_ball_by_a_hair_is_refused_and_float_rounding_is_not(
+    measure: Measure, norm: str
+) -> None:
+    """A hair is a fortieth of a grey level."""
+    test = [(1, level, "test") for level in range(180, 200)]
+    for eps in (1 / 255, 0.1, 1 / 3):
+        run = measure(test, Bright, attack=TooFar(norm=norm, eps=(eps,)))
+        assert run.metric("attack", "clean_accuracy", "test").n == 20
+        run = measure(test, Bright, attack=TooFar(norm=norm, eps=(eps,), further=1e-4), fails=True)
+        assert f"left the {norm} ball with 20 of 20 images" in run.record.step("attack").error
+
+
+class Brighter(TooFar):
+    """Does not stay below 1."""
+
+    def perturb(self, network: Any, images: Any, labels: Any, eps: float, generator: Any) -> torch.Tensor:
+        return images + eps
+
+
+def test_an_attack_that_is_not_clamped_is_refused(measure: Measure) -> None:
+    run = measure([(1, 250, "test"), (0, 10, "test")], Bright, attack=Brighter(eps=("6/255",)), fails=True)
+    assert "perturb gave pixels in [0.0627" in run.record.step("attack").error
+    assert "Images stay in [0, 1]" in run.record.step("attack").error
+    assert not run.ok

@@ -192,6 +192,27 @@ def test_what_needs_a_failed_step_is_skipped_and_says_which(seven_steps: Path, t
     assert folders == [result.record.step(name).folder for name in ("dots", "boxes")]
 
 
+@pytest.mark.parametrize(
+    ("job", "said"),
+    [
+        ("{", "Invalid JSON"),
+        ('{"uses": "dataset/nothing", "options": {}, "inputs": {}, "output": "."}', "no component dataset/nothing"),
+        ('{"uses": "cropper/square", "options": {}, "inputs": {}, "output": "."}', "the job gives no dataset"),
+        (None, "No such file"),
+    ],
+)
+def test_a_job_that_cannot_be_run_ends_with_2_and_one_message(tmp_path: Path, job: str | None, said: str) -> None:
+    if job is not None:
+        (tmp_path / "job.json").write_text(job)
+    command = [sys.executable, "-m", "fgic_core.run.job", "job.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "artifact.json").exists()
+
+
 class Gate(Plain):
     """Opens its pictures when it is told to."""
 
@@ -201,6 +222,7 @@ class Gate(Plain):
 
     def samples(self, ctx: Context) -> Iterator[Sample]:
         self.reads.append(1)
+        assert len(self.reads) == 1, "two runs compute one step"
         self.entered.set()
         assert self.open.wait(600)
         yield from super().samples(ctx)
@@ -226,6 +248,7 @@ def test_of_two_runs_at_once_one_computes_a_step_and_the_other_waits_for_it(
     first.start()
     assert Gate.entered.wait(600)
     second = pipeline(Gate).run(**places, observers=[Waits()])
+    Gate.open.set()
     first.join(600)
     assert len(Gate.reads) == 1
     assert found[0].record.step("data").status == "computed"
