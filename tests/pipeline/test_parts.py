@@ -13,7 +13,7 @@ import torch
 from pydantic import PrivateAttr
 from torch import nn
 
-from fgic_core import Attacker, BestEpoch, Classifier, Context, Explainer, Run, Size
+from fgic_core import Attacker, BestEpoch, Classifier, Context, Dataset, Explainer, Run, Size
 
 Measure = Callable[..., Run]
 
@@ -111,6 +111,11 @@ class Threshold(nn.Module):
         return torch.stack([-logit, logit], dim=1)
 
 
+def levels(part: Dataset) -> list[int]:
+    """The grey of each picture."""
+    return [part.image(row).getpixel((0, 0))[0] for row in range(len(part))]
+
+
 class Choosing(Classifier):
     """Tries a threshold in each epoch, keeps the best one, and notes what it was given."""
 
@@ -126,12 +131,7 @@ class Choosing(Classifier):
             scores.append(dict(ctx.evaluate(self, epoch)))
             best.see(epoch, scores[-1])
         best.restore()
-        seen = {
-            "train": train.ids,
-            "val": val.ids,
-            "levels": [int(val.image(i).getpixel((0, 0))[0]) for i in range(len(val))],
-        }
-        seen |= {"train_levels": [int(train.image(i).getpixel((0, 0))[0]) for i in range(len(train))]}
+        seen = {name: [levels(part), part.ids] for name, part in (("train", train), ("val", val))}
         (ctx.folder / "seen.json").write_text(json.dumps({**seen, "scores": scores, "epoch": best.epoch}))
 
     def network(self) -> Any:
@@ -185,8 +185,8 @@ def test_a_classifier_sees_no_test_picture_and_is_told_no_test_number(measure: M
     test = [(1, 60, "test"), (1, 70, "test"), (1, 80, "test"), (1, 180, "test"), (0, 30, "test")]
     run = measure([*VAL, *test], kind=Choosing)
     told = seen(run)
-    assert {name.partition("-")[0] for name in told["train"]} == {"train"}
-    assert {name.partition("-")[0] for name in told["val"]} == {"val"}
+    for part in ("train", "val"):
+        assert {name.partition("-")[0] for name in told[part][1]} == {part}
     assert [scores["accuracy"] for scores in told["scores"]] == [0.5, 1.0, 1.0, 0.5]
     curves = {(p.part, p.epoch): p.value for p in run.artifact("classifier").curves if p.name == "accuracy"}
     assert [curves["val", epoch] for epoch in range(1, 5)] == [0.5, 1.0, 1.0, 0.5]
@@ -202,10 +202,10 @@ def test_without_the_test_curve_test_is_measured_at_the_end_alone(measure: Measu
 def test_validation_is_cut_from_train_with_its_share_of_every_class(measure: Measure) -> None:
     lessons = [*[(0, 20 + row, "train") for row in range(30)], *[(1, 140 + row, "train") for row in range(10)]]
     run = measure([*lessons, *pictures("test")], kind=Choosing, learn=False, val_fraction=0.2)
-    told = seen(run)
-    assert len(told["train"]) == 32
-    assert sorted(level > 127 for level in told["levels"]) == [False] * 6 + [True] * 2
-    assert not set(told["train"]) & set(told["val"])
+    (train, learned), (val, chosen_by) = (seen(run)[part] for part in ("train", "val"))
+    assert len(train) == 32
+    assert sorted(level > 127 for level in val) == [False] * 6 + [True] * 2
+    assert not set(learned) & set(chosen_by)
 
 
 def test_copies_of_a_picture_are_never_on_both_sides_of_the_cut(measure: Measure) -> None:
@@ -214,7 +214,7 @@ def test_copies_of_a_picture_are_never_on_both_sides_of_the_cut(measure: Measure
         (label, level, "train") for label in (0, 1) for row in range(10) for level in [20 + 120 * label + row] * 2
     ]
     run = measure([*lessons, *pictures("test")], kind=Choosing, learn=False, copies=True, val_fraction=0.3)
-    told = seen(run)
-    assert told["levels"]
-    assert not set(told["levels"]) & set(told["train_levels"])
-    assert len(told["levels"]) + len(told["train_levels"]) == 40
+    train, val = (seen(run)[part][0] for part in ("train", "val"))
+    assert val
+    assert not set(train) & set(val)
+    assert len(train) + len(val) == 40
