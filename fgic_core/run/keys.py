@@ -18,8 +18,8 @@ from fgic_core.registry import Entry
 #: Raised whenever the meaning of a key or of an artifact's files changes.
 KEY_FORMAT = 2
 
-#: The folders of the core that decide what a step gives.
-_CORE = ("data", "interfaces", "steps")
+#: What of the core decides what a step gives; the modules are those that plugins train by.
+_CORE = ("data", "interfaces", "steps", "training.py", "openmmlab.py")
 
 
 def key_document(

@@ -29,7 +29,7 @@ def choose(dataset: Dataset, model: Model, count: int | None, ctx: StepContext, 
     """
     if dataset.classes != model.classes:
         raise DataError(
-            f"the data set's {len(dataset.classes)} classes are not the model's {len(model.classes)}",
+            _difference(dataset.classes, model.classes),
             hint="Give both steps the same data set: `from: {dataset: …}`.",
         )
     order: tuple[Split, ...] = ("test", "val", "train")
@@ -43,3 +43,14 @@ def choose(dataset: Dataset, model: Model, count: int | None, ctx: StepContext, 
         ctx.warn(f"There is no test sample: {purpose}s {split} samples, which the model may have learned from.")
     rows: np.ndarray[tuple[int], np.dtype[np.int64]] = pick_evenly(part.labels, count, ctx.rng(purpose))
     return part.take(rows), split
+
+
+def _difference(data: tuple[str, ...], model: tuple[str, ...]) -> str:
+    """In what the classes of a data set differ from those of a model."""
+    if len(data) != len(model):
+        return f"the data set's {len(data)} classes are not the model's {len(model)}"
+    label = next(label for label, (a, b) in enumerate(zip(data, model, strict=True)) if a != b)
+    return (
+        f"the data set's classes are not the model's: class {label} is {data[label]!r} in the data set and "
+        f"{model[label]!r} in the model"
+    )

@@ -133,6 +133,13 @@ def test_equal_options_on_different_inputs_make_different_pictures(
     assert set(result.dataset("a").header.roots) != set(result.dataset("b").header.roots)
 
 
+def test_equal_options_on_different_inputs_are_two_trainings(trainings: list[int], run: Callable[..., Run]) -> None:
+    result = run(spec=TWO_INPUTS)
+    assert len(trainings) == 2
+    means = [(result.record.step(step).folder / "component" / "tint.json").read_text() for step in ("a", "b")]
+    assert means[0] != means[1]
+
+
 def test_what_was_warned_of_before_a_crash_is_not_forgotten(tmp_path: Path) -> None:
     for name in ("out", "again"):
         (tmp_path / name).mkdir()

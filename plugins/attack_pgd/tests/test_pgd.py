@@ -172,6 +172,34 @@ def test_more_restarts_never_fool_less() -> None:
     assert margins[1].mean() > margins[0].mean()
 
 
+def test_more_restarts_keep_the_best_of_them() -> None:
+    """Of one picture the first starts are the same however many there are, so that one more never does harm."""
+    network = cnn(4)
+    for seed in range(4):
+        images = middling(4)[seed : seed + 1]
+        labels, reached = network(images).argmax(dim=1), []
+        for restarts in range(1, 7):
+            attacker = PgdAttacker(steps=1, alpha=0.0, restarts=restarts)  # the starts themselves
+            found = attacker.perturb(network, images, labels, 0.02, generator(seed))
+            reached.append(margin(network(found), labels).item())
+        assert reached == sorted(reached)
+        assert reached[-1] > reached[0]
+
+
+def test_every_step_takes_the_gradient_where_it_is() -> None:
+    """The loss is largest within the ball, at 0.03 from the picture: PGD stays about there and goes no further."""
+
+    class Hill(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            height = -(images - 0.53).square().flatten(1).sum(dim=1)
+            return torch.stack([torch.zeros_like(height), height], dim=1)
+
+    images = torch.full((2, 3, SIDE, SIDE), 0.5)
+    attacker = PgdAttacker(steps=10, random_start=False)
+    found = attacker.perturb(Hill(), images, torch.tensor([0, 0]), 0.1, generator())
+    assert float((found - 0.53).abs().max()) < 0.025
+
+
 def test_the_margin_loss_moves_where_cross_entropy_cannot() -> None:
     """Logits scaled as by defensive distillation: softmax is exactly one-hot in float32."""
     network, images = linear(), middling()
