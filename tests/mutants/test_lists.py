@@ -1,0 +1,128 @@
+"""The lists of mutants follow the code; whether the tests catch them, ``make mutants`` says."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+def _runner() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("fgic_mutants", HERE / "run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = made  # its dataclasses look themselves up there
+    spec.loader.exec_module(made)
+    return made
+
+
+mutants = _runner()
+
+
+def test_every_mutant_can_still_be_put_in_and_names_tests_that_are_there() -> None:
+    problems = []
+    for listed in mutants.read_lists(HERE):
+        try:
+            listed.mutant.changed(ROOT)
+        except ValueError as error:
+            problems.append(f"{listed}: {error}")
+    assert problems == []
+
+
+def test_no_mutant_is_listed_twice() -> None:
+    seen = [(one.mutant.file, one.mutant.old, one.mutant.new) for one in mutants.read_lists(HERE)]
+    assert len(set(seen)) == len(seen)
+
+
+LIST = """\
+- mistake: a share is a percentage
+  file: fgic_toy/ruler.py
+  old: return right / n
+  new: return 100 * right / n
+  tests: [tests/test_ruler.py::test_share]
+- mistake: a share of nothing is one
+  file: fgic_toy/ruler.py
+  old: return 0.0
+  new: return 1.0
+  tests: [tests/test_ruler.py]
+"""
+RULER = "def share(right, n):\n    if n == 0:\n        return 0.0\n    return right / n\n"
+TEST = "from fgic_toy.ruler import share\n\n\ndef test_share():\n    assert share(1, 2) == 0.5\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of one module, one test and two mutants, of which the test notices one."""
+    import subprocess
+
+    for name, text in {
+        "fgic_toy/__init__.py": "",
+        "fgic_toy/ruler.py": RULER,
+        "tests/test_ruler.py": TEST,
+        "tests/mutants/toy.yaml": LIST,
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    return tmp_path
+
+
+def _said(project: Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    status = mutants.main(["--root", str(project), "--jobs", "1", *words])
+    return status, capsys.readouterr().out
+
+
+def test_a_mistake_that_no_test_notices_is_named_and_fails(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, said = _said(project, capsys)
+    assert status == 1
+    assert "survived: fgic_toy/ruler.py: a share of nothing is one (toy.yaml)" in said
+    assert "1 caught, 1 survived" in said
+    assert (project / "fgic_toy/ruler.py").read_text() == RULER
+
+
+def test_a_word_chooses_and_what_is_caught_passes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, said = _said(project, capsys, "percentage")
+    assert (status, "1 mutant in" in said, "1 caught" in said) == (0, True, True)
+
+
+def test_a_mutant_that_no_longer_applies_fails(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = project / "fgic_toy/ruler.py"
+    file.write_text(RULER.replace("right / n", "(right / n)"))
+    status, said = _said(project, capsys, "percentage")
+    assert status == 1
+    assert "no longer applies: fgic_toy/ruler.py: a share is a percentage (toy.yaml)" in said
+    assert "`old` occurs 0 times" in said
+
+
+def test_a_test_that_is_gone_fails(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "tests/test_ruler.py").write_text(TEST.replace("test_share", "test_other"))
+    status, said = _said(project, capsys, "percentage")
+    assert status == 1
+    assert "tests/test_ruler.py has no test_share" in said
+
+
+def test_a_mutant_that_is_no_program_is_not_caught(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    list_ = project / "tests/mutants/toy.yaml"
+    list_.write_text(LIST.replace("new: return 100 * right / n", "new: return righ / n"))
+    status, said = _said(project, capsys, "percentage")
+    assert status == 1
+    assert "nonsense: " in said
+
+
+def test_tests_that_fail_by_themselves_tell_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "tests/test_ruler.py").write_text(TEST.replace("0.5", "0.4"))
+    status, said = _said(project, capsys)
+    assert status == 1
+    assert "can tell nothing" in said
+    assert "caught" not in said
+
+
+def test_words_that_mean_no_mutant_fail(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _said(project, capsys, "no such word")[0] == 1
