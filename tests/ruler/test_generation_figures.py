@@ -81,7 +81,7 @@ def options(weights: Path, **more: Any) -> dict[str, Any]:
 
 
 def test_what_is_finer_than_the_network_sees_is_averaged_before_it_looks(bench: Bench, weights: Path) -> None:
-    """A checkerboard of pixels is grey from afar. Taken at every 2.7th pixel it is stripes: FID is 60 times as large."""
+    """A checkerboard of pixels is grey from afar. Taken at every 2.7th pixel it is stripes, and FID is 60 times it."""
     real = pictures()
     plain = bench(real, options(weights, fid_size=24), slopes=Slopes)
     board = bench(real, options(weights, fid_size=24, board=True), slopes=Slopes)
