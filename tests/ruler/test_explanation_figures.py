@@ -106,7 +106,7 @@ def test_evidence_in_the_upper_left_pixel_is_a_hit_of_the_box_there(bench: Bench
 
 
 def test_a_box_of_six_by_three_pixels_is_that_share_of_random_points(bench: Bench) -> None:
-    """Random points hit a box by its share of the input, the centre hits where it lies in a box, both beside the map."""
+    """Random points hit a box by its share of the input, and the centre where it lies in one: both stand beside."""
     corner = bench(pictures([Box(1, 2, 7, 5)]), STEPS, set=Set, map=mapper(lambda n, images, t: at(3, 3, images)))
     middle = bench(pictures([Box(5, 5, 11, 11)]), STEPS, set=Set, map=mapper(lambda n, images, t: at(3, 3, images)))
     values = {
