@@ -4,10 +4,35 @@ The first case that fails is told as it is. To look for a smaller one can take H
 writes files or asks a network; ``pytest --hypothesis-profile=smallest`` does it.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
 from hypothesis import Phase, settings
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
 
 settings.register_profile("smallest", deadline=None, derandomize=True)
 settings.register_profile(
     "fgic", settings.get_profile("smallest"), phases=[phase for phase in Phase if phase is not Phase.shrink]
 )
 settings.load_profile("fgic")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Iterator[None]:
+    """Say in the last line what was not tested because the real pictures and weights are not here."""
+    yield
+
+    def reason(report: Any) -> str:
+        return str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+
+    lacking = [report for report in terminalreporter.stats.get("skipped", ()) if "FGIC_REAL_DATA" in reason(report)]
+    if lacking:
+        terminalreporter.write_line(
+            f"Without the real pictures {len(lacking)} tests were skipped: FGIC_REAL_DATA names their folder.",
+            yellow=True,
+        )

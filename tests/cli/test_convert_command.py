@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -238,7 +238,7 @@ shutil.copyfileobj = copy
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_conversion_that_is_stopped_leaves_nothing(
-    spec: Path, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, wait_for: Callable[..., None]
 ) -> None:
     run = Pipeline.from_yaml(spec).run(device="cpu", report=False)
     (tmp_path / "endless").mkdir()
@@ -250,17 +250,10 @@ def test_a_conversion_that_is_stopped_leaves_nothing(
         stderr=subprocess.PIPE,
         text=True,
     )
-    try:
-        limit = time.monotonic() + 300
-        while not Path("copying").exists():
-            assert process.poll() is None, "it ended before it was stopped"
-            assert time.monotonic() < limit, "it never began to copy"
-            time.sleep(0.02)
-        assert Path("out/.unfinished").exists()
-        process.send_signal(number)
-        _, said = process.communicate(timeout=300)
-    finally:
-        process.kill()
+    wait_for(Path("copying").exists, "it began to copy", process)
+    assert Path("out/.unfinished").exists()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 130
     assert said == "Stopped. Nothing was left in out.\n"
     assert not Path("out").exists()
