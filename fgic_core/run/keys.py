@@ -19,7 +19,7 @@ from fgic_core.registry import Entry
 KEY_FORMAT = 2
 
 #: What of the core decides what a step gives; the modules are those that plugins train by.
-_CORE = ("data", "interfaces", "steps", "training.py", "openmmlab.py")
+_CORE = ("data", "interfaces", "steps", "training.py", "weights.py", "openmmlab.py")
 
 
 def key_document(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pickletools
 import subprocess
 import sys
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +36,32 @@ def assert_saved_alike(save: Callable[[Path], None], folder: Path) -> None:
         str(name) for one in seen for name in one.keys() | seen[0].keys() if one.get(name) != seen[0].get(name)
     }
     assert not differing, f"saved again, {', '.join(sorted(differing))} has other bytes"
+
+
+def assert_no_pickle(folder: Path) -> None:
+    """Fail where a file holds a pickle, whatever its name is: reading it would run what it says."""
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        assert file.suffix not in {".pt", ".pth", ".pkl", ".pickle", ".bin"}, f"{file.name}: use safetensors and JSON"
+        if zipfile.is_zipfile(file):  # as torch.save and numpy.savez write
+            with zipfile.ZipFile(file) as archive:
+                contents = {name: archive.read(name) for name in archive.namelist()}
+        else:
+            contents = {file.name: file.read_bytes()}
+        held = [name for name, content in contents.items() if _is_pickle(content)]
+        assert not held, f"{file.name} holds a pickle ({held[0]}): use safetensors and JSON"
+
+
+def _is_pickle(content: bytes) -> bool:
+    if content.startswith(b"\x93NUMPY"):
+        return b"'|O'" in content[:256]  # an array of objects is a pickle behind its header
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escape sequences that are none
+            for _ in pickletools.genops(content):
+                pass
+    except Exception:  # what is no pickle fails in any way
+        return False
+    return True
 
 
 class ComponentSuite:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +62,25 @@ class DatasetReaderSuite(ComponentSuite):
                 assert box.box.clip(size).area > 0, f"{sample.id}: {box} lies outside {size}"
             if sample.size is not None:
                 assert sample.size == size
+
+    def test_the_order_in_which_folders_are_listed_does_not_matter(
+        self, component: DatasetReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A file system lists a folder in any order, and another machine in another: labels and rows are the same."""
+        classes = list(component.classes())
+        samples, _ = self._samples(component, tmp_path / "first")
+        fresh = type(component).model_validate(component.model_dump())
+        listdir, scandir = os.listdir, os.scandir
+
+        @contextmanager
+        def backwards(path: Any = ".") -> Iterator[Iterator[os.DirEntry[str]]]:
+            with scandir(path) as entries:
+                yield iter(list(entries)[::-1])
+
+        monkeypatch.setattr(os, "listdir", lambda path=".": listdir(path)[::-1])
+        monkeypatch.setattr(os, "scandir", backwards)
+        assert list(fresh.classes()) == classes
+        assert self._samples(fresh, tmp_path / "second")[0] == samples
 
     def test_reading_twice_gives_the_same(self, component: DatasetReader, tmp_path: Path) -> None:
         first, _ = self._samples(component, tmp_path / "first")

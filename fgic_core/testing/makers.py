@@ -10,7 +10,7 @@ import pytest
 
 from fgic_core.errors import PluginError
 from fgic_core.interfaces import Detector, Generator
-from fgic_core.testing.component import ComponentSuite, assert_saved_alike
+from fgic_core.testing.component import ComponentSuite, assert_no_pickle, assert_saved_alike
 from fgic_core.testing.data import tiny_context, tiny_dataset
 
 if TYPE_CHECKING:
@@ -32,17 +32,27 @@ class DetectorSuite(ComponentSuite):
         return type(component).model_validate(component.model_dump())
 
     def _fitted(
-        self, component: Detector, folder: Path, name: str = "out", *, stop_at: int | None = None, empty: int = 4
+        self,
+        component: Detector,
+        folder: Path,
+        name: str = "out",
+        *,
+        stop_at: int | None = None,
+        seen: list[int] | None = None,
+        empty: int = 4,
     ) -> list[Image]:
         """Train as the core does; ``stop_at`` interrupts when that epoch has been evaluated. Gives test pictures.
 
-        ``empty`` pictures without an object are there for a detector that learns from them.
+        The epochs that are evaluated are added to ``seen``; ``empty`` pictures without an object are there for a
+        detector that learns from them.
         """
         data = tiny_dataset(folder / "data", side=64, empty=empty if component.negatives else 0)
         train = data.split("train") if component.learns() else data.take([])
         context = tiny_context(folder, name=name)
 
         def ruler(_: object, epoch: int) -> dict[str, dict[str, float]]:
+            if seen is not None:
+                seen.append(epoch)
             if epoch == stop_at:
                 raise KeyboardInterrupt
             return {"val": {"mAP": 0.5, "mAP50": 0.5, "mAP75": 0.5}}
@@ -62,7 +72,9 @@ class DetectorSuite(ComponentSuite):
             assert np.isfinite(np.asarray(one.boxes)).all()
             assert len(one.labels) == len(one.scores)
             assert ((np.asarray(one.scores) >= 0) & (np.asarray(one.scores) <= 1)).all()
-            assert component.per_class or not np.asarray(one.labels).any(), "without per_class every label is 0"
+            classes = len(tiny_dataset(tmp_path / "more").classes) if component.per_class else 1
+            said = f"labels are 0 to {classes - 1}" if component.per_class else "without per_class every label is 0"
+            assert np.isin(np.asarray(one.labels), range(classes)).all(), said
 
     def test_a_picture_gives_the_same_boxes_alone_and_in_a_batch(self, component: Detector, tmp_path: Path) -> None:
         pictures = self._fitted(component, tmp_path)
@@ -71,16 +83,20 @@ class DetectorSuite(ComponentSuite):
             (single,) = component.detect([alone])
             assert len(together.boxes) == len(single.boxes)
             np.testing.assert_allclose(together.boxes, single.boxes, atol=1e-2)
+            np.testing.assert_allclose(together.scores, single.scores, atol=1e-3)
+            np.testing.assert_array_equal(together.labels, single.labels)
 
     def test_what_is_saved_and_loaded_detects_the_same(self, component: Detector, tmp_path: Path) -> None:
         pictures = self._fitted(component, tmp_path)
         (tmp_path / "saved").mkdir()
         component.save(tmp_path / "saved")
-        assert not [f for f in (tmp_path / "saved").rglob("*") if f.suffix in {".pt", ".pth", ".pkl", ".bin"}]
+        assert_no_pickle(tmp_path / "saved")
         assert_saved_alike(component.save, tmp_path)
         again = self._fresh(component)
         again.load(tmp_path / "saved", "cpu")
-        for one, two in zip(component.detect(pictures), again.detect(pictures), strict=True):
+        found = component.detect(pictures)
+        assert any(len(one.scores) for one in found), "it finds nothing to compare: give it options under which it does"
+        for one, two in zip(found, again.detect(pictures), strict=True):
             np.testing.assert_array_equal(one.boxes, two.boxes)
             np.testing.assert_array_equal(one.scores, two.scores)
             np.testing.assert_array_equal(one.labels, two.labels)
@@ -107,7 +123,10 @@ class DetectorSuite(ComponentSuite):
         pictures = self._fitted(whole, tmp_path, "whole")
         with pytest.raises(KeyboardInterrupt):
             self._fitted(stopped, tmp_path, "cut", stop_at=2)
-        self._fitted(resumed, tmp_path, "cut")
+        seen: list[int] = []
+        self._fitted(resumed, tmp_path, "cut", seen=seen)
+        assert seen, "it evaluates every epoch"
+        assert seen[0] == 2, "it goes on after the last checkpoint"
         for one, two in zip(whole.detect(pictures), resumed.detect(pictures), strict=True):
             np.testing.assert_array_equal(one.boxes, two.boxes)
             np.testing.assert_array_equal(one.scores, two.scores)
@@ -160,6 +179,7 @@ class GeneratorSuite(ComponentSuite):
         for row, (label, seed) in enumerate(zip(labels, seeds, strict=True)):
             np.testing.assert_allclose(together[row], component.sample([label], [seed])[0], atol=1e-3)
         assert np.abs(together[1] - together[2]).max() > 1e-3, "another seed gives another picture"
+        assert not np.array_equal(together[0], together[1]), "another label gives another picture"
 
     def test_a_label_outside_the_classes_is_refused(self, component: Generator, tmp_path: Path) -> None:
         self._fitted(component, tmp_path)
@@ -182,7 +202,7 @@ class GeneratorSuite(ComponentSuite):
         self._fitted(component, tmp_path)
         (tmp_path / "saved").mkdir()
         component.save(tmp_path / "saved")
-        assert not [f for f in (tmp_path / "saved").rglob("*") if f.suffix in {".pt", ".pth", ".pkl", ".bin"}]
+        assert_no_pickle(tmp_path / "saved")
         assert_saved_alike(component.save, tmp_path)
         again = self._fresh(component)
         again.load(tmp_path / "saved", "cpu")

@@ -10,7 +10,7 @@ from pydantic import PrivateAttr
 
 from fgic_core.data.geometry import Size
 from fgic_core.interfaces import Attacker, Classifier, Context, Explainer
-from fgic_core.testing.component import ComponentSuite, assert_saved_alike
+from fgic_core.testing.component import ComponentSuite, assert_no_pickle, assert_saved_alike
 from fgic_core.testing.data import tiny_context, tiny_dataset
 
 if TYPE_CHECKING:
@@ -111,13 +111,15 @@ class ClassifierSuite(ComponentSuite):
     def _fresh(self, component: Classifier) -> Classifier:
         return type(component).model_validate(component.model_dump())
 
-    def _fit(self, component: Classifier, folder: Path, name: str, *, stop_at: int | None = None) -> None:
-        """Train as the core does; ``stop_at`` interrupts when that epoch has been evaluated."""
+    def _fit(self, component: Classifier, folder: Path, name: str, *, stop_at: int | None = None) -> list[int]:
+        """Train as the core does; ``stop_at`` interrupts when that epoch has been evaluated. Gives those evaluated."""
         data = tiny_dataset(folder / "data")
         train = data.split("train")
         context = tiny_context(folder, name=name)
+        seen: list[int] = []
 
         def ruler(_: object, epoch: int) -> dict[str, dict[str, float]]:
+            seen.append(epoch)
             if epoch == stop_at:
                 raise KeyboardInterrupt
             return {"val": {"accuracy": 0.5, "loss": 1.0}}
@@ -127,6 +129,7 @@ class ClassifierSuite(ComponentSuite):
         held = list(range(0, len(train), 6))
         rest = [i for i in range(len(train)) if i not in held]
         component.fit(train.take(rest), train.take(held), context)
+        return seen
 
     def test_the_network_maps_the_unit_range_to_one_logit_a_class(self, component: Classifier, tmp_path: Path) -> None:
         import torch
@@ -142,6 +145,8 @@ class ClassifierSuite(ComponentSuite):
             logits = component.network().eval()(batch)
         assert logits.shape == (3, 3)
         assert torch.isfinite(logits).all()
+        probabilities = bool((logits >= 0).all()) and torch.allclose(logits.sum(dim=1), torch.ones(3), atol=1e-4)
+        assert not probabilities, "logits are wanted, before the softmax"
         self._check_untrained(component)
 
     def _check_untrained(self, component: Classifier) -> None:
@@ -155,13 +160,45 @@ class ClassifierSuite(ComponentSuite):
         ]
         assert shapes[0] == shapes[1], "untrained gives another network than the one that is trained"
 
+    def test_a_picture_is_prepared_the_same_every_time(self, component: Classifier, tmp_path: Path) -> None:
+        import torch
+
+        self._fit(component, tmp_path, "out")
+        data = tiny_dataset(tmp_path / "data")
+        for i in range(3):
+            assert torch.equal(component.prepare(data.image(i)), component.prepare(data.image(i)))
+
+    def test_a_picture_has_the_same_logits_alone_and_in_a_batch(self, component: Classifier, tmp_path: Path) -> None:
+        import torch
+
+        self._fit(component, tmp_path, "out")
+        data = tiny_dataset(tmp_path / "data")
+        network = component.network().eval()
+        batch = torch.stack([component.prepare(data.image(i)) for i in range(0, 18, 3)])
+        with torch.no_grad():
+            torch.testing.assert_close(
+                network(batch), torch.cat([network(one[None]) for one in batch]), atol=1e-4, rtol=1e-3
+            )
+
+    def test_gradients_reach_the_picture(self, component: Classifier, tmp_path: Path) -> None:
+        """What explainers and attackers stand on."""
+        import torch
+
+        self._fit(component, tmp_path, "out")
+        size = component.input_size()
+        batch = torch.rand((2, 3, size.height, size.width), generator=torch.Generator().manual_seed(0))
+        logits = component.network().eval()(batch.requires_grad_())
+        assert logits.requires_grad, "the network cuts its graph"
+        (gradient,) = torch.autograd.grad(logits.logsumexp(dim=1).sum(), batch)
+        assert torch.isfinite(gradient).all()
+
     def test_what_is_saved_and_loaded_gives_the_same_logits(self, component: Classifier, tmp_path: Path) -> None:
         import torch
 
         self._fit(component, tmp_path, "out")
         (tmp_path / "saved").mkdir()
         component.save(tmp_path / "saved")
-        assert not [f for f in (tmp_path / "saved").rglob("*") if f.suffix in {".pt", ".pth", ".pkl", ".bin"}]
+        assert_no_pickle(tmp_path / "saved")
         assert_saved_alike(component.save, tmp_path)
         again = self._fresh(component)
         again.load(tmp_path / "saved", "cpu")
@@ -177,7 +214,9 @@ class ClassifierSuite(ComponentSuite):
         self._fit(whole, tmp_path, "whole")
         with pytest.raises(KeyboardInterrupt):
             self._fit(stopped, tmp_path, "cut", stop_at=2)
-        self._fit(resumed, tmp_path, "cut")
+        seen = self._fit(resumed, tmp_path, "cut")
+        assert seen, "it evaluates every epoch"
+        assert seen[0] == 2, "it goes on after the last checkpoint"
         one, two = whole.network().state_dict(), resumed.network().state_dict()
         assert one.keys() == two.keys()
         assert all(torch.equal(one[name], two[name]) for name in one)

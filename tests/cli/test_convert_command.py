@@ -224,21 +224,34 @@ class TestMistakes:
         assert not Path("copied").exists()
 
 
+#: A copy that never ends, in every process that finds this: it says that it began, and waits.
+ENDLESS = """\
+import pathlib, shutil, time
+
+def copy(file, target, size=0):
+    pathlib.Path("copying").touch()
+    time.sleep(600)
+
+shutil.copyfileobj = copy
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_conversion_that_is_stopped_leaves_nothing(
-    spec: Path, tmp_path: Path, number: int, wait_for: Callable[..., None]
+    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, wait_for: Callable[..., None]
 ) -> None:
     run = Pipeline.from_yaml(spec).run(device="cpu", report=False)
-    os.mkfifo(tmp_path / "pipe")  # a picture that never ends: the copy waits for it
-    Path("pictures", "3.png").unlink()
-    Path("pictures", "3.png").symlink_to(tmp_path / "pipe")
+    (tmp_path / "endless").mkdir()
+    (tmp_path / "endless" / "sitecustomize.py").write_text(ENDLESS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "endless"))
     folder = str(run.record.steps[0].folder)
     process = subprocess.Popen(
         [sys.executable, "-m", "fgic_core", "data", "convert", folder, "-o", "out", "--copy-pictures"],
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(Path("out/.unfinished/images/2.png").exists, "the second picture was copied", process)
+    wait_for(Path("copying").exists, "it began to copy", process)
+    assert Path("out/.unfinished").exists()
     process.send_signal(number)
     _, said = process.communicate(timeout=600)
     assert process.returncode == 130

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fgic_data_readers import Coco, Cub200, StanfordDogs
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pycocotools.coco import COCO
@@ -130,7 +130,16 @@ def samples(draw_: Any) -> list[Sample]:
     return made
 
 
+# What is tried first: small enough to be read where it fails.
+PLAIN = [
+    sample("a", box(1, 2, 3, 5, label=1), label=1),
+    sample("b", box(1, 2, 3, 5, label=None), label=2),
+    sample("c", split="test", origin="synthetic:generator/x", parents=("a",)),
+]
+
+
 @settings(max_examples=60)
+@example(PLAIN, ["seen"])
 @given(samples(), st.lists(st.text(), max_size=2, unique=True))
 def test_out_and_in_is_the_identity(made: list[Sample], notes: list[str]) -> None:
     with tempfile.TemporaryDirectory() as place:

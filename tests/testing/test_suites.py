@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
-
-import pytest
 
 TOYS = """
 import pytest
@@ -66,21 +61,6 @@ class TestAway(CropperSuite):
 class TestNothing(CropperSuite):
     pass
 """
-
-
-@pytest.fixture
-def outcomes(toys: Path, tmp_path: Path) -> Callable[[str], dict[str, str]]:
-    """Runs a test file in a process of its own and returns the outcome of each test by name."""
-
-    def run(text: str) -> dict[str, str]:
-        file = tmp_path / "test_inner.py"
-        file.write_text(text)
-        command = [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", "--tb=no", str(file)]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        lines = [line.split(" - ")[0].split(maxsplit=1) for line in done.stdout.splitlines() if "::" in line]
-        return {name.partition("::")[2]: outcome for outcome, name in lines if outcome in ("PASSED", "FAILED", "ERROR")}
-
-    return run
 
 
 def test_every_toy_keeps_its_contract(outcomes: Callable[[str], dict[str, str]]) -> None:

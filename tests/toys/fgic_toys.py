@@ -132,7 +132,7 @@ class Tint(Generator):
             rows = np.flatnonzero(train.labels == label)
             colours = [np.asarray(train.image(int(i))).mean((0, 1)) for i in rows] or [np.zeros(3)]
             self._means.append([float(v) for v in np.mean(colours, axis=0)])
-        if self.epochs:
+        if self.epochs and ctx.resume() is None:
             ctx.warn("a toy was trained")
             ctx.evaluate(self, 0)
         for epoch in ctx.epochs(self.epochs):

@@ -59,6 +59,12 @@ def test_the_order_in_which_folders_are_listed_does_not_matter(folder, read, shu
     assert reader.classes() == ["Albatross", "crow", "owl"]
 
 
+def test_a_class_of_one_split_alone_stands_where_its_name_does(folder, read, picture):
+    picture(folder / "train" / "bunting" / "0.jpg")
+    assert ImageFolder(root=folder).classes() == ["Albatross", "bunting", "crow", "owl"]
+    assert table(read(ImageFolder(root=folder)))["test/owl/0.jpg"] == (3, "test")
+
+
 def test_class_names_give_the_order(folder, read):
     reader = ImageFolder(root=folder, class_names=["owl", "Albatross", "crow"])
     assert reader.classes() == ["owl", "Albatross", "crow"]

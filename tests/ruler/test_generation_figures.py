@@ -1,0 +1,148 @@
+"""FID and what stands beside it: what pictures are resized by, what is said of n and of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import timm
+import torch
+from pydantic import Field, PrivateAttr
+from safetensors.torch import save_file
+
+from fgic_core import Generator, PluginError, Run, Sample
+
+Bench = Callable[..., Run]
+SIDE = 64
+MODEL = "test_resnet"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of a tiny timm model."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = timm.create_model(MODEL, num_classes=7)
+    file = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_file(model.state_dict(), file)
+    return file
+
+
+def smooth(label: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    """A soft slope between two colours, bluish or reddish: (side, side, 3) from 70 to 185."""
+    first, last = rng.uniform(70, 185, (2, 3))
+    first[label], last[label] = 70, 80
+    x, y = np.meshgrid(*[np.linspace(0, 1, SIDE)] * 2)
+    angle = rng.uniform(0, 2 * np.pi)
+    slope = np.clip(0.5 + 0.5 * (np.cos(angle) * (x - 0.5) + np.sin(angle) * (y - 0.5)), 0, 1)[..., None]
+    return first * slope + last * (1 - slope)
+
+
+class Slopes(Generator):
+    """New pictures like the real ones; with a checkerboard of single pixels over them, where asked."""
+
+    resolution: int = SIDE
+    board: bool = Field(False, description="Lay a checkerboard of pixels over each.")
+    _trained: bool = PrivateAttr(False)
+
+    def fit(self, train: Any, ctx: Any) -> None:
+        self._trained = True
+
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
+        if not self._trained:
+            raise PluginError("not trained")
+        board = (np.indices((SIDE, SIDE)).sum(axis=0) % 2 * 2 - 1)[..., None] * (60 if self.board else 0)
+        made = [smooth(k, np.random.default_rng(seed)) + board for k, seed in zip(labels, seeds, strict=True)]
+        return np.stack(made).transpose(0, 3, 1, 2).astype(np.float32) / 255
+
+    def save(self, folder: Path) -> None: ...
+
+    def load(self, folder: Path, device: str) -> None:
+        self._trained = True
+
+
+def pictures(per_class: int = 40) -> list[tuple[Sample, np.ndarray[Any, Any]]]:
+    made = []
+    for number, split in enumerate(("train", "test")):
+        for label in (0, 1):
+            for row in range(per_class):
+                name = f"{split}-{label}-{row}"
+                pixels = smooth(label, np.random.default_rng((number, label, row))).round().astype(np.uint8)
+                made.append((Sample(id=name, path=f"{name}.png", label=label, split=split), pixels))  # type: ignore[arg-type]
+    return made
+
+
+def options(weights: Path, **more: Any) -> dict[str, Any]:
+    fid = {"fid_model": MODEL, "fid_weights": str(weights), "fid_samples": 80, "per_class": 1}
+    return {"more": {"uses": "generator/slopes", "with": {**fid, **more}}}
+
+
+def test_what_is_finer_than_the_network_sees_is_averaged_before_it_looks(bench: Bench, weights: Path) -> None:
+    """A checkerboard of pixels is grey from afar. Taken at every 2.7th pixel it is stripes, and FID is 60 times it."""
+    real = pictures()
+    plain = bench(real, options(weights, fid_size=24), slopes=Slopes)
+    board = bench(real, options(weights, fid_size=24, board=True), slopes=Slopes)
+    usual, seen = (run.metric("more", "FID", "synthetic").value for run in (plain, board))
+    assert seen == pytest.approx(usual, rel=0.05)
+    assert usual < 0.1 * plain.metric("more", "FID_noise", "noise").value
+
+
+def test_fid_says_its_network_its_n_and_that_few_pictures_bias_it(bench: Bench, weights: Path) -> None:
+    run = bench(pictures(), options(weights, fid_size=32, fid_samples=60), slopes=Slopes)
+    fid, kid = (run.metric("more", name, "synthetic") for name in ("FID", "KID"))
+    assert (fid.n, kid.n) == (60, 60)
+    assert f"{MODEL} (weights small)" in fid.note
+    assert "32 px" in fid.note
+    assert "80 real train pictures" in fid.note
+    assert "biased upwards" in fid.note
+    assert "compare at equal n" in fid.note
+    assert "unbiased" in kid.note
+    assert run.metric("more", "FID_real", "held out").n == 60, "what it is compared with has the same n"
+
+
+class Again(Slopes):
+    """The train pictures again."""
+
+    def fit(self, train: Any, ctx: Any) -> None:
+        self._trained = True
+        self._shown = [np.asarray(train.image(row)) for row in range(len(train))]
+        self._of = [np.flatnonzero(train.labels == label) for label in (0, 1)]
+
+    _shown: Any = PrivateAttr(None)
+    _of: Any = PrivateAttr(None)
+
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
+        if self._shown is None:
+            raise PluginError("not trained")
+        rows = [self._of[k][seed % len(self._of[k])] for k, seed in zip(labels, seeds, strict=True)]
+        return np.stack([self._shown[row] for row in rows]).transpose(0, 3, 1, 2).astype(np.float32) / 255
+
+    def save(self, folder: Path) -> None:
+        np.savez(folder / "shown.npz", shown=np.stack(self._shown), first=self._of[0], second=self._of[1])
+
+    def load(self, folder: Path, device: str) -> None:
+        kept = np.load(folder / "shown.npz")
+        self._shown, self._of = list(kept["shown"]), [kept["first"], kept["second"]]
+
+
+def test_made_and_real_pictures_come_to_the_network_the_same_way(bench: Bench, weights: Path) -> None:
+    """A train picture made again has its features exactly: no channel is swapped, nothing compressed on one side."""
+    run = bench(pictures(), options(weights, fid_size=32, per_class=10), slopes=Again)
+    made, unseen = (
+        pq.read_table(run.record.step("more").folder / f"{name}.parquet").column("nearest_distance").to_numpy()
+        for name in ("made", "held_out")
+    )
+    assert len(made) == 20
+    assert made.max() < 1e-3 * np.median(unseen), "but for rounding"
+    assert run.metric("more", "memorised", "synthetic").value == 1
+    assert any("they show train pictures rather than new ones" in said for said in run.artifact("more").warnings)
+
+
+def test_new_pictures_are_no_memories(bench: Bench, weights: Path) -> None:
+    run = bench(pictures(), options(weights, fid_size=32), slopes=Slopes)
+    assert run.metric("more", "memorised", "synthetic").value < 0.1
+    assert not any("rather than new ones" in said for said in run.artifact("more").warnings)
