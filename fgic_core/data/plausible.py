@@ -168,7 +168,7 @@ class Plausibility:
             if what != "boxes":
                 continue
             of = f"{spread.count:,} boxes of {split}"
-            if spread.tiny >= max(TINY_SHARE * spread.count, _FEW):
+            if spread.tiny >= max(TINY_SHARE * spread.count, 3):
                 yield (
                     f"{spread.tiny:,} of {of} are smaller than {TINY:g} x {TINY:g} pixels, which shows nothing: are "
                     "some in other units than pixels?"

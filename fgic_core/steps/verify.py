@@ -108,6 +108,7 @@ class Files:
         self.root, self.level, self.header, self.where = root, level, header, where
         self.unreadable: list[tuple[str, str]] = []
         self.disagreeing: list[str] = []
+        self.scales = (float("inf"), 0.0)
         self.made: dict[str, int] = {}
         self.misplaced: list[str] = []
         self.frames = Frames()
@@ -150,9 +151,12 @@ class Files:
                 raise DataError("no picture of this data set can be read", where=self.where)
             writer.header = replace(self.header, skipped=(*self.header.skipped, *self.unreadable))
         if self.disagreeing:
+            least, most = self.scales
+            # Sizes are whole pixels, so that half of an odd one is off by a little.
+            scaled = f" In all of them it is {most:.2g} times as large." if most <= 1.02 * least else ""
             ctx.warn(
                 "The size that the annotation says is not the file's, so that boxes may be off: "
-                f"{len(self.disagreeing):,} of the pictures, such as {self.disagreeing[0]}."
+                f"{len(self.disagreeing):,} of the pictures, such as {self.disagreeing[0]}.{scaled}"
             )
         for remark in (*self.depths.remarks(), *self.frames.remarks(), *plausibility.remarks()):
             ctx.warn(remark)
@@ -181,6 +185,8 @@ class Files:
             if width is not None and (width, height) != (result.width, result.height):
                 shown = f"{paths[row].as_py()} ({result.width}x{result.height}, not {width}x{height})"
                 self.disagreeing.append(shown)
+                shares = width / (result.width or 1), height / (result.height or 1)
+                self.scales = min(self.scales[0], *shares), max(self.scales[1], *shares)
         for name in ("width", "height", "digest", "phash"):
             field = SCHEMA.field(name)
             values = pa.array([getattr(result, name) for result in found], field.type)

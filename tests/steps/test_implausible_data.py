@@ -188,6 +188,13 @@ def test_boxes_outside_of_their_pictures_come_with_what_they_may_be(folder: Path
     assert "They reach to 1.8 times the width or height: were they annotated on pictures of another size" in text
 
 
+def test_a_size_that_is_the_same_times_as_large_everywhere_is_said(folder: Path, read: Read) -> None:
+    (said,) = [w for w in read(folder, rows(OBJECTS, size=Size(400, 300))).warnings if "size" in w]
+    assert (
+        "24 of the pictures, such as train-0.png (200x150, not 400x300). In all of them it is 2 times as large." in said
+    )
+
+
 def turned(path: Path, orientation: int, size: tuple[int, int]) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation

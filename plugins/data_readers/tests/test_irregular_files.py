@@ -175,3 +175,9 @@ def test_a_number_of_thousands_of_digits_is_an_error_and_no_traceback(folder, ct
     (folder / "train.json").write_text(text)
     with pytest.raises(DataError, match=r"train\.json: this file cannot be read as JSON"):
         run(reader, {}, ctx)
+    box = '{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, ' + "9" * 500 + "]}"
+    a_coco_file(folder / "train.json", "a/a.jpg")
+    text = (folder / "train.json").read_text().replace('"annotations": []', f'"annotations": [{box}]')
+    (folder / "train.json").write_text(text)
+    with pytest.raises(DataError, match=r"annotations\[0\]: bbox should be four numbers"):
+        run(reader, {}, ctx)
