@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,24 @@ def declare(site: Path, name: str, points: str, version: str = "0.1.0", summary:
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: {summary}\n")
     (info / "entry_points.txt").write_text(points)
+
+
+#: Seconds after which something is taken to never happen: no busy machine needs as long.
+FAR = 600
+
+
+@pytest.fixture
+def wait_for() -> Callable[..., None]:
+    """``wait_for(happened, what, process)`` waits for an event, and fails where the process ends without it."""
+
+    def wait(happened: Callable[[], object], what: str, process: subprocess.Popen[str]) -> None:
+        limit = time.monotonic() + FAR
+        while not happened():
+            assert process.poll() is None, f"the process ended before {what}"
+            assert time.monotonic() < limit, f"after {FAR} s there was still no {what}"
+            time.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture

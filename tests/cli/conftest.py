@@ -42,20 +42,27 @@ def install(site: Path) -> Install:
 
 
 @pytest.fixture
-def fgic(site: Path, tmp_path: Path) -> Run:
+def environment(site: Path) -> dict[str, str]:
+    """The environment of processes that find the packages in `site` first."""
+    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def fgic(environment: dict[str, str], tmp_path: Path) -> Run:
     """Run the command line in a process of its own, in `tmp_path`."""
 
-    def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
         # Absent: what would colour the output, or make it as wide as the window that runs the tests.
-        own = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "FORCE_COLOR", "FGIC_DEBUG", "FGIC_STORE")}
+        own = {k: v for k, v in environment.items() if k not in ("COLUMNS", "FORCE_COLOR", "FGIC_DEBUG", "FGIC_STORE")}
         return subprocess.run(
             [sys.executable, "-m", "fgic_core", *map(str, arguments)],
             capture_output=True,
             text=True,
             encoding="utf-8",
             cwd=tmp_path,
-            env={**own, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path), **environment},
-            timeout=120,
+            env={**own, "TMPDIR": str(tmp_path), **more},
+            timeout=600,
             check=False,
         )
 

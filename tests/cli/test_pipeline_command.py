@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,6 +49,8 @@ class Corner(Cropper):
     def region(self, box: Box, image: Size) -> Box:
         if self.does == "raise":
             raise RuntimeError("the corner is round")
+        if self.does == "sleep":
+            Path("asleep").touch()
         while self.does == "sleep":
             time.sleep(0.05)
         return box
@@ -130,12 +131,11 @@ class TestCheck:
         assert "cropper/corner" in said
         assert "--set squares.with.count=many" in said
 
-    def test_heavy_packages_are_not_imported(self, spec: Path, site: Path, tmp_path: Path) -> None:
+    def test_heavy_packages_are_not_imported(self, spec: Path, environment: dict[str, str], tmp_path: Path) -> None:
         code = (
             "import sys; from fgic_core.cli.app import run; code = run(['check', 'spec.yaml']); "
             "print('heavy:', [n for n in ('torch', 'numpy', 'pyarrow', 'matplotlib') if n in sys.modules], code)"
         )
-        environment = {**os.environ, "PYTHONPATH": str(site)}
         result = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=environment
         )
@@ -215,24 +215,20 @@ class TestPipeline:
         assert "nowhere.yaml" in capsys.readouterr().err
 
     @pytest.mark.slow
-    def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(self, spec: Path, site: Path, tmp_path: Path) -> None:
+    def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
+        self, spec: Path, environment: dict[str, str], tmp_path: Path, wait_for: Callable[..., None]
+    ) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", "fgic_core", "pipeline", "spec.yaml", "--set", "crops.with.does=sleep"],
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
+            env=environment,
         )
-        events = tmp_path / "runs" / "squares"
-        for _ in range(600):
-            logs = list(events.glob("2*/events.jsonl"))
-            if logs and '"step_started", "step": "crops"' in logs[0].read_text():
-                break
-            time.sleep(0.1)
-        time.sleep(0.5)
+        wait_for((tmp_path / "asleep").exists, "the cropper began", process)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=600)
         assert process.returncode == 130
         assert "Stopped. What is finished is kept." in err
         assert "The same command goes on" in err

@@ -166,9 +166,11 @@ def test_ctrl_c_ends_the_processes_and_the_next_run_gives_the_same_bytes(pair: P
             if point.epoch == 3 and point.part == "train":
                 os.kill(os.getpid(), signal.SIGINT)
 
-    slowly = "classifier.with.pause=0.5"
+    slowly = "classifier.with.hold=3"
+    (tmp_path / "hold").touch()
     with pytest.raises(Interrupted, match="goes on after epoch 2 of step classifier"):
         run(pair, tmp_path, slowly, devices=2, observers=[CtrlC()])
+    (tmp_path / "hold").unlink()
     assert started(tmp_path) == []
     assert not list((tmp_path / "store" / "unfinished").glob("*/out-*"))
     resumed = run(pair, tmp_path, slowly, devices=2)

@@ -162,6 +162,7 @@ class Linear(Classifier):
     epochs: int = Field(3, ge=1, description="Passes over the train split.")
     lr: float = Field(0.5, gt=0, description="Learning rate.")
     pause: float = Field(0.0, ge=0, description="Seconds to sleep in each epoch, so that a test can interrupt.")
+    hold: int = Field(0, ge=0, description="The epoch in which it waits as long as a test's file `hold` is there.")
     _network: Any = PrivateAttr(None)
 
     def _build(self, classes: int) -> Any:
@@ -186,11 +187,18 @@ class Linear(Classifier):
             loss.backward()
             optimizer.step()
             ctx.log(epoch, loss=loss.item())
+            self._wait(epoch)
             ctx.evaluate(self, epoch)
             ctx.checkpoint(epoch, {"network": self._network.state_dict(), "optimizer": optimizer.state_dict()})
-            if self.pause:
-                (Path(os.environ["FGIC_TOYS"]) / f"epoch-{epoch}").touch()
-                time.sleep(self.pause)
+            time.sleep(self.pause)
+
+    def _wait(self, epoch: int) -> None:
+        if epoch != self.hold:
+            return
+        place = Path(os.environ["FGIC_TOYS"])
+        (place / "held").touch()
+        while (place / "hold").exists():
+            time.sleep(0.02)
 
     def network(self) -> Any:
         return self._network
