@@ -14,6 +14,7 @@ import pytest
 from pydantic import PrivateAttr
 
 from fgic_core import Classifier, Context, DatasetReader, Pipeline, Registry, Run, Sample, Size, hookimpl
+from fgic_core.cli import app
 from fgic_core.errors import Interrupted
 
 
@@ -144,6 +145,7 @@ def test_sigterm_ends_a_run_in_good_order(tmp_path: Path) -> None:
     program = """
 import os, signal, sys
 from fgic_core import Pipeline, hookimpl
+from fgic_core.cli import app
 from fgic_core.errors import Interrupted
 
 class Stop:
@@ -190,6 +192,26 @@ def test_what_needs_a_failed_step_is_skipped_and_says_which(seven_steps: Path, t
     assert result.record.step("attack").reason == "needs step classifier and more, which has no artifact"
     folders = [step.folder for step in result.record.steps if step.folder.exists()]
     assert folders == [result.record.step(name).folder for name in ("dots", "boxes")]
+
+
+def test_the_command_ends_with_130_where_the_run_was_stopped_and_1_where_a_step_failed(
+    seven_steps: Path, toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file, source = toys / "fgic_toys.py", (toys / "fgic_toys.py").read_text()
+    command = ["pipeline", "toys.yaml", "--until", "crops", "--device", "cpu", "--no-report"]
+    crop = "return box.expand(self.margin)"
+    file.write_text(source.replace(crop, f"os.kill(os.getpid(), 2)\n        {crop}"))
+    assert app.run(command) == 130
+    said = capsys.readouterr().err
+    assert "Stopped. What is finished is kept. The same command goes on with step crops." in said
+    assert "Traceback" not in said
+    file.write_text(source.replace(crop, "raise RuntimeError('planted')"))
+    sys.modules.pop("fgic_toys")
+    assert app.run(command) == 1
+    file.write_text(source)
+    sys.modules.pop("fgic_toys")
+    assert app.run(command) == 0
 
 
 @pytest.mark.parametrize(

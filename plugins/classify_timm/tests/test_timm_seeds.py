@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
+import pytest
 import torch
 from fgic_classify_timm import TimmClassifier
+from PIL.Image import Image
 
 from fgic_core import Dataset
 from fgic_core.steps.context import StepContext
@@ -53,6 +55,30 @@ def test_the_seed_decides_the_order(tiny: Make, colours: Dataset, context: MakeC
     found = [orders(colours, tiny, context(name, seed=seed)) for name, seed in (("a", 0), ("b", 0), ("c", 1))]
     assert found[0] == found[1]
     assert found[0] != found[2]
+
+
+class Noting(TimmClassifier):
+    """Notes what each picture is made into, in the order of training."""
+
+    noted: ClassVar[list[bytes]] = []
+
+    def prepare(self, image: Image) -> torch.Tensor:
+        self.noted.append(image.tobytes())
+        return super().prepare(image)
+
+
+def test_a_picture_is_another_one_in_every_epoch(
+    tiny: Make, colours: Dataset, context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Noting, "noted", [])
+    train = Watched(colours.split("train"))
+    options = tiny(epochs=2, crop_scale=0.4).model_dump()
+    Noting.model_validate(options).fit(train, colours.split("val"), context())
+    assert len(Noting.noted) == len(train.asked) == 48
+    pairs = list(zip(train.asked, Noting.noted, strict=True))
+    first, second = dict(pairs[:24]), dict(pairs[24:])
+    assert first.keys() == second.keys()
+    assert sum(first[row] != second[row] for row in first) > 20
 
 
 def test_the_seed_decides_the_first_weights(tiny: Make, colours: Dataset, context: MakeContext) -> None:
