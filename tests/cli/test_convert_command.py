@@ -224,34 +224,45 @@ class TestMistakes:
         assert not Path("copied").exists()
 
 
-#: A copy that never ends, in every process that finds this: it says that it began, and waits.
-ENDLESS = """\
-import pathlib, shutil, time
+def test_a_picture_that_became_a_pipe_is_not_waited_for(spec: Path, capsys, pipe) -> None:
+    run = Pipeline.from_yaml(spec).run(device="cpu", report=False)
+    pipe(Path("pictures", "3.png"))
+    assert convert(str(run.record.steps[0].folder), "-o", "out", "--copy-pictures") == 1
+    assert "3.png: the picture cannot be read: it is a named pipe and not a file" in capsys.readouterr().err
+    assert not Path("out").exists()
 
-def copy(file, target, size=0):
-    pathlib.Path("copying").touch()
-    time.sleep(600)
 
-shutil.copyfileobj = copy
+#: ``fgic`` where a picture lies on a disk that does not answer: its copy never ends.
+SLOW = """
+import shutil, time
+from fgic_core.cli import main
+
+copy = shutil.copyfileobj
+
+
+def slow(source, target, *length):
+    if source.name.endswith("3.png"):
+        time.sleep(3600)
+    copy(source, target, *length)
+
+
+shutil.copyfileobj = slow
+main()
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_conversion_that_is_stopped_leaves_nothing(
-    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, wait_for: Callable[..., None]
+    spec: Path, tmp_path: Path, number: int, wait_for: Callable[..., None]
 ) -> None:
     run = Pipeline.from_yaml(spec).run(device="cpu", report=False)
-    (tmp_path / "endless").mkdir()
-    (tmp_path / "endless" / "sitecustomize.py").write_text(ENDLESS)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "endless"))
     folder = str(run.record.steps[0].folder)
     process = subprocess.Popen(
-        [sys.executable, "-m", "fgic_core", "data", "convert", folder, "-o", "out", "--copy-pictures"],
+        [sys.executable, "-c", SLOW, "data", "convert", folder, "-o", "out", "--copy-pictures"],
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(Path("copying").exists, "it began to copy", process)
-    assert Path("out/.unfinished").exists()
+    wait_for(Path("out/.unfinished/images/2.png").exists, "the second picture was copied", process)
     process.send_signal(number)
     _, said = process.communicate(timeout=600)
     assert process.returncode == 130
