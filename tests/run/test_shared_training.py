@@ -134,7 +134,7 @@ def test_equal_options_on_different_inputs_make_different_pictures(
 
 
 def test_equal_options_on_different_inputs_are_two_trainings(trainings: list[int], run: Callable[..., Run]) -> None:
-    result = run(spec=TWO_INPUTS)
+    result = run(spec=TWO_INPUTS.replace("per_class: 2", "per_class: 2, epochs: 1"))
     assert len(trainings) == 2
     means = [(result.record.step(step).folder / "component" / "tint.json").read_text() for step in ("a", "b")]
     assert means[0] != means[1]
