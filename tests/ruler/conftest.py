@@ -19,8 +19,9 @@ from fgic_core import Component, Context, DatasetReader, Pipeline, Registry, Run
 Picture = tuple[Sample, "np.ndarray[Any, Any]"]
 
 
-def reader_of(pictures: Sequence[Picture], classes: int) -> type[DatasetReader]:
+def reader_of(pictures: Sequence[Picture], classes: int, notes: Sequence[str]) -> type[DatasetReader]:
     """A reader that gives these samples, and writes their pictures (h, w, 3) where they say."""
+    told = notes
 
     class Planted(DatasetReader):
         """Planted pictures."""
@@ -32,6 +33,9 @@ def reader_of(pictures: Sequence[Picture], classes: int) -> type[DatasetReader]:
             for sample, pixels in pictures:
                 Image.fromarray(np.asarray(pixels, dtype=np.uint8)).save(ctx.folder / sample.path)
                 yield sample
+
+        def notes(self) -> Sequence[str]:
+            return told
 
     return Planted
 
@@ -50,11 +54,12 @@ def bench(tmp_path: Path) -> Callable[..., Run]:
         steps: dict[str, Any],
         *,
         classes: int = 2,
+        notes: Sequence[str] = (),
         seed: int = 0,
         **components: type[Component],
     ) -> Run:
         registry = Registry()
-        registry.register("planted", reader_of(pictures, classes))
+        registry.register("planted", reader_of(pictures, classes, notes))
         for name, component in components.items():
             registry.register(name, component)
         spec = {"version": 1, "name": "planted", "seed": seed, "steps": {"data": {"uses": "dataset/planted"}, **steps}}

@@ -117,6 +117,16 @@ def test_two_boxes_on_one_object_are_one_hit_and_one_mistake(bench: Bench) -> No
     assert run.metric("boxes", "recall50", "test").value == 1
 
 
+def test_recall_counts_objects_and_not_pictures(bench: Bench) -> None:
+    """Of four objects in one picture one is found, and the only one of another picture: two of five."""
+    four = [Box(0, 0, 8, 8), Box(12, 0, 20, 8), Box(0, 12, 8, 20), Box(12, 12, 20, 20)]
+    told = finder({0: [(four[0], 0.9)], 1: [(OBJECT, 0.8)]})
+    run = bench([picture(0, four), picture(1, [OBJECT])], STEPS, told=told)
+    found = run.metric("boxes", "recall50", "test")
+    assert (found.value, found.n) == (0.4, 5)
+    assert run.metric("boxes", "mAP50", "test").value == pytest.approx(41 / 101), "41 of COCO's 101 recalls"
+
+
 def test_the_interval_of_map_holds_95_of_100_resamples(bench: Bench) -> None:
     """Half of 60 objects are found, and nothing else: average precision is about the share that a resample has."""
     count = 60

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import PrivateAttr
 
-from fgic_core import Box, Classifier, Explainer, ObjectBox, Run, Sample, Size
+from fgic_core import Box, Classifier, Detections, Detector, Explainer, ObjectBox, Run, Sample, Size
 
 Bench = Callable[..., Run]
 SIDE = 16
@@ -118,6 +118,29 @@ def test_a_box_of_six_by_three_pixels_is_that_share_of_random_points(bench: Benc
         "pointing_game_center": [0, 1],
         "pointing_game_random": [pytest.approx(18 / SIDE**2), pytest.approx(36 / SIDE**2)],
     }
+
+
+def test_a_map_is_measured_by_the_annotated_box_where_there_is_one(bench: Bench) -> None:
+    """Not by a detector's, which here lies elsewhere."""
+
+    class Elsewhere(Detector):
+        """Finds something in the lower right corner."""
+
+        def learns(self) -> bool:
+            return False
+
+        def detect(self, images: Sequence[Any]) -> list[Detections]:
+            return [Detections(np.array([[10.0, 10, 16, 16]]), np.ones(1), np.zeros(1, int)) for _ in images]
+
+        def save(self, folder: Path) -> None: ...
+
+        def load(self, folder: Path, device: str) -> None: ...
+
+    steps = {"boxes": {"uses": "detector/elsewhere"}, **STEPS}
+    drawn = mapper(lambda n, images, t: at(3, 3, images))
+    run = bench(pictures([Box(1, 1, 7, 7)]), steps, set=Set, map=drawn, elsewhere=Elsewhere)
+    assert run.metric("map", "pointing_game", "test").value == 1
+    assert run.metric("map", "pointing_game_random", "test").value == pytest.approx(36 / SIDE**2)
 
 
 @pytest.mark.parametrize(("target", "hits"), [(None, 1), ("predicted", 1), ("label", 0)])

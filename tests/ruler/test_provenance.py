@@ -180,3 +180,17 @@ def test_what_is_made_is_train_and_nothing_else(bench: Bench) -> None:
     before, after = run.dataset("data"), run.dataset("more")
     assert {sample.split for sample in after if sample.origin != "real"} == {"train"}
     assert [sample for sample in after if sample.origin == "real"] == list(before)
+
+
+def test_what_a_data_set_says_of_itself_stands_beside_every_number(bench: Bench) -> None:
+    """That weights have seen the test pictures, say: after a cropper and a generator as well."""
+    listening, _ = listener()
+    steps = {
+        "crops": {"uses": "cropper/same"},
+        "more": {"uses": "generator/replay", "with": {"per_class": 1}},
+        "classifier": {"uses": "classifier/listener"},
+    }
+    note = "weights have seen these pictures"
+    run = bench(shots(), steps, notes=[note], same=Same, replay=Replay, listener=listening)
+    for step in ("more", "classifier"):
+        assert note in run.artifact(step).warnings
