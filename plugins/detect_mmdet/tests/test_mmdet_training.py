@@ -94,12 +94,13 @@ def test_the_process_is_left_as_it_was(small: Callable[..., MmdetDetector], data
 def test_flips_move_the_boxes_and_crowds_are_passed_on_as_such(
     small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path
 ) -> None:
-    from fgic_detect_mmdet._data import Pictures
     from fgic_detect_mmdet._mmdet import import_mmdet
+
+    import_mmdet()
+    from fgic_detect_mmdet._data import Pictures
 
     from fgic_core.openmmlab import scope
 
-    import_mmdet()
     train = data.split("train")
     pipeline = [
         {"type": "LoadImageFromNDArray"},
@@ -128,12 +129,13 @@ def test_flips_move_the_boxes_and_crowds_are_passed_on_as_such(
 
 
 def test_augmentation_depends_on_seed_epoch_and_picture_alone(data: Dataset, tmp_path: Path) -> None:
-    from fgic_detect_mmdet._data import Pictures
     from fgic_detect_mmdet._mmdet import import_mmdet
+
+    import_mmdet()
+    from fgic_detect_mmdet._data import Pictures
 
     from fgic_core.openmmlab import scope
 
-    import_mmdet()
     pipeline = [
         {"type": "LoadImageFromNDArray"},
         {"type": "RandomFlip", "prob": 0.5},
