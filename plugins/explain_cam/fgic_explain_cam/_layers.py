@@ -99,22 +99,27 @@ def _candidates(
 
     In a transformer that is the first norm of the last block: what comes after the last attention says nothing of the
     patches where the class is read from a token of its own. Elsewhere it is the last output with places; a map that
-    tokens follow is not the last.
+    tokens follow is not the last, nor are patches that other tokens follow.
     """
     for name, module in modules.items():
         blocks = getattr(module, "blocks", None)
         if hasattr(module, "patch_embed") and isinstance(blocks, (nn.Sequential, nn.ModuleList)) and len(blocks):
             norm = f"{name}.blocks.{len(blocks) - 1}.norm1".removeprefix(".")
             yield from (one for one in seen if one.name == norm and _grid_of(one, size, grids) is not None)
-    tokens_follow = False
+    tokens_follow = others_follow = False
     for one in reversed(seen):
-        sequence = len(one.shape) == 3 and one.shape[1] > 1
-        grid = _grid_of(one, size, grids)
-        if grid is not None and not (tokens_follow and not sequence):
-            alone = not sequence or one.shape[1] == grid[0] * grid[1]
-            # Of other tokens before the patches the logits may be made alone: then only what attention is given suits.
-            yield from [one] if alone or one.name.rpartition(".")[2].startswith("norm1") else []
+        sequence, grid = len(one.shape) == 3 and one.shape[1] > 1, _grid_of(one, size, grids)
+        patches_alone = sequence and grid is not None and one.shape[1] == grid[0] * grid[1]
+        if patches_alone:  # a Linear gives parts of attention, or logits
+            suits = not others_follow and not isinstance(one.module, nn.Linear)
+        elif sequence:  # the logits may be made of the other tokens alone: what attention is given suits
+            suits = one.name.rpartition(".")[2].startswith("norm1")
+        else:
+            suits = not tokens_follow
+        if grid is not None and suits:
+            yield one
         tokens_follow |= sequence
+        others_follow |= sequence and not patches_alone
     if not any(len(one.shape) == 3 for one in seen):  # a CNN whose maps lose more on one side than on the other
         yield from (one for one in reversed(seen) if len(one.shape) == 4 and one.shape[2] * one.shape[3] > 1)
 
