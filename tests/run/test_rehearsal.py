@@ -58,7 +58,7 @@ def test_the_explainer_fails_before_the_training_which_is_not_begun(refusing: Pa
 
 
 def test_without_the_explainer_the_training_runs(refusing: Path, tmp_path: Path) -> None:
-    assert run(refusing, tmp_path, until="classifier").ok
+    assert statuses(run(refusing, tmp_path, until="classifier"))["classifier"] == "computed"
 
 
 def test_a_classifier_that_is_there_already_is_explained_as_it_is(refusing: Path, tmp_path: Path) -> None:
