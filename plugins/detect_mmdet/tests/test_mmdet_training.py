@@ -231,7 +231,7 @@ def test_an_empty_picture_goes_through_transforms_that_drop_pictures_without_a_b
         {"type": "PackDetInputs", "meta_keys": ("img_id",)},
     ]
     with scope("mmdet"):
-        pictures = Pictures(data, False, tiny_context(tmp_path), pipeline)
+        pictures = Pictures(data, [0, 0], tiny_context(tmp_path), pipeline)
         items = [pictures[row]["data_samples"] for row in range(len(data))]
         kept = [step.keep_empty for step in pictures.pipeline.transforms if hasattr(step, "keep_empty")]
     assert [item.img_id for item in items] == [0, 1, 2, 3]
