@@ -30,14 +30,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 from rich.progress import Progress
 from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 #: Seconds after which a test is taken to run for ever: far more than any needs on a busy machine.
 LIMIT = 600
-#: A test that ends so has not seen the mistake: the mutant is no program.
+#: The same for all the tests together, without a mistake.
+WHOLE = 3600
+#: A test that ends so has not seen the mistake: the mutant is no sensible program, or the machine is full.
 _NONSENSE = re.compile(
-    r"\b(NameError|UnboundLocalError|ImportError|ModuleNotFoundError|SyntaxError|IndentationError): "
+    r"^E +(NameError|UnboundLocalError|ImportError|ModuleNotFoundError|SyntaxError|AttributeError|TypeError)\b"
+    r"|^E +MemoryError"
+    r"|No space left on device|Cannot allocate memory",
+    re.MULTILINE,
 )
 
 T = TypeVar("T")
@@ -122,7 +128,11 @@ def read_lists(folder: Path) -> list[Listed]:
     """
     found: list[Listed] = []
     for file in sorted(folder.glob("*.yaml")):
-        entries = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8")) or []
+        try:
+            entries = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8")) or []
+        except MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else "?"
+            raise ValueError(f"{file.name}, line {line}: {error.problem}: quote what YAML takes for its own") from None
         for number, entry in enumerate(entries, 1):
             try:
                 found.append(Listed(file.stem, Mutant.model_validate(entry)))
@@ -148,7 +158,7 @@ class Copy:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(root / name, folder / name)
         data = os.environ.get("FGIC_REAL_DATA", "../shared/data")
-        homes = [folder, *sorted(folder.glob("plugins/*"))]
+        homes = [folder, *sorted(folder.glob("plugins/*")), HERE]
         self.environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(map(str, homes)),  # goes before the editable installs
@@ -212,6 +222,13 @@ class Copy:
             self.stop()
             process.wait()
         return process.returncode, printed
+
+    def alone(self, tests: Sequence[str]) -> tuple[int | None, str]:
+        """What the tests say without a mistake, in the other order than usual.
+
+        A test that passes only behind one that usually runs before it would fail by itself, mistake or not.
+        """
+        return self.pytest(tests, "-p", "fgic_backwards", limit=WHOLE)
 
     def stop(self) -> None:
         """Kill the tests that run, and whatever they started."""
@@ -290,7 +307,7 @@ def run(listed: list[Listed], root: Path, jobs: int, console: Console) -> Counte
     ):
         trial = Trial(root, Path(folder), jobs)
         first = bar.add_task("the tests without a mistake", total=None)
-        for _, (status, printed) in trial.map(Copy.pytest, shares):
+        for _, (status, printed) in trial.map(Copy.alone, shares):
             if status != 0:
                 console.print(printed, markup=False, highlight=False)
                 console.print("The tests fail without any mistake: they can tell nothing.")
@@ -317,7 +334,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     console, started = Console(), time.monotonic()
     root = given.root.resolve()
-    everything = read_lists(root / "tests" / "mutants")
+    try:
+        everything = read_lists(root / "tests" / "mutants")
+    except ValueError as error:
+        console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        return 1
     chosen = [entry for entry in everything if entry.chosen(given.words)]
     if not chosen:
         console.print(f"None of {len(everything)} mutants is meant by {' '.join(given.words)!r}.")
@@ -341,7 +362,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(found["caught"] != len(chosen))
 
 
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    for name in ("SIGTERM", "SIGHUP"):  # end as with Ctrl-C: no test runs on, no copy stays
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _stop)
     try:
         sys.exit(main())
     except KeyboardInterrupt:

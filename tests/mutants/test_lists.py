@@ -28,7 +28,9 @@ mutants = _runner()
 
 def test_every_mutant_can_still_be_put_in_and_names_tests_that_are_there() -> None:
     problems = []
-    for listed in mutants.read_lists(HERE):
+    everything = mutants.read_lists(HERE)
+    assert everything
+    for listed in everything:
         try:
             listed.mutant.changed(ROOT)
         except ValueError as error:
@@ -114,6 +116,42 @@ def test_a_mutant_that_is_no_program_is_not_caught(project: Path, capsys: pytest
     status, said = _said(project, capsys, "percentage")
     assert status == 1
     assert "nonsense: " in said
+
+
+@pytest.mark.parametrize("new", ["return right.share / n", "return right(n)"])
+def test_a_mutant_that_raises_what_no_test_asks_for_is_not_caught(
+    project: Path, capsys: pytest.CaptureFixture[str], new: str
+) -> None:
+    list_ = project / "tests/mutants/toy.yaml"
+    list_.write_text(LIST.replace("new: return 100 * right / n", f"new: {new}"))
+    status, said = _said(project, capsys, "percentage")
+    assert (status, "nonsense: " in said) == (1, True)
+
+
+def test_a_full_disk_catches_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    full = "import errno, os\nfrom fgic_toy.ruler import share\n\n\ndef test_share():\n"
+    full += "    if share(1, 2) != 0.5:\n        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+    (project / "tests/test_ruler.py").write_text(full)
+    assert _said(project, capsys, "percentage")[0] == 1
+
+
+def test_a_test_that_leans_on_the_one_before_it_tells_nothing(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaning = "seen = []\n\n\ndef test_first():\n    seen.append(1)\n\n\n"
+    (project / "tests/test_ruler.py").write_text(leaning + TEST.replace("    assert", "    assert seen\n    assert"))
+    list_ = project / "tests/mutants/toy.yaml"
+    list_.write_text(LIST.replace("[tests/test_ruler.py]", "[tests/test_ruler.py::test_first]"))
+    status, said = _said(project, capsys)
+    assert (status, "can tell nothing" in said) == (1, True)
+
+
+def test_what_is_no_list_is_one_line(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "tests/mutants/toy.yaml").write_text("- mistake: a\n  old: def f(): pass\n")
+    status, said = _said(project, capsys)
+    assert status == 1
+    assert said.startswith("toy.yaml, line 2: ")
+    assert len(said.splitlines()) == 1
 
 
 def test_tests_that_fail_by_themselves_tell_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
