@@ -11,7 +11,7 @@ help:
 	@echo "make demo   set up, run examples/quickstart.yaml, print where the report is"
 	@echo "make test   set up, run every test"
 	@echo "make lint   set up, run ruff and mypy"
-	@echo "make mutants [ONLY='file or words']   put known mistakes into a copy, see whether the tests notice"
+	@echo "make mutants [ONLY='file or words']  put known mistakes into a copy, see whether the tests notice"
 
 setup: $(READY)
 
@@ -37,7 +37,7 @@ lint: $(READY)
 
 # Of all mistakes under an hour on two cores; of one file, `make mutants ONLY=fgic_core/steps/detector.py`, minutes.
 mutants: $(READY)
-	$(BIN)/python tests/mutants/run.py $(ONLY)
+	$(BIN)/python tests/mutants/run.py $(if $(ONLY),'$(ONLY)')
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

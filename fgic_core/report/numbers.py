@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 
 from fgic_core.data.artifact import Metric
 
@@ -136,14 +135,16 @@ def with_interval(metric: Metric) -> str:
 
 
 def parse_eps(part: str) -> float | None:
-    """The epsilon of a part such as ``eps=4/255`` or ``eps=0.5``; None where it names none."""
+    """The epsilon of a part such as ``eps=4/255``, ``eps=0.5/255`` or ``eps=0.5``; None where it names none."""
     name, found, value = part.partition("=")
     if not found or name.strip() != "eps":
         return None
+    above, _, below = value.partition("/")
     try:
-        return float(Fraction(value.strip().replace(" ", "")))
+        eps = float(above) / float(below or 1)  # Fraction refuses 0.5/255
     except (ValueError, ZeroDivisionError):
         return None
+    return eps if math.isfinite(eps) else None
 
 
 def eps_text(eps: float, norm: str = "Linf") -> str:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from fgic_core import Attacker, Run
+from fgic_core.cli.numbers import headline
 
 Measure = Callable[..., Run]
 
@@ -120,3 +121,13 @@ def test_an_attack_that_is_not_clamped_is_refused(measure: Measure) -> None:
     assert "perturb gave pixels in [0.0627" in run.record.step("attack").error
     assert "Images stay in [0, 1]" in run.record.step("attack").error
     assert not run.ok
+
+
+@pytest.mark.parametrize("eps", ["5.5/255", "11/255"])
+def test_the_headline_is_of_the_largest_eps_whatever_fraction_it_is(measure: Measure, eps: str) -> None:
+    """Bright by three and by thirty levels: both outlast half a level, one the largest eps."""
+    run = measure([(1, 130, "test"), (1, 158, "test")], Bright, attack=Darker(eps=("0.5/255", eps)))
+    said = headline(run.metrics("attack"))
+    assert "robust accuracy" in said
+    assert f"eps={eps}" in said
+    assert "50.0 %" in said

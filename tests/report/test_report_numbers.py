@@ -40,7 +40,18 @@ def test_a_number_that_was_not_computed_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("part", "eps"),
-    [("eps=4/255", 4 / 255), ("eps=0.5", 0.5), ("eps=0", 0.0), ("test", None), ("eps=much", None), ("eps=1/0", None)],
+    [
+        ("eps=4/255", 4 / 255),
+        ("eps=0.5/255", 0.5 / 255),
+        ("eps = 5.5 / 255", 5.5 / 255),
+        ("eps=0.5", 0.5),
+        ("eps=1e-05", 1e-05),
+        ("eps=0", 0.0),
+        ("test", None),
+        ("eps=much", None),
+        ("eps=1/0", None),
+        ("eps=nan", None),
+    ],
 )
 def test_eps_is_read_from_a_part(part: str, eps: float | None) -> None:
     assert parse_eps(part) == eps
