@@ -153,6 +153,23 @@ class TestPipeline:
         assert found["crops"].startswith("cropper/corner computed")
         assert Path(found["run"]).is_dir()
 
+    def test_a_classifiers_number_is_that_of_test_pictures(
+        self, toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    ) -> None:
+        """Validation is measured too, and what the epoch was chosen by flatters."""
+        monkeypatch.chdir(tmp_path)
+        Path("spec.yaml").write_text(
+            "version: 1\nname: toys\nsteps:\n"
+            "  dots: {uses: dataset/dots, with: {count: 3}}\n"
+            "  classifier: {uses: classifier/linear, with: {epochs: 2, val_fraction: 0.34}}\n"
+        )
+        assert pipeline() == 0
+        said = capsys.readouterr()
+        (done,) = (line for line in said.err.splitlines() if line.startswith("classifier: done in"))
+        assert " test accuracy " in done
+        assert done.endswith("n = 18)")
+        assert " test accuracy " in rows(said.out)["classifier"]
+
     def test_a_second_run_computes_nothing(self, spec: Path, capsys) -> None:
         assert pipeline() == 0
         assert pipeline() == 0

@@ -55,9 +55,11 @@ def train(tell: Observers, run: RunRecord, now: Clock) -> None:
 
 
 def finish(tell: Observers, run: RunRecord) -> None:
+    """Three parts are measured; of validation and of made pictures it comes out better than of test."""
     step = run.steps[1]
-    metric = Metric(name="accuracy", value=0.813, part="test", n=395, low=0.771, high=0.848, unit="fraction")
-    tell.notify("metric", step=step, metric=metric)
+    for part, value in (("val", 0.977), ("test", 0.813), ("synthetic", 0.991)):
+        metric = Metric(name="accuracy", value=value, part=part, n=395, low=value - 0.042, high=value + 0.035)
+        tell.notify("metric", step=step, metric=metric.model_copy(update={"unit": "fraction"}))
     step.seconds = 24.5
     tell.notify("step_finished", step=step, folder=Path("store/x"))
 

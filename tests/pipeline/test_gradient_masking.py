@@ -43,6 +43,13 @@ class Flattened(Bright):
         return super().brightness(images).clamp(max=0.8)
 
 
+class Undefined(Bright):
+    """Says what `Flattened` says; of what is brighter than 0.8 the gradient is 0 / 0, which is not a number."""
+
+    def brightness(self, images: torch.Tensor) -> torch.Tensor:
+        return 0.8 - (0.8 - super().brightness(images)).clamp(min=0).sqrt() ** 2
+
+
 class Best(Attacker):
     """Moves every pixel by eps against the label, which is optimal for `Bright`; counts as an attack of many steps."""
 
@@ -128,6 +135,28 @@ def test_more_than_a_tenth_without_a_gradient_is_flagged(measure: Measure, count
     assert (metric.value, metric.n, metric.verdict) == (flat / len(checked), len(checked), verdict)
     said = [warning for warning in run.artifact("attack").warnings if "no gradient at all" in warning]
     assert len(said) == (verdict == "flag")
+
+
+@pytest.mark.parametrize(("undefined", "verdict"), [(0, "pass"), (2, "flag")])
+def test_a_gradient_that_is_not_a_number_is_none(measure: Measure, undefined: int, verdict: str) -> None:
+    levels = [250] * undefined + [150] * (8 - undefined)
+    run = measure(right(*levels), bright(Undefined), attack=Best(eps=(0.05,)))
+    assert run.metric("attack", "clean_accuracy", "test").value == 1.0
+    assert found(run, "zero_gradient") == (undefined / 8, verdict)
+    assert any("no gradient at all" in said for said in run.artifact("attack").warnings) == (verdict == "flag")
+
+
+@pytest.mark.parametrize(("eps", "left"), [(0.1, 1.0), (0.5, 1.0), (0.6, 0.0)])
+def test_the_cores_own_attacks_share_the_length_of_l2_among_the_pixels(
+    measure: Measure, eps: float, left: float
+) -> None:
+    """48 equal numbers move by eps / √48 each: 0.6 reaches 0.087, which is far enough, 0.5 reaches 0.072.
+
+    In Linf each would move by eps.
+    """
+    run = measure(right(*NEAR), bright(Bright), attack=Idle(norm="L2", eps=(eps,)))
+    for name in ("fgsm", "margin_pgd"):
+        assert found(run, name) == (left, "pass" if left else "flag"), name
 
 
 @pytest.mark.parametrize(("norm", "noise"), [("Linf", 0.0), ("L2", 1.0)])

@@ -81,6 +81,17 @@ def test_a_hundred_boxes_of_a_picture_count_and_no_more(bench: Bench) -> None:
     assert run.metric("boxes", "mAP50", "test").value == pytest.approx(91 / 101)
 
 
+def test_the_hundred_that_are_kept_are_the_most_confident(bench: Bench) -> None:
+    """The object's box is the surest of 105, and comes somewhere among them."""
+    others = [(Box(20, 20 + row / 50, 23, 24), 0.5 - row / 1000) for row in range(104)]
+    run = bench([picture(0, [OBJECT])], STEPS, told=finder({0: [*others[:60], (OBJECT, 0.9), *others[60:]]}))
+    for name in ("mAP", "mAP50", "recall50", "box_recall50"):
+        assert run.metric("boxes", name, "test").value == pytest.approx(1), name
+    (sample,) = run.dataset("boxes")
+    scores = [box.score for box in sample.boxes if box.score is not None]
+    assert scores == pytest.approx([0.9, *(score for _, score in others[:99])])
+
+
 def test_map_is_over_ten_overlaps_from_half_on(bench: Bench) -> None:
     """Boxes that overlap by 0.62 count at 0.50, 0.55 and 0.60, and not at the seven others."""
     told = finder({0: [(overlapping(0.62), 0.9)], 1: [(overlapping(0.62), 0.9)]})
@@ -171,3 +182,50 @@ def test_a_detector_after_a_cropper_sees_whole_pictures(bench: Bench) -> None:
     for before, after in zip(run.dataset("data"), run.dataset("again"), strict=True):
         assert after.region == before.boxes[0].box
         assert after.region_origin == "predicted:detector/red"
+
+
+def squares(
+    sides: dict[str, int], found: int | None = None
+) -> tuple[list[Any], dict[int, Sequence[tuple[Box, float]]]]:
+    """Twelve train and twelve test pictures of 100 pixels with a square object of about that side in each.
+
+    With ``found`` a detector finds in test pictures a box as large, so many pixels beside the object.
+    """
+    rows, answers = [], {}
+    for part, (split, side) in enumerate(sides.items()):
+        for number in range(12):
+            place, width = 2 + number, side + number % 3 - 1
+            box = Box(place, place, place + width, place + width)
+            rows.append(picture(100 * part + number, [box], side=100, split=split, label=number % 2))
+            if found is not None and split == "test":
+                answers[100 * part + number] = [(Box(box.x1 + found, box.y1, box.x2 + found, box.y2), 0.9)]
+    return rows, answers
+
+
+def said_of_crops(run: Run) -> list[str]:
+    return [said for said in run.artifact("crops").warnings if "crops do not show the same" in said]
+
+
+@pytest.mark.parametrize(("side", "differ"), [(34, False), (40, True), (42, True)])
+def test_crops_that_keep_1_4_times_as_much_of_the_picture_are_said_to_differ(
+    bench: Bench, side: int, differ: bool
+) -> None:
+    """Sides of 30 in train: squares of 34 are 1.3 times as large, of 40 1.8 times, of 42 twice."""
+    rows, _ = squares({"train": 30, "test": side})
+    said = said_of_crops(bench(rows, {"crops": {"uses": "cropper/box"}}))
+    assert len(said) == differ
+    assert all(f"keep 9% of the picture, test crops {side**2 / 1e4:.0%}" in one for one in said)
+
+
+@pytest.mark.parametrize(("beside", "iou", "differ"), [(8, 0.58, False), (13, 0.40, True), (18, 0.25, True)])
+def test_boxes_found_beside_the_objects_are_said_to_differ_below_an_overlap_of_half(
+    bench: Bench, beside: int, iou: float, differ: bool
+) -> None:
+    """Train pictures are cropped to the annotated boxes, test pictures to boxes of the same size beside them."""
+    rows, answers = squares({"train": 30, "test": 30}, found=beside)
+    steps = {**STEPS, "crops": {"uses": "cropper/box", "with": {"test_boxes": "predicted"}}}
+    run = bench(rows, steps, told=finder(answers))
+    assert run.metric("boxes", "mean_iou", "test").value == pytest.approx(iou, abs=0.005)
+    said = said_of_crops(run)
+    assert len(said) == differ
+    assert all(f"IoU {iou:.2f}" in one and "n = 12" in one for one in said)

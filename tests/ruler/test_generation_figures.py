@@ -12,9 +12,9 @@ import pytest
 import timm
 import torch
 from pydantic import Field, PrivateAttr
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from fgic_core import Generator, PluginError, Run, Sample
+from fgic_core import Dataset, Generator, PluginError, Run, Sample
 
 Bench = Callable[..., Run]
 SIDE = 64
@@ -146,3 +146,45 @@ def test_new_pictures_are_no_memories(bench: Bench, weights: Path) -> None:
     run = bench(pictures(), options(weights, fid_size=32), slopes=Slopes)
     assert run.metric("more", "memorised", "synthetic").value < 0.1
     assert not any("rather than new ones" in said for said in run.artifact("more").warnings)
+
+
+def kid(made: np.ndarray[Any, Any], real: np.ndarray[Any, Any]) -> float:
+    """KID of (n, d) and (m, d) features, from its definition."""
+
+    def kernel(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return np.asarray((one @ other.T / one.shape[1] + 1) ** 3)
+
+    def within(some: np.ndarray[Any, Any]) -> float:
+        return float(kernel(some, some)[~np.eye(len(some), dtype=bool)].mean())
+
+    return within(made) + within(real) - 2 * float(kernel(made, real).mean())
+
+
+def without_each(features: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+    return [np.delete(features, row, axis=0) for row in range(len(features))]
+
+
+def test_the_interval_of_kid_is_196_standard_errors_of_the_jackknife_wide(bench: Bench, weights: Path) -> None:
+    """By the definitions: KID, and the jackknife of Efron and Stein over the pictures of both kinds."""
+    run = bench(pictures(10), options(weights, fid_size=SIDE, fid_samples=20, per_class=10), slopes=Slopes)
+    network = timm.create_model(MODEL, num_classes=0)
+    network.load_state_dict({name: value for name, value in load_file(weights).items() if not name.startswith("fc.")})
+    mean, std = (np.array(network.pretrained_cfg[name]) for name in ("mean", "std"))
+
+    def features(data: Dataset) -> np.ndarray[Any, Any]:
+        seen = np.stack([(np.asarray(data.image(row)) / 255 - mean) / std for row in range(len(data))])
+        with torch.no_grad():
+            return network.eval()(torch.from_numpy(seen).permute(0, 3, 1, 2).float()).double().numpy()
+
+    more = run.dataset("more")
+    made = features(more.take([row for row, sample in enumerate(more) if sample.origin != "real"]))
+    real = features(run.dataset("data").split("train"))
+    assert len(made) == len(real) == 20
+    error = sum(
+        (len(left) - 1) * np.var(left)
+        for left in ([kid(some, real) for some in without_each(made)], [kid(made, some) for some in without_each(real)])
+    )
+    found = run.metric("more", "KID", "synthetic")
+    assert found.value == pytest.approx(kid(made, real), rel=1e-3)
+    assert found.low == pytest.approx(found.value - 1.96 * error**0.5, rel=1e-3)
+    assert found.high == pytest.approx(found.value + 1.96 * error**0.5, rel=1e-3)

@@ -89,6 +89,27 @@ def test_it_learns_classes_that_can_be_told_apart(
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+def test_the_second_step_goes_on_in_the_direction_of_the_first_by_the_momentum(
+    tiny: Make, colours: Dataset, context: MakeContext, momentum: float
+) -> None:
+    """All pictures are one batch: with and without momentum the gradients are the same, the first steps too."""
+    train, val = colours.split("train"), colours.split("val")
+
+    def trained(**options: Any) -> dict[str, torch.Tensor]:
+        own = {"batch_size": len(train), "schedule": "none", "keep": "last", "lr": 0.01, **options}
+        classifier = tiny(**own)
+        classifier.fit(train, val, context("-".join(map(str, own.values()))))
+        return {name: value.detach().clone() for name, value in classifier.network().named_parameters()}
+
+    start, first = trained(epochs=1, lr=1e-30, momentum=momentum), trained(epochs=1, momentum=momentum)
+    plain, moved = trained(epochs=2, momentum=0.0), trained(epochs=2, momentum=momentum)
+    for name in start:
+        expected = plain[name] + momentum * (first[name] - start[name])
+        assert torch.allclose(moved[name], expected, rtol=0, atol=1e-6), name
+    assert max(float((moved[name] - plain[name]).abs().max()) for name in start) > 1e-3
+
+
 def test_label_smoothing_keeps_the_loss_above_its_floor(tiny: Make, colours: Dataset, context: MakeContext) -> None:
     ctx = context()
     tiny(epochs=6, label_smoothing=0.3).fit(colours.split("train"), colours.split("val"), ctx)
