@@ -89,6 +89,12 @@ def choose_box(entries: Sequence[Entry] | None, source: BoxSource, size: Size) -
     return Chosen(box, entry, len(candidates))
 
 
+def objects_of(entries: Sequence[Entry] | None, size: Size) -> list[Box]:
+    """The annotated boxes inside the picture, without those of crowds."""
+    mine = (box_of(e).clip(size) for e in entries or () if e["origin"] == "annotated" and not e["crowd"])
+    return [box for box in mine if not box.is_empty]
+
+
 def found_objects(annotated: Sequence[Box], predicted: Sequence[Box]) -> int:
     """How many annotated boxes a predicted one overlaps by IoU >= 0.5; each predicted box finds one at the most.
 

@@ -116,7 +116,7 @@ class Executor:
                 if step.status not in ("computed", "reused"):
                     self._failed(step, KeyboardInterrupt("stopped"), "interrupted")
                 raise Interrupted("stopped", hint=self._how_to_go_on(planned)) from None
-            except Exception as error:
+            except BaseException as error:  # a component that calls sys.exit() does not end the run
                 self._failed(step, self._explain(planned, error), "failed", error)
             finally:
                 self.record.write(self.folder)
@@ -134,7 +134,11 @@ class Executor:
             from fgic_core.steps.rehearsal import rehearse
 
             classes = Header.read(self.plan.step(planned.inputs["dataset"]).folder).classes
+            listener = _StepListener(self.observers, self.record.step(planned.name), self.interrupts)
+            trying = f"trying {other.uses} before the training"
+            listener.progress(trying, 0, 1, "pictures")
             error = rehearse(planned.component, other.component, len(classes), other.uses)
+            listener.progress(trying, 1, 1, "pictures")
             if error is not None:
                 told = PluginError(
                     f"{error.what} (seen before the training of step {planned.name}, which was not begun)",
@@ -227,7 +231,7 @@ class Executor:
                 self._roots[name] = source
         self.record.roots = dict(self._roots)
 
-    def _explain(self, planned: PlannedStep, error: Exception) -> FgicError:
+    def _explain(self, planned: PlannedStep, error: BaseException) -> FgicError:
         if isinstance(error, FgicError):
             return error
         if _is_disk_full(error):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from fgic_core.data.boxes import box_of
+from fgic_core.data.geometry import Box
 from fgic_core.data.sample import BoxSource
 
 #: Kept areas differ clearly where their geometric means do by this factor and the ranks would by chance as rarely as
@@ -28,18 +27,26 @@ class Crops:
 
     Attributes:
         areas: the share of its picture that each crop keeps; pictures that are used whole are none.
-        overlaps: IoU of the predicted with the annotated box, of each picture that has both.
+        overlaps: IoU of the predicted with the best annotated box, of each picture that has both: which of several
+            objects a detector is most confident of says nothing of what its boxes mean.
     """
 
     areas: list[float] = field(default_factory=list)
     overlaps: list[float] = field(default_factory=list)
 
-    def add(self, area: float | None, about: Mapping[str, Any]) -> None:
-        """Take note of a picture: the share that is kept (None: it is used whole), and its row of ``boxes.parquet``."""
+    def add(self, area: float | None, predicted: Box | None, annotated: Iterable[Box]) -> None:
+        """Take note of a picture.
+
+        Args:
+            area: the share that is kept; None: it is used whole.
+            predicted: the box that cropping would use.
+            annotated: every object.
+        """
         if area is not None:
             self.areas.append(area)
-        if about["annotated"] is not None and about["predicted"] is not None:
-            self.overlaps.append(box_of(about["predicted"]).iou(box_of(about["annotated"])))
+        overlaps = [predicted.iou(box) for box in annotated] if predicted is not None else []
+        if overlaps:
+            self.overlaps.append(max(overlaps))
 
 
 def difference(train: Crops, test: Crops, sources: Mapping[str, BoxSource]) -> str | None:

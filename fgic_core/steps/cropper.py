@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fgic_core.data.boxes import ComparedWriter, choose_box
+from fgic_core.data.boxes import ComparedWriter, box_of, choose_box, objects_of
 from fgic_core.data.dataset import BATCH, SCHEMA, Dataset, DatasetWriter
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.images import read_size
@@ -59,7 +59,7 @@ def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None
                 whole = NO_OBJECT if row["empty"] else FULL_IMAGE
                 origins.append(chosen.entry["origin"] if chosen.entry is not None else whole)
                 about = compared.add({**row, "region": edges, "region_origin": origins[-1]}, size)
-                tally.add(row["split"], region, size, chosen.candidates, about)
+                tally.add(row["split"], region, size, chosen.candidates, about, objects_of(row["boxes"], size))
             for name, values in (("region", regions), ("region_origin", origins)):
                 field = SCHEMA.field(name)
                 batch = batch.set_column(SCHEMA.get_field_index(name), field, pa.array(values, field.type))  # noqa: PLW2901
@@ -154,14 +154,23 @@ class _Tally:
         self.kept: defaultdict[str, list[float]] = defaultdict(list)
         self.crops: defaultdict[str, Crops] = defaultdict(Crops)
 
-    def add(self, part: str, region: Box | None, size: Size, candidates: int, about: Mapping[str, Any]) -> None:
+    def add(
+        self,
+        part: str,
+        region: Box | None,
+        size: Size,
+        candidates: int,
+        about: Mapping[str, Any],
+        annotated: Sequence[Box],
+    ) -> None:
         self.total[part] += 1
         self.cropped[part] += region is not None
         self.empty[part] += region is None and about["empty"]
         self.several[part] += candidates > 1
         area = region.area / size.box.area if region else None
         self.area[part] += 1.0 if area is None else area
-        self.crops[part].add(area, about)
+        predicted = box_of(about["predicted"]) if about["predicted"] is not None else None
+        self.crops[part].add(area, predicted, annotated)
         if about["kept"] is not None:
             self.kept[part].append(about["kept"])
 

@@ -96,9 +96,14 @@ def _prepare(part: Dataset, model: Model) -> tuple[torch.Tensor, list[Size]]:
 
 
 def explain_checked(
-    component: Explainer, classifier: Classifier, images: torch.Tensor, targets: torch.Tensor, uses: str
+    component: Explainer,
+    classifier: Classifier,
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    uses: str,
+    finite: bool = True,
 ) -> torch.Tensor:
-    """What the explainer gives, (n, h, w) float32, 0 or more.
+    """What the explainer gives, (n, h, w) float32, 0 or more; ``finite``: values that are not finite are an error.
 
     Raises:
         PluginError: it breaks its contract, or refuses the network.
@@ -113,7 +118,7 @@ def explain_checked(
         raise PluginError(
             f"explain gave {shape}", where=uses, hint=f"For {len(images)} images it is a ({len(images)}, h, w) tensor."
         )
-    if not torch.isfinite(maps).all():
+    if finite and not torch.isfinite(maps).all():
         raise PluginError(
             "explain gave a map with values that are not finite", where=uses, hint="A map without evidence is all zero."
         )

@@ -6,14 +6,15 @@ from fgic_core.errors import PluginError
 from fgic_core.interfaces.classifier import Classifier
 from fgic_core.interfaces.explainer import Explainer
 from fgic_core.steps.explainer import explain_checked
-from fgic_core.steps.untouched import own_randomness
+from fgic_core.steps.untouched import own_randomness, own_settings
 from fgic_core.training import evaluation
 
 
 def rehearse(classifier: Classifier, explainer: Explainer, classes: int, uses: str) -> PluginError | None:
     """What an explainer will refuse, by having it explain one picture with the network as it is before any training.
 
-    The checks are those of the step itself. Global generators are left as they are.
+    The checks are those of the step itself, but for finite values, which the trained network may give. Both components
+    are copies; global generators and settings are left as they are.
 
     Args:
         classifier: not trained; one that cannot be built without data (`Classifier.untrained`) is not looked at.
@@ -23,24 +24,32 @@ def rehearse(classifier: Classifier, explainer: Explainer, classes: int, uses: s
 
     Returns:
         The explainer's error; None where it has none. Whatever else happens is left to the steps themselves.
+
+    Raises:
+        KeyboardInterrupt: the user stopped the run.
     """
     import torch
 
-    with own_randomness():
+    with own_randomness(), own_settings():
         try:
+            classifier, explainer = classifier.model_copy(deep=True), explainer.model_copy(deep=True)
             model = classifier.untrained(classes)
             if model is None:
                 return None
             size = model.input_size()
             images = torch.rand((1, 3, size.height, size.width))
             network = model.network()
-        except Exception:  # a model that cannot be built says so itself, as soon as its step begins
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # a model that cannot be built says so itself, as soon as its step begins
             return None
         try:
             with evaluation(network):
-                explain_checked(explainer, model, images, torch.zeros(1, dtype=torch.int64), uses)
+                explain_checked(explainer, model, images, torch.zeros(1, dtype=torch.int64), uses, finite=False)
         except PluginError as error:
             return error
-        except Exception:  # of a network without training this need not mean anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # (sys.exit() too) of a network without training this need not mean anything
             return None
     return None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -129,3 +130,48 @@ def own_randomness() -> Iterator[None]:
     finally:
         random.setstate(state)
         np.random.set_state(numpy_state)
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """Leave the settings of this process as they were, whatever is set within: torch's, the folder, the environment."""
+    before = [(get, put, get()) for get, put in _settings()]
+    try:
+        yield
+    finally:
+        for get, put, value in before:
+            if value is not None and get() != value:
+                put(value)
+
+
+def _settings() -> list[tuple[Callable[[], Any], Callable[[Any], object]]]:
+    """How each setting is read and put back."""
+    import torch
+
+    def flag(of: object, name: str) -> tuple[Callable[[], Any], Callable[[Any], object]]:
+        return lambda: getattr(of, name), lambda value: setattr(of, name, value)
+
+    def put_environment(before: dict[str, str]) -> None:
+        os.environ.clear()
+        os.environ.update(before)
+
+    return [
+        (torch.get_default_dtype, torch.set_default_dtype),
+        (torch.get_default_device, torch.set_default_device),
+        (torch.is_grad_enabled, torch.set_grad_enabled),
+        (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+        (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+        (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+        (torch.get_num_threads, torch.set_num_threads),
+        *(flag(torch.backends.cudnn, name) for name in ("enabled", "benchmark", "deterministic")),
+        (lambda: dict(os.environ), put_environment),
+        (_folder, os.chdir),
+    ]
+
+
+def _folder() -> str | None:
+    """The working directory; None where it is gone."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -10,16 +11,17 @@ import numpy as np
 import pytest
 import torch
 
+from fgic_core.errors import Interrupted
 from fgic_core.pipeline import Pipeline, Run
 
+EXPLAIN = "    def explain(self, classifier: Classifier, images: Any, targets: Any) -> Any:\n"
 REFUSES = "raise PluginError('no layer suits', where='explainer/saliency', hint='Set target_layer.')"
 
 
 @pytest.fixture
 def refusing(seven_steps: Path, toys: Path) -> Path:
     """The spec of the toys, whose explainer refuses every network."""
-    start = "    def explain(self, classifier: Classifier, images: Any, targets: Any) -> Any:\n"
-    edit(toys, start, f"{start}        {REFUSES}\n")
+    edit(toys, EXPLAIN, f"{EXPLAIN}        {REFUSES}\n")
     return seven_steps
 
 
@@ -91,6 +93,74 @@ def test_the_global_generators_are_left_alone(toys: Path) -> None:
         states.append((random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()))
         assert rehearse(classifier, explainer, 3, "explainer/saliency") is None
     assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("raised", ["SystemExit(0)", "GeneratorExit", "MemoryError"])
+def test_an_explainer_that_ends_the_program_fails_its_own_step(
+    raised: str, seven_steps: Path, toys: Path, tmp_path: Path
+) -> None:
+    edit(toys, EXPLAIN, f"{EXPLAIN}        raise {raised}\n")
+    result = run(seven_steps, tmp_path)
+    found = statuses(result)
+    assert (found["classifier"], found["map"], found["attack"]) == ("computed", "failed", "computed")
+    assert raised.removesuffix("(0)") in (result.record.step("map").error or "")
+    assert json.loads((result.folder / "run.json").read_text())["status"] == "failed"
+
+
+def test_an_interrupt_while_an_explainer_is_tried_stops_the_run(seven_steps: Path, toys: Path, tmp_path: Path) -> None:
+    edit(toys, EXPLAIN, f"{EXPLAIN}        raise KeyboardInterrupt\n")
+    with pytest.raises(Interrupted):
+        run(seven_steps, tmp_path)
+    (record,) = (tmp_path / "runs").rglob("run.json")
+    assert json.loads(record.read_text())["status"] == "interrupted"
+
+
+LEFT_CHANGED = """
+        import os, torch
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = True
+        torch.set_num_threads(torch.get_num_threads() + 1)
+        os.environ["FGIC_LEFT"] = "1"
+        os.chdir("/")
+"""
+
+
+def settings() -> tuple[object, ...]:
+    flags = torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    return (torch.get_default_dtype(), *flags, torch.get_num_threads(), dict(os.environ), Path.cwd())
+
+
+def test_settings_that_an_explainer_changes_do_not_reach_the_training(toys: Path) -> None:
+    from fgic_core.registry import Registry
+    from fgic_core.steps.rehearsal import rehearse
+    from fgic_core.steps.untouched import own_settings
+
+    edit(toys, EXPLAIN, f"{EXPLAIN}{LEFT_CHANGED}")
+    registry = Registry()
+    before = settings()
+    with own_settings():  # whatever this test finds, the others are left alone
+        classifier, explainer = registry.create("classifier/linear"), registry.create("explainer/saliency")
+        rehearse(classifier, explainer, 3, "explainer/saliency")
+        assert settings() == before
+    assert settings() == before
+
+
+def test_values_that_are_not_finite_before_the_training_do_not_stop_it(
+    seven_steps: Path, toys: Path, tmp_path: Path
+) -> None:
+    edit(
+        toys, "return (gradient * images).sum(1).detach()", "return (gradient * images).sum(1).detach() * float('nan')"
+    )
+    result = run(seven_steps, tmp_path)
+    assert (statuses(result)["classifier"], statuses(result)["map"]) == ("computed", "failed")
+    assert "not finite" in (result.record.step("map").error or "")
+    lines = (result.folder / "events.jsonl").read_text().splitlines()
+    assert [one for one in map(json.loads, lines) if one.get("description") == TRYING]
+
+
+TRYING = "trying explainer/saliency before the training"
 
 
 def test_a_contract_that_the_explainer_breaks_is_seen_too(seven_steps: Path, toys: Path, tmp_path: Path) -> None:

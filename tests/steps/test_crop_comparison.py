@@ -102,6 +102,36 @@ def test_what_a_good_detector_moves_is_passed_over(seed: int, tmp_path: Path) ->
     assert crop(rows, tmp_path) == []
 
 
+def herds(count: int, split: str, seen: bool = False, heads: bool = False) -> list[Sample]:
+    """Pictures of three animals as large as each other, of which each may be the most confident found one (``seen``).
+
+    ``heads``: the upper left quarters of them are annotated.
+    """
+    rng = np.random.default_rng(len(split))
+    made = []
+    for number in range(count):
+        sides = rng.uniform(28, 32, 3)
+        animals = [
+            Box(x, y, x + s, y + s) for (x, y), s in zip([(2, 2), (50, 2), (2, 50)], sides.tolist(), strict=True)
+        ]
+        annotated = [Box(b.x1, b.y1, b.x1 + b.width / 2, b.y1 + b.height / 2) if heads else b for b in animals]
+        boxes = [ObjectBox(box) for box in annotated]
+        if seen:
+            boxes += [ObjectBox(b, score=float(rng.uniform(0.1, 1)), origin="predicted:detector/x") for b in animals]
+        about = {"path": "p.png", "label": number % 2, "split": split, "size": SIZE}
+        made.append(Sample(id=f"{split}-{number}", boxes=tuple(boxes), **about))  # type: ignore[arg-type]
+    return made
+
+
+def test_a_detector_that_finds_every_object_may_choose_any_of_them(tmp_path: Path) -> None:
+    assert crop([*herds(20, "train"), *herds(20, "test", seen=True)], tmp_path) == []
+
+
+def test_whole_animals_found_where_each_head_is_annotated_are_said(tmp_path: Path) -> None:
+    (said,) = crop([*herds(20, "train", heads=True), *herds(20, "test", seen=True, heads=True)], tmp_path)
+    assert "predicted boxes overlap annotated ones by IoU 0.25 on average (test, n = 20)" in said
+
+
 def test_three_pictures_say_nothing(tmp_path: Path) -> None:
     assert crop([*animals(3, "train", 0.3, None), *animals(3, "test", None, 0.7)], tmp_path) == []
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -12,10 +13,13 @@ from torch import nn
 from fgic_core import PluginError, evaluation
 
 WHERE = "explainer/cam"
-#: Class, distillation and register tokens before the patches, at most: a ViT with both and eight registers has ten.
+#: Class, distillation and register tokens before the patches, at most, where no sequence of the patches alone was seen:
+#: a ViT with both and eight registers has ten.
 _MOST_PREFIXES = 10
 
 Grid = tuple[int, int]
+#: Rows and columns of the maps that were seen, and how many tokens may come before the patches of each.
+Grids = Mapping[Grid, int]
 
 
 class _Seen(NamedTuple):
@@ -33,12 +37,12 @@ class TargetLayer:
     Attributes:
         name: dotted name in the network.
         module: the module itself.
-        grids: rows and columns of the maps that the network makes of a picture, for telling patch tokens.
+        grids: of the maps that the network makes of a picture, for telling patch tokens.
     """
 
     name: str
     module: nn.Module
-    grids: tuple[Grid, ...] = ()
+    grids: Grids = field(default_factory=dict)
 
     def to_map(self, output: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
         """The output (or its gradient) as (n, channels, h, w).
@@ -75,26 +79,32 @@ def find_layer(network: nn.Module, image: torch.Tensor, name: str | None) -> Tar
     """
     modules = dict(network.named_modules())
     size = (int(image.shape[-2]), int(image.shape[-1]))
-    seen = _outputs(network, image)
-    grids = tuple(dict.fromkeys(grid for one in seen if (grid := _map_grid(one, size)) is not None))
+    inner = {name for name, module in modules.items() if _is_attention(module)}
+    seen, matrices = _without_matrices(_outputs(network, image), inner)
+    grids = _grids(seen, size)
     if name is not None:
         if name not in modules or not name:
-            raise PluginError(f"the network has no module {name!r}", where=WHERE, hint=_advice(seen, size, name))
+            raise PluginError(
+                f"the network has no module {name!r}", where=WHERE, hint=_advice(seen, size, grids, inner, name)
+            )
+        if name in matrices:
+            raise PluginError(
+                f"its output has the shape {matrices[name]}, which is a part of attention and no map",
+                where=f"{WHERE}, target_layer {name}",
+                hint=_advice(seen, size, grids, inner, None),
+            )
         return TargetLayer(name, modules[name], grids)
-    inner = {name for name, module in modules.items() if _is_attention(module)}
     found = next((one for one in _candidates(seen, size, grids, modules) if not _within(one.name, inner)), None)
     if found is None:
         raise PluginError(
             "no layer of this network suits by itself: none gives a map or patch tokens that the logits are made from",
             where=WHERE,
-            hint=_advice(seen, size, None),
+            hint=_advice(seen, size, grids, inner, None),
         )
     return TargetLayer(found.name, found.module, grids)
 
 
-def _candidates(
-    seen: list[_Seen], size: Grid, grids: tuple[Grid, ...], modules: dict[str, nn.Module]
-) -> Iterator[_Seen]:
+def _candidates(seen: list[_Seen], size: Grid, grids: Grids, modules: dict[str, nn.Module]) -> Iterator[_Seen]:
     """The outputs that suit, best first.
 
     In a transformer that is the first norm of the last block: what comes after the last attention says nothing of the
@@ -135,7 +145,54 @@ def _within(name: str, modules: set[str]) -> bool:
     return any(name.startswith(f"{outer}.") for outer in modules)
 
 
-def _grid_of(one: _Seen, size: Grid, grids: tuple[Grid, ...]) -> Grid | None:
+def _without_matrices(seen: list[_Seen], inner: set[str]) -> tuple[list[_Seen], dict[str, tuple[int, ...]]]:
+    """The outputs that may be maps or tokens, and the shapes of the others by their names.
+
+    Attention makes matrices of tokens by tokens: both sides are lengths of sequences, one of them of the last sequence
+    before. What else has four dimensions inside attention is a map where there are such maps outside, too.
+    """
+    outside = {
+        one.shape[at : at + 2] for one in seen if len(one.shape) == 4 for at in (1, 2) if not _within(one.name, inner)
+    }
+    places = {*outside, *_halved(outside)}
+    lengths, last = set[int](), 0
+    kept, matrices = list[_Seen](), dict[str, tuple[int, ...]]()
+    for one in seen:
+        sides = [one.shape[at : at + 2] for at in (1, 2)] if len(one.shape) == 4 else []
+        by_tokens = any(last in pair and lengths.issuperset(pair) for pair in sides)
+        if sides and (by_tokens or (_within(one.name, inner) and places.isdisjoint(sides))):
+            matrices[one.name] = one.shape
+            continue
+        kept.append(one)
+        if len(one.shape) == 3 and one.shape[0] == 1 and one.shape[1] > 1:
+            last = one.shape[1]
+            lengths.add(last)
+    return kept, matrices
+
+
+def _halved(grids: Iterable[tuple[int, ...]]) -> set[Grid]:
+    """The grids that strides of two make of these, again and again."""
+    made: set[Grid] = set()
+    for rows, columns in grids:
+        half = rows, columns
+        while max(half) > 1:
+            half = -(-half[0] // 2), -(-half[1] // 2)
+            made.add(half)
+    return made
+
+
+def _grids(seen: list[_Seen], size: Grid) -> dict[Grid, int]:
+    """The maps that were seen.
+
+    Any number of tokens may be put before patches that were seen alone, but for so many that a grid twice as fine would
+    be meant.
+    """
+    lengths = {one.shape[1] for one in seen if len(one.shape) == 3 and one.shape[0] == 1}
+    found = dict.fromkeys(grid for one in seen if (grid := _map_grid(one, size)) is not None)
+    return {grid: 3 * math.prod(grid) - 1 if math.prod(grid) in lengths else _MOST_PREFIXES for grid in found}
+
+
+def _grid_of(one: _Seen, size: Grid, grids: Grids) -> Grid | None:
     """Rows and columns of an output with places."""
     if len(one.shape) == 3 and one.shape[0] == 1:
         return _grid(one.shape[1], size, grids)
@@ -150,15 +207,20 @@ def _map_grid(one: _Seen, size: Grid) -> Grid | None:
     return (rows, columns) if rows * columns > 1 and _fits((rows, columns), size) else None
 
 
-def _grid(tokens: int, size: Grid, grids: tuple[Grid, ...]) -> Grid | None:
+def _grid(tokens: int, size: Grid, grids: Grids) -> Grid | None:
     """Rows and columns of the patches among so many tokens, None if they do not make a grid.
 
-    The largest grid of a map that was seen (a patch embedding's convolution gives one), or else one that has the
-    picture's ratio; what is left are other tokens, which come first.
+    The largest grid of a map that was seen (a patch embedding's convolution gives one), or else one that strides make
+    of such a map, with a class token at most. Where no map but of single pixels was seen, a grid that has the picture's
+    ratio. What is left are other tokens, which come first.
     """
-    known = [grid for grid in grids if 0 <= tokens - grid[0] * grid[1] <= _MOST_PREFIXES]
+    shown = [grid for grid in grids if grid != size]
+    known = [grid for grid in shown if 0 <= tokens - grid[0] * grid[1] <= grids[grid]]
+    known = known or [grid for grid in _halved(grids) if 0 <= tokens - grid[0] * grid[1] <= 1 < grid[0] * grid[1]]
     if known:
         return max(known, key=lambda grid: grid[0] * grid[1])
+    if shown:  # a number of tokens that fits none of them is no reason to guess
+        return None
     for patches in range(tokens, max(tokens - _MOST_PREFIXES, 2) - 1, -1):
         for rows in range(1, patches + 1):
             if patches % rows == 0 and min(rows, patches // rows) > 1 and _fits((rows, patches // rows), size):
@@ -193,12 +255,21 @@ def _outputs(network: nn.Module, image: torch.Tensor) -> list[_Seen]:
     return seen
 
 
-def _advice(seen: list[_Seen], size: Grid, name: str | None) -> str:
+def _advice(seen: list[_Seen], size: Grid, grids: Grids, inner: set[str], name: str | None) -> str:
+    """Which layers to name: those of nearly that name, or else what the last attentions are given, or the last maps."""
     from difflib import get_close_matches
 
     shapes = {one.name: one.shape for one in seen}
     wanted = get_close_matches(name, list(shapes), n=3, cutoff=0.6) if name else []
     if not wanted:
-        wanted = list(dict.fromkeys(one.name for one in seen if _map_grid(one, size) is not None))[-5:]
+        mapped = [_grid_of(one, size, grids) is not None and not _within(one.name, inner) for one in seen]
+        given = [fits and _within(after.name, inner) for fits, after in zip(mapped, seen[1:], strict=False)]
+        maps = [fits and len(one.shape) == 4 for fits, one in zip(mapped, seen, strict=True)]
+        which = next((flags for flags in (given, maps, mapped) if any(flags)), mapped)
+        wanted = list(dict.fromkeys(one.name for one, fits in zip(seen, which, strict=False) if fits))[-5:]
     listed = ", ".join(f"{known} {shapes[known]}" for known in wanted)
-    return f"Set target_layer to a module that gives a map, such as {listed}." if listed else "It has no map anywhere."
+    return (
+        f"Set target_layer to a module that gives a map or patch tokens, such as {listed}."
+        if listed
+        else "It has no map anywhere."
+    )

@@ -215,6 +215,72 @@ def test_class_and_register_tokens_are_not_taken_for_patches() -> None:
     torch.testing.assert_close(activation, patches.detach())
 
 
+@pytest.mark.parametrize(("registers", "size"), [(10, (64, 64)), (16, (64, 64)), (32, (64, 64)), (11, (64, 96))])
+def test_however_many_tokens_are_before_them_the_patches_keep_their_places(
+    registers: int, size: tuple[int, int]
+) -> None:
+    """Where an input of the patches changes, the layer's output changes there."""
+    made = {"img_size": size, "patch_size": 16, "embed_dim": 16, "depth": 1, "num_heads": 2, "reg_tokens": registers}
+    network = timm.models.VisionTransformer(num_classes=4, **made).eval()  # type: ignore[arg-type]
+    plain = torch.full((1, 3, *size), 0.5)
+    spotted = plain.clone()
+    spotted[:, :, 16:32, 48:64] = torch.rand((3, 16, 16), generator=torch.Generator().manual_seed(0))
+    layer, maps = find_layer(network, plain, None), []
+    handle = layer.module.register_forward_hook(lambda _module, _inputs, output: maps.append(output.detach()))
+    with torch.no_grad():
+        network(plain)
+        network(spotted)
+    handle.remove()
+    before, after = (layer.to_map(output, plain) for output in maps)
+    change = (after - before).abs().sum(dim=1)[0]
+    assert change.shape == (size[0] // 16, size[1] // 16)
+    assert change.nonzero().tolist() == [[1, 3]]
+
+
+def test_a_number_of_tokens_that_fits_no_map_is_not_guessed_at() -> None:
+    """63 tokens before 4 patches: as likely something else; 67 tokens are no grid of 8 by 8 either."""
+    network = timm.models.VisionTransformer(
+        img_size=32, patch_size=16, embed_dim=16, depth=1, num_heads=2, reg_tokens=62, num_classes=4
+    ).eval()
+    with pytest.raises(PluginError, match=r"norm1: its output has the shape .* which is no map"):
+        CamExplainer(target_layer="blocks.0.norm1").explain(wrap(network), *batch(1, 32))
+
+
+def test_strides_of_tokens_that_no_map_shows_are_halves_of_the_map_before() -> None:
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.norm, self.head = nn.Conv2d(3, 6, 4, 4), nn.LayerNorm(6), nn.Linear(6, 4)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            tokens = nn.functional.avg_pool2d(self.stem(images), 2, ceil_mode=True).flatten(2).transpose(1, 2)
+            return self.head(self.norm(tokens).mean(1))
+
+    images, targets = torch.rand((1, 3, 36, 60)), torch.zeros(1, dtype=torch.int64)
+    assert CamExplainer().explain(wrap(Pooled().eval()), images, targets).shape == (1, 5, 8)
+
+
+@pytest.mark.parametrize(("layer", "last"), [("blocks.1.attn.attn_drop", 65), ("blocks.1.attn.q_norm", 8)])
+def test_parts_of_attention_are_no_maps(layer: str, last: int) -> None:
+    """A matrix of 65 by 65 tokens has the ratio of a picture, whose sides are longer."""
+    network = timm.models.VisionTransformer(img_size=128, patch_size=16, embed_dim=16, depth=2, num_heads=2).eval()
+    for block in network.blocks:
+        block.attn.fused_attn = False
+    with pytest.raises(PluginError, match=rf"{layer}: its output has the shape \(1, 2, 65, {last}\)") as refused:
+        CamExplainer(target_layer=layer).explain(wrap(network), *batch(1, 128))
+    assert "such as blocks.0.norm1 (1, 65, 16), blocks.1.norm1 (1, 65, 16)." in str(refused.value)
+
+
+def test_a_matrix_of_tokens_by_fewer_tokens_is_no_map_and_the_maps_inside_attention_are() -> None:
+    """Attention of a pyramid sees its tokens (32 x 48) and those of a coarser map (4 x 6)."""
+    network, (images, targets) = small("pvt"), (torch.rand((1, 3, 128, 192)), torch.zeros(1, dtype=torch.int64))
+    attention = "stages.0.blocks.0.attn"
+    network.get_submodule(attention).fused_attn = False
+    with pytest.raises(PluginError, match=r"shape \(1, 1, 1536, 24\), which is a part of attention and no map"):
+        CamExplainer(target_layer=f"{attention}.attn_drop").explain(wrap(network), images, targets)
+    assert CamExplainer(target_layer=f"{attention}.sr").explain(wrap(network), images, targets).shape == (1, 4, 6)
+
+
 def test_a_network_without_maps_is_refused_with_advice() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 4))
     with pytest.raises(PluginError, match="no layer of this network suits"):
