@@ -126,10 +126,26 @@ def test_good_boxes_are_not_remarked(folder: Path, read: Read) -> None:
 
 
 def test_many_tiny_boxes_are_remarked_with_numbers(folder: Path, read: Read) -> None:
-    mixed = [(0.1, 0.2, 0.5, 0.5)] * 9 + list(OBJECTS[:3])
+    mixed = [(20.1, 30.2, 0.5, 0.5)] * 9 + list(OBJECTS[:3])
     warnings = read(folder, rows(mixed)).warnings
     assert len(warnings) == 1
     assert warnings[0].startswith("9 of 12 boxes of train are smaller than 2 x 2 pixels")
+
+
+def test_objects_of_one_pixel_are_no_fractions(folder: Path, read: Read) -> None:
+    (said,) = read(folder, rows([(50 + 9 * n, 40, 1, 1) for n in range(12)])).warnings
+    assert said.startswith("12 of 12 boxes of train are smaller than 2 x 2 pixels")
+
+
+def test_one_box_in_fractions_among_pixels_is_remarked(folder: Path, read: Read) -> None:
+    (said,) = read(folder, rows([(0.2, 0.3, 0.3, 0.4), *OBJECTS[:11]])).warnings
+    assert said.startswith("1 of 12 boxes of train lie within 2 pixels of the upper left corner, at parts of a pixel")
+
+
+def test_unknown_part_locations_are_remarked_and_no_error(folder: Path, read: Read) -> None:
+    said = read(folder, rows(OBJECTS, parts=(Part("beak", 1.0, 1.0),))).warnings
+    assert len(said) == 2  # one of train, one of test
+    assert said[0].startswith("all 12 part locations of train lie within 1 pixels of the upper left corner")
 
 
 def test_boxes_in_the_upper_left_quarter_are_remarked_with_numbers(folder: Path, read: Read) -> None:
