@@ -15,6 +15,8 @@ from fgic_core.data.sample import SPLITS
 from fgic_core.errors import DataError, PluginError
 
 SHOWN = 20
+#: How many letters of each problem are shown.
+LETTERS = 1000
 #: How far, in pixels, a box may reach over the picture's edge before it counts as clipped: what rounding makes.
 SLACK = 0.01
 
@@ -32,14 +34,14 @@ class Problems:
     def add(self, text: str) -> None:
         self.count += 1
         if len(self.shown) < SHOWN:
-            self.shown.append(text)
+            self.shown.append(_cut(text, LETTERS))
 
     def add_rows(self, bad: Any, ids: pa.Array, what: str, values: Any = None) -> None:
         """One problem for each true element of ``bad``, which belongs to the sample at the same place of ``ids``."""
         rows = np.flatnonzero(np.asarray(bad))
         for row in rows[: max(SHOWN - len(self.shown), 0)]:
             shown = "" if values is None else f": {_text(values[int(row)])}"
-            self.shown.append(f"sample {ids[int(row)].as_py()}: {what}{shown}")
+            self.shown.append(f"sample {_cut(ids[int(row)].as_py())}: {what}{_cut(shown)}")
         self.count += len(rows)
 
     def raise_if_any(self, what: str, where: str, hint: str) -> None:
@@ -48,6 +50,11 @@ class Problems:
             lines = "".join(f"\n    {line}" for line in self.shown)
             more = f"\n    and {self.count - len(self.shown):,} more" if self.count > len(self.shown) else ""
             raise DataError(f"{what}:{lines}{more}", where=where, hint=hint)
+
+
+def _cut(text: Any, most: int = LETTERS // 2) -> Any:
+    """The beginning and the end of a text that is too long for a message."""
+    return f"{text[: most // 2]} … {text[-most // 2 :]}" if isinstance(text, str) and len(text) > most else text
 
 
 def _text(value: Any) -> str:

@@ -21,6 +21,8 @@ _BELOW = 0.1
 #: TIFF's tags.
 _BITS_PER_SAMPLE, _SAMPLE_FORMAT, _S_MIN_SAMPLE_VALUE, _S_MAX_SAMPLE_VALUE = 258, 339, 340, 341
 _UNSIGNED = 1
+#: The largest values of 8 bits to 32: whoever writes one means a range.
+_ENDS = frozenset(2.0**bits - 1 for bits in range(8, 33))
 
 
 def eight_bit(
@@ -28,10 +30,12 @@ def eight_bit(
 ) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], Depth]:
     """The grey values of a picture of mode I or F in 8 bits, and its depth.
 
-    What the file says of its range is believed: TIFF's BitsPerSample and SMaxSampleValue, PNG's sBIT where the values
-    fit it. Else 16-bit pictures have 0 to 65535. 32-bit and float files are taken as 0 to 1 (float alone), 0 to 255 or
-    0 to 65535, whichever is the first that holds the largest value. A picture is never scaled by its own largest
-    value: a dark one would be as bright as any other.
+    What the file says of its range is believed where all values lie within it: TIFF's BitsPerSample; SMaxSampleValue,
+    if it is the end of a range of bits (255, 1023, 4095, …; 1 in a float file) and not merely the picture's largest
+    value; PNG's sBIT. Else 16-bit pictures have 0 to 65535. 32-bit and float files are taken as 0 to 1 (float alone),
+    0 to 255 or 0 to 65535, whichever is the first that holds the largest value. No picture of these is scaled by its
+    own largest value: a dark one would be as bright as any other. Only a 32-bit or float file with values beyond 65535
+    that does not say its range is: nothing else is known of it.
 
     Args:
         image: upright.
@@ -46,7 +50,7 @@ def eight_bit(
     if wrong:
         raise ValueError(f"{wrong:,} of its {values.size:,} values are not finite (NaN or infinite)")
     smallest, largest = values.min(initial=0.0), values.max(initial=0.0)
-    said = _said_by_tiff(file) if file.format == "TIFF" else _said_by_png(file, source, values)
+    said = _said_by_tiff(file, values) if file.format == "TIFF" else _said_by_png(file, source, values)
     black, white = said or (0.0, _guess(image, file, largest))
     if not said and smallest < -_BELOW * largest:
         raise ValueError(f"its values go down to {smallest:.6g}, and nothing says which of them is black")
@@ -57,21 +61,25 @@ def eight_bit(
 
 
 def _guess(image: Pillow.Image, file: ImageFile, largest: float) -> float:
-    if image.mode.startswith("I;16") or file.format == "PPM":  # Pillow scales PGM by the range that the file says
+    is_float = image.mode == "F"  # PFM is one of Pillow's PPM; PGM it scales by the range that the file says
+    if image.mode.startswith("I;16") or (file.format == "PPM" and not is_float):
         return 65535.0
-    tops = [255.0, 65535.0] if image.mode != "F" else [1.0, 255.0, 65535.0]
+    tops = [1.0, 255.0, 65535.0] if is_float else [255.0, 65535.0]
     return next((top for top in tops if largest <= top), largest)
 
 
-def _said_by_tiff(file: Any) -> tuple[float, float] | None:
+def _said_by_tiff(file: Any, values: _Values) -> tuple[float, float] | None:
     tags = file.tag_v2
     low, high = (_first(tags.get(tag)) for tag in (_S_MIN_SAMPLE_VALUE, _S_MAX_SAMPLE_VALUE))
-    if high is not None and np.isfinite(high) and high > (low or 0.0):
-        return (low or 0.0), high
     bits = _first(tags.get(_BITS_PER_SAMPLE)) or 0
+    said: list[tuple[float, float]] = []
+    if high in _ENDS or (high == 1.0 and file.mode == "F"):
+        # From black to white, or as far below 0 as above it; any other least value is merely the picture's own.
+        said.append((low if low in (-high, -high - 1) else 0.0, high))
     if 8 < bits < 16 and _first(tags.get(_SAMPLE_FORMAT, _UNSIGNED)) == _UNSIGNED:
-        return 0.0, 2.0**bits - 1
-    return None
+        said.append((0.0, 2.0**bits - 1))
+    smallest, largest = values.min(initial=0.0), values.max(initial=0.0)
+    return next(((black, white) for black, white in said if black <= smallest and largest <= white), None)
 
 
 def _first(value: Any) -> float | None:

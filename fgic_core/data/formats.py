@@ -30,6 +30,9 @@ _SIDE_SUFFIXES = _suffixes(
 )
 _RAW_SUFFIXES = _suffixes("3fr arw cr2 cr3 dng erf nef nrw orf pef raf raw rw2 srw x3f")
 
+#: How many bytes a file may have for its format to be looked for: some of Pillow's plugins read it whole.
+_LARGEST = 256 << 20
+
 HEIF_NEEDED = 'HEIF, which needs pillow-heif: pip install "fgic[heif]"'
 
 
@@ -87,7 +90,7 @@ def _format(path: Path) -> str:
     from fgic_core.data.files import regular_file
 
     try:
-        with Image.open(regular_file(path)) as image:
+        with Image.open(regular_file(path, _LARGEST)) as image:
             return image.format or ""
     except Exception:  # what is no picture makes Pillow raise nearly anything
         return ""

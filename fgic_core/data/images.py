@@ -68,13 +68,15 @@ class Facts:
     Attributes:
         orientation: EXIF's, 1 to 8, by which the picture was turned; 1 is upright.
         largest: of a picture with more than 8 bits whose file does not say its range, the largest value, counted from
-            black; else None. (Of 16-bit colour the largest that it can be: Pillow gives the upper 8 bits alone.)
+            black; else None. (Of 16-bit colour to within 255: Pillow gives 8 bits alone.)
         white: the value that was taken for white.
+        is_cut: whether it is 16-bit colour, of which nothing that the file says of its range can be followed.
     """
 
     orientation: int = 1
     largest: float | None = None
     white: float = 255.0
+    is_cut: bool = False
 
     @property
     def is_nearly_black(self) -> bool:
@@ -99,7 +101,7 @@ def examine(source: Path | bytes, name: str | None = None) -> tuple[Image, Facts
         image.load()
         late = _orientation(image)
         upright, depth = _rgb(ImageOps.exif_transpose(image) if late != 1 else image, image, source, coarse)
-        return upright, Facts(max(early, late), *depth)
+        return upright, Facts(max(early, late), *depth, coarse)
 
 
 def read_size(path: Path) -> Size:
@@ -240,12 +242,17 @@ def _rgb(image: Pillow.Image, file: ImageFile, source: Path | bytes, coarse: boo
     if not coarse:
         return rgb, (None, 255.0)
     top = max(int(high) for _, high in rgb.getextrema())  # type: ignore[misc]
-    return rgb, (256.0 * top + 255.0 if top else 0.0, 65535.0)
+    # Of PPM Pillow rounds the value, of others it cuts it: in both ways 4095 of 12 bits comes back as that.
+    return rgb, (256.0 * (top if file.format == "PPM" else top + 1) - 1.0 if top else 0.0, 65535.0)
 
 
 def _is_cut_to_8_bits(image: ImageFile) -> bool:
-    """Whether Pillow reads a colour picture of 16 bits by the upper 8, as its raw mode (``RGB;16B``) says."""
-    return image.mode in ("RGB", "RGBA", "RGBX", "LA") and any(";16" in str(tile.args) for tile in image.tile)
+    """Whether Pillow reads a colour picture of 16 bits by the upper 8, as its raw mode (``RGB;16B``) says.
+
+    PPM has no raw mode, but its largest value; where that is less, Pillow scales by it.
+    """
+    deep = "65535" if image.format == "PPM" else ";16"
+    return image.mode in ("RGB", "RGBA", "RGBX", "LA") and any(deep in str(tile.args) for tile in image.tile)
 
 
 def _flat(image: Pillow.Image) -> Image:

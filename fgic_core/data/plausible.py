@@ -15,8 +15,9 @@ from fgic_core.errors import DataError
 
 _Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
-#: No data set has all of its boxes below this many pixels; fractions of a picture, from 0 to 1, are.
-FRACTION = 1.5
+#: No data set has all of its boxes within so many pixels of the upper left corner. Fractions of a picture are: from 0
+#: to 1, to 1.5 where the centre was taken for the corner, to 2 where a reader adds the last pixel to the corner x2, y2.
+FRACTION = 2.0
 #: A box below this many pixels, both ways, shows nothing; and which share of such boxes is worth a word.
 TINY, TINY_SHARE = 2.0, 0.1
 #: How far over the edge a box may reach before it counts: in pixels, and as a share of its side.
@@ -39,6 +40,8 @@ class _Spread:
         count, known: how many there are, and in pictures of known size.
         side: the longest side of any, in pixels.
         tiny: how many are below `TINY` both ways.
+        fractions: how many of these can be nothing but fractions of a picture: by the corner, and at parts of a pixel.
+        whole: how many have whole numbers alone.
         picture: the longest side of any picture, in pixels; 0 where none is known.
         corner: how many lie in the upper left quarter of their picture.
         farthest: the largest coordinate, in pixels.
@@ -52,6 +55,8 @@ class _Spread:
     known: int = 0
     side: float = 0.0
     tiny: int = 0
+    fractions: int = 0
+    whole: int = 0
     picture: float = 0.0
     corner: int = 0
     farthest: float = 0.0
@@ -65,7 +70,11 @@ class _Spread:
         sizes = edges[2:] - edges[:2]
         self.count += edges.shape[1]
         self.side = max(self.side, float(sizes.max(initial=0.0)))
-        self.tiny += int((sizes < TINY).all(axis=0).sum())
+        tiny, whole = (sizes < TINY).all(axis=0), (edges == edges.round()).all(axis=0)
+        by_corner = (edges <= FRACTION).all(axis=0) & ~(limits.max(axis=0) < _SMALL_PICTURE)
+        self.tiny += int(tiny.sum())
+        self.fractions += int((tiny & by_corner & ~whole).sum())
+        self.whole += int(whole.sum())
         self.farthest = max(self.farthest, float(edges.max(initial=0.0)))
         known = ~np.isnan(limits).any(axis=0)
         edges, limits, sizes = edges[:, known], limits[:, known], sizes[:, known]
@@ -79,6 +88,17 @@ class _Spread:
         self.as_centers += int((~_reaches(edges[:2] - half, edges[:2] + half, limits, _OVER_PIXELS)).sum())
         corners = (sizes > edges[:2]).all(axis=0) & ~_reaches(edges[:2], sizes, limits, _OVER_PIXELS)
         self.as_corners += int(corners.sum())
+
+    @property
+    def is_fractions(self) -> bool:
+        """Whether all of them lie where fractions of a picture do."""
+        is_small = 0 < self.picture < _SMALL_PICTURE
+        return max(self.side, self.farthest) <= FRACTION and not is_small
+
+    @property
+    def says_little(self) -> bool:
+        """Whether they may be something else than fractions: a few, or all of one whole number, as for "unknown"."""
+        return self.count < _FEW or self.whole == self.count
 
     def reading(self) -> str:
         """What else the numbers could mean, if all but a few would fit then; empty where nothing is found."""
@@ -143,9 +163,7 @@ class Plausibility:
         """Raises DataError where the boxes of a part of the data set cannot be pixels of its pictures."""
         for (what, split), spread in self._ordered():
             of = f"{spread.count:,} {what} of {split}"
-            is_few = what == "part locations" and spread.count < _FEW
-            is_small = 0 < spread.picture < _SMALL_PICTURE
-            if spread.side <= FRACTION and not is_few and not is_small:
+            if spread.is_fractions and not (what == "part locations" and spread.says_little):
                 about = f", in pictures of up to {spread.picture:,.0f} pixels" if spread.picture else ""
                 how = "lie within" if what == "part locations" else "are no larger than"
                 raise DataError(
@@ -165,12 +183,23 @@ class Plausibility:
     def remarks(self) -> Iterator[str]:
         """What is suspicious in a data set that may be right all the same."""
         for (what, split), spread in self._ordered():
+            of = f"{spread.count:,} {what} of {split}"
+            if what == "part locations" and spread.is_fractions:
+                yield (
+                    f"all {of} lie within {spread.side:.2g} pixels of the upper left corner: are they unknown, and "
+                    "should not be visible, or in fractions of the picture?"
+                )
             if what != "boxes":
                 continue
-            of = f"{spread.count:,} boxes of {split}"
-            if spread.tiny >= max(TINY_SHARE * spread.count, 3):
+            if spread.fractions:
                 yield (
-                    f"{spread.tiny:,} of {of} are smaller than {TINY:g} x {TINY:g} pixels, which shows nothing: are "
+                    f"{spread.fractions:,} of {of} lie within {FRACTION:g} pixels of the upper left corner, at parts "
+                    "of a pixel: are they in fractions of the picture (0 to 1)?"
+                )
+            tiny = spread.tiny - spread.fractions
+            if tiny >= max(TINY_SHARE * spread.count, 3):
+                yield (
+                    f"{tiny:,} of {of} are smaller than {TINY:g} x {TINY:g} pixels, which shows nothing: are "
                     "some in other units than pixels?"
                 )
             if spread.over >= max(_SOME * spread.known, 3):

@@ -11,50 +11,65 @@ from fgic_core.errors import DataError
 
 #: As a share of white. 14-bit pictures in 16-bit files reach a quarter.
 _DARK = 0.25
+#: So many pictures that are nearly black are no accident, where they are such a share of the data set.
+_MANY, _MOST = 8, 0.5
 
 
 class Depths:
     """Looks at the largest values of pictures with more than 8 bits whose files do not say their range.
 
-    One dark picture may be one of the night; a data set in which none is brighter than a sixteenth of white has 12 bits
+    A few dark pictures may be of the night; a data set in which none is brighter than a sixteenth of white has 12 bits
     in 16. Of the 256 steps that a network sees 16 are left then: that is an error and no warning, because nobody wants
     it, a training on it says nothing, and it costs the user one line to say the range.
     """
 
     def __init__(self) -> None:
+        self.total = 0
         self.count = 0
         self.black = 0
+        self._cut = 0
         self._largest, self._white = 0.0, 1.0
 
     def add(self, facts: Facts) -> None:
+        self.total += 1
         if not facts.largest:  # without a bright pixel nothing can be said of the range
             return
         self.count += 1
         self.black += facts.is_nearly_black
+        self._cut += facts.is_cut
         if facts.largest / facts.white > self._largest / self._white:
             self._largest, self._white = facts.largest, facts.white
 
     def _said(self) -> str:
         bits = int(self._largest).bit_length()
-        like = f", as {bits}-bit cameras give" if bits < 16 and self._white == 65535 else ""
+        like = f", as {bits}-bit cameras give" if 8 < bits < 16 and self._white == 65535 else ""
         return f"{self._largest:,.6g} of {self._white:,.6g}{like}"
 
     def raise_if_black(self, where: str) -> None:
-        """Raises DataError where all of them come out nearly black."""
-        if self.count and self.black == self.count:
+        """Raises DataError where all of them come out nearly black, and most of the data set is of them."""
+        if self.black == self.count >= max(_MANY, _MOST * self.total):
             raise DataError(
                 f"the largest value in {self.count:,} of {self.count:,} pictures with more than 8 bits is "
                 f"{self._said()}: they come out nearly black",
                 where=where,
-                hint="Save them in 8 bits, or scaled to all 16; or let the files say their range: TIFF with the tag "
-                "SMaxSampleValue, PNG with the chunk sBIT.",
+                hint=self._hint(),
             )
+
+    def _hint(self) -> str:
+        if self._cut == self.count:  # of colour the upper 8 bits are read, whatever the file says
+            return "Save them in 8 bits, or scaled to all 16."
+        which = "grey" if self._cut else "the"
+        return (
+            f"Save them in 8 bits, or scaled to all 16; or let {which} files say their range: TIFF with the tag "
+            "SMaxSampleValue (4095 for 12 bits), PNG with the chunk sBIT."
+        )
 
     def remarks(self) -> Iterator[str]:
         if self.black:
             yield (
                 f"{self.black:,} of {self.count:,} pictures with more than 8 bits have no value above a sixteenth of "
-                "white, as 12 bits have in 16, and come out nearly black."
+                f"white, as 12 bits have in 16, and come out nearly black (the largest value of the {self.count:,} is "
+                f"{self._said()}; the data set has {self.total:,} pictures)."
             )
         elif self.count and self._largest <= _DARK * self._white:
             yield (

@@ -116,3 +116,12 @@ def test_the_summary_counts_by_suffix_and_names_some() -> None:
 
 def test_whether_heif_can_be_read_is_asked_of_the_environment() -> None:
     assert has_heif() == bool(__import__("importlib.util").util.find_spec("pillow_heif"))
+
+
+def test_a_file_is_not_looked_into_where_it_is_too_large_for_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.data"
+    Image.new("RGB", (6, 4)).save(path, "PNG")
+    assert why_left_out(path) == "PNG by what is in it: name it .png"
+    with path.open("r+b") as file:
+        file.truncate(300 << 20)  # a hole, which takes no room
+    assert str(why_left_out(path)).startswith("no picture that can be read")

@@ -183,6 +183,33 @@ def test_the_range_that_a_tiff_says_is_honoured(tmp_path: Path) -> None:
     assert grey(tmp_path / "b.tif") == [0, 8, 16, 5]
 
 
+@pytest.mark.parametrize(
+    ("values", "said", "seen"),
+    [
+        ([0, 32768, 65535], 4095, [0, 128, 255]),  # values beyond it: it is wrong
+        ([0, 300, 500], 500, [0, 1, 2]),  # merely the largest value of a dark picture
+        ([0, 300, 500], 511, [0, 150, 250]),
+        ([0, 32768, 65535], 65535, [0, 128, 255]),
+    ],
+)
+def test_a_range_that_a_tiff_says_is_believed_where_it_can_be_one(
+    tmp_path: Path, values: list[int], said: int, seen: list[int]
+) -> None:
+    Image.fromarray(np.array([values], np.uint16)).save(tmp_path / "a.tif", tiffinfo={341: said})
+    assert grey(tmp_path / "a.tif") == seen
+
+
+def test_a_float_tiff_that_says_its_own_largest_value_is_not_scaled_by_it(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0.0, 0.1, 0.2]], np.float32)).save(tmp_path / "a.tif", tiffinfo={341: 0.2})
+    assert grey(tmp_path / "a.tif") == [0, 26, 51]
+
+
+@pytest.mark.parametrize("top", [1.0, 255.0, 65535.0])
+def test_a_float_picture_is_scaled_by_the_range_it_uses_in_pfm_too(tmp_path: Path, top: float) -> None:
+    Image.fromarray(np.array([[0.0, top / 2, top]], np.float32)).save(tmp_path / "a.pfm")
+    assert grey(tmp_path / "a.pfm") == [0, 128, 255]
+
+
 def test_the_bits_that_a_png_says_are_honoured_where_the_values_have_no_more(tmp_path: Path) -> None:
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))

@@ -126,10 +126,26 @@ def test_good_boxes_are_not_remarked(folder: Path, read: Read) -> None:
 
 
 def test_many_tiny_boxes_are_remarked_with_numbers(folder: Path, read: Read) -> None:
-    mixed = [(0.1, 0.2, 0.5, 0.5)] * 9 + list(OBJECTS[:3])
+    mixed = [(20.1, 30.2, 0.5, 0.5)] * 9 + list(OBJECTS[:3])
     warnings = read(folder, rows(mixed)).warnings
     assert len(warnings) == 1
     assert warnings[0].startswith("9 of 12 boxes of train are smaller than 2 x 2 pixels")
+
+
+def test_objects_of_one_pixel_are_no_fractions(folder: Path, read: Read) -> None:
+    (said,) = read(folder, rows([(50 + 9 * n, 40, 1, 1) for n in range(12)])).warnings
+    assert said.startswith("12 of 12 boxes of train are smaller than 2 x 2 pixels")
+
+
+def test_one_box_in_fractions_among_pixels_is_remarked(folder: Path, read: Read) -> None:
+    (said,) = read(folder, rows([(0.2, 0.3, 0.3, 0.4), *OBJECTS[:11]])).warnings
+    assert said.startswith("1 of 12 boxes of train lie within 2 pixels of the upper left corner, at parts of a pixel")
+
+
+def test_unknown_part_locations_are_remarked_and_no_error(folder: Path, read: Read) -> None:
+    said = read(folder, rows(OBJECTS, parts=(Part("beak", 1.0, 1.0),))).warnings
+    assert len(said) == 2  # one of train, one of test
+    assert said[0].startswith("all 12 part locations of train lie within 1 pixels of the upper left corner")
 
 
 def test_boxes_in_the_upper_left_quarter_are_remarked_with_numbers(folder: Path, read: Read) -> None:
@@ -246,12 +262,16 @@ def deep(root: Path, tops: Sequence[int], kind: str = "grey") -> list[Sample]:
     for number, top in enumerate(tops):
         values = (np.random.default_rng(number).random((16, 16)) * top).astype(np.uint16)
         values[0, 0] = top
+        name = f"{number}.{'ppm' if kind == 'ppm' else 'png'}"
+        colour = np.stack([values] * 3, axis=-1)
         if kind == "grey":
-            Image.fromarray(values).save(root / f"{number}.png")
+            Image.fromarray(values).save(root / name)
+        elif kind == "ppm":
+            (root / name).write_bytes(b"P6 16 16 65535\n" + colour.astype(">u2").tobytes())
         else:
-            rgb_16(root / f"{number}.png", np.stack([values] * 3, axis=-1))
+            rgb_16(root / name, colour)
         split = "train" if number % 2 else "test"
-        samples.append(Sample(id=str(number), path=f"{number}.png", label=number // 2 % 2, split=split))
+        samples.append(Sample(id=str(number), path=name, label=number // 2 % 2, split=split))
     return samples
 
 
@@ -265,13 +285,29 @@ def rgb_16(path: Path, values: np.ndarray) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
 
 
-@pytest.mark.parametrize("kind", ["grey", "colour"])
+@pytest.mark.parametrize("kind", ["grey", "colour", "ppm"])
 def test_twelve_bits_in_sixteen_are_an_error_with_numbers(tmp_path: Path, read: Read, kind: str) -> None:
-    samples = deep(tmp_path / "deep", [4095, 3600, 4000, 3900], kind)
+    samples = deep(tmp_path / "deep", [4095, 3600, 4000, 3900] * 2, kind)
     text = failure(read, tmp_path / "deep", samples)
-    assert "the largest value in 4 of 4 pictures with more than 8 bits is 4,095 of 65,535" in text
+    assert "the largest value in 8 of 8 pictures with more than 8 bits is 4,095 of 65,535" in text
     assert "as 12-bit cameras give: they come out nearly black" in text
-    assert "SMaxSampleValue" in text
+    assert ("SMaxSampleValue" in text) == (kind == "grey")  # of colour the upper 8 bits are read, whatever it says
+
+
+@pytest.mark.parametrize(("black", "bright"), [(7, 0), (8, 9)], ids=["few", "a minority"])
+def test_nearly_black_pictures_do_not_stop_a_data_set_that_is_not_made_of_them(
+    tmp_path: Path, read: Read, black: int, bright: int
+) -> None:
+    samples = deep(tmp_path / "deep", [200] * black + [65535] * bright)
+    for number in range(black, black + bright):
+        noise = np.random.default_rng(number).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+        Image.fromarray(noise).save(tmp_path / "deep" / f"{number}.png")
+    said = [text for text in read(tmp_path / "deep", samples).warnings if "bits" in text]
+    assert said == [
+        f"{black} of {black} pictures with more than 8 bits have no value above a sixteenth of white, as 12 bits have "
+        f"in 16, and come out nearly black (the largest value of the {black} is 200 of 65,535; the data set has "
+        f"{black + bright} pictures)."
+    ]
 
 
 def test_nearly_black_pictures_among_others_are_counted(tmp_path: Path, read: Read) -> None:
@@ -298,13 +334,13 @@ def test_a_float_picture_just_over_its_range_is_not_black_in_silence(tmp_path: P
     """From 0 to 1, but for one value of 1.02: taken for 0 to 255, it would be black."""
     root = tmp_path / "floats"
     root.mkdir()
-    samples = deep(tmp_path / "deep", [65535, 65535, 65535, 65535])
-    for number in range(4):
+    samples = deep(tmp_path / "deep", [65535] * 8)
+    for number in range(8):
         values = np.random.default_rng(number).random((16, 16)).astype(np.float32)
         values[0, 0] = 1.02
         Image.fromarray(values).save(root / f"{number}.tif")
     samples = [Sample(id=s.id, path=f"{s.id}.tif", label=s.label, split=s.split) for s in samples]
-    assert "the largest value in 4 of 4 pictures with more than 8 bits is 1.02 of 255: they come" in failure(
+    assert "the largest value in 8 of 8 pictures with more than 8 bits is 1.02 of 255: they come" in failure(
         read, root, samples
     )
 

@@ -15,6 +15,11 @@ from fgic_core import SCHEMA, DataError, Split, nearest, regular_file
 from fgic_data_readers._files import ESCAPES
 
 ROWS = 65_536
+#: How many bytes the columns that are read may unpack to, and how many rows a table may have: tens of times what the
+#: largest collections of pictures need.
+_LARGEST, _MOST_ROWS = 64 << 30, 1_000_000_000
+#: How many letters of a value stand in a message.
+SHOWN = 200
 REQUIRED = ("id", "path", "label", "split")
 #: Columns that the core fills in itself.
 FILLED = ("root", "digest", "phash")
@@ -41,7 +46,9 @@ class _Piece:
         row = pc.index(wrong, pa.scalar(True)).as_py()
         if row >= 0:
             where = f"{self.path}, row {self.start + row} (from 0)"
-            raise DataError(what.format(values[row].as_py()), where=where, hint=hint)
+            value = values[row].as_py()
+            shown = f"{value[:SHOWN]}…" if isinstance(value, str) and len(value) > SHOWN else value
+            raise DataError(what.format(shown), where=where, hint=hint)
 
 
 class _Misfit(Exception):
@@ -108,6 +115,7 @@ def _open(path: Path) -> pq.ParquetFile:
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"this is no Parquet file that can be read: {error}", where=str(path)) from None
     names = file.schema_arrow.names
+    _check_size(file, path)
     for name in REQUIRED:
         if name not in names:
             close = nearest(name, [other for other in names if other not in SCHEMA.names])
@@ -116,6 +124,21 @@ def _open(path: Path) -> pq.ParquetFile:
                 f"the table has no column {name}", where=str(path), hint=f"{advice}It has {', '.join(names)}."
             )
     return file
+
+
+def _check_size(file: pq.ParquetFile, path: Path) -> None:
+    """Raises DataError where the table's footer says that fgic's columns unpack to more than any real table's."""
+    about = file.metadata
+    groups = [about.row_group(index) for index in range(about.num_row_groups)]
+    chunks = (group.column(index) for group in groups for index in range(group.num_columns))
+    known = (chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in SCHEMA.names)
+    size = sum(chunk.total_uncompressed_size for chunk in known)
+    if size > _LARGEST or about.num_rows > _MOST_ROWS:
+        raise DataError(
+            f"the table has {about.num_rows:,} rows, which unpack to {size / 2**30:,.1f} GiB",
+            where=str(path),
+            hint=f"A table has {_MOST_ROWS:,} rows and {_LARGEST >> 30} GiB at most: is it damaged? If not, split it.",
+        )
 
 
 def _read(file: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:

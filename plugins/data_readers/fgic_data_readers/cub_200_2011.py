@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
@@ -85,6 +87,7 @@ class Cub200(DatasetReader):
                 boxes=(ObjectBox(box, label),),
                 parts=tuple(parts.get(image_id, ())),
             )
+        folders.check_others()
         for wanted in ("train", "test"):
             if wanted not in seen:
                 raise DataError(
@@ -144,7 +147,11 @@ class Cub200(DatasetReader):
 
 
 class _Folders:
-    """Checks the folders that pictures lie in, which say their classes a second time, against the labels.
+    """Checks the folders that pictures lie in, which may say their classes a second time, against the labels.
+
+    A folder says a class by its name, case and underscores aside, with the number or without, or by a number of three
+    digits, as CUB-200-2011 has them; else the folder above it may. Where no folder of a picture does, most folders may
+    still hold one class each: then they are class folders too, and none of them holds two.
 
     Args:
         names: the classes' names by their ids.
@@ -152,29 +159,64 @@ class _Folders:
 
     def __init__(self, names: dict[int, str]) -> None:
         self._names = names
-        self._ids = {normalize("NFC", name): class_id for class_id, name in names.items()}
-        self._first_in: dict[str, tuple[str, int]] = {}
-        self._folder_of: dict[int, tuple[str, str]] = {}
+        self._ids = {f"{class_id:03d}": class_id for class_id in names if class_id < 1000}
+        for key in _KEYS[::-1]:
+            said = Counter(key(name) for name in names.values())  # what more than one class is called says none
+            self._ids |= {key(name): class_id for class_id, name in names.items() if said[key(name)] == 1}
+        self._ids.pop("", None)
+        #: Of the folders that say no class, by path: how often each class is in them, and where first.
+        self._others: dict[str, dict[int, tuple[int, str, str]]] = {}
 
     def check(self, path: str, class_id: int, where: str) -> None:
-        """Raises DataError where the folder is another class's, or has another label elsewhere."""
-        folder = normalize("NFC", PurePosixPath(path).parent.name)
-        if not folder:
+        """Raises DataError where the folder says another class."""
+        folder = PurePosixPath(path).parent
+        for name in reversed(folder.parts):
+            named = next((self._ids[key(name)] for key in _KEYS if key(name) in self._ids), None)
+            if named == class_id:
+                return
+            if named is not None:
+                raise DataError(
+                    f"{path} has class {class_id} ({self._names[class_id]}), but its folder is class {named}",
+                    where=where,
+                    hint="Correct the label, or move the picture to the folder of its class.",
+                )
+        if folder.parts:
+            count, *first = self._others.setdefault(str(folder), {}).get(class_id, (0, path, where))
+            self._others[str(folder)][class_id] = (count + 1, first[0], first[1])
+
+    def check_others(self) -> None:
+        """Raises DataError where folders that say no class hold one each, but for a few that hold two."""
+        main = [max(classes, key=lambda class_id: classes[class_id][0]) for classes in self._others.values()]
+        mixed = [classes for classes in self._others.values() if len(classes) > 1]
+        if not mixed or len(set(main)) < len(main) or 2 * len(mixed) >= len(main):
             return
-        named = self._ids.get(folder, class_id)
-        if named != class_id:
-            raise DataError(
-                f"{path} has class {class_id} ({self._names[class_id]}), but its folder is class {named}",
-                where=where,
-                hint="Correct the label, or move the picture to the folder of its class.",
-            )
-        hint = "Pictures of one folder have one label, and no other folder has it."
-        other, of_other = self._first_in.setdefault(folder, (path, class_id))
-        if of_other != class_id:
-            raise DataError(f"{path} has class {class_id}, but {other} has class {of_other}", where=where, hint=hint)
-        one, with_it = self._folder_of.setdefault(class_id, (folder, path))
-        if one != folder:
-            raise DataError(f"{path} and {with_it} both have class {class_id}", where=where, hint=hint)
+        often, *_, rare = sorted(mixed[0].items(), key=lambda item: -item[1][0])
+        (class_id, (_, path, where)), (of_other, (_, other, _)) = rare, often
+        raise DataError(
+            f"{path} has class {class_id}, but {other} has class {of_other}",
+            where=where,
+            hint="Most folders hold one class. Correct the label, or move the picture to the folder of its class.",
+        )
+
+
+def _plain(name: str) -> str:
+    """A class's or folder's name without case, underscores and spaces."""
+    return re.sub(r"[\s_-]+", "", normalize("NFC", name).casefold())
+
+
+def _bare(name: str) -> str:
+    """The same without the number."""
+    return _plain(re.sub(r"^\d{1,3}\.", "", name))
+
+
+def _number(name: str) -> str:
+    """The three digits that a name starts with; empty where it does not."""
+    match = re.match(r"\d{3}(?!\d)", name)
+    return match[0] if match else ""
+
+
+#: By what a folder is known to be a class's, the surest first.
+_KEYS = (_plain, _bare, _number)
 
 
 def _flag(text: str, what: str, where: str) -> bool:

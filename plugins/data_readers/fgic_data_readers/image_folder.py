@@ -141,7 +141,7 @@ class ImageFolder(DatasetReader):
             if others:
                 ctx.warn(f"these folders of {self.root.name} are no splits and were left out: {', '.join(others)}")
         for folder in layout:
-            loose = sum(entry.is_file() and is_picture(entry.name) for entry in _entries(self.root / folder))
+            loose = sum(is_picture(entry.name) and not _is_folder(entry) for entry in _entries(self.root / folder))
             if loose:
                 ctx.warn(f"{loose} pictures lie in {folder or self.root.name}/ itself, in no class, and were left out")
 
@@ -180,7 +180,19 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _folders(folder: Path) -> list[str]:
-    return [entry.name for entry in _entries(folder) if entry.is_dir()]
+    return [entry.name for entry in _entries(folder) if _is_folder(entry)]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether a folder, or a link to one, lies there.
+
+    Raises:
+        DataError: it is a link that leads back to itself.
+    """
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        raise DataError(f"this link leads nowhere: {error.strerror}", where=entry.path, hint="Remove it.") from None
 
 
 def _files(root: Path, folder: Path) -> list[str]:
@@ -193,11 +205,12 @@ def _files(root: Path, folder: Path) -> list[str]:
         raise _escape(folder)
     found: list[str] = []
     for entry in _entries(folder):
+        is_folder = _is_folder(entry)
         if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root.resolve()):
             raise _escape(Path(entry.path))
         if entry.is_dir(follow_symlinks=False):
             found += _files(root, folder / entry.name)
-        elif not entry.is_dir():  # a link to nothing is a missing picture
+        elif not is_folder:  # a link to nothing is a missing picture
             found.append((folder / entry.name).relative_to(root).as_posix())
     return sorted(found, key=_order)
 

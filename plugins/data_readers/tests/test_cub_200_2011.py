@@ -136,21 +136,45 @@ def test_a_picture_in_the_folder_of_another_class_is_refused(birds, read, text, 
     assert "move the picture to the folder of its class" in str(caught.value)
 
 
+def placed(birds: Path, *paths: str) -> Cub200:
+    """The pictures of classes 5, 2 and 5 at these paths."""
+    lines = [f"{number} {path}\n" for number, path in zip((1, 4, 9), paths, strict=True)]
+    (birds / "images.txt").write_text("".join(lines))
+    return Cub200(root=birds)
+
+
 @pytest.mark.parametrize(
-    ("folders", "message"),
+    "folders",
     [
-        (("one", "one", "one"), "images.txt:2: one/b.jpg has class 2, but one/a.jpg has class 5"),
-        (("one", "two", "six"), "images.txt:3: six/c.jpg and one/a.jpg both have class 5"),
+        ("pics", "pics", "pics"),
+        ("005.Auklet/train", "002.Laysan_Albatross/test", "005.Auklet/test"),
+        ("train/005.Auklet", "002.laysan albatross", "auklet"),
+        ("005", "002", "005"),
+        ("017.Auklet", "133.Laysan_Albatross", "017.Auklet"),  # of a larger data set, renumbered
+        ("one", "two", "six"),
+        ("2011", "2011", "2012"),
     ],
 )
-def test_folders_of_other_names_than_the_classes_go_with_the_labels_too(birds, read, folders, message):
-    lines = [f"{number} {folder}/{name}.jpg\n" for number, folder, name in zip((1, 4, 9), folders, "abc", strict=True)]
-    (birds / "images.txt").write_text("".join(lines))
-    with pytest.raises(DataError) as caught:
+def test_folders_that_say_no_other_class_are_read(birds, read, folders):
+    samples = read(placed(birds, *(f"{folder}/{name}.jpg" for folder, name in zip(folders, "abc", strict=True))))
+    assert [sample.label for sample in samples] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("folder", ["002.laysan_albatross", "Laysan Albatross", "002", "002.Other", "002/train"])
+def test_a_folder_says_another_class_by_its_name_or_its_number(birds, read, folder):
+    with pytest.raises(DataError, match=rf"{folder}/a.jpg has class 5 \(005.Auklet\), but its folder is class 2"):
+        read(placed(birds, f"{folder}/a.jpg", "b.jpg", "c.jpg"))
+
+
+def test_where_folders_hold_one_class_each_none_holds_two(birds, read):
+    names = {1: "x/1.jpg", 2: "x/2.jpg", 3: "y/3.jpg", 4: "z/4.jpg", 5: "x/5.jpg"}
+    (birds / "images.txt").write_text("".join(f"{number} {name}\n" for number, name in names.items()))
+    (birds / "classes.txt").write_text("1 ant\n2 bee\n3 cow\n")
+    (birds / "image_class_labels.txt").write_text("1 1\n2 1\n3 2\n4 3\n5 2\n")
+    (birds / "train_test_split.txt").write_text("".join(f"{number} {number % 2}\n" for number in names))
+    (birds / "bounding_boxes.txt").write_text("".join(f"{number} 1 1 3 3\n" for number in names))
+    with pytest.raises(DataError, match=r"x/5\.jpg has class 2, but x/1\.jpg has class 1"):
         read(Cub200(root=birds))
-    assert message.replace("images.txt:", "image_class_labels.txt:") in str(caught.value)
-    (birds / "images.txt").write_text("1 one/a.jpg\n4 two/b.jpg\n9 one/c.jpg\n")
-    assert [sample.label for sample in read(Cub200(root=birds))] == [1, 0, 1]
 
 
 def test_pictures_without_folders_say_no_class(birds, read):

@@ -110,6 +110,14 @@ def test_heif_pictures_are_read_or_it_is_said_what_to_install(folder, ctx, monke
     assert "train/owl/7.HEIC" in [sample.id for sample in ImageFolder(root=folder).samples(ctx)]
 
 
+@pytest.mark.parametrize("place", ["train/owl/loop.png", "train/loop.png", "loop.png"])
+def test_a_link_to_itself_is_one_message(folder, read, place):
+    (folder / place).symlink_to(Path(place).name)
+    with pytest.raises(DataError, match="this link leads nowhere") as caught:
+        read(ImageFolder(root=folder))
+    assert str(folder / place) in str(caught.value)
+
+
 def test_a_link_to_nothing_is_a_picture_that_is_missing_and_not_one_that_never_was(folder, read):
     (folder / "train" / "owl" / "gone.png").symlink_to("nowhere.png")
     assert "train/owl/gone.png" in [sample.path for sample in read(ImageFolder(root=folder))]

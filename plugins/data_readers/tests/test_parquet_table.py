@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fgic_data_readers import Coco, Cub200, ImageFolder, ParquetTable, StanfordDogs
+from fgic_data_readers import Coco, Cub200, ImageFolder, ParquetTable, StanfordDogs, _arrow
 
 from fgic_core import SCHEMA, Box, DataError, Dataset, ObjectBox, Part, Size
 from fgic_core.registry import Registry
@@ -208,3 +208,25 @@ def test_a_flag_is_not_read_by_its_truth(table, read, kind, values, said):
     boxes = pa.StructArray.from_arrays([*fields.values(), pa.array([0, 1], kind)], [*fields, "crowd"])
     rows = pa.ListArray.from_arrays(pa.array([0, 1, 2, 2], pa.int32()), boxes)
     assert [[one.crowd for one in sample.boxes] for sample in read(table(boxes=rows))] == [[False], [True], []]
+
+
+def test_a_table_that_unpacks_to_more_than_any_table_is_refused_by_its_footer(table, read, monkeypatch):
+    reader = table(notes=["x" * 100_000] * 3)  # a column that is not read does not count
+    monkeypatch.setattr(_arrow, "_LARGEST", 10_000)
+    assert len(read(reader)) == 3
+    with pytest.raises(DataError, match="the table has 3 rows, which unpack to"):
+        read(table(id=["x" * 100_000, "b", "c"]))
+    monkeypatch.setattr(_arrow, "_MOST_ROWS", 2)
+    with pytest.raises(DataError, match="the table has 3 rows, which unpack to"):
+        read(table())
+
+
+@pytest.mark.parametrize(
+    "columns", [{"id": ["x" * 10_000_000, "b", "c"]}, {"split": ["x" * 10_000_000, "train", "test"]}]
+)
+def test_a_huge_value_does_not_stand_whole_in_a_message(table, ctx, columns):
+    label = {"boxes": [[{"x1": 5.0, "y1": 5.0, "x2": 1.0, "y2": 1.0}], None, None]}
+    with pytest.raises(DataError) as caught:
+        run(table(**label, **columns), {}, ctx)
+    assert "xxx" in str(caught.value)
+    assert len(str(caught.value)) < 5000

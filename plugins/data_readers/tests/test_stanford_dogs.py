@@ -11,6 +11,7 @@ from scipy.io import savemat
 
 from fgic_core import Box, DataError, Size
 from fgic_core.data.images import cut
+from fgic_core.steps.dataset import run
 
 XML = """<annotation>
   <size><width>{width}</width><height>{height}</height></size>
@@ -120,6 +121,12 @@ def test_the_last_pixel_of_the_picture_is_its_border(dogs, read):
     dogs.xml[f"{CAIRN}/a"] = annotation((0, 0, 39, 29), (0, 0, 40, 30))
     sample = read(dogs.write())[0]
     assert [box.box for box in sample.boxes] == [Box(0, 0, 40, 30)] * 2
+
+
+def test_corners_in_fractions_are_refused(dogs, ctx):
+    dogs.xml = {name: annotation((0.1, 0.05, 0.95, 0.9)) for name in dogs.xml}
+    with pytest.raises(DataError, match=r"they are fractions of the picture \(0 to 1\)"):
+        run(dogs.write(), {}, ctx)
 
 
 def test_every_object_gives_a_box_of_the_picture_class(dogs, read):
