@@ -198,9 +198,10 @@ def check_weights(
     Args:
         weights: the file's content.
         own: the model's tensors by name.
-        free: names of the model's that the file may lack, or have in another shape, such as a head's.
+        free: names of the model's that the file may lack, or have for another number of classes: with another first
+            dimension, as a head's and an embedding's are.
         of: what the weights should be of, for the hint.
-        shapes: whether shapes are looked at.
+        shapes: whether shapes of those that are not free are looked at.
 
     Raises:
         PluginError: some are missing, unexpected, of another kind, not finite or of another shape; says how many,
@@ -211,13 +212,21 @@ def check_weights(
     check_weight_names(weights.path, weights.tensors, own, free, of, _DEQUANTISE if codes else "")
     theirs = weights.tensors
     wrong = [name for name in own if name in theirs and name not in free and theirs[name].shape != own[name].shape]
-    if shapes and wrong:
+    wrong = [name for name in free if name in theirs and not _alike(theirs[name], own[name])] or (
+        wrong if shapes else []
+    )
+    if wrong:
         raise PluginError(
             f"{len(wrong)} tensors of these weights have another shape than the model's: {wrong[0]} has the shape "
             f"{tuple(theirs[wrong[0]].shape)}, in the model it is {tuple(own[wrong[0]].shape)}",
             where=str(weights.path),
             hint=f"Are they of {of}?",
         )
+
+
+def _alike(found: torch.Tensor, own: torch.Tensor) -> bool:
+    """Whether two tensors have the same shape but for the number of rows, and there are rows."""
+    return found.dim() == own.dim() and found.shape[1:] == own.shape[1:] and (found.numel() > 0 or not own.numel())
 
 
 def _check_kinds(weights: Weights, own: Mapping[str, torch.Tensor]) -> None:
