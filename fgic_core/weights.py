@@ -219,10 +219,10 @@ def check_weights(
     codes = any(name not in own and _kind(value) == "8-bit" for name, value in weights.tensors.items())
     check_weight_names(weights.path, weights.tensors, own, free, of, _DEQUANTISE if codes else "")
     theirs = weights.tensors
-    wrong = [name for name in own if name in theirs and name not in free and theirs[name].shape != own[name].shape]
-    wrong = [name for name in free if name in theirs and not _alike(theirs[name], own[name])] or (
-        wrong if shapes else []
-    )
+    there = [name for name in own if name in theirs]
+    wrong = [name for name in there if name in free and not _alike(theirs[name], own[name])]
+    if shapes:
+        wrong = [name for name in there if name in wrong or name not in free and theirs[name].shape != own[name].shape]
     if wrong:
         raise PluginError(
             f"{len(wrong)} tensors of these weights have another shape than the model's: {wrong[0]} has the shape "

@@ -310,7 +310,7 @@ def _number(value: Any) -> float | None:
     import numpy as np
 
     try:
-        if np.ma.is_masked(value):  # its item() is what lies under the mask
+        if isinstance(value, np.ma.MaskedArray) and np.any(value.mask):  # its item() is what lies under the mask
             return None
         value = value.item() if hasattr(value, "item") else value
         return float(value) if isinstance(value, Real) else None
