@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from fgic_core.data.files import regular_file
 from fgic_core.errors import PluginError, nearest
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _SHOWN = 3
 #: Keys under which a checkpoint holds its weights.
 _INSIDE = ("state_dict", "model")
+#: How many of these lie in each other at most: a pickle may hold itself.
+_DEEPEST = 8
 #: The one entry of a safetensors file's metadata. Several are written in random order: equal content, other bytes.
 _ABOUT = "fgic"
 #: BatchNorm's count of batches: some files have none, some models take none, and no output depends on it.
@@ -119,8 +122,12 @@ def read_weights(path: Path, *, pickles: bool = True) -> Weights:
             "Other pickles can run any code when they are read.",
         ) from error
     about = _about_checkpoint(content)
-    while isinstance(content, Mapping) and (inside := next((key for key in _INSIDE if key in content), None)):
+    for _ in range(_DEEPEST):
+        inside = next((key for key in _INSIDE if key in content), None) if isinstance(content, Mapping) else None
+        if inside is None:
+            break
         content = content[inside]
+        about = about or _about_checkpoint(content)
     tensors = content if isinstance(content, Mapping) else {}
     tensors = {str(name): value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
     if not tensors:
@@ -158,25 +165,26 @@ def _read_safetensors(path: Path, pickles: bool) -> Weights:
         about = json.loads(metadata.get(_ABOUT, "{}"))
         if not isinstance(about, dict) or not _are_names(about.get("classes", [])):
             raise ValueError
-    except ValueError:
+    except (ValueError, RecursionError):
         raise PluginError(f"what these weights say of themselves ({_ABOUT}) is damaged", where=str(path)) from None
     return Weights(path, tensors, about)
 
 
 def _about_checkpoint(content: Any) -> dict[str, Any]:
-    """The classes that a checkpoint of MMEngine names (older ones in capitals)."""
-    meta = content.get("meta") if isinstance(content, Mapping) else None
-    if not isinstance(meta, Mapping):
+    """The classes that a checkpoint names: MMEngine's in its meta (older ones in capitals), others beside weights."""
+    if not isinstance(content, Mapping):
         return {}
-    data = meta.get("dataset_meta")
-    for place in (data if isinstance(data, Mapping) else {}, meta):
+    meta = content.get("meta")
+    data = meta.get("dataset_meta") if isinstance(meta, Mapping) else None
+    for place in (data, meta, content):
         for key in ("classes", "CLASSES"):
-            if place.get(key) and _are_names(place[key]):
-                return {"classes": list(place[key])}
+            names = place.get(key) if isinstance(place, Mapping) else None
+            if _are_names(names) and len(names):
+                return {"classes": list(names)}
     return {}
 
 
-def _are_names(value: Any) -> bool:
+def _are_names(value: Any) -> TypeGuard[Sequence[str]]:
     return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
 
 
@@ -198,9 +206,10 @@ def check_weights(
     Args:
         weights: the file's content.
         own: the model's tensors by name.
-        free: names of the model's that the file may lack, or have in another shape, such as a head's.
+        free: names of the model's that the file may lack, or have for another number of classes: with another first
+            dimension, as a head's and an embedding's are.
         of: what the weights should be of, for the hint.
-        shapes: whether shapes are looked at.
+        shapes: whether shapes of those that are not free are looked at.
 
     Raises:
         PluginError: some are missing, unexpected, of another kind, not finite or of another shape; says how many,
@@ -210,14 +219,22 @@ def check_weights(
     codes = any(name not in own and _kind(value) == "8-bit" for name, value in weights.tensors.items())
     check_weight_names(weights.path, weights.tensors, own, free, of, _DEQUANTISE if codes else "")
     theirs = weights.tensors
-    wrong = [name for name in own if name in theirs and name not in free and theirs[name].shape != own[name].shape]
-    if shapes and wrong:
+    there = [name for name in own if name in theirs]
+    wrong = [name for name in there if name in free and not _alike(theirs[name], own[name])]
+    if shapes:
+        wrong = [name for name in there if name in wrong or name not in free and theirs[name].shape != own[name].shape]
+    if wrong:
         raise PluginError(
             f"{len(wrong)} tensors of these weights have another shape than the model's: {wrong[0]} has the shape "
             f"{tuple(theirs[wrong[0]].shape)}, in the model it is {tuple(own[wrong[0]].shape)}",
             where=str(weights.path),
             hint=f"Are they of {of}?",
         )
+
+
+def _alike(found: torch.Tensor, own: torch.Tensor) -> bool:
+    """Whether two tensors have the same shape but for the number of rows, and there are rows."""
+    return found.dim() == own.dim() and found.shape[1:] == own.shape[1:] and (found.numel() > 0 or not own.numel())
 
 
 def _check_kinds(weights: Weights, own: Mapping[str, torch.Tensor]) -> None:
@@ -301,6 +318,8 @@ def class_order(
 ) -> list[int] | None:
     """Where weights that tell classes apart have each class of a data set, by name.
 
+    Names are the same where they look the same: an accent may be a character of its own or not (Unicode's NFC and NFD).
+
     Args:
         weights: what `read_weights` gave.
         count: how many classes their tensors tell apart.
@@ -314,14 +333,24 @@ def class_order(
         None where they are other classes, so that ``part`` has to start new.
 
     Raises:
-        PluginError: they are other classes, and nothing is trained; or not as many as the file names.
+        PluginError: they are other classes, and nothing is trained; or not as many as the file names, which may also
+            name one twice.
     """
     known, name = weights.classes, weights.path.name
+    composed = [unicodedata.normalize("NFC", one) for one in classes]
+    if known is not None and len(set(composed)) == len(classes):  # else only the exact names tell them apart
+        known, classes = tuple(unicodedata.normalize("NFC", one) for one in known), composed
     if known is not None and len(known) != count:
         raise PluginError(
             f"these weights name {len(known)} classes, but tell {count} apart",
             where=str(weights.path),
             hint="What the file says of itself is not about these tensors.",
+        )
+    if twice := sorted({one for one in known or () if known and known.count(one) > 1}):
+        raise PluginError(
+            f"these weights name a class twice: {_some(twice)}",
+            where=str(weights.path),
+            hint="Which of its places is meant cannot be known: name each class once where they are saved.",
         )
     if known is None and count == len(classes):
         if count > 1:

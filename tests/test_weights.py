@@ -127,7 +127,7 @@ def test_the_conformance_suites_notice_metadata_in_random_order(tmp_path: Path) 
         )
 
 
-@pytest.mark.parametrize("said", ["no json", "[1]", '{"classes": 3}', '{"classes": [1, 2]}'])
+@pytest.mark.parametrize("said", ["no json", "[1]", '{"classes": 3}', '{"classes": [1, 2]}', "[" * 100_000])
 def test_what_a_file_says_of_itself_is_checked(tmp_path: Path, said: str) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "w.safetensors", metadata={"fgic": said})
     with pytest.raises(PluginError, match="what these weights say of themselves"):
@@ -153,6 +153,23 @@ def order(classes: list[str] | None, count: int, wanted: str, folder: Path, **op
 @pytest.mark.parametrize("trained", [True, False])
 def test_classes_are_matched_by_name(tmp_path: Path, trained: bool) -> None:
     assert order(["a", "b", "c"], 3, "cab", tmp_path, trained=trained) == ([2, 0, 1], [])
+
+
+def test_names_are_the_same_however_their_accents_are_written(tmp_path: Path) -> None:
+    composed, apart = "\u00e4", "a\u0308"
+    weights, ctx = Weights(Path("w"), {}, {"classes": ["b", apart]}), StepContext(tmp_path)
+    assert class_order(weights, 2, [composed, "b"], ctx, trained=False) == [1, 0]
+    both = Weights(Path("w"), {}, {"classes": [composed, apart]})
+    assert class_order(both, 2, [apart, composed], ctx, trained=False) == [1, 0], (
+        "where both are there, each is its own"
+    )
+    assert ctx.warnings == []
+
+
+def test_a_class_that_is_named_twice_is_named_in_the_message(tmp_path: Path) -> None:
+    for known in (["a", "a"], ["\u00e4", "a\u0308"]):
+        with pytest.raises(PluginError, match=r"these weights name a class twice: [a\u00e4]\n"):
+            order(known, 2, "ab", tmp_path)
 
 
 def test_other_classes_start_new_or_are_refused(tmp_path: Path) -> None:
@@ -221,6 +238,35 @@ def test_tensors_are_read_from_either_kind_of_file(tmp_path: Path) -> None:
         found = read_weights(file).tensors
         assert found.keys() == tensors.keys()
         assert all(torch.equal(found[name], value) for name, value in tensors.items())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"model": {"a": torch.zeros(2)}, "classes": ["x", "y"]},
+        {"state_dict": {"a": torch.zeros(2)}, "CLASSES": ("x", "y")},
+        {"a": torch.zeros(2), "classes": ["x", "y"]},
+        {"model": {"state_dict": {"a": torch.zeros(2)}, "classes": ["x", "y"]}},
+        {"state_dict": {"a": torch.zeros(2)}, "meta": {"dataset_meta": {"classes": ("x", "y")}}, "classes": ["z", "x"]},
+    ],
+)
+def test_a_checkpoints_names_of_classes_are_read_where_it_has_them(tmp_path: Path, content: Any) -> None:
+    torch.save(content, tmp_path / "weights.pth")
+    found = read_weights(tmp_path / "weights.pth")
+    assert (found.classes, list(found.tensors)) == (("x", "y"), ["a"])
+
+
+def test_a_tensor_that_is_called_classes_is_no_list_of_names(tmp_path: Path) -> None:
+    torch.save({"classes": torch.zeros(3)}, tmp_path / "weights.pth")
+    assert read_weights(tmp_path / "weights.pth").classes is None
+
+
+def test_a_checkpoint_that_holds_itself_ends(tmp_path: Path) -> None:
+    content: dict[str, Any] = {}
+    content["model"] = content
+    torch.save(content, tmp_path / "weights.pth")
+    with pytest.raises(PluginError, match="holds no tensors by name"):
+        read_weights(tmp_path / "weights.pth")
 
 
 @pytest.mark.parametrize("content", [[torch.zeros(1)], {"a": 1}, {"state_dict": {"b": "text"}}])

@@ -306,8 +306,12 @@ class StepContext(Context):
 
 
 def _number(value: Any) -> float | None:
-    """A number, or what holds a single one, as a float; None for anything else."""
+    """A number, or what holds a single one, as a float; None for anything else, and for what is masked out."""
+    import numpy as np
+
     try:
+        if isinstance(value, np.ma.MaskedArray) and np.any(value.mask):  # its item() is what lies under the mask
+            return None
         value = value.item() if hasattr(value, "item") else value
         return float(value) if isinstance(value, Real) else None
     except (TypeError, ValueError, RuntimeError, OverflowError):  # torch and NumPy refuse several values in their ways

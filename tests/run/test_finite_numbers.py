@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -53,6 +54,11 @@ def test_a_training_that_diverges_fails_its_step_with_the_plugins_name_and_the_e
         (-math.inf, "logged my_loss -inf in epoch 1: the training diverged"),
         (torch.tensor(math.nan), "logged my_loss nan in epoch 1: the training diverged"),
         (torch.ones(2), "what it logged as my_loss in epoch 1 is no number (Tensor of shape (2,))"),
+        (np.ma.masked, "what it logged as my_loss in epoch 1 is no number (MaskedConstant of shape ())"),
+        (
+            np.ma.array([0.5], mask=[True]),
+            "what it logged as my_loss in epoch 1 is no number (MaskedArray of shape (1,))",
+        ),
         (None, "what it logged as my_loss in epoch 1 is no number (NoneType)"),
         ("0.5", "what it logged as my_loss in epoch 1 is no number (str)"),
         (1j, "what it logged as my_loss in epoch 1 is no number (complex)"),
@@ -69,10 +75,8 @@ def test_what_is_no_finite_number_is_refused_at_the_source(value: object, said: 
 
 
 def test_numbers_of_numpy_and_torch_are_numbers(tmp_path: Path) -> None:
-    import numpy as np
-
     ctx = StepContext(tmp_path)
-    ctx.log(1, a=1, b=np.float32(0.5), c=torch.tensor([0.25]), d=np.array(2))
+    ctx.log(1, a=1, b=np.float32(0.5), c=torch.tensor([0.25]), d=np.ma.array(2))
     assert [(point.name, point.value) for point in ctx.curves] == [("a", 1.0), ("b", 0.5), ("c", 0.25), ("d", 2.0)]
 
 

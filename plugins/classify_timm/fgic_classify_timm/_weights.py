@@ -71,12 +71,12 @@ def load_local_weights(
         ctx: is told about the head.
 
     Raises:
-        PluginError: the file is no safetensors file, or its tensors are not those of the model.
+        PluginError: the file is no safetensors file, or its tensors, a head's too, are not those of the model.
     """
     weights, own = read_weights(path, pickles=False), model.state_dict()
     head = {key for key in own if any(key.startswith(f"{name}.") for name in head_names(model))}
     check_weights(weights, own, head, "this timm model", shapes=False)
-    rows = _head_for(weights, head, classes, ctx)
+    rows = _head_for(weights, {key: own[key] for key in sorted(head)}, classes, ctx)
     state = {key: value for key, value in weights.tensors.items() if key not in head} | rows
     if head and not rows:
         start_head_anew(model)
@@ -86,19 +86,29 @@ def load_local_weights(
     model.load_state_dict({**own, **state})
 
 
-def _head_for(weights: Weights, head: set[str], classes: Sequence[str], ctx: Context) -> dict[str, torch.Tensor]:
+def _head_for(
+    weights: Weights, head: Mapping[str, torch.Tensor], classes: Sequence[str], ctx: Context
+) -> dict[str, torch.Tensor]:
     """The head's tensors with their rows in the order of these classes; nothing where the head must start new."""
-    found = {key: weights.tensors[key] for key in sorted(head) if key in weights.tensors}
+    found = {key: weights.tensors[key] for key in head if key in weights.tensors}
     if len(found) < len(head):
         ctx.warn(f"the weights {weights.path.name} have no{' whole' if found else ''} head: it starts new")
         return {}
     if not head:
         return {}
-    count = len(next(iter(found.values())))
+    rows = [key for key, value in head.items() if value.dim() and len(value) == len(classes)]  # one for each class
+    count = len(found[rows[0]])
+    if other := [key for key in rows if len(found[key]) != count]:
+        raise PluginError(
+            f"the head of these weights does not fit together: {rows[0]} has the shape "
+            f"{tuple(found[rows[0]].shape)}, {other[0]} has {tuple(found[other[0]].shape)}",
+            where=str(weights.path),
+            hint="Each has one row for each class. Is the file damaged?",
+        )
     order = class_order(weights, count, classes, ctx, trained=True)
     if order is None:
         return {}
-    return {key: value[order] if len(value) == count else value for key, value in found.items()}
+    return {key: value[order] if key in rows else value for key, value in found.items()}
 
 
 def _resized(

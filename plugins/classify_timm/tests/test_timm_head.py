@@ -68,6 +68,32 @@ def test_a_head_for_as_many_other_classes_starts_new_and_they_are_named(tmp_path
     ]
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"fc.weight": (3, 5)}, r"fc\.weight has the shape \(3, 5\), in the model it is \(3, {width}\)\n  Are they of"),
+        ({"fc.weight": (0, 0)}, r"fc\.weight has the shape \(0, 0\), in the model it is \(3, {width}\)"),
+        ({"fc.bias": ()}, r"fc\.bias has the shape \(\), in the model it is \(3,\)"),
+        ({"fc.bias": (5,)}, r"does not fit together: fc\.(bias|weight) has the shape .*, fc\.(bias|weight) has "),
+    ],
+)
+def test_a_head_that_does_not_fit_the_model_is_refused(
+    changed: dict[str, tuple[int, ...]], said: str, tmp_path: Path
+) -> None:
+    state = timm.create_model(MODEL, num_classes=3).state_dict()
+    path, width = tmp_path / "odd.safetensors", state["fc.weight"].shape[1]
+    save_file({**state, **{name: torch.zeros(shape) for name, shape in changed.items()}}, path)
+    with pytest.raises(PluginError, match=said.replace("{width}", str(width))):
+        build(TimmClassifier(model=MODEL, weights=path), "abc", tiny_context(tmp_path))
+
+
+def test_a_head_on_its_side_is_refused(tmp_path: Path) -> None:
+    state = timm.create_model(MODEL, num_classes=3).state_dict()
+    save_file({**state, "fc.weight": state["fc.weight"].T.contiguous()}, tmp_path / "odd.safetensors")
+    with pytest.raises(PluginError, match=r"fc\.weight has the shape \(\d+, 3\), in the model it is \(3, \d+\)"):
+        build(TimmClassifier(model=MODEL, weights=tmp_path / "odd.safetensors"), "abc", tiny_context(tmp_path))
+
+
 def test_weights_of_whole_numbers_or_nan_are_refused(tmp_path: Path) -> None:
     state = timm.create_model(MODEL, num_classes=3).state_dict()
     for value, said in (

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgic_core import PluginError, regular_file
@@ -32,7 +34,10 @@ def read_config(options: MmdetDetector) -> ConfigDict:
 
     path = options.config_file or shipped_configs()[options.config]
     try:
-        config = ConfigDict(Config.fromfile(str(regular_file(path)), import_custom_modules=False).to_dict())
+        _check_files(path)
+        config = ConfigDict(Config.fromfile(str(path), import_custom_modules=False).to_dict())
+    except PluginError:
+        raise
     except Exception as error:  # a config in Python raises whatever it likes
         raise PluginError(f"this config cannot be read: {type(error).__name__}: {error}", where=str(path)) from error
     if not isinstance(config.get("model"), Mapping) or "type" not in config.model:
@@ -40,6 +45,38 @@ def read_config(options: MmdetDetector) -> ConfigDict:
             "this config describes no model", where=str(path), hint="It should have model = dict(type=…)."
         )
     return config
+
+
+def _check_files(path: Path, above: tuple[Path, ...] = ()) -> None:
+    """That a config and all that it is based on are regular files: MMEngine waits where one is a pipe.
+
+    Args:
+        path: the config.
+        above: the configs that are based on it, from the outermost.
+
+    Raises:
+        PluginError: one is none, is not there, or is based on itself.
+    """
+    from mmengine.config import Config
+
+    hint = f"It is a _base_ of {above[-1]}." if above else None
+    try:
+        regular_file(path)
+    except OSError as error:
+        raise PluginError(f"this config cannot be read: {error.strerror}", where=str(path), hint=hint) from error
+    if (itself := path.resolve()) in above:
+        raise PluginError("this config is based on itself", where=str(path), hint=hint)
+    if path.suffix not in (".py", ".yaml", ".yml", ".json") or Config._is_lazy_import(str(path)):
+        return  # MMEngine refuses the former; of the latter it looks at each file itself
+    with tempfile.TemporaryDirectory() as folder:  # what it substitutes may be in the names of the bases
+        copy = str(Path(folder) / f"copy{path.suffix}")
+        Config._substitute_predefined_vars(str(path), copy)
+        Config._substitute_env_variables(copy, copy)
+        Config._pre_substitute_base_vars(copy, copy)
+        bases = Config._get_base_files(copy)
+    for base in bases:
+        found, _ = Config._get_cfg_path(base, str(path.absolute()))
+        _check_files(Path(found).expanduser(), (*above, itself))
 
 
 def fit_model(config: ConfigDict, options: MmdetDetector, classes: int | None, norm: str | None) -> None:

@@ -17,6 +17,7 @@ from fgic_core import (
     Detections,
     PluginError,
     Weights,
+    check_weights,
     class_order,
     evaluation,
     load_weights,
@@ -252,7 +253,21 @@ def _match_classes(
     if not there:
         return []
     own, first = network.model.state_dict(), there[0]
-    count = len(names) + (len(weights.tensors[first]) - len(own[first])) // free[first]
+    check_weights(
+        replace(weights, tensors={name: weights.tensors[name] for name in there}),
+        {name: own[name] for name in there},
+        there,
+        "this config",
+    )
+    more = {name: (len(weights.tensors[name]) - len(own[name])) / free[name] for name in there}
+    if odd := [name for name in there if more[name] != int(more[first])]:
+        raise PluginError(
+            f"the head of these weights fits no number of classes: {odd[0]} has the shape "
+            f"{tuple(weights.tensors[odd[0]].shape)}, {first} has {tuple(weights.tensors[first].shape)}",
+            where=str(weights.path),
+            hint="Is the file damaged?",
+        )
+    count = len(names) + int(more[first])
     order = class_order(weights, count, names, ctx, trained=trained)
     if order is None:
         return there

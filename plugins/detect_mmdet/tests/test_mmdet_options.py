@@ -181,6 +181,30 @@ def test_a_model_of_masks_is_refused(name: str) -> None:
         changed(config=name)
 
 
+@pytest.mark.parametrize("base", ["pipe.py", "pipe.yaml", "{{ fileDirname }}/pipe.json", "between.py", "between.yaml"])
+def test_a_config_that_is_based_on_a_pipe_does_not_wait_for_it(
+    base: str, tmp_path: Path, pipe: Callable[[Path], Path]
+) -> None:
+    for ending in ("py", "yaml", "json"):
+        pipe(tmp_path / f"pipe.{ending}")
+    (tmp_path / "between.py").write_text("_base_ = ['./pipe.py']\n")
+    (tmp_path / "between.yaml").write_text("_base_: pipe.yaml\n")
+    own = tmp_path / "own.py"
+    own.write_text(f"_base_ = {base!r}\n")
+    with pytest.raises(
+        PluginError, match=r"pipe\.\w+: this config cannot be read: it is a named pipe and not"
+    ) as caught:
+        read_config(MmdetDetector(config_file=own))
+    assert caught.value.hint == f"It is a _base_ of {tmp_path / (base if 'between' in base else 'own.py')}."
+
+
+def test_a_config_that_is_based_on_itself_is_told(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("_base_ = 'other.py'\n")
+    (tmp_path / "other.py").write_text("_base_ = 'own.py'\n")
+    with pytest.raises(PluginError, match=r"own\.py: this config is based on itself"):
+        read_config(MmdetDetector(config_file=tmp_path / "own.py"))
+
+
 def test_a_config_file_of_ones_own_is_read_and_a_broken_one_named(tmp_path: Path) -> None:
     own = tmp_path / "own.py"
     own.write_text(

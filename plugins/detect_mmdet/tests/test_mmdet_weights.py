@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,23 @@ def saved(detector: MmdetDetector, folder: Path, classes: Sequence[str]) -> Path
         dict(detector._network.model.named_parameters())[HEAD][:] = torch.tensor([*range(len(classes)), 0.0])
     detector.save(folder)
     return (folder / "model.safetensors").rename(folder / "copied.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "said"),
+    [
+        (HEAD, (), "has the shape (), in the model it is (4,)"),
+        (HEAD, (6,), "fits no number of classes: "),
+        ("roi_head.bbox_head.fc_reg.bias", (13,), "fits no number of classes: "),
+    ],
+)
+def test_a_head_that_fits_no_number_of_classes_is_refused(
+    name: str, shape: tuple[int, ...], said: str, small: Callable[..., MmdetDetector], tmp_path: Path
+) -> None:
+    path = saved(small(per_class=True), tmp_path, "abc")
+    save_file({**load_file(path), name: torch.zeros(shape)}, path)
+    with pytest.raises(PluginError, match=re.escape(said)):
+        built(small(per_class=True, weights=path), tmp_path, "abc")
 
 
 def test_labels_are_matched_by_the_names_of_their_classes(small: Callable[..., MmdetDetector], tmp_path: Path) -> None:

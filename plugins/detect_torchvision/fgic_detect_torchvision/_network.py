@@ -181,7 +181,7 @@ def _classes(options: TorchvisionDetector, classes: int, weights: Weights | None
     """How many kinds of objects the network tells apart: what is trained, or what the weights know already."""
     if options.epochs or weights is None:
         return classes if options.per_class else 1
-    known, where = head_classes(options.model, weights.tensors), str(options.weights)
+    known, where = head_classes(options.model, weights), str(options.weights)
     if known is None:
         raise PluginError(
             f"these weights have no head of {options.model}, so that with epochs: 0 nothing is detected",

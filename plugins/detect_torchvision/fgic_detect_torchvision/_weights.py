@@ -22,6 +22,11 @@ WHERE = "detector/torchvision"
 _HEADS = {"faster-rcnn": "roi_heads.box_predictor.", "retinanet": "head.classification_head.cls_logits."}
 #: Anchors at each place of RetinaNet's maps, three sizes by three ratios; each has a logit for each class.
 RETINA_ANCHORS = 9
+#: How many rows their tensors have for each class; the first one is looked at for how many classes there are.
+_ROWS = {
+    "faster-rcnn": {"cls_score.bias": 1, "cls_score.weight": 1, "bbox_pred.bias": 4, "bbox_pred.weight": 4},
+    "retinanet": {"bias": RETINA_ANCHORS, "weight": RETINA_ANCHORS},
+}
 
 #: Layers of a classification network that a backbone has not: those after the features.
 _AFTER_FEATURES = ("fc.", "classifier.")
@@ -46,13 +51,32 @@ def _new_name(name: str) -> str:
     return f"{tower[1]}.{int(tower[2]) // 2}.0.{tower[3]}" if tower else name
 
 
-def head_classes(model: str, state: Mapping[str, torch.Tensor]) -> int | None:
-    """How many classes, background not counted, the head of these weights tells apart; None where there is no head."""
-    if model == "retinanet":
-        logits = state.get(_HEADS[model] + "bias")
-        return None if logits is None else len(logits) // RETINA_ANCHORS - 1
-    logits = state.get(_HEADS[model] + "cls_score.bias")
-    return None if logits is None else len(logits) - 1
+def head_classes(model: str, weights: Weights) -> int | None:
+    """How many classes, background not counted, the head of these weights tells apart; None where there is no head.
+
+    Raises:
+        PluginError: its tensors are not those of a head of this model, or are for different numbers of classes.
+    """
+    prefix, tensors = _HEADS[model], weights.tensors
+    rows = _ROWS[model]
+    if f"{prefix}{next(iter(rows))}" not in tensors:
+        return None
+    counts: dict[str, float] = {}
+    for name, each in rows.items():
+        if (value := tensors.get(prefix + name)) is not None:
+            counts[prefix + name] = len(value) / each if value.dim() else 0
+    first = next(iter(counts))
+    wrong = [name for name, count in counts.items() if count != int(count) or count < 2 or count != counts[first]]
+    if wrong:
+        each = rows[wrong[0].removeprefix(prefix)]
+        raise PluginError(
+            f"the head of these weights is none of {model}: {wrong[0]} has the shape {tuple(tensors[wrong[0]].shape)}, "
+            f"where each class and the background have {each} row{'s' * (each > 1)}"
+            + (f", {first} has the shape {tuple(tensors[first].shape)}" if wrong[0] != first else ""),
+            where=str(weights.path),
+            hint="Is the file damaged, or of a model with other anchors?",
+        )
+    return int(counts[first]) - 1
 
 
 def load_into(
@@ -95,7 +119,7 @@ def _head_for(
     weights: Weights, shape: Shape, head: set[str], classes: Sequence[str], ctx: Context, trained: bool
 ) -> dict[str, torch.Tensor]:
     """The tensors of the head, its classes in the order of the data; nothing where it must start new."""
-    known = head_classes(shape.model, weights.tensors)
+    known = head_classes(shape.model, weights)
     if known is None or any(name not in weights.tensors for name in head):
         ctx.warn(f"the weights {weights.path.name} have no head: it starts new")
         return {}

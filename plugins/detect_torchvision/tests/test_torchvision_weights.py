@@ -175,6 +175,41 @@ def test_a_head_of_other_classes_starts_new_or_is_refused_and_one_of_unknown_cla
     ]
 
 
+@pytest.mark.parametrize(
+    ("model", "name", "shape", "said"),
+    [
+        ("retinanet", f"{LOGITS}bias", (28,), "has the shape (28,), where each class and the background have 9 rows"),
+        ("retinanet", f"{LOGITS}bias", (), "has the shape (), where each class and the background have 9 rows"),
+        ("retinanet", f"{LOGITS}bias", (0,), "has the shape (0,), where each class and the background have 9 rows"),
+        ("retinanet", f"{LOGITS}weight", (36, 256, 3, 3), f"9 rows, {LOGITS}bias has the shape (27,)"),
+        (
+            "faster-rcnn",
+            f"{HEADS[0]}.cls_score.bias",
+            (),
+            "has the shape (), where each class and the background have 1",
+        ),
+        (
+            "faster-rcnn",
+            f"{HEADS[0]}.bbox_pred.bias",
+            (8,),
+            "4 rows, roi_heads.box_predictor.cls_score.bias has the shape",
+        ),
+        ("faster-rcnn", f"{HEADS[0]}.bbox_pred.weight", (), "4 rows, roi_heads.box_predictor.cls_score.bias has the"),
+        ("faster-rcnn", f"{HEADS[0]}.cls_score.weight", (3, 7), "has the shape (3, 7), in the model it is (3, 1024)"),
+    ],
+)
+def test_a_head_that_fits_no_number_of_classes_is_refused(
+    tiny: Make, context: MakeContext, tmp_path: Path, model: str, name: str, shape: tuple[int, ...], said: str
+) -> None:
+    path = tmp_path / "saved" / "model.safetensors"
+    save_detector(path, tiny(model=model, per_class=True), context())
+    save_file({**load_file(path), name: torch.zeros(shape)}, path)
+    with pytest.raises(PluginError, match=f"{re.escape(name)} .*{re.escape(said)}"):
+        build(tiny(model=model, weights=path, epochs=0), "ab", context())
+    with pytest.raises(PluginError, match=f"{re.escape(name)} has the shape {re.escape(str(shape))}"):
+        build(tiny(model=model, per_class=True, weights=path), "ab", context())
+
+
 def test_weights_of_whole_numbers_are_refused(tiny: Make, context: MakeContext, tmp_path: Path) -> None:
     path = tmp_path / "saved" / "model.safetensors"
     save_detector(path, tiny(), context())

@@ -63,22 +63,27 @@ def _own(weights: Weights, options: BigganGenerator) -> Start:
     from fgic_gen_biggan._network import arguments_of, build_generator
 
     state, about = weights.tensors, weights.about
-    rows = len(state[EMBEDDING]) if EMBEDDING in state else 2
-    known, arguments = about.get("known", [True] * rows), about.get("arguments", arguments_of(options, rows))
+    rows = (*state[EMBEDDING].shape, 0)[0] if EMBEDDING in state else 0
+    known, arguments = about.get("known", [True] * rows), about.get("arguments", arguments_of(options, max(rows, 2)))
     blocks = len({name.split(".")[1] for name in state if name.startswith("conv_blocks.")})
     if blocks in _BLOCKS:
         _check_resolution(weights.path, _BLOCKS[blocks], options)
     with torch.random.fork_rng(devices=[]):
         try:
             own = build_generator(arguments).state_dict()
-            start = Start(dict(arguments), state, [bool(known[row]) for row in range(rows)])
         except Exception as error:  # whatever MMagic makes of arguments that are none
             raise PluginError(
                 f"what these weights say of themselves is damaged: {type(error).__name__}: {error}",
                 where=str(weights.path),
             ) from error
-    check_weights(weights, own, of="BigGANDeepGenerator, or of Hugging Face's biggan-deep", shapes=False)
-    return start
+    embedding = {EMBEDDING} & state.keys()  # for any number of classes
+    check_weights(weights, own, embedding, "BigGANDeepGenerator, or of Hugging Face's biggan-deep")
+    if not isinstance(known, list) or len(known) != rows:
+        raise PluginError(
+            f"what these weights say of themselves is damaged: known should have {rows} entries, one for each class",
+            where=str(weights.path),
+        )
+    return Start(dict(arguments), state, [bool(one) for one in known])
 
 
 def _check_resolution(path: Path, found: int, options: BigganGenerator) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import random
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,11 @@ from fgic_gen_biggan._gan import Gan, WarmAverage
 from fgic_gen_biggan._mmagic import import_mmagic
 from fgic_gen_biggan._network import build, build_generator
 from fgic_gen_biggan._training import make_gan, make_optimizers
+from fgic_gen_biggan._weights import read_start
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from fgic_core import Dataset, PluginError, Sample, Size, StepContext
+from fgic_core import Dataset, PluginError, Sample, Size, StepContext, read_weights
 from fgic_core.data.dataset import DatasetWriter, Header
 
 COLOURS = np.array([[200, 40, 40], [40, 190, 40], [40, 60, 210]])
@@ -367,6 +370,23 @@ def test_weights_of_other_classes_get_new_embeddings_and_need_training(
     component.fit(other, context(tmp_path, "some"))
     assert component._network is not None
     assert component._network.generator.shared_embedding.weight.shape == (4, 8)
+
+
+def test_what_does_not_fit_the_generator_is_refused_with_both_shapes(
+    plain: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    data = plain()
+    file = saved(BigganGenerator(**TINY, epochs=1), data, tmp_path)
+    weights, odd, name = read_weights(file), tmp_path / "odd.safetensors", "shared_embedding.weight"
+    ctx = context(tmp_path, "odd")
+    for shape in ((3, 5), (8,), (), (0, 8)):
+        for about in ({"fgic": json.dumps(weights.about)}, None):
+            save_file({**weights.tensors, name: torch.zeros(shape)}, odd, about)
+            with pytest.raises(PluginError, match=re.escape(f"{name} has the shape {shape}, in the model it is (")):
+                read_start(BigganGenerator(**TINY, weights=odd), data.classes, ctx)
+    save_file(weights.tensors, odd, {"fgic": json.dumps({**weights.about, "known": [True]})})
+    with pytest.raises(PluginError, match="damaged: known should have 3 entries, one for each class"):
+        read_start(BigganGenerator(**TINY, weights=odd), data.classes, ctx)
 
 
 def test_weights_of_another_resolution_say_which(plain: Callable[..., Dataset], tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ _EMBEDDING = "class_embedding.weight"
 def load_into(unet: nn.Module, shape: Shape, path: Path, classes: Sequence[str], ctx: Context) -> None:
     """Give a UNet the weights of a file.
 
-    Embeddings go to the classes of their names. Those of other classes are left new, but for the null class's, and said
-    so.
+    Embeddings go to the classes of their names. Those of other classes are left new, and said so, but for the null
+    class's, which stands for no class and so for these too.
 
     Args:
         unet: from scratch, on the CPU.
@@ -50,8 +50,9 @@ def load_into(unet: nn.Module, shape: Shape, path: Path, classes: Sequence[str],
     rows = tensors[_EMBEDDING].clone()
     if found is None:
         ctx.warn(f"the weights {path.name} know no classes: their embeddings start new")
-    elif found.shape[1:] == rows.shape[1:]:
-        order = class_order(weights, len(found) - 1, classes, ctx, trained=True, part="their embedding")
+    else:
+        part = "their embedding (all but the null class's)"
+        order = class_order(weights, len(found) - 1, classes, ctx, trained=True, part=part)
         rows[-1] = found[-1]
         if order is not None:
             rows[:-1] = found[order]

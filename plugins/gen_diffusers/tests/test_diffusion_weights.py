@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def test_embeddings_of_another_number_of_classes_start_new_but_for_the_null_clas
     assert torch.equal(found["conv_in.weight"], first["conv_in.weight"])
     assert ctx.warnings == [
         "the weights model.safetensors tell 3 classes apart (colour 0, colour 1, colour 2), the data "
-        "set has 5 (colour 0, colour 1, colour 2, …): their embedding starts new"
+        "set has 5 (colour 0, colour 1, colour 2, …): their embedding (all but the null class's) starts new"
     ]
 
 
@@ -83,6 +84,18 @@ def test_embeddings_go_to_the_classes_of_their_names(
     load_into(other.unet, other.shape, path, ("colour 2", "colour 0", "colour 1"), ctx)
     assert torch.equal(other.unet.state_dict()[EMBEDDING], load_file(path)[EMBEDDING][[2, 0, 1, 3]])
     assert ctx.warnings == []
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (32,), (), (0, 32), (4, 32, 1)])
+def test_an_embedding_of_another_model_is_refused(
+    shape: tuple[int, ...], saved: Path, tiny: Callable[..., DiffusionGenerator], context: Callable[..., StepContext]
+) -> None:
+    save_file({**load_file(saved), EMBEDDING: torch.zeros(shape)}, saved)
+    other = _other(tiny)
+    own = tuple(other.unet.state_dict()[EMBEDDING].shape)
+    said = f"class_embedding.weight has the shape {shape}, in the model it is {own}"
+    with pytest.raises(PluginError, match=re.escape(said)):
+        load_into(other.unet, other.shape, saved, NAMES[:3], context())
 
 
 def test_equal_networks_are_saved_as_equal_bytes(tmp_path: Path, network: Callable[..., Network]) -> None:
