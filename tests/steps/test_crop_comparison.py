@@ -78,6 +78,14 @@ def test_heads_annotated_in_train_and_whole_animals_found_in_test_are_said_with_
     assert "Train pictures are cropped to annotated boxes, test pictures to predicted ones" in said
 
 
+def test_the_part_in_which_found_boxes_are_others_is_the_one_that_is_told(tmp_path: Path) -> None:
+    """In test whole animals are annotated and found: what is wrong shows in train alone."""
+    train = animals(30, "train", 0.1, 0.7)
+    (said,) = crop([*train, *animals(30, "test", 0.7, None, grow=2)], tmp_path, test_boxes="predicted")
+    assert "(train, n = 30)" in said
+    assert "(test, n = 30)" not in said
+
+
 def test_eight_pictures_of_each_are_enough_to_see_it(tmp_path: Path) -> None:
     assert len(crop([*animals(8, "train", 0.31, None), *animals(8, "test", None, 0.72)], tmp_path)) == 1
 
