@@ -222,7 +222,9 @@ def check_weights(
     there = [name for name in own if name in theirs]
     wrong = [name for name in there if name in free and not _alike(theirs[name], own[name])]
     if shapes:
-        wrong = [name for name in there if name in wrong or name not in free and theirs[name].shape != own[name].shape]
+        wrong = [
+            name for name in there if name in wrong or (name not in free and theirs[name].shape != own[name].shape)
+        ]
     if wrong:
         raise PluginError(
             f"{len(wrong)} tensors of these weights have another shape than the model's: {wrong[0]} has the shape "
