@@ -97,7 +97,7 @@ def test_files_that_may_be_pictures_are_counted_named_and_explained(folder, ctx,
 
 @pytest.mark.parametrize("verify", ["full", "header", "none"])
 def test_heif_pictures_are_read_or_it_is_said_what_to_install(folder, ctx, monkeypatch, verify):
-    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif = pytest.importorskip("pillow_heif", reason="HEIF pictures need pillow-heif: pip install 'fgic[heif]'")
     pillow_heif.from_pillow(Image.new("RGB", (32, 32), "red")).save(folder / "train" / "owl" / "7.HEIC")
     monkeypatch.setattr(formats, "has_heif", lambda: False)
     run(ImageFolder(root=folder, verify=verify), {}, ctx)
