@@ -17,6 +17,8 @@ from fgic_core.data.artifact import ArtifactRecord, Metric
 from fgic_core.errors import FgicError, Interrupted, StoreError
 from fgic_core.interfaces import KINDS
 from fgic_core.registry import Registry
+from fgic_core.run.keys import Keys
+from fgic_core.run.memory import default_memory
 from fgic_core.run.plan import Plan, make_plan
 from fgic_core.run.record import RunRecord, StepRecord
 from fgic_core.run.store import Store
@@ -158,9 +160,17 @@ class Pipeline:
         registry = registry or Registry()
         return cls(from_dict(document, registry, base), registry)
 
-    def plan(self, store: Path | str | None = None, *, fresh: bool = False) -> Plan:
-        """Which steps the store has and which would be computed, and why. Computes nothing."""
-        return make_plan(self.spec, self.registry, Store(Path(store or default_store())), fresh)
+    def plan(self, store: Path | str | None = None, *, fresh: bool = False, verify: bool = False) -> Plan:
+        """Which steps the store has and which would be computed, and why. Computes nothing.
+
+        Args:
+            store: folder of the artifacts; see `default_store`.
+            fresh: compute everything anew.
+            verify: read every file again, and believe no digest that was taken before.
+        """
+        memory = default_memory(trusted=not verify)
+        found = Store(Path(store or default_store()), memory.digest)
+        return make_plan(self.spec, self.registry, found, fresh, Keys(memory))
 
     def run(
         self,
@@ -172,6 +182,7 @@ class Pipeline:
         until: str | None = None,
         only: str | None = None,
         fresh: bool = False,
+        verify: bool = False,
         report: bool = True,
         observers: Sequence[object] = (),
         command: str = "",
@@ -187,6 +198,7 @@ class Pipeline:
             devices: how many of them a classifier trains on.
             until: the last step to run; only: the one step to run.
             fresh: compute every step anew.
+            verify: read every file again, and believe no digest that was taken before.
             report: write the HTML report.
             observers: objects with hook functions, see `fgic_core.hooks`.
             command: the command line, for the record.
@@ -201,7 +213,7 @@ class Pipeline:
         from fgic_core.run.interrupts import Interrupts
         from fgic_core.run.observers import EventLog, Observers
 
-        plan = self.plan(store, fresh=fresh)
+        plan = self.plan(store, fresh=fresh, verify=verify)
         chosen = choose(plan, until, only)
         idle = all(plan.step(name).reused for name in chosen)
         device = device if idle else choose_device(device, devices)

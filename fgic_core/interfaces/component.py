@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -21,7 +20,6 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.data.formats import HEIF_SUFFIXES, PICTURE_SUFFIXES, has_heif
 
 
 class Component(BaseModel):
@@ -46,6 +44,14 @@ class Component(BaseModel):
     after_fit: ClassVar[frozenset[str]] = frozenset()
     #: Whether a step of it can compute on several devices, in a process for each; see `Context.rank`.
     several_devices: ClassVar[bool] = False
+
+    def draws(self) -> bool:
+        """Whether the step's seed has a part in what it gives. If not, steps of other seeds share its artifact."""
+        return True
+
+    def reads(self) -> Sequence[Path]:
+        """Files that the options lead to without naming them, such as a configuration's bases; their content counts."""
+        return ()
 
     def check_inputs(self, inputs: Collection[str]) -> None:
         """Whether the options go with the inputs that the step has, by type.
@@ -127,13 +133,17 @@ def _folder(value: Any, info: ValidationInfo) -> Path:
 
 
 def _external(path: Path, info: SerializationInfo) -> str:
-    if info.context and info.context.get("fingerprint"):
-        return fingerprint(path)
+    """How the path is written: as its content's fingerprint, relative to the spec's folder, or as it is."""
+    context = info.context or {}
+    if (fingerprint := context.get("fingerprint")) is not None:
+        return str(fingerprint(path))
+    if (base := context.get("relative_to")) is not None and path.is_relative_to(base):
+        return path.relative_to(base).as_posix()
     return str(path)
 
 
 #: An existing file or folder that an option names. Relative paths start at the spec file's folder. What lies there
-#: counts into the step's key (see `fingerprint`), where it lies does not.
+#: counts into the step's key (by content; see `fgic_core.run.fingerprints`), where it lies does not.
 InputFile = Annotated[
     Path, PlainValidator(_file, json_schema_input_type=str), PlainSerializer(_external, return_type=str)
 ]
@@ -141,69 +151,3 @@ InputFolder = Annotated[
     Path, PlainValidator(_folder, json_schema_input_type=str), PlainSerializer(_external, return_type=str)
 ]
 
-
-def fingerprint(path: Path) -> str:
-    """A digest of what lies at a path, the same on every machine.
-
-    A file counts by its content. In a folder, pictures count by relative name and size in bytes, every other file by
-    relative name and content: a data set of a million pictures is not read to see whether an annotation changed.
-    (Files of more than 8 GiB count like pictures; no annotation is as large, and one full of holes has no end.)
-    (The pictures' own digests are taken when a data set is read.) What cannot be read counts as that, and so does a
-    link to nothing or back to a folder that it lies in: whoever needs the file says what is wrong with it.
-    """
-    if not path.is_dir():
-        return _content(path)
-    digest = hashlib.blake2b(digest_size=16)
-    for name, size, file_path in sorted(_walk(path, "", frozenset())):
-        digest.update(f"{name}\0{size}\0".encode("utf-8", "surrogateescape"))
-        if Path(name).suffix.lower() in HEIF_SUFFIXES and not has_heif():
-            digest.update(_UNREADABLE.encode())  # where it can be read, the data set is another one
-        elif Path(name).suffix.lower() not in PICTURE_SUFFIXES and size <= _LARGEST:
-            digest.update(_content(Path(file_path)).encode())
-    return digest.hexdigest()
-
-
-def _content(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    try:
-        if not path.is_file():  # a pipe would be waited for
-            return _UNREADABLE
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError:
-        return _UNREADABLE
-    return digest.hexdigest()
-
-
-_UNREADABLE = "unreadable"
-_LARGEST = 8 << 30
-
-
-def _walk(folder: Path | str, prefix: str, above: frozenset[tuple[int, int]]) -> list[tuple[str, int, str]]:
-    """The files below a folder: relative name, size (-1 where there is no file), path.
-
-    Args:
-        above: device and inode of the folders that this one was reached through.
-    """
-    import os
-
-    found: list[tuple[str, int, str]] = []
-    try:
-        about = os.stat(folder)
-        with os.scandir(folder) as entries:
-            listed = [entry for entry in entries if not entry.name.startswith(".")]
-    except OSError:
-        return [(prefix, -1, str(folder))]
-    place = (about.st_dev, about.st_ino)
-    if place in above:
-        return [(prefix, -1, str(folder))]
-    for entry in listed:
-        try:
-            if entry.is_dir():
-                found += _walk(entry.path, f"{prefix}{entry.name}/", above | {place})
-            else:
-                found.append((prefix + entry.name, entry.stat().st_size, entry.path))
-        except OSError:
-            found.append((prefix + entry.name, -1, entry.path))
-    return found

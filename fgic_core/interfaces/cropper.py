@@ -36,6 +36,9 @@ class Cropper(Component, ABC):
         "annotated ones. No detector is trained on test pictures: `crossfit` is the same as `predicted` here.",
     )
 
+    def draws(self) -> bool:
+        return False
+
     @abstractmethod
     def region(self, box: Box, image: Size) -> Box:
         """The region to cut, in pixels of the picture.

@@ -45,6 +45,10 @@ class DatasetReader(Component, ABC):
         "counts them.",
     )
 
+    def draws(self) -> bool:
+        """Whether the seed decides what is in the data set, as of one that is drawn; by default not."""
+        return False
+
     @abstractmethod
     def classes(self) -> Sequence[str]:
         """Class names; a label is an index into them."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, SerializationInfo, field_serializer
+from pydantic import Field
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.interfaces.component import Component, InputFile, fingerprint
+from fgic_core.interfaces.component import Component, InputFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,14 +89,13 @@ class Detector(Component, ABC):
         "detector that learns.",
     )
 
-    @field_serializer("weights")
-    def _with_what_they_have_seen(self, weights: Path | None, info: SerializationInfo) -> str | None:
-        """In a step's key weights count by their content and by what is known of the pictures they have seen."""
-        if weights is None or not (info.context and info.context.get("fingerprint")):
-            return None if weights is None else str(weights)
-        seen = weights.parent / SEEN
-        parts = [fingerprint(file) for file in (weights, seen) if file.is_file()]
-        return parts[0] if len(parts) == 1 else hashlib.blake2b("".join(parts).encode(), digest_size=16).hexdigest()
+    def reads(self) -> Sequence[Path]:
+        """What is known of the pictures that the weights have seen lies beside them."""
+        seen = self.weights.parent / SEEN if self.weights is not None else None
+        return [seen] if seen is not None and seen.is_file() else []
+
+    def draws(self) -> bool:
+        return self.learns()
 
     def learns(self) -> bool:
         """Whether `fit` learns from the pictures it is given; by default, whether there is a `fit` at all.

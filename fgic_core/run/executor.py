@@ -104,13 +104,14 @@ class Executor:
                 continue
             try:
                 self.interrupts.check()
-                if failed := self._rehearse(planned, chosen):
+                settled = self._settle(planned, step)
+                if failed := self._rehearse(settled, chosen):
                     step.status, step.reason = (
                         "skipped",
                         f"step {' and '.join(failed)} could not explain what it trains",
                     )
                     continue
-                self._step(planned, step)
+                self._step(settled, step)
                 done.add(planned.name)
             except KeyboardInterrupt:
                 if step.status not in ("computed", "reused"):
@@ -120,6 +121,17 @@ class Executor:
                 self._failed(step, self._explain(planned, error), "failed", error)
             finally:
                 self.record.write(self.folder)
+
+    def _settle(self, planned: PlannedStep, step: StepRecord) -> PlannedStep:
+        """The step as it is planned now that its inputs exist."""
+        listener = _StepListener(self.observers, step, self.interrupts)
+        settled = self.plan.settle(
+            planned.name, lambda done, total: listener.progress("reading pictures", done, total, "pictures")
+        )
+        step.key, step.folder = settled.key, settled.folder
+        if settled.reused or not planned.settled:
+            step.reason = settled.reason
+        return settled
 
     def _rehearse(self, planned: PlannedStep, chosen: list[str]) -> list[str]:
         """The explainers that are to be run and cannot work on what this step is about to train; they have failed."""
@@ -160,11 +172,11 @@ class Executor:
 
         training = training_key(planned.document, planned.component)
         with store.lock(planned.key, waiting), store.lock(training, waiting) if training else nullcontext():
-            if not self.fresh and store.record(planned.key) is not None:
+            if not self.fresh and not planned.volatile and store.record(planned.key) is not None:
                 step.reason = "was computed by another run in the meantime"
                 self._reuse(planned, step)
                 return
-            if self.fresh:
+            if self.fresh or planned.volatile:
                 store.forget_checkpoints(planned.key)
             step.status = "running"
             self.record.write(self.folder)
@@ -181,6 +193,7 @@ class Executor:
                 raise
             place = store.commit(planned.key, folder)
         step.status, step.seconds = "computed", artifact.seconds
+        self.plan.computed(planned.name, artifact.content)
         store.remember(self.plan.spec.name, planned.name, planned.document)
         self._remember_roots(planned)
         self.observers.notify("step_finished", step=step, folder=place)
@@ -206,6 +219,7 @@ class Executor:
             workers=self.workers,
             key=planned.key,
             document=dict(planned.document),
+            base=self.plan.spec.base,
         )
         # (A second step of a fresh run may use what the first one learned.)
         if self.fresh and training is not None and training not in self._trained_anew:
@@ -225,7 +239,7 @@ class Executor:
 
         source = planned.component.source() if isinstance(planned.component, DatasetReader) else None
         for name, path in Header.read(planned.folder).roots.items():
-            if not path.is_absolute():
+            if path is not None:
                 self._roots[name] = (planned.folder / path).resolve()
             elif source is not None:
                 self._roots[name] = source

@@ -22,6 +22,7 @@ from fgic_core.data.artifact import ArtifactRecord, Metric, Point
 from fgic_core.errors import FgicError, PluginError
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import open_artifact
+from fgic_core.run.contents import content_of, files_of, forget_places
 from fgic_core.steps.context import Listener, StepContext
 
 #: Kinds whose steps need no tensors: torch, and the seconds and memory of its import, are left out there.
@@ -40,6 +41,7 @@ class Job(BaseModel):
     roots: dict[str, Path] = Field(default_factory=dict, description="Where pictures lie, by root name.")
     output: Path = Field(description="An empty folder that becomes the artifact.")
     scratch: Path | None = Field(None, description="A folder for checkpoints that outlives a crash.")
+    base: Path | None = Field(None, description="The spec's folder: the artifact's record has paths relative to it.")
     trained: Path | None = Field(None, description="Where what is learned is kept for other steps, or lies already.")
     seed: int = 0
     device: str = "cpu"
@@ -86,13 +88,17 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
         import_module("torch")
     context.seed_everything("step")
     import_module(f"fgic_core.steps.{component.kind}").run(component, inputs, context)
+    if component.gives == "dataset":
+        forget_places(job.output)
+    files = files_of(job.output)
     record = ArtifactRecord(
         type=component.gives,
         key=job.key,
+        content=content_of(job.output, component.gives, files),
         uses=job.uses,
         package=entry.package,
         version=entry.version,
-        options=component.model_dump(mode="json"),
+        options=component.model_dump(mode="json", context={"relative_to": job.base}),
         seed=job.seed,
         inputs=job.document.get("inputs", {}),
         why=job.document,
@@ -101,8 +107,8 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
         warnings=context.warnings,
         seconds=round(time.monotonic() - started, 3),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        files={file.name: file.stat().st_size for file in sorted(job.output.iterdir()) if file.is_file()},
-    )
+        files=files,
+    ).sealed()
     record.write(job.output)
     return record
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fgic_core.data.artifact import ArtifactType
 from fgic_core.interfaces import Component
 from fgic_core.registry import Registry
-from fgic_core.run.keys import key_document, key_of
+from fgic_core.run.fingerprints import UNREAD
+from fgic_core.run.keys import PROVISIONAL, KeyDocument, Keys, is_settled
 from fgic_core.run.store import Store
-from fgic_core.spec import Spec, SpecStep
+from fgic_core.spec import Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,10 @@ class PlannedStep:
         folder: where the artifact lies or will lie.
         reused: whether the store has it.
         reason: why it is reused or computed, for people.
+        settled: whether the key is one of content. If not, the content of an input, or of a folder of pictures, is not
+            known yet, and once it is the store may turn out to have the artifact.
+        volatile: whether it is computed every time, since not everything that decides its output can be known.
+        content: the digest of what steps are given of its artifact; empty until there is one.
     """
 
     name: str
@@ -45,69 +51,127 @@ class PlannedStep:
     folder: Path
     reused: bool
     reason: str
+    settled: bool = True
+    volatile: bool = False
+    content: str = ""
+    unread: frozenset[Path] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """A spec with the key of each step and what is in the store."""
+    """A spec with the key of each step and what is in the store.
 
-    spec: Spec
-    store: Store
-    steps: tuple[PlannedStep, ...]
+    Attributes:
+        spec: the spec; store: the store.
+        fresh: whether everything is computed anew.
+        steps: in the spec's order. `settle` brings one up to date.
+    """
+
+    def __init__(self, spec: Spec, registry: Registry, store: Store, keys: Keys, fresh: bool = False) -> None:
+        self.spec, self.store, self.fresh = spec, store, fresh
+        self._registry, self._keys = registry, keys
+        self._steps: dict[str, PlannedStep] = {}
+        for step in spec.steps:
+            self._steps[step.name] = self._planned(step.name)
+
+    @property
+    def steps(self) -> tuple[PlannedStep, ...]:
+        return tuple(self._steps.values())
 
     def step(self, name: str) -> PlannedStep:
-        return next(step for step in self.steps if step.name == name)
+        return self._steps[name]
 
+    def settle(self, name: str, progress: Callable[[int, int], None] = lambda done, total: None) -> PlannedStep:
+        """The step with its key of content, now that its inputs exist; pictures that were never read are read.
 
-def make_plan(spec: Spec, registry: Registry, store: Store, fresh: bool = False) -> Plan:
-    """Work out every key and look each up in the store. Computes nothing and writes nothing.
+        Args:
+            name: the step's. The steps that it takes have their artifacts.
+            progress: told how many pictures are read of how many.
+        """
+        for folder in self._steps[name].unread:
+            self._keys.fingerprints.read(folder, progress)
+        if not self._steps[name].settled:
+            self._steps[name] = self._planned(name)
+        return self._steps[name]
 
-    Args:
-        fresh: compute everything anew, whatever the store has.
-    """
-    planned: dict[str, PlannedStep] = {}
-    for step in spec.steps:
-        inputs = {name: planned[source].key for name, source in step.inputs.items()}
-        document = key_document(registry.entry(step.uses), step.component, step.seed, inputs)
-        key = key_of(document)
-        reused = store.record(key) is not None and not fresh
-        anew = [source for source in step.inputs.values() if not planned[source].reused]
-        planned[step.name] = PlannedStep(
+    def computed(self, name: str, content: str) -> None:
+        """Take note of the content of a step that was computed."""
+        self._steps[name] = replace(self._steps[name], content=content)
+
+    def _planned(self, name: str) -> PlannedStep:
+        step = self.spec.step(name)
+        inputs = {port: self._given(source) for port, source in step.inputs.items()}
+        document = self._keys.document(self._registry.entry(step.uses), step.component, step.seed, inputs)
+        key, settled = document.key, is_settled(document.content)
+        record, damage = self.store.look(key) if settled else (None, "")
+        reused = record is not None and not self.fresh and not document.untraced
+        return PlannedStep(
             step.name,
             step.uses,
             step.component,
             dict(step.inputs),
             step.component.gives,
-            step.seed,
+            step.seed if step.component.draws() else 0,
             key,
-            document,
-            store.folder(key),
+            document.content,
+            self.store.folder(key),
             reused,
-            "in the store"
-            if reused
-            else "--fresh was asked for"
-            if fresh
-            else _why(store, spec, step, key, document, anew),
+            "in the store" if reused else self._why(name, key, document, damage),
+            settled,
+            bool(document.untraced),
+            record.content if reused and record is not None else "",
+            document.unread,
         )
-    return Plan(spec, store, tuple(planned.values()))
+
+    def _given(self, source: str) -> str:
+        """What the key of a step has of one that it takes: its content, or what will make it."""
+        step = self._steps[source]
+        return step.content or PROVISIONAL + step.key
+
+    def _why(self, name: str, key: str, document: KeyDocument, damage: str) -> str:
+        """Why a step is computed, by what differs from the last time a spec of this name ran it."""
+        step, content = self.spec.step(name), document.content
+        if self.fresh:
+            return "--fresh was asked for"
+        if document.untraced:
+            return f"computed every time: {document.untraced[0]}"
+        if damage:
+            return f"is damaged in the store: {damage}"
+        epoch = self.store.interrupted_after(key)
+        if epoch:
+            return f"was interrupted after epoch {epoch}; goes on from there"
+        last = self.store.last(self.spec.name, name)
+        if last is None:
+            return "was never computed"
+        changes = []
+        if last["uses"] != content["uses"]:
+            changes.append(f"uses changed from {last['uses']}")
+        else:
+            changes += _own_changes(last, content)
+        changes += [
+            self._input_change(port, source)
+            for port, source in step.inputs.items()
+            if last["inputs"].get(port) != content["inputs"][port]
+        ]
+        return "; ".join(changes) or "is no longer in the store"
+
+    def _input_change(self, port: str, source: str) -> str:
+        given = self._steps[source]
+        if given.content:
+            return f"its {port} (step {source}) is another one"
+        return f"its {port} (step {source}) is computed anew"
 
 
-def _why(store: Store, spec: Spec, step: SpecStep, key: str, document: Mapping[str, Any], anew: list[str]) -> str:
-    """Why a step is computed, by what differs from the last time a spec of this name ran it."""
-    epoch = store.interrupted_after(key)
-    if epoch:
-        return f"was interrupted after epoch {epoch}; goes on from there"
-    last = store.last(spec.name, step.name)
-    if last is None:
-        return "was never computed"
-    inputs = [
-        _input_change(name, source, anew)
-        for name, source in step.inputs.items()
-        if last["inputs"].get(name) != document["inputs"][name]
-    ]
-    if last["uses"] != document["uses"]:
-        return "; ".join([f"uses changed from {last['uses']}", *inputs])
-    return "; ".join([*_own_changes(last, document), *inputs]) or "is no longer in the store"
+def make_plan(spec: Spec, registry: Registry, store: Store, fresh: bool = False, keys: Keys | None = None) -> Plan:
+    """Work out every key and look each up in the store. Computes nothing and writes nothing but what it remembers.
+
+    Args:
+        fresh: compute everything anew, whatever the store has.
+        keys: works the keys out; by default with the user's memory of files.
+    """
+    keys = keys if keys is not None else Keys()
+    plan = Plan(spec, registry, store, keys, fresh)
+    keys.memory.flush()
+    return plan
 
 
 def _own_changes(last: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
@@ -119,30 +183,42 @@ def _own_changes(last: Mapping[str, Any], document: Mapping[str, Any]) -> list[s
     ]
     if last["seed"] != document["seed"]:
         changes.append(f"seed changed from {last['seed']} to {document['seed']}")
-    package = document["package"]
-    if last["package"] != package:
-        changes.append(f"{package['name']} changed from {last['package']['version']} to {package['version']}")
+    changes += _package_changes(last, document)
     if (last["core"], last["format"]) != (document["core"], document["format"]):
         changes.append("fgic itself changed")
     return changes
 
 
+def _package_changes(last: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
+    before, now = last["package"], document["package"]
+    changes = []
+    if before != now:
+        same = before.get("version") == now.get("version")
+        versions = "its source changed" if same else f"changed from {before.get('version')} to {now['version']}"
+        changes.append(f"{now['name']}: {versions}" if same else f"{now['name']} {versions}")
+    stood, stands = last.get("stands_on", {}), document["stands_on"]
+    changes += [
+        f"{name} changed from {stood.get(name, 'none')} to {stands.get(name, 'none')}"
+        for name in sorted({*stood, *stands})
+        if stood.get(name) != stands.get(name)
+    ]
+    return changes
+
+
 def _option_change(name: str, before: Any, now: Any) -> str:
+    if name == "(reads)":
+        return "a file that its options lead to changed"
+    if _is_fingerprint(now) and str(now).startswith(UNREAD):
+        return f"pictures in {name} were not read yet, as they are now"
     if _is_fingerprint(before) and _is_fingerprint(now):
         return f"what lies at {name} changed"
     return f"{name} changed from {_short(before)} to {_short(now)}"
 
 
 def _is_fingerprint(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32}", value) is not None
-
-
-def _input_change(name: str, source: str, anew: list[str]) -> str:
-    return f"its {name} (step {source}) " + ("is computed anew" if source in anew else "is another one")
+    return isinstance(value, str) and re.fullmatch(rf"({UNREAD})?[0-9a-f]{{32}}", value) is not None
 
 
 def _short(value: Any) -> str:
-    import json
-
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from fgic_core.data.artifact import ArtifactRecord
+from fgic_core.data.digest import digest_file
 from fgic_core.errors import StoreError
+from fgic_core.run.contents import damages
 
 
 class Store:
@@ -29,29 +31,41 @@ class Store:
 
     Args:
         root: made when it is first written to.
+        digest: how the content of a file is known; with `fgic_core.run.memory.Memory.digest` it is remembered.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, digest: Callable[[Path], str] = digest_file) -> None:
         self.root = root.resolve()
+        self._digest = digest
 
     def folder(self, key: str) -> Path:
         """Where the artifact of that key lies, or would lie."""
         return self.root / "artifacts" / key[:2] / key
 
     def record(self, key: str) -> ArtifactRecord | None:
-        """What is known of the artifact; None where there is none, or where one of its files was damaged."""
+        """What is known of the artifact; None where there is none, or it is damaged (see `damage`)."""
+        return self.look(key)[0]
+
+    def look(self, key: str) -> tuple[ArtifactRecord | None, str]:
+        """The artifact's record if it is whole; else None, and what is wrong with it, empty where there is nothing.
+
+        Every file is held against the digest that the record has of it, and the record against its own.
+        """
         folder = self.folder(key)
+        if not folder.exists():
+            return None, ""
         try:
             record = ArtifactRecord.read(folder)
-        except StoreError:
-            return None
-        for name, size in record.files.items():
-            try:
-                if (folder / name).stat().st_size != size:
-                    return None
-            except OSError:
-                return None
-        return record
+        except StoreError as error:
+            return None, error.what
+        if record.key != key:
+            return None, "its record is of another artifact"
+        wrong = damages(folder, record.files, self._digest)
+        return (None, wrong[0] + (f", and {len(wrong) - 1} more" if wrong[1:] else "")) if wrong else (record, "")
+
+    def keys(self) -> list[str]:
+        """The keys of everything that lies in the store, whole or not."""
+        return sorted(folder.name for folder in (self.root / "artifacts").glob("??/*") if folder.is_dir())
 
     def interrupted_after(self, key: str) -> int:
         """The last epoch that the checkpoint of an unfinished step holds; 0 where there is none."""

@@ -81,7 +81,7 @@ def from_dict(
     except RecursionError:
         raise SpecError([Problem("is nested too deeply", Place(Source("spec", "data")))]) from None
     spec = _Check(registry, (base or Path.cwd()).absolute(), []).spec(root, overrides, None, "")
-    return Spec(spec.version, spec.name, spec.seed, spec.steps, None, dump_yaml(dict(document)))
+    return replace(spec, path=None, text=dump_yaml(dict(document)))
 
 
 def _text(path: Path) -> str:
@@ -153,7 +153,8 @@ class _Check:
         made = [self._made(step, found) for step, found in zip(steps, inputs, strict=True)]
         if self.problems:
             raise SpecError(_once(self.problems, self.unreadable))
-        return Spec(VERSION, name, seed, tuple(step for step in made if step is not None), path, text)
+        steps_made = tuple(step for step in made if step is not None)
+        return Spec(VERSION, name, seed, steps_made, path, text, self.base.resolve())
 
     def _add(self, message: str, place: Place, hint: str = "") -> None:
         self.problems.append(Problem(message, place, hint))

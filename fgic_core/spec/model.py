@@ -45,6 +45,7 @@ class Spec:
         steps: in order.
         path: the file it was read from.
         text: what it was read from, without what ``--set`` changed.
+        base: the folder that relative paths in it start at.
     """
 
     version: int
@@ -53,6 +54,7 @@ class Spec:
     steps: tuple[SpecStep, ...]
     path: Path | None
     text: str
+    base: Path = Path()
 
     def step(self, name: str) -> SpecStep:
         """Raises KeyError where there is none of that name."""

@@ -138,7 +138,7 @@ def _named(classes: tuple[str, ...], labels: Numbers) -> str:
 def _root(component: Generator, dataset: Dataset, ctx: StepContext) -> str:
     """The name of the folder of the pictures, by content alone; another one where the data set has it already."""
     # The key tells steps of equal options on different inputs apart: pictures are looked up by the root's name.
-    identity = repr((ctx.key, ctx.uses, ctx.seed, component.model_dump_json(context={"fingerprint": True})))
+    identity = repr((ctx.key, ctx.uses, ctx.seed, component.model_dump_json()))
     for turn in range(len(dataset.header.roots) + 1):
         digest = hashlib.blake2b(f"{identity}{turn or ''}".encode(), digest_size=8).hexdigest()
         if f"made-{digest}" not in dataset.header.roots:

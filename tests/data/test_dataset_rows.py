@@ -269,7 +269,7 @@ def test_a_data_set_of_before_pictures_could_be_empty_is_refused_in_one_line(tmp
     document = json.loads((tmp_path / "dataset.json").read_text())
     (tmp_path / "dataset.json").write_text(json.dumps({**document, "format": 1}))
     pq.write_table(table.drop_columns(["empty"]), tmp_path / "samples.parquet")
-    with pytest.raises(DataError, match="data set format 1 is not format 2\n  Make it again") as caught:
+    with pytest.raises(DataError, match="data set format 1 is not format 3\n  Make it again") as caught:
         Dataset.open(tmp_path)
     assert len(str(caught.value).splitlines()) == 2
 

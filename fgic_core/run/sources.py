@@ -1,0 +1,299 @@
+"""Which sources decide what a module does: those that it imports, near and far, as far as they are not installed.
+
+A module counts by its syntax tree without docstrings and comments. Installed packages count by their versions, which
+is for `fgic_core.run.keys` to look up. Everything is found by reading, nothing is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fgic_core.data.digest import digest_bytes, digest_of
+from fgic_core.run.memory import Memory, Stat
+
+#: The core's own package: its public names (``from fgic_core import Box``) count by the module that defines them.
+CORE = "fgic_core"
+_DYNAMIC = {"import_module", "__import__", "exec", "eval", "run_path", "run_module", "spec_from_file_location"}
+_PURE = {"exec", "eval"}  # as plain names alone: a network has a method of that name
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What a module stands on.
+
+    Attributes:
+        digest: of all own sources that it reaches, itself among them.
+        packages: top-level names of the installed packages that these import.
+        untraced: places where something is imported that cannot be known by reading: ``file:line``.
+    """
+
+    digest: str
+    packages: tuple[str, ...]
+    untraced: tuple[str, ...]
+
+
+@dataclass
+class Parsed:
+    """What a source file says.
+
+    Attributes:
+        digest: of its syntax tree.
+        imports: module names with the names that are taken from each; none for the module as such.
+        untraced: lines that import something unknown.
+        names: where the names come from that the module has from others: the module, and the name there.
+    """
+
+    digest: str
+    imports: list[tuple[str, list[str]]] = field(default_factory=list)
+    untraced: list[int] = field(default_factory=list)
+    names: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+class Sources:
+    """Follows imports. Files are parsed once for each stat that they have."""
+
+    def __init__(self, memory: Memory) -> None:
+        locate.cache_clear()  # a notebook may have got a module since
+        self._memory = memory
+        self._parsed: dict[str, Parsed] = {}
+        self._reached: dict[tuple[str, ...], Reached] = {}
+
+    def reached(self, *modules: str) -> Reached:
+        """What modules stand on, together."""
+        found = self._reached.get(modules)
+        if found is None:
+            found = self._reached[modules] = self._follow(modules)
+        return found
+
+    def _follow(self, modules: Sequence[str]) -> Reached:
+        waiting, seen = [(name, ()) for name in modules], set()
+        digests: dict[str, str] = {}
+        packages: set[str] = set()
+        untraced: list[str] = []
+        while waiting:
+            name, taken = waiting.pop()
+            if (name, taken) in seen:
+                continue
+            seen.add((name, taken))
+            place = locate(name)
+            if place is None:
+                top = name.partition(".")[0]
+                if not is_standard(top):
+                    packages.add(top)
+                continue
+            if place.is_dir():  # a namespace package has no code of its own
+                waiting += [(f"{name}.{one}", ()) for one in taken]
+                continue
+            parsed = self._parse(name, place)
+            left = []
+            for one in taken:
+                if one in parsed.names and place.name == "__init__.py":
+                    module, there = parsed.names[one]
+                    waiting.append((module, (there,)))
+                elif place.name == "__init__.py" and locate(f"{name}.{one}") is not None:
+                    waiting.append((f"{name}.{one}", ()))
+                else:
+                    left.append(one)
+            # A package whose names all come from elsewhere adds nothing of its own.
+            if name.partition(".")[0] == CORE and place.name == "__init__.py" and (not left or name == CORE):
+                waiting += [(module, ()) for one in left if (module := public_home(one)) is not None]
+                continue
+            if name in digests:
+                continue
+            digests[name] = parsed.digest
+            untraced += [f"{place.name}:{line}" for line in parsed.untraced]
+            waiting += [(module, tuple(names)) for module, names in parsed.imports]
+            if name.partition(".")[0] != CORE:
+                digests |= self._beside(name, place)
+                if (parent := name.rpartition(".")[0]) and locate(parent) is not None:
+                    waiting.append((parent, ()))
+        return Reached(digest_of(digests), tuple(sorted(packages)), tuple(untraced))
+
+    def _parse(self, name: str, file: Path) -> Parsed:
+        place = str(file)
+        if (parsed := self._parsed.get(place)) is not None:
+            return parsed
+        try:
+            stat = Stat.of(file)
+            told = self._memory.get("source", place, f"{stat} {name}")
+            parsed = Parsed(**json.loads(told)) if told is not None else None
+            if parsed is None:
+                parsed = parse(file.read_bytes(), name, is_package=file.name == "__init__.py")
+                if stat.is_settled():
+                    self._memory.put("source", place, f"{stat} {name}", json.dumps(vars(parsed)))
+        except (OSError, SyntaxError, ValueError):  # whoever imports it says what is wrong
+            parsed = Parsed("unreadable")
+        self._parsed[place] = parsed
+        return parsed
+
+    def _beside(self, name: str, place: Path) -> dict[str, str]:
+        """What lies beside a package's modules and is no Python: tables, templates, sources in C."""
+        if place.name != "__init__.py":
+            return {}
+        found = {}
+        for file in sorted(place.parent.rglob("*")):
+            if file.suffix in (".py", ".pyc") or not file.is_file() or "__pycache__" in file.parts:
+                continue
+            try:
+                found[f"{name}/{file.relative_to(place.parent).as_posix()}"] = self._memory.digest(file)
+            except OSError:
+                found[f"{name}/{file.name}"] = "unreadable"
+        return found
+
+
+def is_standard(top: str) -> bool:
+    """Whether a top-level module is Python's own."""
+    return top in sys.stdlib_module_names or top == "__main__"
+
+
+@lru_cache(maxsize=4096)
+def locate(name: str) -> Path | None:
+    """The file (or a namespace package's folder) of a module that is not installed; None for others, and for none."""
+    top, _, rest = name.partition(".")
+    if is_standard(top):
+        return None
+    places = _top(top)
+    if not places or (top != CORE and any(is_installed(place) for place in places)):
+        return None
+    for part in rest.split(".") if rest else ():
+        folders = [place.parent if place.name == "__init__.py" else place for place in places]
+        places = next((found for folder in folders if (found := _in(folder, part))), ())
+        if not places:
+            return None
+    return places[0]
+
+
+def _in(folder: Path, name: str) -> tuple[Path, ...]:
+    for place in (folder / name / "__init__.py", folder / f"{name}.py"):
+        if place.is_file():
+            return (place,)
+    return (folder / name,) if (folder / name).is_dir() else ()
+
+
+def _top(name: str) -> tuple[Path, ...]:
+    """Where a top-level module lies: its file, or the folders of a namespace package."""
+    try:
+        found = find_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        found = None
+        if (file := getattr(sys.modules.get(name), "__file__", None)) is not None:
+            return (Path(file),)
+    if found is None:
+        return ()
+    if found.origin is not None and found.origin.endswith(".py"):
+        return (Path(found.origin),)
+    return tuple(Path(place) for place in found.submodule_search_locations or ())
+
+
+@lru_cache(maxsize=1)
+def _site() -> tuple[Path, ...]:
+    paths = sysconfig.get_paths()
+    return tuple(Path(paths[name]).resolve() for name in ("purelib", "platlib", "stdlib"))
+
+
+def is_installed(place: Path) -> bool:
+    """Whether a file lies where packages are installed, so that a version tells what is in it."""
+    return any(part in ("site-packages", "dist-packages") for part in place.parts) or any(
+        place.is_relative_to(folder) for folder in _site()
+    )
+
+
+def public_home(name: str) -> str | None:
+    """The module that defines one of the core's public names."""
+    import fgic_core
+
+    home: str | None = fgic_core._MODULE.get(name)
+    return home
+
+
+def parse(source: bytes, name: str, *, is_package: bool = False) -> Parsed:
+    """What a module's source says.
+
+    Args:
+        source: its text.
+        name: its full name, which relative imports start at.
+        is_package: whether it is the ``__init__`` of a package.
+
+    Raises:
+        SyntaxError: it is no Python.
+        ValueError: it holds a null byte.
+    """
+    tree = ast.parse(source)
+    package = name if is_package else name.rpartition(".")[0]
+    found = Parsed(tree_digest(tree))
+    aliases: dict[str, str] = {}
+    attributes: list[tuple[str, str]] = []
+    for node in _run(tree):
+        if isinstance(node, ast.Import):
+            for one in node.names:
+                found.imports.append((one.name, []))
+                aliases[one.asname or one.name] = one.name
+        elif isinstance(node, ast.ImportFrom):
+            module = _absolute(node, package)
+            found.imports.append((module, [one.name for one in node.names if one.name != "*"]))
+            for one in node.names:
+                found.names[one.asname or one.name] = (module, one.name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            attributes.append((node.value.id, node.attr))
+        elif isinstance(node, ast.Call):
+            _dynamic(node, found)
+    found.imports += [(CORE, [one]) for alias, one in attributes if aliases.get(alias) == CORE]
+    return found
+
+
+def _absolute(node: ast.ImportFrom, package: str) -> str:
+    if not node.level:
+        return node.module or ""
+    base = package.split(".")[: len(package.split(".")) - node.level + 1]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of what is run: not what is for type checkers alone."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.If) and _is_type_checking(node.test):
+            waiting += node.orelse
+        else:
+            waiting += list(ast.iter_child_nodes(node))
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
+        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
+    )
+
+
+def _dynamic(call: ast.Call, found: Parsed) -> None:
+    """Take note of a call that imports by a name: followed where the name is written there."""
+    function = call.func
+    name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+    if name not in _DYNAMIC or (name in _PURE and not isinstance(function, ast.Name)):
+        return
+    first: Any = call.args[0] if call.args else None
+    if name in ("import_module", "__import__") and isinstance(first, ast.Constant) and isinstance(first.value, str):
+        found.imports.append((first.value, []))
+        return
+    found.untraced.append(call.lineno)
+
+
+def tree_digest(tree: ast.AST) -> str:
+    """The digest of a syntax tree without docstrings; comments and places are none of it anyway."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            first: Any = node.body[0] if node.body else None
+            is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+            if is_text and isinstance(first.value.value, str):
+                node.body = node.body[1:]
+    return digest_bytes(ast.dump(tree).encode("utf-8", "surrogatepass"))
