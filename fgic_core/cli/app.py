@@ -27,6 +27,8 @@ plugins = typer.Typer(invoke_without_command=True, help="List the installed comp
 app.add_typer(plugins, name="plugins")
 data = typer.Typer(no_args_is_help=True, help="Convert data sets.", **_SETTINGS)  # type: ignore[arg-type]
 app.add_typer(data, name="data")
+stores = typer.Typer(no_args_is_help=True, help="See what lies in the store, and tidy it up.", **_SETTINGS)  # type: ignore[arg-type]
+app.add_typer(stores, name="store")
 
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a YAML file.")]
 Overrides = Annotated[
@@ -38,6 +40,9 @@ Store = Annotated[
     typer.Option("--store", metavar="DIR", help="Where artifacts are kept; $FGIC_STORE or .fgic/store by default."),
 ]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Read every file again; believe no digest that was taken before.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -69,6 +74,7 @@ def pipeline(
         str | None, typer.Option(metavar="STEP", help="Run this step alone; its inputs must be in the store.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute every step anew.")] = False,
+    verify: Verify = False,
     device: Device = "auto",
     devices: Annotated[int, typer.Option(metavar="N", min=1, help="How many devices a classifier trains on.")] = 1,
     store: Store = None,
@@ -87,6 +93,7 @@ def pipeline(
         until=until,
         only=only,
         fresh=fresh,
+        verify=verify,
         device=device,
         devices=devices,
         store=store,
@@ -98,11 +105,13 @@ def pipeline(
 
 
 @app.command()
-def check(spec: Spec, overrides: Overrides = None, store: Store = None, as_json: AsJson = False) -> None:
+def check(
+    spec: Spec, overrides: Overrides = None, store: Store = None, verify: Verify = False, as_json: AsJson = False
+) -> None:
     """Check a spec; print how its steps are wired and which would be computed, and why. Runs nothing."""
     from fgic_core.cli.check import print_plan
 
-    print_plan(spec, overrides or [], store, as_json)
+    print_plan(spec, overrides or [], store, as_json, verify=verify)
 
 
 @app.command()
@@ -208,6 +217,40 @@ def _convert(
     from fgic_core.cli.convert import convert
 
     raise typer.Exit(convert(source, output, overrides or [], step=step, store=store, copy_pictures=copy_pictures))
+
+
+@stores.command("ls")
+def _ls(store: Store = None, as_json: AsJson = False) -> None:
+    """Print what lies in the store: what made it, how large it is, and which steps use it."""
+    from fgic_core.cli.store import print_contents
+    from fgic_core.pipeline import default_store
+
+    raise typer.Exit(print_contents(store or default_store(), as_json))
+
+
+@stores.command("verify")
+def _verify(store: Store = None, as_json: AsJson = False) -> None:
+    """Read every file of the store, and name the artifacts that are damaged."""
+    from fgic_core.cli.store import print_damages
+    from fgic_core.pipeline import default_store
+
+    raise typer.Exit(print_damages(store or default_store(), as_json))
+
+
+@stores.command("gc")
+def _gc(
+    store: Store = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Where run directories lie whose artifacts are needed; runs by default."),
+    ] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove it, and do not only print it.")] = False,
+) -> None:
+    """Print, or remove, what neither the last run of a spec nor a run directory needs any more."""
+    from fgic_core.cli.store import collect
+    from fgic_core.pipeline import RUNS, default_store
+
+    raise typer.Exit(collect(store or default_store(), runs or [RUNS], delete=delete))
 
 
 def run(arguments: list[str] | None = None) -> int:

@@ -90,7 +90,7 @@ def crops_before(folder: Path, model: Model) -> str | None:
         record = ArtifactRecord.read(model.folder)
     except StoreError:
         return None
-    while key := record.inputs.get("dataset"):
+    while key := record.sources.get("dataset"):
         place = steps[key].folder if key in steps else model.folder.parents[1] / key[:2] / key
         try:
             record = ArtifactRecord.read(place)

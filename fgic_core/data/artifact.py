@@ -75,6 +75,7 @@ class ArtifactRecord(_Record):
     )
     seed: int
     inputs: dict[str, Any] = Field(description="Digests of the content of what it was made from, by input name.")
+    sources: dict[str, Any] = Field(default_factory=dict, description="Keys of these artifacts, by input name.")
     why: dict[str, Any] = Field(default_factory=dict, description="The document whose digest is the key.")
     metrics: list[Metric] = Field(default_factory=list)
     curves: list[Point] = Field(default_factory=list)

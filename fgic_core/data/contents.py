@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -57,7 +55,3 @@ def _digest(values: pa.ChunkedArray) -> str:
     digest.update(sink.getvalue())
     return digest.hexdigest()
 
-
-def learned_content(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What a data set's header says of everything but its rows and the places of its files."""
-    return {name: document[name] for name in ("classes", "part_names", "notes", "skipped", "searched")}

@@ -46,8 +46,8 @@ class DatasetReader(Component, ABC):
     )
 
     def draws(self) -> bool:
-        """Whether the seed decides what is in the data set, as of one that is drawn; by default not."""
-        return False
+        """Whether the seed decides what is in the data set: by default, whether its pictures are made and not read."""
+        return self.source() is None
 
     @abstractmethod
     def classes(self) -> Sequence[str]:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from fgic_core.data.artifact import RECORD, ArtifactType, FileRecord
-from fgic_core.data.contents import learned_content
 from fgic_core.data.digest import digest_file, digest_of
 
 
@@ -43,7 +42,7 @@ def content_of(folder: Path, kind: ArtifactType, files: Mapping[str, FileRecord]
     """
     if kind == "dataset":
         header = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        return digest_of({**learned_content(header), "rows": header["rows"]})
+        return digest_of({name: value for name, value in header.items() if name not in ("format", "roots")})
     return digest_of({name: file.digest for name, file in files.items()})
 
 

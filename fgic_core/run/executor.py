@@ -172,7 +172,9 @@ class Executor:
 
         training = training_key(planned.document, planned.component)
         with store.lock(planned.key, waiting), store.lock(training, waiting) if training else nullcontext():
-            if not self.fresh and not planned.volatile and store.record(planned.key) is not None:
+            there = None if self.fresh or planned.volatile else store.record(planned.key)
+            if there is not None:
+                self.plan.computed(planned.name, there.content)
                 step.reason = "was computed by another run in the meantime"
                 self._reuse(planned, step)
                 return
@@ -272,7 +274,7 @@ class Executor:
         self.observers.notify("step_failed", step=step, error=error)
 
     def _how_to_go_on(self, planned: PlannedStep) -> str:
-        epoch = self.plan.store.interrupted_after(planned.key)
+        epoch = self.plan.store.interrupted_after(self.plan.step(planned.name).key)
         where = f"after epoch {epoch} of step {planned.name}" if epoch else f"with step {planned.name}"
         return f"What is finished is kept. The same command goes on {where}."
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from fgic_core.data.digest import digest_file
+from fgic_core.data.digest import digest_bytes, digest_file
 from fgic_core.data.formats import HEIF_SUFFIXES, PICTURE_SUFFIXES, has_heif
 from fgic_core.run.memory import Memory, Stat
 
@@ -69,9 +68,9 @@ class Fingerprints:
             return _UNREADABLE
 
     def _folder(self, folder: Path) -> str:
-        files = sorted(_walk(folder, "", frozenset()))
-        listing = _digest(f"{file.name}\0{file.stat}\0{_heif(file)}" for file in files)
         place = os.path.abspath(folder)
+        files = sorted(_walk(place))
+        listing = _digest(f"{file.name}\0{file.stat}\0{_heif(file)}" for file in files)
         known = self.memory.get("folder", place, listing)
         if known is not None:
             return known
@@ -109,8 +108,8 @@ class Fingerprints:
             folder: one of `unread`.
             progress: told how many are read of how many.
         """
-        files = list(_walk(folder, "", frozenset()))
         place = os.path.abspath(folder)
+        files = _walk(place)
         contents = self._contents(place, files)
         missing = [file for file, content in zip(files, contents, strict=True) if content is None]
         progress(0, len(missing))
@@ -140,16 +139,15 @@ def _heif(file: _File) -> str:
 
 
 def _digest(lines: Iterator[str]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for line in lines:
-        digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
-    return digest.hexdigest()
+    return digest_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
 
 
-def _walk(folder: Path | str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[_File]:
-    """The files below a folder.
+def _walk(folder: str, prefix: str = "", above: frozenset[tuple[int, int]] = frozenset()) -> list[_File]:
+    """The files below a folder, in no order.
 
     Args:
+        folder: its absolute path.
+        prefix: what names begin with.
         above: device and inode of the folders that this one was reached through.
     """
     try:
@@ -157,19 +155,19 @@ def _walk(folder: Path | str, prefix: str, above: frozenset[tuple[int, int]]) ->
         with os.scandir(folder) as entries:
             listed = [entry for entry in entries if not entry.name.startswith(".")]
     except OSError:
-        yield _File(prefix, str(folder), None)
-        return
+        return [_File(prefix, folder, None)]
     place = (about.st_dev, about.st_ino)
     if place in above:
-        yield _File(prefix, str(folder), None)
-        return
+        return [_File(prefix, folder, None)]
+    found: list[_File] = []
     for entry in listed:
+        name = prefix + entry.name
         try:
             if entry.is_dir():
-                yield from _walk(entry.path, f"{prefix}{entry.name}/", above | {place})
-            elif entry.is_file():
-                yield _File(prefix + entry.name, os.path.abspath(entry.path), Stat.from_result(entry.stat()))
+                found += _walk(entry.path, f"{name}/", above | {place})
             else:
-                yield _File(prefix + entry.name, entry.path, None)
+                stat = Stat.from_result(entry.stat()) if entry.is_file() else None
+                found.append(_File(name, entry.path, stat))
         except OSError:
-            yield _File(prefix + entry.name, entry.path, None)
+            found.append(_File(name, entry.path, None))
+    return found

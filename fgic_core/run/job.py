@@ -101,6 +101,7 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
         options=component.model_dump(mode="json", context={"relative_to": job.base}),
         seed=job.seed,
         inputs=job.document.get("inputs", {}),
+        sources={name: folder.name for name, folder in job.inputs.items()},
         why=job.document,
         metrics=context.metrics,
         curves=context.curves,

@@ -209,7 +209,7 @@ def _option_change(name: str, before: Any, now: Any) -> str:
     if name == "(reads)":
         return "a file that its options lead to changed"
     if _is_fingerprint(now) and str(now).startswith(UNREAD):
-        return f"pictures in {name} were not read yet, as they are now"
+        return f"pictures in {name} are new, or changed"
     if _is_fingerprint(before) and _is_fingerprint(now):
         return f"what lies at {name} changed"
     return f"{name} changed from {_short(before)} to {_short(now)}"

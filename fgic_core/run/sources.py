@@ -62,7 +62,8 @@ class Sources:
     """Follows imports. Files are parsed once for each stat that they have."""
 
     def __init__(self, memory: Memory) -> None:
-        locate.cache_clear()  # a notebook may have got a module since
+        for cached in (locate, _top, is_installed):  # a notebook may have got a module since
+            cached.cache_clear()
         self._memory = memory
         self._parsed: dict[str, Parsed] = {}
         self._reached: dict[tuple[str, ...], Reached] = {}
@@ -179,6 +180,7 @@ def _in(folder: Path, name: str) -> tuple[Path, ...]:
     return (folder / name,) if (folder / name).is_dir() else ()
 
 
+@lru_cache(maxsize=1024)
 def _top(name: str) -> tuple[Path, ...]:
     """Where a top-level module lies: its file, or the folders of a namespace package."""
     try:
@@ -200,6 +202,7 @@ def _site() -> tuple[Path, ...]:
     return tuple(Path(paths[name]).resolve() for name in ("purelib", "platlib", "stdlib"))
 
 
+@lru_cache(maxsize=1024)
 def is_installed(place: Path) -> bool:
     """Whether a file lies where packages are installed, so that a version tells what is in it."""
     return any(part in ("site-packages", "dist-packages") for part in place.parts) or any(

@@ -111,6 +111,20 @@ class Store:
         finally:
             lock.release()
 
+    @contextmanager
+    def hold(self, key: str) -> Iterator[None]:
+        """As `lock`, for who does not want to wait.
+
+        Raises:
+            StoreError: another process holds it, or the store cannot be written.
+        """
+
+        def busy() -> None:
+            raise StoreError("another run is computing this", where=key)
+
+        with self.lock(key, busy):
+            yield
+
     def begin(self, key: str) -> Path:
         """An empty folder to compute the artifact in. The caller holds the lock of the key."""
         scratch = self.scratch(key)
