@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from fgic_core.interfaces import Epsilon as Epsilon
     from fgic_core.interfaces import Explainer as Explainer
     from fgic_core.interfaces import Generator as Generator
+    from fgic_core.interfaces import Input as Input
     from fgic_core.interfaces import InputFile as InputFile
     from fgic_core.interfaces import InputFolder as InputFolder
     from fgic_core.pipeline import Pipeline as Pipeline
@@ -92,6 +93,7 @@ _HOME = {
         "Epsilon",
         "Explainer",
         "Generator",
+        "Input",
         "InputFile",
         "InputFolder",
     ),

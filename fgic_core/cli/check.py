@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.cli.output import console, table
+from fgic_core.interfaces.ports import steps_of
 
 if TYPE_CHECKING:
     from fgic_core.run.plan import Plan, PlannedStep
@@ -40,14 +41,16 @@ def print_plan(
 def _print_table(plan: Plan) -> None:
     wiring = table("step", "uses", "takes", "gives", "", "why")
     for step in plan.steps:
-        takes = "\n".join(f"{name} of {source}" for name, source in step.inputs.items())
+        takes = "\n".join(f"{name} of {source}" for name, given in step.inputs.items() for source in steps_of(given))
         wiring.add_row(step.name, step.uses, takes, step.gives, "reused" if step.reused else "compute", step.reason)
     out = console()
     out.print(wiring)
     reused = sum(step.reused for step in plan.steps)
     compute = len(plan.steps) - reused
     at_most = "" if all(step.settled for step in plan.steps) else "at most "
-    out.print(f"\n{len(plan.steps)} step{'s' * (len(plan.steps) != 1)}: {at_most}{compute} to compute, {reused} reused.")
+    out.print(
+        f"\n{len(plan.steps)} step{'s' * (len(plan.steps) != 1)}: {at_most}{compute} to compute, {reused} reused."
+    )
 
 
 def _row(step: PlannedStep) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fgic_core.cli.output import console, note, printable, table, warn
 from fgic_core.errors import FgicError, Interrupted
 from fgic_core.hooks import hookimpl
+from fgic_core.interfaces.ports import all_steps
 
 if TYPE_CHECKING:
     from fgic_core.data.coco import CocoFolder
@@ -178,7 +179,7 @@ def _needed(spec: Spec, name: str) -> Spec:
     needed = {name}
     for step in reversed(spec.steps):
         if step.name in needed:
-            needed.update(step.inputs.values())
+            needed.update(all_steps(step.inputs))
     return replace(spec, steps=tuple(step for step in spec.steps if step.name in needed))
 
 

@@ -47,7 +47,7 @@ def print_damages(root: Path, as_json: bool) -> int:
     for one in damaged:
         users = f" (of {', '.join(one.used_by)})" if one.used_by else ""
         print(printable(f"{one.key}{users}: {one.wrong}"))
-    count = len(store.keys())
+    count = len(store.stored())
     if damaged:
         note(f"{len(damaged)} of {count} artifacts are damaged. The next run that needs one computes it again.")
         return 1

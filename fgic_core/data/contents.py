@@ -54,4 +54,3 @@ def _digest(values: pa.ChunkedArray) -> str:
     )  # fmt: skip
     digest.update(sink.getvalue())
     return digest.hexdigest()
-

@@ -9,6 +9,7 @@ from fgic_core.interfaces.dataset import DatasetReader
 from fgic_core.interfaces.detector import Detections, Detector
 from fgic_core.interfaces.explainer import Explainer
 from fgic_core.interfaces.generator import Generator
+from fgic_core.interfaces.ports import Input, Wiring
 
 #: Every interface by its kind, in the order in which steps usually stand.
 KINDS: dict[str, type[Component]] = {
@@ -29,6 +30,8 @@ __all__ = [
     "Epsilon",
     "Explainer",
     "Generator",
+    "Input",
     "InputFile",
     "InputFolder",
+    "Wiring",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from fgic_core.data.artifact import ArtifactType
 from fgic_core.interfaces.component import Component, Epsilon
+from fgic_core.interfaces.ports import Input
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +26,7 @@ class Attacker(Component, ABC):
     """
 
     kind: ClassVar[str] = "attacker"
-    takes: ClassVar[tuple[ArtifactType, ...]] = ("model", "dataset")
+    inputs: ClassVar[Mapping[str, Input]] = {"model": Input("model"), "dataset": Input("dataset")}
     gives: ClassVar[ArtifactType] = "robustness"
 
     norm: Literal["Linf", "L2"] = Field(

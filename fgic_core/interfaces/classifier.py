@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,6 +12,7 @@ from pydantic import Field
 from fgic_core.data.artifact import ArtifactType
 from fgic_core.data.geometry import Size
 from fgic_core.interfaces.component import Component
+from fgic_core.interfaces.ports import Input
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +33,7 @@ class Classifier(Component, ABC):
     """
 
     kind: ClassVar[str] = "classifier"
-    takes: ClassVar[tuple[ArtifactType, ...]] = ("dataset",)
+    inputs: ClassVar[Mapping[str, Input]] = {"dataset": Input("dataset")}
     gives: ClassVar[ArtifactType] = "model"
 
     val_fraction: float = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from fgic_core.data.artifact import ArtifactType
+from fgic_core.interfaces.ports import Input
 
 
 class Component(BaseModel):
@@ -35,10 +36,10 @@ class Component(BaseModel):
 
     #: The interface's word in ``uses: kind/name``; set by the interfaces, never by a plugin.
     kind: ClassVar[str]
-    #: The types of artifact that a step of this kind takes and gives.
-    takes: ClassVar[tuple[ArtifactType, ...]]
-    #: What it takes besides, where ``from`` names a step for it.
-    may_take: ClassVar[tuple[ArtifactType, ...]] = ()
+    #: What a step of it takes, by the name of the port. A component that takes more than its kind adds to it:
+    #: ``inputs = {**Classifier.inputs, "teacher": Input("model", auto=False)}``.
+    inputs: ClassVar[Mapping[str, Input]]
+    #: The type of artifact that it gives.
     gives: ClassVar[ArtifactType]
     #: Options that play no part in `fit`: steps that differ in these alone share one training.
     after_fit: ClassVar[frozenset[str]] = frozenset()
@@ -54,7 +55,7 @@ class Component(BaseModel):
         return ()
 
     def check_inputs(self, inputs: Collection[str]) -> None:
-        """Whether the options go with the inputs that the step has, by type.
+        """Whether the options go with the inputs that the step has, by the names of their ports.
 
         Raises:
             ValueError: they do not; the message says what is wrong and, on a second line, what to do.
@@ -150,4 +151,3 @@ InputFile = Annotated[
 InputFolder = Annotated[
     Path, PlainValidator(_folder, json_schema_input_type=str), PlainSerializer(_external, return_type=str)
 ]
-

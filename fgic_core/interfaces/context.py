@@ -39,6 +39,7 @@ class Context(ABC):
             each has a context with a device of its own.
         rank: which of these processes this is, from 0. All do the same on the same data, unless the component shares
             the work out; the artifact, the events and the checkpoints are those of rank 0.
+        inputs: what the step is given, by port (`Component.inputs`): a `Dataset`, a `Model`, or a list of them.
         folder: the step's own folder; what is written below it becomes part of the artifact.
         seed: the step's seed.
         workers: how many processes a data loader should use; 0 is none.
@@ -47,6 +48,7 @@ class Context(ABC):
     device: str
     devices: int
     rank: int
+    inputs: Mapping[str, Any]
     folder: Path
     seed: int
     workers: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field
 
 from fgic_core.data.artifact import ArtifactType
 from fgic_core.interfaces.component import Component
+from fgic_core.interfaces.ports import Input
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,7 @@ class DatasetReader(Component, ABC):
     """
 
     kind: ClassVar[str] = "dataset"
-    takes: ClassVar[tuple[ArtifactType, ...]] = ()
+    inputs: ClassVar[Mapping[str, Input]] = {}
     gives: ClassVar[ArtifactType] = "dataset"
 
     verify: Literal["full", "header", "none"] = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,6 +12,7 @@ from pydantic import Field
 
 from fgic_core.data.artifact import ArtifactType
 from fgic_core.interfaces.component import Component, InputFile
+from fgic_core.interfaces.ports import Input
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +51,7 @@ class Detector(Component, ABC):
     """
 
     kind: ClassVar[str] = "detector"
-    takes: ClassVar[tuple[ArtifactType, ...]] = ("dataset",)
+    inputs: ClassVar[Mapping[str, Input]] = {"dataset": Input("dataset")}
     gives: ClassVar[ArtifactType] = "dataset"
     #: Whether `fit` learns from pictures without an object (`Sample.empty`), in which whatever is found is wrong. If
     #: not, it is given none.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from fgic_core.data.artifact import ArtifactType
 from fgic_core.interfaces.component import Component, InputFile
+from fgic_core.interfaces.ports import Input
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +35,12 @@ class Generator(Component, ABC):
     """
 
     kind: ClassVar[str] = "generator"
-    takes: ClassVar[tuple[ArtifactType, ...]] = ("dataset",)
-    may_take: ClassVar[tuple[ArtifactType, ...]] = ("model",)
+    inputs: ClassVar[Mapping[str, Input]] = {
+        "dataset": Input("dataset"),
+        "model": Input(
+            "model", auto=False, required=False, at="use", description="The classifier that min_confidence asks."
+        ),
+    }
     gives: ClassVar[ArtifactType] = "dataset"
     after_fit: ClassVar[frozenset[str]] = frozenset(
         (

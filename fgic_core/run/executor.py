@@ -14,6 +14,7 @@ from typing import Any
 from fgic_core.data.artifact import Metric, Point
 from fgic_core.errors import FgicError, Interrupted, PluginError, StepError, StoreError
 from fgic_core.interfaces import Classifier, DatasetReader, Explainer
+from fgic_core.interfaces.ports import all_steps
 from fgic_core.registry import Registry
 from fgic_core.run.interrupts import Interrupts
 from fgic_core.run.job import Job
@@ -98,7 +99,7 @@ class Executor:
                 continue
             if step.status == "failed":  # seen before the training that it needs
                 continue
-            lacking = [source for source in planned.inputs.values() if source not in done]
+            lacking = [source for source in all_steps(planned.inputs) if source not in done]
             if lacking:
                 step.status, step.reason = "skipped", f"needs step {' and '.join(lacking)}, which has no artifact"
                 continue
@@ -139,13 +140,13 @@ class Executor:
             return []
         failed = []
         for other in self.plan.steps:
-            wanted = other.name in chosen and not other.reused and planned.name in other.inputs.values()
+            wanted = other.name in chosen and not other.reused and planned.name in all_steps(other.inputs)
             if not wanted or not isinstance(other.component, Explainer):
                 continue
             from fgic_core.data.dataset import Header
             from fgic_core.steps.rehearsal import rehearse
 
-            classes = Header.read(self.plan.step(planned.inputs["dataset"]).folder).classes
+            classes = Header.read(self.plan.step(str(planned.inputs["dataset"])).folder).classes
             listener = _StepListener(self.observers, self.record.step(planned.name), self.interrupts)
             trying = f"trying {other.uses} before the training"
             listener.progress(trying, 0, 1, "pictures")
@@ -210,7 +211,7 @@ class Executor:
         job = Job(
             uses=planned.uses,
             options=planned.component.model_dump(mode="json"),
-            inputs={name: self.plan.step(source).folder for name, source in planned.inputs.items()},
+            inputs={name: self._folders(given) for name, given in planned.inputs.items()},
             roots=self._roots,
             output=folder,
             scratch=self.plan.store.scratch(planned.key),
@@ -232,6 +233,12 @@ class Executor:
         jobs.mkdir(exist_ok=True)
         (jobs / f"{planned.name}.json").write_text(job.model_dump_json(indent=1) + "\n", encoding="utf-8")
         return job
+
+    def _folders(self, given: str | list[str]) -> Path | list[Path]:
+        """Where the artifact of a step lies, or those of several."""
+        if isinstance(given, list):
+            return [self.plan.step(one).folder for one in given]
+        return self.plan.step(given).folder
 
     def _remember_roots(self, planned: PlannedStep) -> None:
         """Note where the step's own pictures lie now: the artifact may be older than the place of its files."""
@@ -291,7 +298,7 @@ def choose(plan: Plan, until: str | None, only: str | None) -> list[str]:
         if name is not None and name not in names:
             raise FgicError(f"the spec has no step {name!r}", hint=f"Its steps are {', '.join(names)}.")
     if only is not None:
-        sources = plan.step(only).inputs.values()
+        sources = all_steps(plan.step(only).inputs)
         missing = [name for name in names if name in sources and not plan.step(name).reused]
         if missing:
             raise StoreError(

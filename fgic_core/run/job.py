@@ -37,7 +37,7 @@ class Job(BaseModel):
     format: int = 1
     uses: str
     options: dict[str, Any] = Field(description="Every option; paths are absolute.")
-    inputs: dict[str, Path] = Field(description="Artifact folders by input name.")
+    inputs: dict[str, Path | list[Path]] = Field(description="Artifact folders by port; a list where it takes many.")
     roots: dict[str, Path] = Field(default_factory=dict, description="Where pictures lie, by root name.")
     output: Path = Field(description="An empty folder that becomes the artifact.")
     scratch: Path | None = Field(None, description="A folder for checkpoints that outlives a crash.")
@@ -67,7 +67,7 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
     started = time.monotonic()
     entry = registry.entry(job.uses)
     component = registry.create(job.uses, base=job.output, **job.options)
-    missing = [name for name in component.takes if name not in job.inputs]
+    missing = [name for name, port in component.inputs.items() if port.required and name not in job.inputs]
     if missing:
         raise PluginError(f"the job gives no {' and no '.join(missing)}", where=job.uses)
     context = StepContext(
@@ -83,11 +83,16 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
         workers=job.workers,
         listener=listener,
     )
-    inputs = {name: open_artifact(folder, registry, job.roots, job.device) for name, folder in job.inputs.items()}
+    context.inputs = {
+        name: [open_artifact(one, registry, job.roots, job.device) for one in given]
+        if isinstance(given, list)
+        else open_artifact(given, registry, job.roots, job.device)
+        for name, given in job.inputs.items()
+    }
     if component.kind not in _WITHOUT_TORCH:
         import_module("torch")
     context.seed_everything("step")
-    import_module(f"fgic_core.steps.{component.kind}").run(component, inputs, context)
+    import_module(f"fgic_core.steps.{component.kind}").run(component, context.inputs, context)
     if component.gives == "dataset":
         forget_places(job.output)
     files = files_of(job.output)
@@ -101,7 +106,10 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
         options=component.model_dump(mode="json", context={"relative_to": job.base}),
         seed=job.seed,
         inputs=job.document.get("inputs", {}),
-        sources={name: folder.name for name, folder in job.inputs.items()},
+        sources={
+            name: [one.name for one in given] if isinstance(given, list) else given.name
+            for name, given in job.inputs.items()
+        },
         why=job.document,
         metrics=context.metrics,
         curves=context.curves,

@@ -113,7 +113,7 @@ def training_key(document: Mapping[str, Any], component: Component) -> str | Non
     if not component.after_fit:
         return None
     options = {name: value for name, value in document["options"].items() if name not in component.after_fit}
-    inputs = {name: key for name, key in document["inputs"].items() if name in component.takes}
+    inputs = {name: key for name, key in document["inputs"].items() if component.inputs[name].at == "fit"}
     return key_of({**document, "options": options, "inputs": inputs})
 
 

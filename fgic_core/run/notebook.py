@@ -66,8 +66,9 @@ class _Walk:
             return
         self._digests[key] = tree_digest(tree)
         world = vars(sys.modules[found.__module__])
-        inner = found.__code__ if isinstance(found, FunctionType) else None
-        free = dict(zip(inner.co_freevars, found.__closure__ or (), strict=True)) if inner is not None else {}
+        free = {}
+        if isinstance(found, FunctionType):
+            free = dict(zip(found.__code__.co_freevars, found.__closure__ or (), strict=True))
         for node in ast.walk(tree):
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 self._imports(node)

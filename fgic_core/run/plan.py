@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.interfaces import Component
+from fgic_core.interfaces import Component, Wiring
+from fgic_core.interfaces.ports import steps_of
 from fgic_core.registry import Registry
 from fgic_core.run.fingerprints import UNREAD
 from fgic_core.run.keys import PROVISIONAL, KeyDocument, Keys, is_settled
@@ -26,7 +27,7 @@ class PlannedStep:
         name: its name in the spec.
         uses: its component, such as ``classifier/timm``.
         component: the component with its options.
-        inputs: step names by input name.
+        inputs: step names by port.
         gives: the type of its artifact.
         seed: its seed.
         key: the digest of `document`; the artifact's name in the store.
@@ -43,7 +44,7 @@ class PlannedStep:
     name: str
     uses: str
     component: Component
-    inputs: Mapping[str, str]
+    inputs: Wiring
     gives: ArtifactType
     seed: int
     key: str
@@ -99,7 +100,7 @@ class Plan:
 
     def _planned(self, name: str) -> PlannedStep:
         step = self.spec.step(name)
-        inputs = {port: self._given(source) for port, source in step.inputs.items()}
+        inputs = {port: self._given(given) for port, given in step.inputs.items()}
         document = self._keys.document(self._registry.entry(step.uses), step.component, step.seed, inputs)
         key, settled = document.key, is_settled(document.content)
         record, damage = self.store.look(key) if settled else (None, "")
@@ -122,8 +123,10 @@ class Plan:
             document.unread,
         )
 
-    def _given(self, source: str) -> str:
-        """What the key of a step has of one that it takes: its content, or what will make it."""
+    def _given(self, source: str | list[str]) -> Any:
+        """What the key of a step has of one that it takes, or of several: its content, or what will make it."""
+        if isinstance(source, list):
+            return [self._given(one) for one in source]
         step = self._steps[source]
         return step.content or PROVISIONAL + step.key
 
@@ -148,17 +151,17 @@ class Plan:
         else:
             changes += _own_changes(last, content)
         changes += [
-            self._input_change(port, source)
-            for port, source in step.inputs.items()
+            self._input_change(port, given)
+            for port, given in step.inputs.items()
             if last["inputs"].get(port) != content["inputs"][port]
         ]
         return "; ".join(changes) or "is no longer in the store"
 
-    def _input_change(self, port: str, source: str) -> str:
-        given = self._steps[source]
-        if given.content:
-            return f"its {port} (step {source}) is another one"
-        return f"its {port} (step {source}) is computed anew"
+    def _input_change(self, port: str, given: str | list[str]) -> str:
+        names = steps_of(given)
+        anew = [name for name in names if not self._steps[name].content]
+        steps = f"step{'s' * (len(anew or names) != 1)} {' and '.join(anew or names)}"
+        return f"its {port} ({steps}) " + ("is computed anew" if anew else "is another one")
 
 
 def make_plan(spec: Spec, registry: Registry, store: Store, fresh: bool = False, keys: Keys | None = None) -> Plan:

@@ -22,7 +22,7 @@ class StepRecord(BaseModel):
     uses: str
     key: str = Field(description="Digest of everything that decides the step's output; its name in the store.")
     folder: Path = Field(description="Where the artifact lies, or will lie.")
-    inputs: dict[str, str] = Field(description="Step names by input name, as in `from`.")
+    inputs: dict[str, str | list[str]] = Field(description="Step names by port, as in `from`.")
     status: Status = "waiting"
     reason: str = Field("", description="Why it was reused, computed or skipped.")
     seconds: float = 0.0

@@ -25,6 +25,9 @@ CORE = "fgic_core"
 _DYNAMIC = {"import_module", "__import__", "exec", "eval", "run_path", "run_module", "spec_from_file_location"}
 _PURE = {"exec", "eval"}  # as plain names alone: a network has a method of that name
 
+#: A module, and the names that are taken from it.
+_Import = tuple[str, tuple[str, ...]]
+
 
 @dataclass(frozen=True, slots=True)
 class Reached:
@@ -76,48 +79,57 @@ class Sources:
         return found
 
     def _follow(self, modules: Sequence[str]) -> Reached:
-        waiting, seen = [(name, ()) for name in modules], set()
+        waiting: list[_Import] = [(name, ()) for name in modules]
+        seen: set[_Import] = set()
         digests: dict[str, str] = {}
         packages: set[str] = set()
         untraced: list[str] = []
         while waiting:
-            name, taken = waiting.pop()
-            if (name, taken) in seen:
+            name, taken = asked = waiting.pop()
+            if asked in seen:
                 continue
-            seen.add((name, taken))
+            seen.add(asked)
             place = locate(name)
             if place is None:
                 top = name.partition(".")[0]
-                if not is_standard(top):
-                    packages.add(top)
+                packages |= set() if is_standard(top) else {top}
                 continue
             if place.is_dir():  # a namespace package has no code of its own
                 waiting += [(f"{name}.{one}", ()) for one in taken]
                 continue
             parsed = self._parse(name, place)
-            left = []
-            for one in taken:
-                if one in parsed.names and place.name == "__init__.py":
-                    module, there = parsed.names[one]
-                    waiting.append((module, (there,)))
-                elif place.name == "__init__.py" and locate(f"{name}.{one}") is not None:
-                    waiting.append((f"{name}.{one}", ()))
-                else:
-                    left.append(one)
-            # A package whose names all come from elsewhere adds nothing of its own.
-            if name.partition(".")[0] == CORE and place.name == "__init__.py" and (not left or name == CORE):
-                waiting += [(module, ()) for one in left if (module := public_home(one)) is not None]
-                continue
-            if name in digests:
+            elsewhere, own = self._taken(name, place, taken, parsed)
+            waiting += elsewhere
+            if name in digests or not own:
                 continue
             digests[name] = parsed.digest
             untraced += [f"{place.name}:{line}" for line in parsed.untraced]
             waiting += [(module, tuple(names)) for module, names in parsed.imports]
             if name.partition(".")[0] != CORE:
                 digests |= self._beside(name, place)
-                if (parent := name.rpartition(".")[0]) and locate(parent) is not None:
-                    waiting.append((parent, ()))
+                parent = name.rpartition(".")[0]
+                waiting += [(parent, ())] if parent and locate(parent) is not None else []
         return Reached(digest_of(digests), tuple(sorted(packages)), tuple(untraced))
+
+    @staticmethod
+    def _taken(name: str, place: Path, taken: Sequence[str], parsed: Parsed) -> tuple[list[_Import], bool]:
+        """Where names that are taken from a module come from, and whether the module itself counts."""
+        if place.name != "__init__.py":
+            return [], True
+        elsewhere: list[_Import] = []
+        left = []
+        for one in taken:
+            if one in parsed.names:
+                module, there = parsed.names[one]
+                elsewhere.append((module, (there,)))
+            elif locate(f"{name}.{one}") is not None:
+                elsewhere.append((f"{name}.{one}", ()))
+            else:
+                left.append(one)
+        if name == CORE:
+            return elsewhere + [(home, ()) for one in left if (home := public_home(one)) is not None], False
+        # A package of the core whose names all come from elsewhere adds nothing of its own.
+        return elsewhere, bool(left) or name.partition(".")[0] != CORE
 
     def _parse(self, name: str, file: Path) -> Parsed:
         place = str(file)

@@ -63,7 +63,7 @@ class Store:
         wrong = damages(folder, record.files, self._digest)
         return (None, wrong[0] + (f", and {len(wrong) - 1} more" if wrong[1:] else "")) if wrong else (record, "")
 
-    def keys(self) -> list[str]:
+    def stored(self) -> list[str]:
         """The keys of everything that lies in the store, whole or not."""
         return sorted(folder.name for folder in (self.root / "artifacts").glob("??/*") if folder.is_dir())
 

@@ -42,7 +42,7 @@ class Stored:
 def contents(store: Store) -> Iterator[Stored]:
     """Everything in a store, artifacts first; their files are not read."""
     used = _used_by(store)
-    for key in store.keys():
+    for key in store.stored():
         folder = store.folder(key)
         record, wrong = _record(folder)
         yield Stored(key, folder, _size(folder), record, wrong, tuple(used.get(key, ())))
@@ -58,7 +58,7 @@ def verify(store: Store, progress: Callable[[int, int], None] = lambda done, tot
         progress: told how many artifacts are read of how many.
     """
     trusting_nothing = Store(store.root, digest_file)
-    used, keys, damaged = _used_by(store), store.keys(), []
+    used, keys, damaged = _used_by(store), store.stored(), []
     for done, key in enumerate(keys):
         progress(done, len(keys))
         record, wrong = trusting_nothing.look(key)

@@ -121,6 +121,7 @@ class StepContext(Context):
         self.left_out: list[tuple[str, str]] = []
         self._scratch = scratch
         self.listener = listener or Listener()
+        self.inputs: Mapping[str, Any] = {}
         self._ruler: Ruler | None = None
         self._resumed = 0
         if self._state_file is not None and self._state_file.exists():

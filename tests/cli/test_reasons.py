@@ -151,7 +151,9 @@ class World:
         """What an installer writes; `direct_url.json` says that the sources are used where they are."""
         about = self.site / f"{name.replace('-', '_')}.dist-info"
         about.mkdir()
-        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: A test.\n{NEEDS}")
+        (about / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: A test.\n{NEEDS}"
+        )
         (about / "entry_points.txt").write_text(points)
         if editable:
             url = {"url": self.site.as_uri(), "dir_info": {"editable": True}}

@@ -31,7 +31,14 @@ def test_it_does_not_depend_on_the_place(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("below/a.png", b"123456"), ("below/a.png", b"54321"), ("list.txt", b"b\n"), ("below/b.png", b"1"), ("new/x.csv", b"")]
+    ("name", "content"),
+    [
+        ("below/a.png", b"123456"),
+        ("below/a.png", b"54321"),
+        ("list.txt", b"b\n"),
+        ("below/b.png", b"1"),
+        ("new/x.csv", b""),
+    ],
 )
 def test_a_change_that_matters_changes_it(folder: Path, name: str, content: bytes) -> None:
     before = fingerprint(folder)
@@ -123,4 +130,3 @@ def test_pictures_that_change_places_are_seen_although_no_size_changes(folder: P
     (folder / "below" / "b.png").rename(folder / "below" / "a.png")
     (folder / "c").rename(folder / "below" / "b.png")
     assert fingerprint(folder) != before
-

@@ -125,4 +125,6 @@ def test_the_plan_names_a_folder_whose_content_changed(toys: Path, tmp_path: Pat
     spec.write_text("version: 1\nsteps:\n  data: {uses: dataset/shelf, with: {root: .}}\n", encoding="utf-8")
     assert run(spec, tmp_path, store=tmp_path / ".store", runs=tmp_path / ".runs").ok
     Image.new("RGB", (40, 40), (9, 9, 9)).save(tmp_path / "a-1.png")
-    assert Pipeline.from_yaml(spec).plan(tmp_path / ".store").step("data").reason == "pictures in root are new, or changed"
+    assert (
+        Pipeline.from_yaml(spec).plan(tmp_path / ".store").step("data").reason == "pictures in root are new, or changed"
+    )
