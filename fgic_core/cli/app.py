@@ -37,6 +37,10 @@ Store = Annotated[
     Path | None,
     typer.Option("--store", metavar="DIR", help="Where artifacts are kept; $FGIC_STORE or .fgic/store by default."),
 ]
+RunStore = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="DIR", help="Where the run's artifacts are kept; found by itself in a project."),
+]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -77,6 +81,9 @@ def pipeline(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the run directory and errors alone.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no HTML report.")] = False,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Compute each step in a process of its own, and not all in one.")
+    ] = False,
 ) -> None:
     """Run a spec: compute the steps that the store does not have, and write a report."""
     from fgic_core.cli.pipeline import run_pipeline
@@ -93,6 +100,7 @@ def pipeline(
         runs=runs,
         quiet=quiet,
         report=not no_report,
+        isolation="step" if isolate else "run",
     )
     raise typer.Exit(code)
 
@@ -124,13 +132,22 @@ def predict(
         str | None, typer.Option(metavar="NAME", help="The classifier's step, where a run has several.")
     ] = None,
     device: Device = "auto",
+    store: RunStore = None,
 ) -> None:
     """Name what is on pictures, with a trained classifier."""
     from fgic_core.cli.predict import print_predictions
 
     raise typer.Exit(
         print_predictions(
-            model, pictures, top=top, as_json=as_json, cam=cam, explainer=explainer, step=step, device=device
+            model,
+            pictures,
+            top=top,
+            as_json=as_json,
+            cam=cam,
+            explainer=explainer,
+            step=step,
+            device=device,
+            store=store,
         )
     )
 
@@ -138,11 +155,12 @@ def predict(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/dogs/latest.")],
+    store: RunStore = None,
 ) -> None:
     """Write the report of a run again."""
     from fgic_core.report import write_report
 
-    typer.echo(write_report(run))
+    typer.echo(write_report(run, store))
 
 
 @app.command()

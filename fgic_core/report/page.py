@@ -15,14 +15,15 @@ from fgic_core.report.sections.common import Section, Studio, part
 from fgic_core.report.view import RunView
 
 
-def write_report(run_folder: Path) -> Path:
+def write_report(run_folder: Path, store: Path | None = None) -> Path:
     """Write ``report.html`` and ``figures/*.svg`` of a run, whatever became of it.
 
     The page is one file that loads nothing from outside and runs no script. Charts and pictures are inside it. The same
     run folder gives the same bytes.
 
     Args:
-        run_folder: holds ``run.json``; the artifacts lie where that says.
+        run_folder: holds ``run.json``.
+        store: where the artifacts lie, if not where `RunRecord.read` looks for them.
 
     Returns:
         The path of ``report.html``.
@@ -30,7 +31,7 @@ def write_report(run_folder: Path) -> Path:
     Raises:
         StoreError: the folder holds no ``run.json`` that can be read.
     """
-    run = RunView(Path(run_folder))
+    run = RunView(Path(run_folder), store)
     studio = Studio(run, Figures(run.folder / "figures"), Album())
     sections = [section for section in _sections(studio) if section.parts]
     text = (

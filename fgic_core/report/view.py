@@ -91,9 +91,9 @@ class RunView:
         StoreError: the folder holds no ``run.json`` that can be read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: Path | None = None) -> None:
         self.folder = folder
-        self.record = RunRecord.read(folder)
+        self.record = RunRecord.read(folder, store)
         self._datasets: dict[str, Dataset] = {}
 
     @cached_property
