@@ -240,9 +240,14 @@ def run(arguments: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a name that the terminal cannot write is escaped, not an exception
             stream.reconfigure(errors="backslashreplace")
     try:
-        app(arguments, prog_name="fgic")
+        code = typer.main.get_command(app).main(arguments, prog_name="fgic", standalone_mode=False)
     except SystemExit as exit_:
-        return flush(exit_.code if isinstance(exit_.code, int) else 0 if exit_.code is None else 1)
+        if exit_.code in (0, None):  # no command of ours ends so: a plugin did, and what was asked for is not done
+            return report_exception(RuntimeError(f"sys.exit({exit_.code}) was called in the middle of the command"))
+        return flush(exit_.code if isinstance(exit_.code, int) else 1)
     except (Exception, KeyboardInterrupt) as error:
-        return report_exception(error)
-    return flush(0)
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a mistake in the command line, as typer tells it
+            error.show()
+            return flush(error.exit_code)
+        return report_exception(KeyboardInterrupt() if isinstance(error.__cause__, KeyboardInterrupt) else error)
+    return flush(code if isinstance(code, int) else 0)

@@ -12,7 +12,7 @@ from typing import Any
 
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, Interrupted
-from fgic_core.run.events import text_of
+from fgic_core.run.events import words_of
 from fgic_core.run.executor import now
 from fgic_core.run.record import RunRecord
 from fgic_core.spec import Spec
@@ -69,13 +69,13 @@ def whole(record: RunRecord, folder: Path) -> Iterator[None]:
             record.status = "interrupted" if isinstance(error, (KeyboardInterrupt, Interrupted)) else "failed"
             for step in record.steps:
                 if step.status == "running":
-                    step.status, step.error = "failed", f"{type(error).__name__}: {text_of(error)}"
+                    step.status, step.error = "failed", words_of(error)
             skip_the_rest(record)
             with suppress(Exception):
                 record.write(folder)
         if isinstance(error, (Exception, KeyboardInterrupt)):
             raise
-        raise RuntimeError(f"{type(error).__name__} in the middle of the run: {text_of(error)}") from error
+        raise RuntimeError(f"the run was ended in the middle by {words_of(error)}") from error
 
 
 def skip_the_rest(record: RunRecord) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from tempfile import TemporaryFile
 from typing import Any, Literal, Protocol
 
 from fgic_core.data.artifact import ArtifactRecord
@@ -30,7 +31,7 @@ _CLOSING = 5.0
 #: How many bytes of what a process printed are kept for the message of its death.
 _TAIL = 1 << 16
 # Not `-m`: that puts the working directory before every package, and a file `json.py` there would be imported.
-_START = "import sys; sys.path[:] = sys.argv[2:]; from fgic_core.run.worker import main; main(int(sys.argv[1]))"
+_START = "import sys; sys.path[:] = sys.argv[3:]; from fgic_core.run.worker import main; main(*map(int, sys.argv[1:3]))"
 
 
 class Engine(Protocol):
@@ -147,18 +148,20 @@ class _Worker:
         self._tail = b""
         reading, writing = os.pipe()
         self._channel = Channel(reading)
+        self._deaths = TemporaryFile()  # noqa: SIM115 - closed by `close`
         try:
             self._process = subprocess.Popen(  # noqa: S603 - every part is ours
-                [sys.executable, "-c", _START, str(writing), *sys.path],
+                [sys.executable, "-c", _START, str(writing), str(self._deaths.fileno()), *sys.path],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                pass_fds=[writing],
+                pass_fds=[writing, self._deaths.fileno()],
                 # Ctrl-C in a terminal comes to this process alone, which then ends the other in good order.
                 start_new_session=True,
             )
         except OSError as error:
             self._channel.close()
+            self._deaths.close()
             raise FgicError(f"no process can be started: {error.strerror}") from None
         finally:
             os.close(writing)
@@ -216,7 +219,8 @@ class _Worker:
 
     def _death(self) -> ProcessFailed:
         error = ProcessFailed(_words_for(self._process.returncode))
-        error.__cause__ = Said(self._tail.decode("utf-8", "replace"))
+        self._deaths.seek(0)
+        error.__cause__ = Said((self._tail + self._deaths.read()).decode("utf-8", "replace"))
         return error
 
     def _stop(self, listener: Listener) -> Event | None:
@@ -253,6 +257,7 @@ class _Worker:
             self._printed(self._output.read())
             for channel in (self._channel, self._output):
                 channel.close()
+            self._deaths.close()
 
     def _kill(self) -> None:
         with contextlib.suppress(OSError):

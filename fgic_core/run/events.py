@@ -132,6 +132,11 @@ def text_of(error: BaseException) -> str:
     return str(_as_text(error))
 
 
+def words_of(error: BaseException) -> str:
+    """The exception's type and text."""
+    return f"{clean(type(error).__name__)}: {text_of(error)}".removesuffix(": ")
+
+
 def _as_text(value: object, nothing: str | None = "None") -> str | None:
     if value is None:
         return nothing
@@ -155,7 +160,7 @@ def traceback_of(error: BaseException) -> str:
     except KeyboardInterrupt:
         raise
     except BaseException:
-        return f"{type(error).__name__}: {text_of(error)}\n"
+        return f"{words_of(error)}\n"
 
 
 def is_disk_full(error: BaseException | None) -> bool:
@@ -281,6 +286,6 @@ def rebuild(event: Mapping[str, Any]) -> BaseException:
     elif event["errno"] is not None:
         error = OSError(event["errno"], what)
     else:
-        error = ProcessFailed(what if kind == "process" else f"{event['type']}: {what}")
+        error = ProcessFailed(what if kind == "process" else f"{event['type']}: {what}".removesuffix(": "))
     error.__cause__ = Said(event["traceback"])
     return error

@@ -13,7 +13,7 @@ from fgic_core.errors import FgicError, Interrupted, PluginError, StepError, Sto
 from fgic_core.interfaces import Classifier, DatasetReader, Explainer
 from fgic_core.registry import Registry
 from fgic_core.run.engines import Engine
-from fgic_core.run.events import ProcessFailed, clean, is_disk_full, text_of, traceback_of
+from fgic_core.run.events import ProcessFailed, is_disk_full, text_of, traceback_of, words_of
 from fgic_core.run.interrupts import Interrupts
 from fgic_core.run.job import Job
 from fgic_core.run.keys import training_key
@@ -242,7 +242,7 @@ class Executor:
             )
         entry = self.registry.entry(planned.uses)
         return StepError(
-            text_of(error) if isinstance(error, ProcessFailed) else f"{clean(type(error).__name__)}: {text_of(error)}",
+            text_of(error) if isinstance(error, ProcessFailed) else words_of(error),
             step=planned.name,
             component=planned.uses,
             where=f"step {planned.name} ({planned.uses} of {entry.package} {entry.version})",

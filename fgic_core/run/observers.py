@@ -12,7 +12,7 @@ import pluggy
 
 from fgic_core.data.artifact import Metric, Point
 from fgic_core.hooks import Hooks, hookimpl
-from fgic_core.run.events import text_of
+from fgic_core.run.events import words_of
 from fgic_core.run.record import RunRecord, StepRecord
 
 
@@ -61,7 +61,7 @@ class Observers:
                 self._fail(name, error)
 
     def _fail(self, name: str, error: BaseException) -> None:
-        self.failures[name] = f"{type(error).__name__}: {text_of(error)}"
+        self.failures[name] = words_of(error)
 
 
 class EventLog:
@@ -116,7 +116,7 @@ class EventLog:
 
     @hookimpl
     def step_failed(self, step: StepRecord, error: BaseException) -> None:
-        self._write("step_failed", step=step.name, error=f"{type(error).__name__}: {text_of(error)}")
+        self._write("step_failed", step=step.name, error=words_of(error))
 
     @hookimpl
     def run_finished(self, run: RunRecord) -> None:

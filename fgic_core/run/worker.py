@@ -1,7 +1,8 @@
-"""The process that computes steps for one that watches it: ``python -m fgic_core.run.worker CHANNEL``.
+"""The process that computes steps for one that watches it: ``python -m fgic_core.run.worker CHANNEL DEATHS``.
 
 It takes requests from its standard input, one JSON document a line, and tells events on the file descriptor CHANNEL:
-for each request those of the step and then ``finished`` or ``error``. When its standard input ends, so does it, in the
+for each request those of the step and then ``finished`` or ``error``; where Python dies it leaves a traceback in the
+file descriptor DEATHS. When its standard input ends, so does it, in the
 middle of a step too, and with it the processes that it started.
 """
 
@@ -23,13 +24,14 @@ from fgic_core.run.events import Teller
 from fgic_core.run.interrupts import Interrupts
 
 
-def main(channel: int) -> None:
+def main(channel: int, deaths: int) -> None:
     """Serve requests until standard input ends."""
-    os.set_inheritable(channel, False)
+    for descriptor in (channel, deaths):
+        os.set_inheritable(descriptor, False)
+    faulthandler.enable(deaths)
     requests = _requests()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    faulthandler.enable()
     # Whatever the watching process ignores: these come from it alone, for this process has a session of its own.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -103,4 +105,4 @@ def end_group() -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))
