@@ -130,7 +130,7 @@ class Executor:
             wanted = other.name in chosen and not other.reused and planned.name in other.inputs.values()
             if not wanted or not isinstance(other.component, Explainer):
                 continue
-            from fgic_core.data.dataset import Header
+            from fgic_core.data.header import Header
 
             classes = Header.read(self.plan.step(planned.inputs["dataset"]).folder).classes
             listener = _StepListener(self.observers, self.record.step(planned.name), self.interrupts)
@@ -221,7 +221,7 @@ class Executor:
         """Note where the step's own pictures lie now: the artifact may be older than the place of its files."""
         if planned.gives != "dataset":
             return
-        from fgic_core.data.dataset import Header
+        from fgic_core.data.header import Header
 
         source = planned.component.source() if isinstance(planned.component, DatasetReader) else None
         for name, path in Header.read(planned.folder).roots.items():
