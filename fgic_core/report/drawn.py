@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -41,7 +42,7 @@ def key_of(run: RunView) -> str | None:
         return None
     try:
         steps = [
-            (step.name, step.record.uses, step.record.key, step.record.inputs, _digest(step.folder / "artifact.json"))
+            (step.name, step.record.uses, step.record.key, step.record.inputs, _content(step.folder))
             for step in run.steps
         ]
     except OSError:
@@ -51,8 +52,16 @@ def key_of(run: RunView) -> str | None:
     return hashlib.blake2b(json.dumps([_sources(), versions, roots, steps]).encode(), digest_size=16).hexdigest()
 
 
-def _digest(file: Path) -> str:
-    return hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()
+def _content(folder: Path) -> list[object]:
+    """The digest of an artifact's record, and how each of its files was last written."""
+    record = hashlib.blake2b((folder / "artifact.json").read_bytes(), digest_size=16).hexdigest()
+    files = []
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            about = os.stat(os.path.join(place, name))
+            files.append((os.path.relpath(os.path.join(place, name), folder), about.st_size, about.st_mtime_ns))
+    return [record, files]
 
 
 def _sources() -> str:

@@ -33,7 +33,7 @@ def write_report(run_folder: Path, store: Path | None = None) -> Path:
     run = RunView(Path(run_folder), store)
     drawn = _drawn(run)
     jinja = environment()
-    status = jinja.get_template("macros.html.j2").module.status  # type: ignore[attr-defined]
+    status = jinja.get_template("status.html.j2").module.status  # type: ignore[attr-defined]
     sections = drawn.sections
     for step in run.steps:
         sections = sections.replace(f"<!--status {step.slug}-->", str(status(step.record)))

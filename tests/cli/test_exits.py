@@ -186,6 +186,20 @@ def test_nothing_to_compute_starts_no_process(here: Path, monkeypatch: pytest.Mo
     assert pipeline("--fresh") == 1
 
 
+def test_an_unchanged_run_imports_nothing_heavy(here: Path, environment: dict[str, str]) -> None:
+    assert app.run(["pipeline", "spec.yaml", "-q"]) == 0
+    code = (
+        "import sys; from fgic_core.cli.app import run; code = run(['pipeline', 'spec.yaml', '-q']); "
+        "print([n for n in ('torch', 'numpy', 'pyarrow', 'matplotlib', 'scipy', 'PIL') if n in sys.modules], code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=here, env=environment
+    )
+    assert done.stdout.splitlines()[-1] == "[] 0"
+    assert (latest().folder / "report.html").exists()
+    assert {step.status for step in latest().record.steps} == {"reused"}
+
+
 def test_a_component_that_no_other_process_knows_is_not_computed_in_one(here: Path) -> None:
     from exits import Ending
 
