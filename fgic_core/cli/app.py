@@ -39,6 +39,10 @@ Store = Annotated[
     Path | None,
     typer.Option("--store", metavar="DIR", help="Where artifacts are kept; $FGIC_STORE or .fgic/store by default."),
 ]
+RunStore = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="DIR", help="Where the run's artifacts are kept; found by itself in a project."),
+]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Read every file again; believe no digest that was taken before.")
@@ -83,6 +87,9 @@ def pipeline(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the run directory and errors alone.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no HTML report.")] = False,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Compute each step in a process of its own, and not all in one.")
+    ] = False,
 ) -> None:
     """Run a spec: compute the steps that the store does not have, and write a report."""
     from fgic_core.cli.pipeline import run_pipeline
@@ -100,6 +107,7 @@ def pipeline(
         runs=runs,
         quiet=quiet,
         report=not no_report,
+        isolation="step" if isolate else "run",
     )
     raise typer.Exit(code)
 
@@ -133,13 +141,22 @@ def predict(
         str | None, typer.Option(metavar="NAME", help="The classifier's step, where a run has several.")
     ] = None,
     device: Device = "auto",
+    store: RunStore = None,
 ) -> None:
     """Name what is on pictures, with a trained classifier."""
     from fgic_core.cli.predict import print_predictions
 
     raise typer.Exit(
         print_predictions(
-            model, pictures, top=top, as_json=as_json, cam=cam, explainer=explainer, step=step, device=device
+            model,
+            pictures,
+            top=top,
+            as_json=as_json,
+            cam=cam,
+            explainer=explainer,
+            step=step,
+            device=device,
+            store=store,
         )
     )
 
@@ -147,11 +164,12 @@ def predict(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/dogs/latest.")],
+    store: RunStore = None,
 ) -> None:
     """Write the report of a run again."""
     from fgic_core.report import write_report
 
-    typer.echo(write_report(run))
+    typer.echo(write_report(run, store))
 
 
 @app.command()
@@ -265,9 +283,14 @@ def run(arguments: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a name that the terminal cannot write is escaped, not an exception
             stream.reconfigure(errors="backslashreplace")
     try:
-        app(arguments, prog_name="fgic")
+        code = typer.main.get_command(app).main(arguments, prog_name="fgic", standalone_mode=False)
     except SystemExit as exit_:
-        return flush(exit_.code if isinstance(exit_.code, int) else 0 if exit_.code is None else 1)
+        if exit_.code in (0, None):  # no command of ours ends so: a plugin did, and what was asked for is not done
+            return report_exception(RuntimeError(f"sys.exit({exit_.code}) was called in the middle of the command"))
+        return flush(exit_.code if isinstance(exit_.code, int) else 1)
     except (Exception, KeyboardInterrupt) as error:
-        return report_exception(error)
-    return flush(0)
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a mistake in the command line, as typer tells it
+            error.show()
+            return flush(error.exit_code)
+        return report_exception(KeyboardInterrupt() if isinstance(error.__cause__, KeyboardInterrupt) else error)
+    return flush(code if isinstance(code, int) else 0)

@@ -31,6 +31,7 @@ def print_predictions(
     explainer: str,
     step: str | None,
     device: str,
+    store: Path | None = None,
 ) -> int:
     """Print the best classes of each picture; returns 1 where a picture could not be read, else 0.
 
@@ -46,8 +47,8 @@ def print_predictions(
     registry = Registry()
     pictures = list(find_pictures(paths))
     maps = _explainer(registry, explainer) if cam is not None else None
-    model = load_model(folder, step, choose_device(device), registry)
-    if cropper := crops_before(folder, model):
+    model = load_model(folder, step, choose_device(device), registry, store)
+    if cropper := crops_before(folder, model, store):
         note(f"note: this model was trained on crops ({cropper}); whole pictures, as here, are harder for it.")
     if left_out := find_left_out(paths):
         note(printable(f"note: {len(left_out):,} files were left out: {summary(left_out)}."))
@@ -78,7 +79,7 @@ def _explainer(registry: Any, uses: str) -> Explainer:
     return made
 
 
-def crops_before(folder: Path, model: Model) -> str | None:
+def crops_before(folder: Path, model: Model, store: Path | None = None) -> str | None:
     """The cropper that the model's training pictures went through; None where there was none, or nobody knows."""
     from fgic_core.data.artifact import ArtifactRecord
     from fgic_core.run.record import RunRecord
@@ -86,7 +87,9 @@ def crops_before(folder: Path, model: Model) -> str | None:
     if model.folder is None:
         return None
     try:
-        steps = {step.key: step for step in RunRecord.read(folder).steps} if (folder / "run.json").exists() else {}
+        steps = (
+            {step.key: step for step in RunRecord.read(folder, store).steps} if (folder / "run.json").exists() else {}
+        )
         record = ArtifactRecord.read(model.folder)
     except StoreError:
         return None

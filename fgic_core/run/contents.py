@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from fgic_core.data.artifact import RECORD, ArtifactType, FileRecord
@@ -27,12 +26,13 @@ def forget_places(folder: Path) -> None:
 
     Where they lie is told by who opens it (``roots`` of `fgic_core.data.dataset.Dataset.open`).
     """
-    from fgic_core.data.dataset import Header
-
-    header = Header.read(folder)
-    roots = {name: path if path is not None and not path.is_absolute() else None for name, path in header.roots.items()}
-    if roots != header.roots:
-        replace(header, roots=roots).write(folder)
+    file = folder / "dataset.json"
+    header = json.loads(file.read_text(encoding="utf-8"))
+    header["roots"] = {
+        name: path if path is not None and not Path(path).is_absolute() else None
+        for name, path in header["roots"].items()
+    }
+    file.write_text(json.dumps(header, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def content_of(folder: Path, kind: ArtifactType, files: Mapping[str, FileRecord]) -> str:

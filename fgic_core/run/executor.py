@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import re
-import traceback
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import datetime, timezone
@@ -16,12 +13,13 @@ from fgic_core.errors import FgicError, Interrupted, PluginError, StepError, Sto
 from fgic_core.interfaces import Classifier, DatasetReader, Explainer
 from fgic_core.interfaces.ports import all_steps
 from fgic_core.registry import Registry
+from fgic_core.run.engines import Engine
+from fgic_core.run.events import ProcessFailed, is_disk_full, text_of, traceback_of, words_of
 from fgic_core.run.interrupts import Interrupts
 from fgic_core.run.job import Job
 from fgic_core.run.keys import training_key
 from fgic_core.run.observers import Observers
 from fgic_core.run.plan import Plan, PlannedStep
-from fgic_core.run.processes import ProcessFailed, run_on_devices
 from fgic_core.run.record import RunRecord, StepRecord
 from fgic_core.steps.context import Listener
 
@@ -58,6 +56,7 @@ class Executor:
         record: the record of the run, kept up to date in ``folder``.
         observers: who is told.
         interrupts: whether the user wants the run to stop.
+        engine: computes the steps.
         fresh: compute every step, from nothing.
         device: torch's name of the device; devices: how many; workers: data loader processes.
     """
@@ -70,6 +69,7 @@ class Executor:
         record: RunRecord,
         observers: Observers,
         interrupts: Interrupts,
+        engine: Engine,
         *,
         fresh: bool = False,
         device: str = "cpu",
@@ -77,7 +77,7 @@ class Executor:
         workers: int = 0,
     ) -> None:
         self.plan, self.registry, self.folder, self.record, self.observers = plan, registry, folder, record, observers
-        self.interrupts = interrupts
+        self.interrupts, self.engine = interrupts, engine
         self.fresh, self.device, self.devices, self.workers = fresh, device, devices, workers
         self._roots: dict[str, Path] = {}
         self._trained_anew: set[str] = set()
@@ -143,14 +143,14 @@ class Executor:
             wanted = other.name in chosen and not other.reused and planned.name in all_steps(other.inputs)
             if not wanted or not isinstance(other.component, Explainer):
                 continue
-            from fgic_core.data.dataset import Header
-            from fgic_core.steps.rehearsal import rehearse
+            from fgic_core.data.header import Header
 
             classes = Header.read(self.plan.step(str(planned.inputs["dataset"])).folder).classes
             listener = _StepListener(self.observers, self.record.step(planned.name), self.interrupts)
             trying = f"trying {other.uses} before the training"
             listener.progress(trying, 0, 1, "pictures")
-            error = rehearse(planned.component, other.component, len(classes), other.uses)
+            classifier, explainer = (planned.uses, planned.component), (other.uses, other.component)
+            error = self.engine.rehearse(classifier, explainer, len(classes))
             listener.progress(trying, 1, 1, "pictures")
             if error is not None:
                 told = PluginError(
@@ -190,7 +190,7 @@ class Executor:
                     self._job(planned, folder, training),
                     _StepListener(self.observers, step, self.interrupts),
                 )
-                artifact = run_on_devices(job, self.registry, listener)
+                artifact = self.engine.compute(job, listener)
             except BaseException:
                 store.discard(planned.key, folder)
                 raise
@@ -244,7 +244,7 @@ class Executor:
         """Note where the step's own pictures lie now: the artifact may be older than the place of its files."""
         if planned.gives != "dataset":
             return
-        from fgic_core.data.dataset import Header
+        from fgic_core.data.header import Header
 
         source = planned.component.source() if isinstance(planned.component, DatasetReader) else None
         for name, path in Header.read(planned.folder).roots.items():
@@ -255,9 +255,9 @@ class Executor:
         self.record.roots = dict(self._roots)
 
     def _explain(self, planned: PlannedStep, error: BaseException) -> FgicError:
-        if isinstance(error, FgicError):
+        if isinstance(error, FgicError) and text_of(error) == _text(error):
             return error
-        if _is_disk_full(error):
+        if is_disk_full(error):
             return StoreError(
                 "the disk is full",
                 where=f"step {planned.name}",
@@ -265,7 +265,7 @@ class Executor:
             )
         entry = self.registry.entry(planned.uses)
         return StepError(
-            str(error) if isinstance(error, ProcessFailed) else f"{type(error).__name__}: {error}",
+            text_of(error) if isinstance(error, ProcessFailed) else words_of(error),
             step=planned.name,
             component=planned.uses,
             where=f"step {planned.name} ({planned.uses} of {entry.package} {entry.version})",
@@ -273,11 +273,11 @@ class Executor:
         )
 
     def _failed(self, step: StepRecord, error: BaseException, status: Any, cause: BaseException | None = None) -> None:
-        step.status, step.error = status, str(error) or type(error).__name__
+        step.status, step.error = status, text_of(error) or type(error).__name__
         if cause is not None:
             errors = self.folder / "errors"
             errors.mkdir(exist_ok=True)
-            (errors / f"{step.name}.txt").write_text("".join(traceback.format_exception(cause)), encoding="utf-8")
+            (errors / f"{step.name}.txt").write_text(traceback_of(cause), encoding="utf-8")
         self.observers.notify("step_failed", step=step, error=error)
 
     def _how_to_go_on(self, planned: PlannedStep) -> str:
@@ -309,15 +309,14 @@ def choose(plan: Plan, until: str | None, only: str | None) -> list[str]:
     return names[: names.index(until) + 1] if until is not None else names
 
 
-def _is_disk_full(error: BaseException | None) -> bool:
-    """Whether that is why; safetensors, written in Rust, says it in words alone."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if re.search(rf"\(os error ({errno.ENOSPC}|{errno.EDQUOT})\)", str(error)):
-            return True
-        error = error.__cause__
-    return False
+def _text(error: BaseException) -> str | None:
+    """Its text; None where it has none that can be had."""
+    try:
+        return str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return None
 
 
 def now() -> str:

@@ -1,12 +1,11 @@
 """A job: one step as a JSON document that runs in this process, in another interpreter or on another machine.
 
-``python -m fgic_core.run.job job.json`` runs one, in a process for each of its devices, and prints its events as JSON
-lines.
+``python -m fgic_core.run.job job.json`` runs one, in a process for each of its devices, and tells its events on
+standard output (see `fgic_core.run.events`); what plugins print goes to standard error.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fgic_core.data.artifact import ArtifactRecord, Metric, Point
+from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, PluginError
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import open_artifact
@@ -26,7 +25,7 @@ from fgic_core.run.contents import content_of, files_of, forget_places
 from fgic_core.steps.context import Listener, StepContext
 
 #: Kinds whose steps need no tensors: torch, and the seconds and memory of its import, are left out there.
-_WITHOUT_TORCH = ("dataset", "cropper")
+WITHOUT_TORCH = ("dataset", "cropper")
 
 
 class Job(BaseModel):
@@ -89,7 +88,7 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
         else open_artifact(given, registry, job.roots, job.device)
         for name, given in job.inputs.items()
     }
-    if component.kind not in _WITHOUT_TORCH:
+    if component.kind not in WITHOUT_TORCH:
         import_module("torch")
     context.seed_everything("step")
     import_module(f"fgic_core.steps.{component.kind}").run(component, context.inputs, context)
@@ -122,31 +121,13 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
     return record
 
 
-class JsonLines(Listener):
-    """Prints each event as a line of JSON."""
-
-    def _say(self, event: str, **about: Any) -> None:
-        print(json.dumps({"event": event, **about}), flush=True)
-
-    def progress(self, description: str, done: int, total: int | None, unit: str) -> None:
-        self._say("progress", description=description, done=done, total=total, unit=unit)
-
-    def metric(self, metric: Metric) -> None:
-        self._say("metric", **metric.model_dump())
-
-    def point(self, point: Point) -> None:
-        self._say("point", **point.model_dump())
-
-    def warning(self, message: str) -> None:
-        self._say("warning", message=message)
-
-
 def main(arguments: list[str]) -> int:
-    """Run the job in the file named; 0 when its artifact is whole, 2 on a mistake in the input.
+    """Run the job in the file named; 0 when its artifact is whole, 2 on a mistake in the input, 1 on any other failure.
 
-    ``--attached`` says that another process of fgic started this one: it ends when its standard input does, and leaves
-    an error beside the file.
+    ``--attached`` says that another process of fgic started this one: it ends when its standard input does, and tells
+    its events on a named pipe beside the file.
     """
+    from fgic_core.run.events import Teller, text_of
     from fgic_core.run.processes import run_as_one_of_several, run_on_devices, started_by_torchrun
 
     attached = arguments[1:] == ["--attached"]
@@ -154,15 +135,24 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m fgic_core.run.job JOB.json [--attached]", file=sys.stderr)
         return 2
     file = Path(arguments[0])
+    # What is printed from here on goes to standard error, so that it does not lie between the events.
+    teller = Teller(os.open(os.devnull, os.O_WRONLY) if attached else os.dup(1))
+    os.dup2(2, 1)
     try:
+        teller.started()
         job = Job.model_validate_json(file.read_bytes())
         if started_by_torchrun():
-            run_as_one_of_several(job, Registry(), JsonLines(), file.parent if attached else None)
+            run_as_one_of_several(job, Registry(), teller, file.parent if attached else None)
         else:
-            run_on_devices(job, Registry(), JsonLines())
-    except (FgicError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+            run_on_devices(job, Registry(), teller)
+    except BaseException as error:  # sys.exit() in a plugin is no success
+        teller.error(error)
+        if not isinstance(error, (FgicError, OSError, ValueError)):
+            traceback.print_exc()
+            return 130 if isinstance(error, KeyboardInterrupt) else 1
+        print(f"error: {text_of(error)}", file=sys.stderr)
         return 2
+    teller.finished()
     return 0
 
 
@@ -172,11 +162,7 @@ def _main_of_several(arguments: list[str]) -> None:
     torch's gloo backend can deadlock when its process group is destroyed: the destructor holds the interpreter's lock
     while it joins a thread that waits for that lock (seen with torch 2.13).
     """
-    try:
-        status = main(arguments)
-    except BaseException:
-        traceback.print_exc()
-        status = 1
+    status = main(arguments)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

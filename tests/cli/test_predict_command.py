@@ -195,14 +195,19 @@ class TestTheCommand:
         assert "trained on crops (cropper/square)" in capsys.readouterr().err
 
     def test_a_run_directory_is_as_good_as_a_model(self, model: Path, pictures: Path, tmp_path: Path, capsys) -> None:
-        step = StepRecord(
-            name="classifier", uses="classifier/colours", key="bb" * 16, folder=model, inputs={}, status="computed"
-        )
-        run = RunRecord(name="colours", seed=0, started="2026-01-01T00:00:00+00:00", store=tmp_path, steps=[step])
+        step = StepRecord(name="classifier", uses="classifier/colours", key="bb" * 16, inputs={}, status="computed")
+        store = model.parents[2]
+        run = RunRecord(name="colours", seed=0, started="2026-01-01T00:00:00+00:00", store=store, steps=[step])
         folder = tmp_path / "run"
         folder.mkdir()
         run.write(folder)
-        assert app.run(["predict", str(folder), str(pictures / "b.png"), "--device", "cpu", "--json"]) == 0
+        command = ["predict", str(folder), str(pictures / "b.png"), "--device", "cpu", "--json"]
+        assert app.run(command) == 0
+        assert json_lines(capsys.readouterr().out)[0]["top"][0]["class"] == "red"
+        store.rename(tmp_path / "elsewhere")
+        assert app.run(command) == 2
+        assert f"expected at {store}" in capsys.readouterr().err
+        assert app.run([*command, "--store", str(tmp_path / "elsewhere")]) == 0
         assert json_lines(capsys.readouterr().out)[0]["top"][0]["class"] == "red"
 
     def test_a_folder_that_is_neither_is_a_mistake(self, pictures: Path, capsys) -> None:

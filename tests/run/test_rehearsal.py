@@ -59,6 +59,19 @@ def test_the_explainer_fails_before_the_training_which_is_not_begun(refusing: Pa
     assert not [event for event in events if event.get("step") == "classifier" and event["event"] == "point"]
 
 
+@pytest.mark.slow
+def test_in_a_process_of_its_own_it_is_tried_too_and_one_that_dies_tells_nothing(
+    refusing: Path, toys: Path, tmp_path: Path
+) -> None:
+    result = run(refusing, tmp_path, isolation="run", until="map")
+    assert (statuses(result)["more"], statuses(result)["classifier"]) == ("computed", "skipped")
+    assert "no layer suits (seen before the training" in result.record.step("map").error
+    edit(toys, REFUSES, "os._exit(0)")
+    result = run(refusing, tmp_path, isolation="run", until="map")
+    assert (statuses(result)["classifier"], statuses(result)["map"]) == ("computed", "failed")
+    assert "ended with status 0 in the middle of it" in result.record.step("map").error
+
+
 def test_without_the_explainer_the_training_runs(refusing: Path, tmp_path: Path) -> None:
     assert statuses(run(refusing, tmp_path, until="classifier"))["classifier"] == "computed"
 
