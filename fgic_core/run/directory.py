@@ -87,9 +87,9 @@ def skip_the_rest(record: RunRecord) -> None:
 
 def require_text(spec: Spec, store: Path, runs: Path) -> None:
     """Raises FgicError where a path that a record would hold cannot be written in UTF-8, as every record is."""
-    places: list[tuple[str, Any]] = [("the store", store.absolute()), ("the run directory", runs.absolute())]
+    places: list[tuple[str, Any]] = [("the store", store), ("the run directory", runs)]
     if spec.path is not None:
-        places.append(("the spec", spec.path.absolute()))
+        places.append(("the spec", spec.path))
     for step in spec.steps:
         places += [(f"option {name} of step {step.name}", value) for name, value in step.component]
     for what, value in places:
@@ -103,8 +103,10 @@ def require_text(spec: Spec, store: Path, runs: Path) -> None:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, (str, Path)):
-        yield str(value)
+    if isinstance(value, Path):
+        yield str(value.resolve())  # (a link may lead to such a place)
+    elif isinstance(value, str):
+        yield value
     elif isinstance(value, Mapping):
         for pair in value.items():
             yield from _texts(pair)

@@ -189,8 +189,8 @@ class _Worker:
                     raise rebuild(event)
                 pass_on(event, listener)
         except KeyboardInterrupt:
-            finished = None if answered else self._stop(listener)
             self.is_lost = True
+            finished = None if answered else self._stop(listener)
             if finished is None:
                 raise
             self._interrupts.ask()
@@ -213,7 +213,7 @@ class _Worker:
 
     def _printed(self, text: bytes) -> None:
         self._tail = (self._tail + text)[-_TAIL:]
-        if text:
+        with contextlib.suppress(OSError, ValueError):  # nobody listens any more, or not in these characters
             sys.stderr.write(text.decode("utf-8", "replace"))
             sys.stderr.flush()
 

@@ -26,6 +26,8 @@ from fgic_core.steps.context import Listener
 Event = dict[str, Any]
 #: Errors that stay what they are on their way; of any other error of fgic's the base class is made.
 _ERRORS: dict[str, type[FgicError]] = {kind.__name__: kind for kind in (DataError, PluginError, StoreError, FgicError)}
+#: Seconds between two events on the progress of the same work: a reader of a million rows tells of each.
+_EVERY = 0.05
 #: How often a process that says nothing is looked at, and how long after its end its last words are waited for.
 _LOOK, _LAST_WORDS = 0.1, 1.0
 
@@ -61,11 +63,16 @@ class Teller(Listener):
     ) -> None:
         self._channel, self._check, self._copied = channel, check, copied
         self._process, self._lock = os.getpid(), threading.Lock()
+        self._last, self._next = "", 0.0
+        self._held: Event | None = None
 
     def _say(self, event: str, **about: Any) -> None:
         if os.getpid() != self._process:
             self._copied()
             return
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._say("progress", **held)
         # All of ASCII: a lone surrogate, which UTF-8 has no bytes for, is escaped like any other character.
         line = json.dumps({"event": event, **about}, default=_as_text).encode("ascii") + b"\n"
         with self._lock:
@@ -74,7 +81,14 @@ class Teller(Listener):
 
     def progress(self, description: str, done: int, total: int | None, unit: str) -> None:
         self._check()
-        self._say("progress", description=description, done=done, total=total, unit=unit)
+        now, about = time.monotonic(), {"description": description, "done": done, "total": total, "unit": unit}
+        if description == self._last and now < self._next and done != total and os.getpid() == self._process:
+            self._held = about  # said before whatever is said next
+            return
+        if description == self._last:
+            self._held = None
+        self._last, self._next = description, now + _EVERY
+        self._say("progress", **about)
 
     def metric(self, metric: Metric) -> None:
         self._check()
@@ -120,8 +134,6 @@ def describe(error: BaseException) -> Event:
         about["kind"] = next((base.__name__ for base in type(error).__mro__ if base.__name__ in _ERRORS), "FgicError")
         if type(error).__str__ is FgicError.__str__:
             about |= {name: _as_text(getattr(error, name), None) for name in ("what", "where", "hint")}
-    elif isinstance(error, OSError) and about["errno"] is None:
-        about["errno"], about["what"] = error.errno, clean(error.strerror or about["what"])
     return about
 
 

@@ -23,6 +23,7 @@ from fgic_core.run import engines
 PLUGIN = '''
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -61,6 +62,8 @@ class Ending(Cropper):
         if self.how == "exit":
             sys.exit(0)
         if self.how == "os-exit":
+            left = subprocess.Popen(["sleep", "600"])
+            Path("processes").open("a").write(f"{left.pid}\\n")
             os._exit(0)
         if self.how == "base":
             raise BaseException("planted")
