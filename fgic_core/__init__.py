@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from fgic_core.interfaces import Detector as Detector
     from fgic_core.interfaces import Epsilon as Epsilon
     from fgic_core.interfaces import Explainer as Explainer
+    from fgic_core.interfaces import FittedDetector as FittedDetector
+    from fgic_core.interfaces import FittedGenerator as FittedGenerator
     from fgic_core.interfaces import Generator as Generator
     from fgic_core.interfaces import InputFile as InputFile
     from fgic_core.interfaces import InputFolder as InputFolder
@@ -91,6 +93,8 @@ _HOME = {
         "Detector",
         "Epsilon",
         "Explainer",
+        "FittedDetector",
+        "FittedGenerator",
         "Generator",
         "InputFile",
         "InputFolder",

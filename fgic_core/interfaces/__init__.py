@@ -6,9 +6,9 @@ from fgic_core.interfaces.component import Component, Epsilon, InputFile, InputF
 from fgic_core.interfaces.context import Context
 from fgic_core.interfaces.cropper import Cropper
 from fgic_core.interfaces.dataset import DatasetReader
-from fgic_core.interfaces.detector import Detections, Detector
+from fgic_core.interfaces.detector import Detections, Detector, FittedDetector
 from fgic_core.interfaces.explainer import Explainer
-from fgic_core.interfaces.generator import Generator
+from fgic_core.interfaces.generator import FittedGenerator, Generator
 
 #: Every interface by its kind, in the order in which steps usually stand.
 KINDS: dict[str, type[Component]] = {
@@ -28,6 +28,8 @@ __all__ = [
     "Detector",
     "Epsilon",
     "Explainer",
+    "FittedDetector",
+    "FittedGenerator",
     "Generator",
     "InputFile",
     "InputFolder",

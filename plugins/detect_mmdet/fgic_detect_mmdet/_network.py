@@ -15,6 +15,7 @@ from torchvision.ops import nms
 
 from fgic_core import (
     Detections,
+    FittedDetector,
     PluginError,
     Weights,
     check_weights,
@@ -45,18 +46,18 @@ SUPPRESSION = 0.5
 _LOADERS = ("LoadImageFromFile", "LoadImageFromNDArray")
 
 
-class Network:
+class Network(FittedDetector):
     """A detector that finds boxes in pictures of any size.
 
     Attributes:
-        model: mmdet's model; its data preprocessor normalises.
+        model, network: mmdet's model; its data preprocessor normalises.
         config: the whole config that training takes; None for a network that was loaded.
     """
 
     def __init__(self, model: nn.Module, document: Mapping[str, Any], config: ConfigDict | None = None) -> None:
         from mmcv.transforms import Compose
 
-        self.model = model
+        self.model = self.network = model
         self.config = config
         self._document = dict(document)
         with scope("mmdet"):
