@@ -9,10 +9,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from pydantic import Field, PrivateAttr
+from pydantic import Field
+from torch import nn
 
-from fgic_core import Box, Context, DataError, Dataset, Detections, Detector, ObjectBox, PluginError, Sample, Size
+from fgic_core import (
+    Box,
+    Context,
+    DataError,
+    Dataset,
+    Detections,
+    Detector,
+    FittedDetector,
+    ObjectBox,
+    PluginError,
+    Sample,
+    Size,
+    UseOnly,
+)
 from fgic_core.data.boxes import read_compared
 from fgic_core.data.dataset import SCHEMA, DatasetWriter, Header
 from fgic_core.steps import cropper, detector
@@ -22,40 +37,27 @@ SIDE = 16
 CROWD = ObjectBox(Box(0, 0, SIDE, SIDE), crowd=True)
 
 
-class Colour(Detector):
-    """Finds what is not grey, if it has seen as many pictures as ``need``; writes down all that it is shown.
+class Finds(FittedDetector):
+    """Finds what is not grey, if as many train pictures as the recipe's ``need`` were seen.
 
-    Its score falls with the number of pictures it was trained on, so that folds can be told from the whole.
+    Its score falls with the number of pictures it was trained on, so that folds can be told from the whole; in training
+    its network knows how many epochs there were, and ``early`` says from which one on anything is found.
     """
 
-    epochs: int = Field(2, description="Passes over the train pictures.")
-    need: int = Field(0, description="Fewer train pictures than that, and it finds nothing.")
-    answer: str = Field("right", description="What detect gives.")
-
-    _seen: dict[str, list[str]] = PrivateAttr(default_factory=dict)
-    _scores: list[Any] = PrivateAttr(default_factory=list)
-
-    def learns(self) -> bool:
-        return self.epochs > 0
-
-    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
-        self._seen = {"train": train.ids, "val": val.ids}
-        with (LOG / "fits.jsonl").open("a") as file:
-            file.write(json.dumps({**self._seen, "seed": ctx.seed}) + "\n")
-        for epoch in ctx.epochs(self.epochs):
-            ctx.log(epoch, loss=1 / epoch)
-            self._scores.append(dict(ctx.evaluate(self, epoch)))
-            ctx.checkpoint(epoch, {"epoch": epoch})
+    def __init__(self, recipe: Colour, seen: dict[str, list[str]], scores: Sequence[Any] = ()) -> None:
+        self.recipe, self.seen, self.scores = recipe, seen, list(scores)
+        self.network = nn.ParameterDict({"epoch": nn.Parameter(torch.tensor(float(recipe.epochs)))})
 
     def detect(self, images: Sequence[Any]) -> list[Detections]:
         return [self._one(np.asarray(image).astype(int)) for image in images]
 
     def _one(self, pixels: np.ndarray[Any, Any]) -> Detections:
         ys, xs = np.nonzero(np.ptp(pixels, axis=2) > 60)
-        if not len(xs) or len(self._seen.get("train", ())) < self.need:
+        late = self.network["epoch"].item() < self.recipe.early
+        if not len(xs) or late or len(self.seen.get("train", ())) < self.recipe.need:
             return Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
         right = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
-        score = 1 / (1 + len(self._seen.get("train", ())))
+        score = 1 / (1 + len(self.seen.get("train", ())))
         answers: dict[str, Any] = {
             "right": ([right], [score], [0]),
             "weak too": ([right, [0, 0, 2, 2]], [0.9, 0.01], [0, 0]),
@@ -66,14 +68,38 @@ class Colour(Detector):
             "nan": ([[np.nan, 0, 1, 1]], [score], [0]),
             "class": ([right], [score], [int(pixels[ys[0], xs[0]].argmax())]),
         }
-        boxes, scores, labels = answers[self.answer]
+        boxes, scores, labels = answers[self.recipe.answer]
         return Detections(np.array(boxes, float), np.array(scores, float), np.array(labels, int))
 
-    def save(self, folder: Path) -> None:
-        (folder / "colour.json").write_text(json.dumps(self._seen))
 
-    def load(self, folder: Path, device: str) -> None:
-        self._seen = json.loads((folder / "colour.json").read_text())
+class Colour(Detector):
+    """Finds what is not grey; writes down all that it is shown."""
+
+    epochs: int = Field(2, description="Passes over the train pictures.")
+    need: int = Field(0, description="Fewer train pictures than that, and it finds nothing.")
+    early: int = Field(0, description="The epoch before which it finds nothing.")
+    answer: str = Field("right", description="What detect gives.")
+
+    def learns(self) -> bool:
+        return self.epochs > 0
+
+    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Finds:
+        fitted = Finds(self, {"train": train.ids, "val": val.ids})
+        with (LOG / "fits.jsonl").open("a") as file:
+            file.write(json.dumps({**fitted.seen, "seed": ctx.seed}) + "\n")
+        for epoch in ctx.epochs(self.epochs):
+            ctx.log(epoch, loss=1 / epoch)
+            with torch.no_grad():
+                fitted.network["epoch"].fill_(epoch)
+            fitted.scores.append(dict(ctx.evaluate(fitted, epoch)))
+            ctx.checkpoint(epoch, {"epoch": epoch})
+        return fitted
+
+    def save(self, fitted: Any, folder: Path) -> None:
+        (folder / "colour.json").write_text(json.dumps([fitted.seen, fitted.scores]))
+
+    def load(self, folder: Path, device: str) -> Finds:
+        return Finds(self, *json.loads((folder / "colour.json").read_text()))
 
 
 class Ready(Colour):
@@ -140,6 +166,12 @@ def run(component: Detector, dataset: Dataset, folder: Path, name: str = "out") 
     ctx = StepContext(place, uses="detector/colour", scratch=folder / "scratch" / name)
     detector.run(component, {"dataset": dataset}, ctx)
     return Dataset.open(ctx.folder), ctx
+
+
+def scores(ctx: StepContext) -> list[dict[str, float]]:
+    """What `Context.evaluate` gave the detector, epoch by epoch."""
+    found: list[dict[str, float]] = json.loads((ctx.folder / "component" / "colour.json").read_text())[1]
+    return found
 
 
 def metrics(ctx: StepContext, part: str) -> dict[str, Any]:
@@ -343,19 +375,17 @@ def test_empty_train_pictures_go_to_a_detector_that_learns_from_them_and_to_no_o
 def test_empty_pictures_of_the_validation_part_count_when_the_epoch_is_chosen(
     data: Callable[..., Dataset], tmp_path: Path
 ) -> None:
-    component = Colour()
     dataset = with_val(data(change=without_object("train-0-0")), 2)
-    run(component, dataset, tmp_path)
+    _, ctx = run(Colour(), dataset, tmp_path)
     (seen,) = fits(tmp_path)
     assert seen["val"] == ["train-0-0", "train-0-1"]
-    assert [scores["mAP50"] for scores in component._scores] == pytest.approx([0.5, 0.5])
+    assert [one["mAP50"] for one in scores(ctx)] == pytest.approx([0.5, 0.5])
 
 
 def test_a_validation_part_without_an_object_chooses_nothing(data: Callable[..., Dataset], tmp_path: Path) -> None:
-    component = Colour()
-    _, ctx = run(component, with_val(data(change=without_object("train-0-0", "train-0-1")), 2), tmp_path)
+    _, ctx = run(Colour(), with_val(data(change=without_object("train-0-0", "train-0-1")), 2), tmp_path)
     assert any("no validation picture has a box to choose the epoch by" in warning for warning in ctx.warnings)
-    assert "mAP" in component._scores[0]
+    assert "mAP" in scores(ctx)[0]
 
 
 def test_the_test_part_reaches_neither_the_fit_nor_the_choice(data: Callable[..., Dataset], tmp_path: Path) -> None:
@@ -366,13 +396,12 @@ def test_the_test_part_reaches_neither_the_fit_nor_the_choice(data: Callable[...
         wrong = (ObjectBox(Box(0, 0, 1, 1)),)
         return dataclasses.replace(sample, boxes=wrong) if sample.split == "test" else sample
 
-    clean, poisoned = Colour(), Colour()
-    _, first = run(clean, data(), tmp_path, "clean")
-    _, second = run(poisoned, data(change=poison, name="poisoned"), tmp_path, "poisoned")
+    _, first = run(Colour(), data(), tmp_path, "clean")
+    _, second = run(Colour(), data(change=poison, name="poisoned"), tmp_path, "poisoned")
     one, other = fits(tmp_path)
     assert one == other
-    assert clean._scores == poisoned._scores
-    assert set(clean._scores[0]) == {"mAP", "mAP50", "mAP75"}
+    assert scores(first) == scores(second)
+    assert set(scores(first)[0]) == {"mAP", "mAP50", "mAP75"}
     curves = [{(p.epoch, p.part, p.name): p.value for p in ctx.curves} for ctx in (first, second)]
     assert curves[0][1, "test", "mAP"] == pytest.approx(1)
     assert curves[1][1, "test", "mAP"] == 0
@@ -510,12 +539,11 @@ def test_a_validation_part_without_boxes_is_replaced_by_one_cut_from_train(
     def bare(sample: Sample) -> Sample:
         return dataclasses.replace(sample, boxes=()) if sample.id in ("train-0-0", "train-0-1") else sample
 
-    component = Colour()
-    _, ctx = run(component, with_val(data(change=bare), 2), tmp_path)
+    _, ctx = run(Colour(), with_val(data(change=bare), 2), tmp_path)
     (seen,) = fits(tmp_path)
     assert seen["val"]
     assert not {"train-0-0", "train-0-1"} & set(seen["val"])
-    assert "mAP" in component._scores[0]
+    assert "mAP" in scores(ctx)[0]
     assert any("no validation picture has a box to choose the epoch by" in warning for warning in ctx.warnings)
 
 
@@ -681,8 +709,8 @@ def test_a_detector_that_forgets_what_it_learned_is_caught(
     class Forgets(Colour):
         """Loads nothing."""
 
-        def load(self, folder: Path, device: str) -> None:
-            self._seen = {}
+        def load(self, folder: Path, device: str) -> Finds:
+            return Finds(self, {})
 
     with pytest.raises(PluginError, match="finds other boxes after save and load"):
         run(Forgets(need=need), data(), tmp_path)
@@ -696,18 +724,17 @@ def test_an_interrupted_cross_fitting_goes_on_where_it_was(data: Callable[..., D
     class Stops(Colour):
         """Is interrupted in the second fold."""
 
-        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Finds:
             if len(fits(LOG)) == 2 if (LOG / "fits.jsonl").exists() else False:
                 raise KeyboardInterrupt
-            super().fit(train, val, ctx)
+            return super().fit(train, val, ctx)
 
     ctx = StepContext(tmp_path / "cut", uses="detector/colour", scratch=tmp_path / "scratch")
     with pytest.raises(KeyboardInterrupt):
         detector.run(Stops(crossfit=3), {"dataset": dataset}, ctx)
-    again = Colour(crossfit=3)
     (tmp_path / "cut2").mkdir()
     ctx = StepContext(tmp_path / "cut2", uses="detector/colour", scratch=tmp_path / "scratch")
-    detector.run(again, {"dataset": dataset}, ctx)
-    assert again._scores == [], "its epochs were done"
+    detector.run(Colour(crossfit=3), {"dataset": dataset}, ctx)
+    assert scores(ctx) == [], "its epochs were done"
     whole, _ = run(Colour(crossfit=3), dataset, tmp_path, "whole")
     assert Dataset.open(ctx.folder).table.equals(whole.table)
