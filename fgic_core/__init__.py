@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from fgic_core.interfaces import Generator as Generator
     from fgic_core.interfaces import InputFile as InputFile
     from fgic_core.interfaces import InputFolder as InputFolder
+    from fgic_core.interfaces import UseOnly as UseOnly
     from fgic_core.pipeline import Pipeline as Pipeline
     from fgic_core.pipeline import Run as Run
     from fgic_core.pipeline import load_model as load_model
@@ -98,6 +99,7 @@ _HOME = {
         "Generator",
         "InputFile",
         "InputFolder",
+        "UseOnly",
     ),
     "fgic_core.pipeline": ("Pipeline", "Run", "load_model"),
     "fgic_core.registry": ("Registry",),

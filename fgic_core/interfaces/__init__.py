@@ -2,7 +2,7 @@
 
 from fgic_core.interfaces.attacker import Attacker
 from fgic_core.interfaces.classifier import Classifier
-from fgic_core.interfaces.component import Component, Epsilon, InputFile, InputFolder
+from fgic_core.interfaces.component import Component, Epsilon, InputFile, InputFolder, UseOnly
 from fgic_core.interfaces.context import Context
 from fgic_core.interfaces.cropper import Cropper
 from fgic_core.interfaces.dataset import DatasetReader
@@ -33,4 +33,5 @@ __all__ = [
     "Generator",
     "InputFile",
     "InputFolder",
+    "UseOnly",
 ]
