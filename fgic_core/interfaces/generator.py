@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.interfaces.component import Component, InputFile, UseOnly
+from fgic_core.interfaces.component import Component, InputFile, UseOnly, use_only
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,6 +157,10 @@ class Generator(Component, ABC):
         description="Measure the curve, and keep a grid of pictures, after every so many epochs: where making pictures "
         "takes long.",
     )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        cls.after_fit = use_only(cls)
 
     @model_validator(mode="after")
     def _one_amount(self) -> Generator:

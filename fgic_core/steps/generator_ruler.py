@@ -156,13 +156,16 @@ class Ruler:
             note = "the same for real pictures that nothing was learned from: about the best that can be had at this n"
             some = held_out.features
             fewer = len(some) < len(features)
-            more = f"; that of {len(some):,} made pictures: {fid(features[self._few(labels, len(some))], self.reference):.4g}"
+            few = features[self._few(labels, len(some))]
+            more = f"; that of {len(some):,} made pictures: {fid(few, self.reference):.4g}"
             self.ctx.metric(
                 "FID_real", fid(some, self.reference), part="held out", n=len(some), note=note + (more if fewer else "")
             )
             self._record_kid("KID_real", some, "held out", note)
         note = "the same for pictures of uniform noise"
-        self.ctx.metric("FID_noise", fid(self._noise(len(features)), self.reference), part="noise", n=len(features), note=note)
+        self.ctx.metric(
+            "FID_noise", fid(self._noise(len(features)), self.reference), part="noise", n=len(features), note=note
+        )
         few = real[pick_like(self.reference.labels, self.counts, len(features), self.ctx.rng("manifold"))]
         if len(few) > NEIGHBOURS < len(features):
             precision, recall = precision_recall(features, few, NEIGHBOURS)

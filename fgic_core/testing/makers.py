@@ -66,8 +66,8 @@ class DetectorSuite(ComponentSuite):
 
         context.measure_by(ruler)
         context.seed_everything("step")
-        some = [train.take(range(start, len(train), 2)) for start in (0, 1)]
-        fitted = component.for_fit().fit(*some, context)
+        some, others = (train.take(range(start, len(train), 2)) for start in (0, 1))
+        fitted = component.for_fit().fit(some, others, context)
         test = data.split("test")
         return fitted, [test.picture(i) for i in range(4)]
 

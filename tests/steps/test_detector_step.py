@@ -26,7 +26,6 @@ from fgic_core import (
     PluginError,
     Sample,
     Size,
-    UseOnly,
 )
 from fgic_core.data.boxes import read_compared
 from fgic_core.data.dataset import SCHEMA, DatasetWriter, Header
