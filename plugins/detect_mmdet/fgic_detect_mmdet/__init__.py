@@ -143,7 +143,7 @@ class MmdetDetector(Detector):
     def load(self, folder: Path, device: str) -> Network:
         from fgic_detect_mmdet._network import Network
 
-        return Network.load(folder).to(device)
+        return Network.load(folder, self.min_score).to(device)
 
 
 __all__ = ["MmdetDetector"]

@@ -328,6 +328,7 @@ def test_weights_can_be_used_as_they_are(small: Callable[..., MmdetDetector], da
     fitted = component.fit(data.split("train"), data.split("test"), tiny_context(tmp_path))
     (tmp_path / "saved").mkdir()
     component.save(fitted, tmp_path / "saved")
+    assert small(min_score=0.001).load(tmp_path / "saved", "cpu").model.roi_head.test_cfg.score_thr == 0.001
     again = small(epochs=0, weights=tmp_path / "saved" / "model.safetensors")
     assert not again.learns()
     other = again.fit(data.take([]), data.take([]), tiny_context(tmp_path, name="again"))

@@ -124,7 +124,7 @@ def test_boxes_weaker_than_the_networks_own_bound_come_where_min_score_asks_for_
     data, counts = rectangles(2), []
     for min_score in (0.5, 0.05, 0.001):
         detector, folder = tiny(min_score=min_score), tmp_path / f"{min_score}"
-        fitted = detector.for_fit().fit(data, data, context(folder.name))
+        fitted = detector.for_fit().fit(data, data, context(f"fit-{min_score}"))
         folder.mkdir()
         detector.save(fitted, folder)
         bounds = [one.network.model.roi_heads.score_thresh for one in (fitted, detector.load(folder, "cpu"))]
