@@ -410,3 +410,12 @@ def test_a_difference_of_a_few_images_is_not_called_better() -> None:
 @pytest.mark.parametrize(("attacked", "checked"), [(1, 1), (8, 8), (24, 8), (64, 16), (200, 32), (1000, 32)])
 def test_the_checks_run_on_a_quarter_of_the_images_within_limits(attacked: int, checked: int) -> None:
     assert masking.how_many(attacked) == checked
+
+
+def test_a_norm_that_an_attack_does_not_know_is_refused() -> None:
+    class Pixels(Honest):
+        norms = ("Linf",)
+
+    assert Pixels(norm="Linf").norm == "Linf"
+    with pytest.raises(ValueError, match="norm should be Linf, which this attack knows; it is L2"):
+        Pixels(norm="L2")

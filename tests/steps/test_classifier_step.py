@@ -554,3 +554,15 @@ def test_what_the_core_saves_is_loaded_with_its_input_and_classes_and_draws_noth
     fgic_core.save_weights(fitted.network, tmp_path / "model.safetensors", classes=["b", "a"])
     with pytest.raises(PluginError, match="what these weights say of themselves is incomplete: 'input'"):
         Plain().load(tmp_path, "cpu")
+
+
+def test_what_is_used_has_the_weights_that_fit_gave(make: Make, context: Callable[..., StepContext]) -> None:
+    data, ctx, component = make(), context(), Plain()
+    fitted = fit(component, learned_from(component, data), ctx)
+    with torch.no_grad():
+        fitted.network[2].bias.add_(1e-6)  # as of an epoch that no snapshot was taken of
+    (ctx.folder / "component" / "model.safetensors").unlink()
+    component.save(fitted, ctx.folder / "component")
+    before = {name: value.clone() for name, value in fitted.network.state_dict().items()}
+    use(component, fitted, data, ctx)
+    assert all(torch.equal(value, before[name]) for name, value in fitted.network.state_dict().items())
