@@ -186,7 +186,7 @@ class StepContext(Context):
                 self.add_point(Point(epoch=epoch, part=part, name=name, value=value))
             if lost := [name for name in values if name not in scores[part]]:
                 self.warn(f"In epoch {epoch} {' and '.join(lost)} of {part} could not be computed: not finite.")
-        network = getattr(fitted, "network", None)
+        network: Any = getattr(fitted, "network", None)
         if self._keeps_snapshots and not self.rank and _is_module(network):
             self.snapshots.keep(network, epoch)
         return scores.get("val", scores.get("synthetic", {}))

@@ -114,7 +114,7 @@ def _split(network: nn.Module, names: Any) -> tuple[dict[str, torch.Tensor], dic
     import torch
 
     state = {name: value for name, value in network.state_dict(keep_vars=True).items() if torch.is_tensor(value)}
-    fixed = {
+    fixed: dict[str, torch.Tensor] = {
         name: value
         for name, value in state.items()
         if isinstance(value, torch.nn.Parameter) and (not value.requires_grad if names is None else name not in names)

@@ -8,9 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import PrivateAttr
 
-from fgic_core import Box, Classifier, Detections, Detector, Explainer, ObjectBox, Run, Sample, Size
+from fgic_core import (
+    Box,
+    Classifier,
+    Detections,
+    Detector,
+    Explainer,
+    FittedClassifier,
+    InputSpec,
+    Maps,
+    ObjectBox,
+    Run,
+    Sample,
+    Size,
+)
 
 Bench = Callable[..., Run]
 SIDE = 16
@@ -35,9 +47,7 @@ def pictures(
 class Set(Classifier):
     """Its weights are set: it answers class 0, whatever it sees; its BatchNorm says that pictures are very bright."""
 
-    _network: Any = PrivateAttr(None)
-
-    def _build(self) -> Any:
+    def build(self, classes: Any) -> FittedClassifier:
         import torch
         from torch import nn
 
@@ -50,21 +60,10 @@ class Set(Classifier):
             network[1].running_mean.fill_(1000.0)
             network[5].weight[:] = 0.0
             network[5].bias.copy_(torch.tensor([1.0, 0.0]))
-        return network.eval()
+        return FittedClassifier(network.eval(), InputSpec(Size(SIDE, SIDE)), tuple(classes))
 
-    def fit(self, train: Any, val: Any, ctx: Any) -> None:
-        self._network = self._build()
-
-    def network(self) -> Any:
-        return self._network
-
-    def input_size(self) -> Size:
-        return Size(SIDE, SIDE)
-
-    def save(self, folder: Path) -> None: ...
-
-    def load(self, folder: Path, device: str) -> None:
-        self._network = self._build()
+    def fit(self, train: Any, val: Any, ctx: Any) -> FittedClassifier:
+        return self.build(train.classes)
 
 
 def mapper(draw: Callable[[Any, Any, Any], Any]) -> type[Explainer]:
@@ -73,8 +72,8 @@ def mapper(draw: Callable[[Any, Any, Any], Any]) -> type[Explainer]:
     class Map(Explainer):
         """Draws what it is told to."""
 
-        def explain(self, classifier: Any, images: Any, targets: Any) -> Any:
-            return draw(classifier.network(), images, targets)
+        def explain(self, network: Any, images: Any, targets: Any, generator: Any) -> Maps:
+            return Maps(draw(network, images, targets)[:, None], ("drawn",))
 
     return Map
 

@@ -11,7 +11,19 @@ import numpy as np
 import pytest
 from pydantic import PrivateAttr
 
-from fgic_core import Box, Classifier, Cropper, Generator, ObjectBox, PluginError, Run, Sample, Size
+from fgic_core import (
+    Box,
+    Classifier,
+    Cropper,
+    FittedClassifier,
+    Generator,
+    InputSpec,
+    ObjectBox,
+    PluginError,
+    Run,
+    Sample,
+    Size,
+)
 
 Bench = Callable[..., Run]
 SIDE = 24
@@ -53,26 +65,17 @@ def listener() -> tuple[type[Classifier], list[tuple[Any, Any]]]:
     class Listener(Classifier):
         """Writes down what it is given."""
 
-        _network: Any = PrivateAttr(None)
-
-        def fit(self, train: Any, val: Any, ctx: Any) -> None:
+        def fit(self, train: Any, val: Any, ctx: Any) -> FittedClassifier:
             given.append((list(train), list(val)))
-            self.load(Path(), "cpu")
+            return self.build(train.classes)
 
-        def network(self) -> Any:
-            return self._network
-
-        def input_size(self) -> Size:
-            return Size(8, 8)
-
-        def save(self, folder: Path) -> None: ...
-
-        def load(self, folder: Path, device: str) -> None:
+        def build(self, classes: Any) -> FittedClassifier:
             from torch import nn
 
-            self._network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
-            for parameter in self._network.parameters():
+            network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+            for parameter in network.parameters():
                 nn.init.zeros_(parameter)
+            return FittedClassifier(network, InputSpec(Size(8, 8)), tuple(classes))
 
     return Listener, given
 

@@ -23,7 +23,6 @@ from fgic_core import (
     Generator,
     InputFile,
     InputFolder,
-    PluginError,
     Registry,
     Sample,
     Size,
@@ -130,25 +129,13 @@ class Net(Classifier):
     def fit(self, train: Any, val: Any, ctx: Context) -> None:
         return None
 
-    def network(self) -> Any:
-        raise PluginError("there is none")
-
-    def input_size(self) -> Size:
-        return Size(8, 8)
-
-    def save(self, folder: Path) -> None:
-        return None
-
-    def load(self, folder: Path, device: str) -> None:
-        return None
-
 
 class Cam(Explainer):
     """Grad-CAM."""
 
     method: Literal["gradcam", "gradcam++", "layercam"] = Field("gradcam", description="Which of the family.")
 
-    def explain(self, classifier: Classifier, images: Any, targets: Any) -> Any:
+    def explain(self, network: Any, images: Any, targets: Any, generator: Any) -> Any:
         return images
 
 

@@ -54,12 +54,13 @@ GENERATORS = {
 }
 CLASSIFIERS = {
     "SoundClassifier": None,
-    "NormalisedInputs": "test_the_network_maps_the_unit_range_to_one_logit_a_class",
+    "OtherInput": "test_the_network_maps_the_unit_range_to_one_logit_a_class",
     "OneLogitTooMany": "test_the_network_maps_the_unit_range_to_one_logit_a_class",
     "Probabilities": "test_the_network_maps_the_unit_range_to_one_logit_a_class",
     "LogitsByBatch": "test_a_picture_has_the_same_logits_alone_and_in_a_batch",
     "NoGradients": "test_gradients_reach_the_picture",
-    "PreparesAtRandom": "test_a_picture_is_prepared_the_same_every_time",
+    "RemembersItself": "test_it_is_a_recipe_that_fit_and_load_leave_as_it_was",
+    "OneNetworkForAll": "test_it_is_a_recipe_that_fit_and_load_leave_as_it_was",
     "ForgetfulClassifier": "test_what_is_saved_and_loaded_gives_the_same_logits",
     "PicklingClassifier": "test_what_is_saved_and_loaded_gives_the_same_logits",
     "ClassifierThatStartsAnew": "test_an_interrupted_training_ends_with_the_same_weights",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from fgic_core import (
     Attacker,
@@ -22,10 +22,13 @@ from fgic_core import (
     Detections,
     Detector,
     Explainer,
+    FittedClassifier,
     FittedDetector,
     FittedGenerator,
     Generator,
     InputFolder,
+    InputSpec,
+    Maps,
     ObjectBox,
     PluginError,
     Sample,
@@ -187,34 +190,38 @@ class Linear(Classifier):
     lr: float = Field(0.5, gt=0, description="Learning rate.")
     pause: float = Field(0.0, ge=0, description="Seconds to sleep in each epoch, so that a test can interrupt.")
     hold: int = Field(0, ge=0, description="The epoch in which it waits as long as a test's file `hold` is there.")
-    _network: Any = PrivateAttr(None)
 
     def _build(self, classes: int) -> Any:
         from torch import nn
 
         return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Dropout(0.2), nn.Linear(48, classes))
 
-    def fit(self, train: Any, val: Any, ctx: Context) -> None:
+    def build(self, classes: Sequence[str]) -> FittedClassifier:
+        return FittedClassifier(self._build(len(classes)), InputSpec(Size(16, 16)), tuple(classes))
+
+    def fit(self, train: Any, val: Any, ctx: Context) -> FittedClassifier:
         import torch
 
-        self._network = self._build(len(train.classes))
-        optimizer = torch.optim.SGD(self._network.parameters(), lr=self.lr, momentum=0.9)
+        fitted = self.build(train.classes)
+        network = fitted.network
+        optimizer = torch.optim.SGD(network.parameters(), lr=self.lr, momentum=0.9)
         if state := ctx.resume():
-            self._network.load_state_dict(state["network"])
+            network.load_state_dict(state["network"])
             optimizer.load_state_dict(state["optimizer"])
-        images = torch.stack([self.prepare(train.image(i)) for i in range(len(train))])
+        images = torch.stack([fitted.input.prepare(train.image(i)) for i in range(len(train))])
         labels = torch.from_numpy(train.labels)
         for epoch in ctx.epochs(self.epochs):
-            self._network.train()
-            loss = torch.nn.functional.cross_entropy(self._network(images), labels)
+            network.train()
+            loss = torch.nn.functional.cross_entropy(network(images), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             ctx.log(epoch, loss=loss.item())
             self._wait(epoch)
-            ctx.evaluate(self, epoch)
-            ctx.checkpoint(epoch, {"network": self._network.state_dict(), "optimizer": optimizer.state_dict()})
+            ctx.evaluate(fitted, epoch)
+            ctx.checkpoint(epoch, {"network": network.state_dict(), "optimizer": optimizer.state_dict()})
             time.sleep(self.pause)
+        return fitted
 
     def _wait(self, epoch: int) -> None:
         if epoch != self.hold:
@@ -224,42 +231,18 @@ class Linear(Classifier):
         while (place / "hold").exists():
             time.sleep(0.02)
 
-    def untrained(self, classes: int) -> Classifier:
-        made = self.model_copy()
-        made._network = self._build(classes)
-        return made
-
-    def network(self) -> Any:
-        return self._network
-
-    def input_size(self) -> Size:
-        return Size(16, 16)
-
-    def save(self, folder: Path) -> None:
-        from safetensors.torch import save_file
-
-        save_file(self._network.state_dict(), folder / "linear.safetensors")
-
-    def load(self, folder: Path, device: str) -> None:
-        from safetensors.torch import load_file
-
-        state = load_file(folder / "linear.safetensors")
-        self._network = self._build(state["3.bias"].shape[0])
-        self._network.load_state_dict(state)
-        self._network.to(device)
-
 
 class Saliency(Explainer):
     """The gradient of the class's logit times the input (Shrikumar et al. 2016)."""
 
-    def explain(self, classifier: Classifier, images: Any, targets: Any) -> Any:
+    def explain(self, network: Any, images: Any, targets: Any, generator: Any) -> Maps:
         import torch
 
         with torch.enable_grad():
             inputs = images.clone().requires_grad_(True)
-            logits = classifier.network()(inputs)
+            logits = network(inputs)
             (gradient,) = torch.autograd.grad(logits.gather(1, targets[:, None]).sum(), inputs)
-        return (gradient * images).sum(1).detach()
+        return Maps((gradient * images).sum(1, keepdim=True).detach(), ("pixels",))
 
 
 class Sign(Attacker):

@@ -23,19 +23,19 @@ def weights(tmp_path: Path) -> Path:
 
 
 def test_a_head_for_other_classes_starts_at_zero_and_so_with_equal_logits(weights: Path, tmp_path: Path) -> None:
-    network = build(TimmClassifier(model=MODEL, weights=weights), "abc", tiny_context(tmp_path)).eval()
+    network = build(TimmClassifier(model=MODEL, weights=weights), "abc", tiny_context(tmp_path)).network.eval()
     with torch.no_grad():
         assert torch.equal(network(torch.rand(2, 3, 160, 160)), torch.zeros(2, 3))
 
 
 def test_a_head_for_the_same_number_of_classes_is_kept(weights: Path, tmp_path: Path) -> None:
-    network = build(TimmClassifier(model=MODEL, weights=weights), "abcdefg", tiny_context(tmp_path)).eval()
+    network = build(TimmClassifier(model=MODEL, weights=weights), "abcdefg", tiny_context(tmp_path)).network.eval()
     with torch.no_grad():
         assert network(torch.rand(2, 3, 160, 160)).abs().sum() > 0
 
 
 def test_without_weights_the_head_is_drawn(tmp_path: Path) -> None:
-    network = build(TimmClassifier(model=MODEL, pretrained=False), "abc", tiny_context(tmp_path)).eval()
+    network = build(TimmClassifier(model=MODEL, pretrained=False), "abc", tiny_context(tmp_path)).network.eval()
     with torch.no_grad():
         assert network(torch.rand(2, 3, 160, 160)).abs().sum() > 0
 
@@ -43,9 +43,9 @@ def test_without_weights_the_head_is_drawn(tmp_path: Path) -> None:
 def saved(tmp_path: Path, classes: str = "abc") -> tuple[Path, torch.Tensor]:
     """The file of a classifier of these classes, as a step writes it, and its head's rows."""
     classifier = TimmClassifier(model=MODEL, pretrained=False)
-    classifier._network = build(classifier, classes, tiny_context(tmp_path, name="saved"))
-    classifier.save(tmp_path)
-    return tmp_path / "model.safetensors", classifier._network.model.state_dict()["fc.weight"]
+    fitted = build(classifier, classes, tiny_context(tmp_path, name="saved"))
+    classifier.save(fitted, tmp_path)
+    return tmp_path / "model.safetensors", fitted.network.state_dict()["fc.weight"]
 
 
 def test_a_heads_rows_go_to_the_classes_of_their_names(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_heads_rows_go_to_the_classes_of_their_names(tmp_path: Path) -> None:
     path, rows = saved(tmp_path)
     path = path.rename(tmp_path / "copied.safetensors")
     ctx = tiny_context(tmp_path)
-    head = build(TimmClassifier(model=MODEL, weights=path), "cab", ctx).model.state_dict()
+    head = build(TimmClassifier(model=MODEL, weights=path), "cab", ctx).network.model.state_dict()
     assert torch.equal(head["fc.weight"], rows[[2, 0, 1]])
     assert ctx.warnings == []
 
@@ -61,7 +61,7 @@ def test_a_heads_rows_go_to_the_classes_of_their_names(tmp_path: Path) -> None:
 def test_a_head_for_as_many_other_classes_starts_new_and_they_are_named(tmp_path: Path) -> None:
     path, _ = saved(tmp_path)
     ctx = tiny_context(tmp_path)
-    head = build(TimmClassifier(model=MODEL, weights=path), "abx", ctx).model.state_dict()
+    head = build(TimmClassifier(model=MODEL, weights=path), "abx", ctx).network.model.state_dict()
     assert not head["fc.weight"].any()
     assert ctx.warnings == [
         "the weights model.safetensors tell other classes apart than the data set has: c and not x: the head starts new"
