@@ -16,6 +16,7 @@ from fgic_core import (
     Detector,
     Explainer,
     FittedClassifier,
+    FittedDetector,
     InputSpec,
     Maps,
     ObjectBox,
@@ -122,18 +123,23 @@ def test_a_box_of_six_by_three_pixels_is_that_share_of_random_points(bench: Benc
 def test_a_map_is_measured_by_the_annotated_box_where_there_is_one(bench: Bench) -> None:
     """Not by a detector's, which here lies elsewhere."""
 
+    class Corner(FittedDetector):
+        def detect(self, images: Sequence[Any]) -> list[Detections]:
+            return [Detections(np.array([[10.0, 10, 16, 16]]), np.ones(1), np.zeros(1, int)) for _ in images]
+
     class Elsewhere(Detector):
         """Finds something in the lower right corner."""
 
         def learns(self) -> bool:
             return False
 
-        def detect(self, images: Sequence[Any]) -> list[Detections]:
-            return [Detections(np.array([[10.0, 10, 16, 16]]), np.ones(1), np.zeros(1, int)) for _ in images]
+        def fit(self, train: Any, val: Any, ctx: Any) -> Corner:
+            return Corner()
 
-        def save(self, folder: Path) -> None: ...
+        def save(self, fitted: Any, folder: Path) -> None: ...
 
-        def load(self, folder: Path, device: str) -> None: ...
+        def load(self, folder: Path, device: str) -> Corner:
+            return Corner()
 
     steps = {"boxes": {"uses": "detector/elsewhere"}, **STEPS}
     drawn = mapper(lambda n, images, t: at(3, 3, images))

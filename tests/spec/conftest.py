@@ -16,10 +16,11 @@ from fgic_core import (
     Context,
     Cropper,
     DatasetReader,
-    Detections,
     Detector,
     Epsilon,
     Explainer,
+    FittedDetector,
+    FittedGenerator,
     Generator,
     InputFile,
     InputFolder,
@@ -60,14 +61,14 @@ class Drawn(DatasetReader):
 class Boxes(Detector):
     """Finds nothing."""
 
-    def detect(self, images: Sequence[Any]) -> list[Detections]:
-        return []
+    def fit(self, train: Any, val: Any, ctx: Context) -> FittedDetector:
+        raise NotImplementedError
 
-    def save(self, folder: Path) -> None:
-        return None
+    def save(self, fitted: FittedDetector, folder: Path) -> None:
+        raise NotImplementedError
 
-    def load(self, folder: Path, device: str) -> None:
-        return None
+    def load(self, folder: Path, device: str) -> FittedDetector:
+        raise NotImplementedError
 
 
 class Square(Cropper):
@@ -82,17 +83,14 @@ class Square(Cropper):
 class Dreams(Generator):
     """Makes nothing."""
 
-    def fit(self, train: Any, ctx: Context) -> None:
-        return None
+    def fit(self, train: Any, ctx: Context) -> FittedGenerator:
+        raise NotImplementedError
 
-    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
-        return None
+    def save(self, fitted: FittedGenerator, folder: Path) -> None:
+        raise NotImplementedError
 
-    def save(self, folder: Path) -> None:
-        return None
-
-    def load(self, folder: Path, device: str) -> None:
-        return None
+    def load(self, folder: Path, device: str) -> FittedGenerator:
+        raise NotImplementedError
 
 
 class Layer(BaseModel):
