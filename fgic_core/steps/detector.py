@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow as pa
 from fgic_core.data.artifact import Point
 from fgic_core.data.boxes import ComparedWriter
 from fgic_core.data.dataset import BATCH, SCHEMA, Dataset, DatasetWriter
+from fgic_core.errors import PluginError
 from fgic_core.interfaces.detector import Detections, Detector, FittedDetector
 from fgic_core.steps import detector_rows, detector_training
 from fgic_core.steps.context import StepContext
@@ -79,14 +80,22 @@ def fit(component: Detector, data: Dataset, ctx: StepContext) -> FittedDetector:
     ruler = Ruler.of(component, "val", val)
 
     def measure(fitted: Any, epoch: int) -> dict[str, dict[str, float]]:
+        _check_fitted(fitted, "evaluate was given", ctx)
         scores = ruler.measure(fitted, epoch, ctx)
         return {"val": scores} if scores else {}
 
     ctx.measure_by(measure)
     fitted = component.for_fit().fit(train, val, ctx)
+    _check_fitted(fitted, "fit gave", ctx)
     detector_training.save(component, fitted, train, val, data, ctx)
     ctx.snapshots.move_to(ctx.folder / "snapshots")
     return fitted
+
+
+def _check_fitted(fitted: Any, given: str, ctx: StepContext) -> None:
+    """Raises PluginError where it is not what `Detector.fit` should give."""
+    if not isinstance(fitted, FittedDetector):
+        raise PluginError(f"{given} a {type(fitted).__name__}, not a FittedDetector", where=ctx.uses)
 
 
 def _crossfit(component: Detector, dataset: Dataset, data: Dataset, ctx: StepContext) -> dict[str, Detections]:
@@ -108,6 +117,7 @@ def use(
     dataset: Dataset,
     ctx: StepContext,
     crossfit: Mapping[str, Detections] | None = None,
+    learned: Path | None = None,
 ) -> None:
     """Find the boxes of every picture, write them into the rows, and measure them; draw the test curve.
 
@@ -117,11 +127,15 @@ def use(
         dataset: all of it.
         ctx: of the step.
         crossfit: with cross-fitting, what was found in each train picture by a detector that has not seen it, by id.
+        learned: the folder that `fit` wrote into; the context's own by default.
+
+    Raises:
+        PluginError: the detector breaks its contract.
     """
     for note in dataset.header.notes:
         ctx.warn(note)
     detector_rows.remark(component, dataset, ctx)
-    _test_curve(component, fitted, dataset, Snapshots(ctx.folder / "snapshots"), ctx)
+    _test_curve(component, fitted, dataset, Snapshots((learned or ctx.folder) / "snapshots"), ctx)
     _write(component, fitted, detector_rows.without_found(dataset), crossfit or {}, ctx)
 
 
@@ -132,17 +146,21 @@ def _test_curve(
     ruler = Ruler.of(component, "test", dataset.split("test"))
     if not component.test_curve or not component.learns() or not len(ruler.data):
         return
-    epochs = snapshots.epochs()
+    epochs, lost = snapshots.epochs(), []
     if fitted.network is None or not epochs:
-        why = "it was never measured in training" if fitted.network is not None else "it has no network to be kept"
-        ctx.warn(f"There is no test curve: of no epoch is the detector known as it was then ({why}).")
+        ctx.warn("There is no test curve: the training kept no weights of its epochs.")
         return
     with _as_it_was(fitted.network):
         for epoch in epochs:
-            snapshots.put(fitted.network, epoch)
+            try:
+                snapshots.put(fitted.network, epoch)
+            except PluginError as error:
+                lost.append(error.what)
+                continue
             for name, value in ruler.measure(fitted, epoch, ctx).items():
-                if math.isfinite(value):
-                    ctx.add_point(Point(epoch=epoch, part="test", name=name, value=value))
+                ctx.add_point(Point(epoch=epoch, part="test", name=name, value=value))
+    if lost:
+        ctx.warn(f"The test curve lacks {len(lost)} of {len(epochs)} epochs: {lost[0]}.")
 
 
 @contextmanager

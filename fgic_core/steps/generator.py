@@ -110,6 +110,8 @@ def fit(component: Generator, data: Dataset, ctx: StepContext) -> FittedGenerato
     curve = Curve(component.for_fit(), data, extractor_of(component, ctx.device), ctx)
     ctx.measure_by(curve.measure, snapshots=False)
     fitted = component.for_fit().fit(data, ctx)
+    if not isinstance(fitted, FittedGenerator):
+        raise PluginError(f"fit gave a {type(fitted).__name__}, not a FittedGenerator", where=ctx.uses)
     folder = ctx.folder / "component"
     folder.mkdir()
     component.save(fitted, folder)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fgic_core.errors import PluginError
+from fgic_core.interfaces.generator import FittedGenerator
 from fgic_core.steps.generator_files import CLASSES, Grids
 from fgic_core.steps.generator_reference import Pixels, Reference, shares
 from fgic_core.steps.generator_ruler import BATCH_SIZE, fid, kid, sampled
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
-    from fgic_core.interfaces.generator import FittedGenerator, Generator
+    from fgic_core.interfaces.generator import Generator
     from fgic_core.steps.context import StepContext
     from fgic_core.steps.features import Extractor
 
@@ -41,6 +42,9 @@ class Curve:
 
     def measure(self, fitted: FittedGenerator, epoch: int) -> dict[str, dict[str, float]]:
         """FID and KID of some pictures of a generator in training, the same labels and seeds at every epoch."""
+        if not isinstance(fitted, FittedGenerator):
+            what = f"evaluate was given a {type(fitted).__name__}, not a FittedGenerator"
+            raise PluginError(what, where=self.ctx.uses)
         last = getattr(self.component, "epochs", None)
         if epoch % self.component.curve_every and epoch != last:
             return {}

@@ -23,6 +23,7 @@ from fgic_core import (
     Detector,
     FittedDetector,
     ObjectBox,
+    Part,
     PluginError,
     Sample,
     Size,
@@ -737,3 +738,144 @@ def test_an_interrupted_cross_fitting_goes_on_where_it_was(data: Callable[..., D
     assert scores(ctx) == [], "its epochs were done"
     whole, _ = run(Colour(crossfit=3), dataset, tmp_path, "whole")
     assert Dataset.open(ctx.folder).table.equals(whole.table)
+
+
+# Learning and use are two.
+
+
+def test_what_is_learned_from_is_train_and_validation_and_of_them_what_is_read(
+    data: Callable[..., Dataset],
+) -> None:
+    """Nothing about test rows is in it, no box that another detector found, nothing of crops."""
+    import dataclasses
+
+    found = ObjectBox(Box(0, 0, 3, 3), score=0.5, origin="predicted:detector/other")
+
+    def changed(sample: Sample) -> Sample:
+        if sample.split == "test":
+            return dataclasses.replace(sample, label=1 - sample.label, boxes=())
+        cropped = {"region": Box(1, 1, 9, 9), "region_origin": "predicted", "parts": (Part("eye", 1, 1),)}
+        return dataclasses.replace(sample, boxes=(*sample.boxes, found), **cropped)  # type: ignore[arg-type]
+
+    plain, other = (
+        with_val(data(change=change, name=name), 2) for change, name in ((lambda s: s, "a"), (changed, "b"))
+    )
+    one, two = (detector.learned_from(Colour(), dataset) for dataset in (plain, other))
+    assert one.ids == [name for name in plain.ids if not name.startswith("test")]
+    assert one.splits == ["train", "val"]
+    assert one.table.equals(two.table)
+    assert (one.header.notes, one.header.searched) == ((), ())
+    assert len(detector.learned_from(Ready(), plain)) == 0
+
+
+def test_fit_needs_no_test_row_and_use_no_fit(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    dataset = data()
+    learned = detector.learned_from(Colour(), dataset)
+    contexts = []
+    for name in ("fit", "use"):
+        (tmp_path / name).mkdir()
+        contexts.append(StepContext(tmp_path / name, uses="detector/colour"))
+    detector.fit(Colour(), learned, contexts[0])
+    assert {place.name for place in contexts[0].folder.iterdir()} == {"component", "snapshots"}
+    assert {point.part for point in contexts[0].curves} == {"train", "val"}
+    component = Colour(min_score=0.99)
+    fitted = component.load(tmp_path / "fit" / "component", "cpu")
+    detector.use(component, fitted, dataset, contexts[1], learned=tmp_path / "fit")
+    whole, ctx = run(Colour(min_score=0.99), dataset, tmp_path, "whole")
+    assert Dataset.open(tmp_path / "use").table.equals(whole.table)
+    assert contexts[0].curves + contexts[1].curves == ctx.curves
+
+
+def test_a_use_only_option_cannot_be_read_in_fit(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    class Peeks(Colour):
+        """Trains for what will be asked of it."""
+
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Finds:
+            ctx.log(1, bound=self.min_score)
+            return super().fit(train, val, ctx)
+
+    with pytest.raises(PluginError, match="min_score is declared use-only; fit must not read it"):
+        run(Peeks(), data(), tmp_path)
+
+
+def test_what_is_no_fitted_detector_is_told(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    class Old(Colour):
+        """Keeps what it learns to itself."""
+
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Any:
+            return None
+
+    class Itself(Colour):
+        """Has itself measured."""
+
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Any:
+            ctx.evaluate(self, 1)
+
+    for component, said in ((Old(), "fit gave a NoneType"), (Itself(), "evaluate was given a Itself")):
+        with pytest.raises(PluginError, match=f"{said}, not a FittedDetector"):
+            run(component, data(name=said), tmp_path, said)
+
+
+def test_the_test_curve_is_that_of_each_epochs_weights_and_the_last_are_used(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    class Chosen(Colour):
+        """Ends with other weights than those of its last epoch."""
+
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Finds:
+            return chosen(super().fit(train, val, ctx))
+
+        def load(self, folder: Path, device: str) -> Finds:
+            return chosen(super().load(folder, device))
+
+    def chosen(fitted: Finds) -> Finds:
+        with torch.no_grad():
+            fitted.network["epoch"].fill_(9)
+        return fitted
+
+    _, ctx = run(Chosen(epochs=3, early=2), data(), tmp_path)
+    curve = {part: [p.value for p in ctx.curves if (p.part, p.name) == (part, "mAP")] for part in ("val", "test")}
+    assert curve == {"val": pytest.approx([0, 1, 1]), "test": pytest.approx([0, 1, 1])}
+    _, ctx = run(Chosen(epochs=3, early=4), data(name="late"), tmp_path, "late")
+    assert [p.value for p in ctx.curves if (p.part, p.name) == ("test", "mAP")] == [0, 0, 0]
+    assert metrics(ctx, "test")["mAP"] == pytest.approx(1)
+
+
+def test_without_a_network_there_is_no_test_curve_and_that_is_said(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    class Unkept(FittedDetector):
+        """Finds what another one finds."""
+
+        def __init__(self, inner: Finds) -> None:
+            self.inner, self.seen, self.scores = inner, inner.seen, inner.scores
+
+        def detect(self, images: Sequence[Any]) -> list[Detections]:
+            return self.inner.detect(images)
+
+    class Bare(Colour):
+        """Has no network."""
+
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Any:
+            fitted = Unkept(Finds(self, {"train": train.ids, "val": val.ids}))
+            ctx.evaluate(fitted, 1)
+            return fitted
+
+    _, ctx = run(Bare(), data(), tmp_path)
+    assert {point.part for point in ctx.curves} == {"val"}
+    assert ctx.warnings == ["noted", "There is no test curve: the training kept no weights of its epochs."]
+    _, ctx = run(Bare(test_curve=False), data(name="none"), tmp_path, "none")
+    assert ctx.warnings == ["noted"]
+
+
+def test_boxes_are_found_and_measured_with_one_look_at_each_picture(
+    data: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dataclasses
+
+    dataset = data(change=lambda sample: dataclasses.replace(sample, size=None))
+    looked: list[int] = []
+    picture = Dataset.picture
+    monkeypatch.setattr(Dataset, "picture", lambda self, row: (looked.append(row), picture(self, row))[1])
+    run(Ready(), dataset, tmp_path)
+    assert len(looked) == len(dataset)

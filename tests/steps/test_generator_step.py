@@ -616,3 +616,58 @@ def test_what_fit_gets_does_not_hold_test_pictures(data: Make, run: Callable[...
     real = data()
     run(Curious(per_class=1, fid_samples=10), real)
     assert set(seen) == set(real.split("train").ids)
+
+
+# Learning and use are two.
+
+
+def test_one_training_serves_other_amounts_and_filters(data: Make, run: Callable[..., Outcome], tmp_path: Path) -> None:
+    real = data()
+    learned = driver.learned_from(Planted(), real)
+    assert learned.ids == real.split("train").ids
+    for name in ("fit", "use"):
+        (tmp_path / name).mkdir()
+    ctx = StepContext(tmp_path / "fit", scratch=tmp_path / "fit-scratch", uses="generator/planted", seed=3)
+    driver.fit(Planted(epochs=2), learned, ctx)
+    assert {place.name for place in ctx.folder.iterdir()} == {"component", "grids"}
+    component = Planted(epochs=2, per_class=2, keep="synthetic", drop_copies=True)
+    fitted = component.load(tmp_path / "fit" / "component", "cpu")
+    ctx = StepContext(tmp_path / "use", uses="generator/planted", seed=3)
+    driver.use(component, fitted, real, ctx)
+    whole = run(component, real, "whole")
+    made = Dataset.open(tmp_path / "use")
+    assert [sample.label for sample in made.split("train")] == [0, 0, 1, 1, 2, 2, 3, 3]
+    for one, two in zip(made.split("train"), whole.made, strict=True):
+        assert (tmp_path / "use" / one.path).read_bytes() == (whole.folder / two.path).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["per_class", "keep", "min_confidence", "drop_copies", "max_tries", "fid_samples"])
+def test_a_use_only_option_cannot_be_read_in_fit(name: str, data: Make, run: Callable[..., Outcome]) -> None:
+    class Peeks(Planted):
+        """Trains for what will be asked of it."""
+
+        def fit(self, train: Any, ctx: Any) -> Grown:
+            getattr(self, name)
+            return super().fit(train, ctx)
+
+    with pytest.raises(PluginError, match=f"{name} is declared use-only; fit must not read it"):
+        run(Peeks(per_class=1), data(per_class=2, test=1))
+
+
+def test_what_is_no_fitted_generator_is_told(data: Make, run: Callable[..., Outcome]) -> None:
+    class Old(Planted):
+        """Keeps what it learns to itself."""
+
+        def fit(self, train: Any, ctx: Any) -> Any:
+            return None
+
+    class Itself(Planted):
+        """Has itself measured."""
+
+        def fit(self, train: Any, ctx: Any) -> Any:
+            ctx.evaluate(self, 0)
+
+    real = data(per_class=2, test=1)
+    for component, said in ((Old(), "fit gave a NoneType"), (Itself(), "evaluate was given a Itself")):
+        with pytest.raises(PluginError, match=f"{said}, not a FittedGenerator"):
+            run(component, real, said)
