@@ -150,12 +150,13 @@ def _overlays(model: Model, explainer: Explainer, batch: Batch) -> list[Image]:
     import torch
 
     from fgic_core.data.images import to_image
+    from fgic_core.steps.explainer import explain_checked
     from fgic_core.steps.maps import normalise, overlay
     from fgic_core.training import evaluation
 
     network = model.fitted.network
     with evaluation(network):
-        generator = torch.Generator().manual_seed(0)
-        maps = explainer.explain(network, batch.images, batch.logits.argmax(dim=1), generator).maps
-    drawn = normalise(maps[:, 0], model.fitted.input.size)
+        best, generator = batch.logits.argmax(dim=1), torch.Generator().manual_seed(0)
+        maps = explain_checked(explainer, network, batch.images, best, generator, type(explainer).__name__)
+    drawn = normalise(maps, model.fitted.input.size)
     return [overlay(to_image(pixels), values.numpy()) for pixels, values in zip(batch.images, drawn, strict=True)]

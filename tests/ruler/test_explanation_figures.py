@@ -196,13 +196,13 @@ def test_every_layer_of_the_random_network_is_random(bench: Bench, module: int) 
     class Full(Set):
         """A head with weights."""
 
-        def _build(self) -> Any:
-            network = super()._build()
+        def build(self, classes: Any) -> FittedClassifier:
+            fitted = super().build(classes)
             with torch.no_grad():
-                network[5].weight.copy_(torch.linspace(-1, 1, 8).view(2, 4))
-            return network
+                fitted.network[5].weight.copy_(torch.linspace(-1, 1, 8).view(2, 4))
+            return fitted
 
-    trained = Full()._build()[module].weight.detach().clone()
+    trained = Full().build("ab").network[module].weight.detach().clone()
 
     def draw(network: Any, images: Any, targets: Any) -> Any:
         slope = torch.linspace(0, 1, SIDE).expand(len(images), SIDE, SIDE)

@@ -7,10 +7,11 @@ import timm
 import torch
 from fgic_classify_timm import TimmClassifier
 from fgic_classify_timm._network import build
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from fgic_core import PluginError
+from fgic_core import PluginError, read_weights
 from fgic_core.testing import tiny_context
+from fgic_core.weights import save_tensors
 
 MODEL = "test_resnet"
 
@@ -110,7 +111,7 @@ def test_weights_of_whole_numbers_or_nan_are_refused(tmp_path: Path) -> None:
 
 def test_a_saved_model_of_whole_numbers_is_not_loaded(tmp_path: Path) -> None:
     path, _ = saved(tmp_path)
-    state = {name: value.to(torch.int8) for name, value in load_file(path).items()}
-    save_file(state, path)
+    whole = read_weights(path)
+    save_tensors({name: value.to(torch.int8) for name, value in whole.tensors.items()}, path, **whole.about)
     with pytest.raises(PluginError, match="are of another type than the model's"):
         TimmClassifier(model=MODEL, pretrained=False).load(tmp_path, "cpu")

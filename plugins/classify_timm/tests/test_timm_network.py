@@ -37,7 +37,7 @@ def test_mean_and_deviation_are_the_models_own_and_stand_inside_the_network(
 ) -> None:
     fitted = build(tiny(model=model, image_size=None), "abc", context())
     network = fitted.network.eval()
-    images = torch.rand(1, 3, *fitted.input.size)
+    images = torch.rand(1, 3, fitted.input.size.height, fitted.input.size.width)
     normalised = (images - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     with torch.no_grad():
         assert torch.allclose(network(images), network.model(normalised), atol=1e-5)

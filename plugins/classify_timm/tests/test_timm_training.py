@@ -239,7 +239,7 @@ def test_a_frozen_backbone_has_no_graph_and_dropout_still_drops(tiny: Make, cont
         torch.nn.init.normal_(head.weight)
     freeze(network, "head")
     training_mode(network, "head")
-    images = torch.rand(2, 3, *fitted.input.size)
+    images = torch.rand(2, 3, fitted.input.size.height, fitted.input.size.width)
     features = network.model.forward_features(images)
     assert not features.requires_grad
     first, second = network(images), network(images)
