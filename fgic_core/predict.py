@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from fgic_core.data.model import Model
+    from fgic_core.inference import Batch
     from fgic_core.interfaces.explainer import Explainer
 
 
@@ -125,9 +126,9 @@ def _predict_batch(model: Model, paths: list[Path], top: int, explainer: Explain
     images = {path: image for path, image in read.items() if not isinstance(image, DataError)}
     made = {}
     if images:
-        probabilities = model.predict(list(images.values()))
-        best = [int(row.argmax()) for row in probabilities]
-        overlays = _overlays(model, explainer, list(images.values()), best) if explainer else [None] * len(images)
+        batch = _infer(model, list(images.values()))
+        probabilities = batch.logits.softmax(dim=1).cpu().numpy()
+        overlays = _overlays(model, explainer, batch) if explainer else [None] * len(images)
         for path, row, overlay in zip(images, probabilities, overlays, strict=True):
             order = row.argsort(kind="stable")[::-1][:top]
             guesses = tuple(Guess(model.classes[i], int(i), float(row[i])) for i in order)
@@ -136,16 +137,26 @@ def _predict_batch(model: Model, paths: list[Path], top: int, explainer: Explain
         yield Prediction(path, error=result) if isinstance(result, DataError) else made[path]
 
 
-def _overlays(model: Model, explainer: Explainer, images: list[Image], targets: list[int]) -> list[Image]:
-    """The maps of the given classes, each on the network's input."""
+def _infer(model: Model, images: list[Image]) -> Batch:
+    from fgic_core.inference import infer
+
+    network, spec = model.fitted.network, model.fitted.input
+    (batch,) = infer(network, spec, images.__getitem__, len(images), device=model.device, batch_size=len(images))
+    return batch
+
+
+def _overlays(model: Model, explainer: Explainer, batch: Batch) -> list[Image]:
+    """The maps of the best classes, each on the network's input."""
     import torch
 
     from fgic_core.data.images import to_image
+    from fgic_core.steps.explainer import explain_checked
     from fgic_core.steps.maps import normalise, overlay
     from fgic_core.training import evaluation
 
-    inputs = torch.stack([model.classifier.prepare(image) for image in images]).to(model.device)
-    with evaluation(model.classifier.network()):
-        maps = explainer.explain(model.classifier, inputs, torch.tensor(targets, device=inputs.device))
-    drawn = normalise(maps, model.classifier.input_size())
-    return [overlay(to_image(pixels), values.numpy()) for pixels, values in zip(inputs, drawn, strict=True)]
+    network = model.fitted.network
+    with evaluation(network):
+        best, generator = batch.logits.argmax(dim=1), torch.Generator().manual_seed(0)
+        maps = explain_checked(explainer, network, batch.images, best, generator, type(explainer).__name__)
+    drawn = normalise(maps, model.fitted.input.size)
+    return [overlay(to_image(pixels), values.numpy()) for pixels, values in zip(batch.images, drawn, strict=True)]

@@ -70,9 +70,14 @@ def save_weights(network: nn.Module, path: Path, **about: Any) -> None:
         path: the file, whose name ends in ``.safetensors``.
         about: JSON values that `read_weights` gives back; ``classes`` are the names that `class_order` matches.
     """
+    save_tensors(network.state_dict(), path, **about)
+
+
+def save_tensors(tensors: Mapping[str, torch.Tensor], path: Path, **about: Any) -> None:
+    """As `save_weights`, of tensors by name."""
     from safetensors.torch import save_file
 
-    state = {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
+    state = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     text = json.dumps(about, sort_keys=True, separators=(",", ":"), allow_nan=False)
     save_file(state, path, metadata={_ABOUT: text} if about else None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -20,7 +20,25 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from fgic_core.data.artifact import ArtifactType
+from fgic_core.errors import PluginError
 from fgic_core.interfaces.ports import Input
+
+T = TypeVar("T")
+C = TypeVar("C", bound="Component")
+
+
+class _UseOnly:
+    """The type of the marker `USE_ONLY`."""
+
+    def __repr__(self) -> str:
+        return "USE_ONLY"
+
+
+#: Marks an option that plays no part in `fit`, but in what is done with what was learned.
+USE_ONLY: Final = _UseOnly()
+#: The type of such an option: ``min_score: UseOnly[float] = Field(0.05, description="…")``. `fit` cannot read it, and
+#: another value of it trains nothing anew.
+UseOnly = Annotated[T, USE_ONLY]
 
 
 class Component(BaseModel):
@@ -60,6 +78,28 @@ class Component(BaseModel):
         Raises:
             ValueError: they do not; the message says what is wrong and, on a second line, what to do.
         """
+
+    def for_fit(self: C) -> C:
+        """The component as `fit` sees it: a copy without its use-only options, of which reading one is an error."""
+        made = self.model_copy()
+        for name in use_only(type(self)):
+            made.__dict__.pop(name, None)
+        return made
+
+    if not TYPE_CHECKING:  # a type checker would take every name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if name in use_only(type(self)):
+                raise PluginError(
+                    f"{type(self).__name__}.{name} is declared use-only; fit must not read it",
+                    hint=f"If what is learned depends on {name}, declare it without UseOnly.",
+                )
+            return super().__getattr__(name)
+
+
+def use_only(component: type[Component]) -> frozenset[str]:
+    """The names of the options that are declared `UseOnly`."""
+    return frozenset(name for name, field in component.model_fields.items() if USE_ONLY in field.metadata)
 
 
 _FRACTION = r"^\s*([0-9]+(?:\.[0-9]*)?)\s*/\s*([0-9]+(?:\.[0-9]*)?)\s*$"

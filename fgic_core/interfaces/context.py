@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from fgic_core.interfaces.component import Component
-
 T = TypeVar("T")
 
 #: Nested dicts (string keys) and lists of tensors, numbers, strings, booleans and None.
@@ -90,12 +88,19 @@ class Context(ABC):
         """
 
     @abstractmethod
-    def evaluate(self, component: Component, epoch: int) -> Mapping[str, float]:
-        """Have the core measure the component as it is now.
+    def evaluate(self, fitted: object, epoch: int) -> Mapping[str, float]:
+        """Have the core measure on the validation part what `fit` will return, as it is now.
+
+        Where it has a ``network`` the core keeps that epoch's weights too, from which the report's test curve is
+        measured when the training is over: neither the test part nor a number of it is here.
+
+        Args:
+            fitted: what `fit` will return, such as a `FittedClassifier`.
+            epoch: after which it is as it is.
 
         Returns:
             The numbers on the validation part (``accuracy``, ``loss``, …), for early stopping and model choice,
-            without those that could not be computed. Those of the test part are drawn in the report and never returned.
+            without those that could not be computed.
         """
 
     @abstractmethod

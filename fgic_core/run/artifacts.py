@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,15 +36,9 @@ def open_artifact(folder: Path, registry: Registry, roots: Mapping[str, Path], d
 def open_model(folder: Path, registry: Registry, device: str = "cpu") -> Model:
     """The trained classifier of a model artifact. It needs its weights alone, not the data it was trained on."""
     record = ArtifactRecord.read(folder)
-    try:
-        about = json.loads((folder / "component.json").read_text(encoding="utf-8"))
-        classes = tuple(about["classes"])
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"this model cannot be read: {error}", where=str(folder)) from None
     kind = registry.get(record.uses)
     # Options were validated when the step ran; the files they name (`weights:`) need no longer exist.
     options = dict(record.options)
     classifier = kind.model_validate(options, context={"base": folder, "trusted": True})
     assert isinstance(classifier, Classifier)
-    classifier.load(folder / "component", device)
-    return Model(classifier, classes, device, folder)
+    return Model(classifier.load(folder / "component", device), device, folder)

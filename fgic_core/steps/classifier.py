@@ -1,27 +1,29 @@
-"""Drives a Classifier: cuts the validation part, has it trained, and measures it."""
+"""Drives a Classifier: cuts the validation part, has it trained (`fit`), and measures what that gave (`use`)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fgic_core.data.artifact import Point
+from fgic_core.data.input_spec import InputSpec
 from fgic_core.errors import DataError, PluginError
-from fgic_core.interfaces.classifier import Classifier
-from fgic_core.steps.batches import batches
+from fgic_core.inference import Batch, infer
+from fgic_core.interfaces.classifier import Classifier, FittedClassifier
 from fgic_core.steps.context import StepContext
+from fgic_core.steps.snapshots import Snapshots
 from fgic_core.steps.statistics import proportion
 from fgic_core.steps.validation import cut_val
-from fgic_core.training import evaluation
 
 if TYPE_CHECKING:
-    import torch
-
     from fgic_core.data.dataset import Dataset
 
 #: How many of the best classes are kept of each prediction.
@@ -32,26 +34,130 @@ _NAMED = 5
 
 
 def run(component: Classifier, inputs: dict[str, Any], ctx: StepContext) -> None:
-    """Train and measure; write ``component/``, ``component.json`` and ``predictions.parquet``.
-
-    Neither the test part nor anything measured on it reaches the component.
+    """Train and measure: `fit` on what `learned_from` leaves, then `use`.
 
     Raises:
         DataError: there is nothing to learn, or a single class.
         PluginError: the classifier breaks its contract.
     """
     dataset: Dataset = inputs["dataset"]
+    fitted = fit(component, learned_from(component, dataset), ctx)
+    use(component, fitted, dataset, ctx)
+
+
+def learned_from(component: Classifier, dataset: Dataset) -> Dataset:
+    """The rows that learning sees: those of train, and those of val to choose by."""
+    parts = pa.array(["train", "val"])
+    return dataset.where(pc.is_in(dataset.table.column("split").cast(pa.string()), value_set=parts))
+
+
+def fit(component: Classifier, data: Dataset, ctx: StepContext) -> FittedClassifier:
+    """Train; write ``component/``, ``component.json``, ``validation.json`` and ``snapshots/``.
+
+    Args:
+        component: its use-only options are not read.
+        data: what `learned_from` gives: no test row.
+        ctx: see `StepContext`.
+
+    Raises:
+        DataError: there is nothing to learn, or a single class.
+        PluginError: the classifier breaks its contract.
+    """
+    train, val = training_parts(data, component.val_fraction, ctx)
+    recipe = component.for_fit()
+
+    def ruler(fitted: Any, epoch: int) -> dict[str, dict[str, float]]:
+        _check_fitted(fitted, "evaluate was given", train, ctx)
+        return {"val": classify(fitted, val, ctx, f"epoch {epoch}: val").scores} if len(val) else {}
+
+    ctx.measure_by(ruler)
+    fitted = recipe.fit(train, val, ctx)
+    _check_fitted(fitted, "fit gave", train, ctx)
+    folder = ctx.folder / "component"
+    folder.mkdir()
+    recipe.save(fitted, folder)
+    about = {"uses": ctx.uses, "options": recipe.model_dump(mode="json"), "classes": list(fitted.classes)}
+    _write(ctx.folder / "component.json", about)
+    _write(ctx.folder / "validation.json", {"ids": val.ids})
+    if not ctx.rank:
+        ctx.snapshots.move_to(ctx.folder / "snapshots")
+    return fitted
+
+
+def use(
+    component: Classifier, fitted: FittedClassifier, dataset: Dataset, ctx: StepContext, learned: Path | None = None
+) -> None:
+    """Measure what was fitted on the validation part and on test; write ``predictions.parquet``.
+
+    Args:
+        component: its options count.
+        fitted: what `fit` gave.
+        dataset: all rows.
+        ctx: see `StepContext`.
+        learned: the folder that `fit` wrote into; the context's own by default.
+
+    Raises:
+        PluginError: the classifier breaks its contract, or gives other logits after save and load.
+    """
+    learned = learned or ctx.folder
     for note in dataset.header.notes:
         ctx.warn(note)
-    train, val = training_parts(dataset, component.val_fraction, ctx)
-    parts = {"val": val, "test": dataset.split("test")}
-    ctx.measure_by(_ruler(parts if component.test_curve else {"val": val}, ctx))
-    component.fit(train, val, ctx)
-    results = {part: classify(component, data, ctx, part) for part, data in parts.items() if len(data)}
+    if "test" not in dataset.splits:
+        ctx.warn("the data set has no test sample: there is no test accuracy")
+    chosen = json.loads((learned / "validation.json").read_text(encoding="utf-8"))["ids"]
+    parts = {
+        "val": dataset.where(pc.is_in(dataset.table.column("id"), value_set=pa.array(chosen, pa.string()))),
+        "test": dataset.split("test"),
+    }
+    results = {part: classify(fitted, data, ctx, part) for part, data in parts.items() if len(data)}
     for part, result in results.items():
         _record(result, part, dataset, ctx)
     _write_predictions({part: (parts[part], result) for part, result in results.items()}, ctx)
-    _save(component, dataset, next((data for data in reversed(parts.values()) if len(data)), train), ctx)
+    loaded = component.load(learned / "component", ctx.device)
+    some = next((data for data in reversed(parts.values()) if len(data)), dataset)
+    _check_loaded(fitted, loaded, some, ctx)
+    if component.test_curve and len(parts["test"]):
+        _measure_curve(loaded, parts["test"], Snapshots(learned / "snapshots"), ctx)
+
+
+def _check_fitted(fitted: Any, given: str, train: Dataset, ctx: StepContext) -> None:
+    """Raises PluginError where it is not what `Classifier.fit` should give."""
+    from torch import nn
+
+    if not isinstance(fitted, FittedClassifier):
+        raise PluginError(f"{given} a {type(fitted).__name__}, not a FittedClassifier", where=ctx.uses)
+    if not isinstance(fitted.network, nn.Module):
+        what = f"{given} a {type(fitted.network).__name__} as network, not a torch.nn.Module"
+        raise PluginError(what, where=ctx.uses)
+    if type(fitted.input) is not InputSpec:  # none of a kind that the core cannot write
+        raise PluginError(f"{given} a {type(fitted.input).__name__} as input, not an InputSpec", where=ctx.uses)
+    if fitted.classes != train.classes:
+        raise PluginError(
+            f"{given} {len(fitted.classes)} names of classes that are not those of the data set",
+            where=ctx.uses,
+            hint="They are train.classes, in their order.",
+        )
+
+
+def _measure_curve(loaded: FittedClassifier, test: Dataset, snapshots: Snapshots, ctx: StepContext) -> None:
+    """Measure test at each epoch that there are weights of; ``loaded`` has the last of them afterwards."""
+    epochs, lost = snapshots.epochs(), []
+    for epoch in epochs:
+        try:
+            snapshots.put(loaded.network, epoch)
+        except PluginError as error:
+            lost.append(error.what)
+            continue
+        for name, value in classify(loaded, test, ctx, f"epoch {epoch}: test").scores.items():
+            ctx.add_point(Point(epoch=epoch, part="test", name=name, value=value))
+    if not epochs:
+        ctx.warn("There is no test curve: the training kept no weights of its epochs.")
+    elif lost:
+        ctx.warn(f"The test curve lacks {len(lost)} of {len(epochs)} epochs: {lost[0]}.")
+
+
+def _write(file: Path, document: dict[str, Any]) -> None:
+    file.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def training_parts(dataset: Dataset, val_fraction: float, ctx: StepContext) -> tuple[Dataset, Dataset]:
@@ -78,8 +184,6 @@ def training_parts(dataset: Dataset, val_fraction: float, ctx: StepContext) -> t
         train, val = cut_val(train, val_fraction, ctx)
     if not len(val):
         ctx.warn("there is no validation sample: no epoch can be told to be better than another")
-    if "test" not in dataset.splits:
-        ctx.warn("the data set has no test sample: there is no test accuracy")
     return train, val
 
 
@@ -107,29 +211,22 @@ class Classified:
         return {"loss": float(self.loss.mean()), "accuracy": float((self.predicted == self.labels).mean())}
 
 
-def _ruler(parts: Mapping[str, Dataset], ctx: StepContext) -> Any:
-    def measure(component: Any, epoch: int) -> dict[str, dict[str, float]]:
-        return {
-            part: classify(component, data, ctx, f"epoch {epoch}: {part}").scores
-            for part, data in parts.items()
-            if len(data)
-        }
-
-    return measure
-
-
-def classify(component: Classifier, data: Dataset, ctx: StepContext, description: str) -> Classified:
+def classify(fitted: FittedClassifier, data: Dataset, ctx: StepContext, description: str) -> Classified:
     """Classify the samples of a part that is not empty.
 
     Raises:
-        PluginError: `network` or `prepare` breaks its contract.
+        PluginError: the network breaks its contract.
     """
     import torch
     from torch.nn import functional
 
     rows: dict[str, list[Any]] = {"labels": [], "predicted": [], "confidence": [], "loss": [], "top": []}
+    wanted = torch.from_numpy(data.labels).to(ctx.device)
     with ctx.progress(description, len(data)) as progress:
-        for logits, labels in _logits(component, data, ctx):
+        done = 0
+        for batch in _infer(fitted, data, ctx):
+            logits, labels = batch.logits, wanted[done : done + len(batch.logits)]
+            done += len(labels)
             with torch.no_grad():
                 best = logits.softmax(dim=1).topk(min(TOP, logits.shape[1]), dim=1)
                 loss = functional.cross_entropy(logits, labels, reduction="none")
@@ -147,64 +244,17 @@ def classify(component: Classifier, data: Dataset, ctx: StepContext, description
     return Classified(**{name: np.concatenate(values) for name, values in rows.items()})
 
 
-def _logits(component: Classifier, data: Dataset, ctx: StepContext) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Logits (n, classes) float32 and labels (n,), batch by batch, with the network in evaluation mode."""
-    import torch
-
-    # Not inference_mode: what a network caches in it could not be trained through afterwards.
-    with evaluation(_network(component, ctx)) as network:
-        for number, (images, labels) in enumerate(batches(data, component, ctx.device, workers=ctx.workers)):
-            if number == 0:
-                _check_inputs(component, data, images, ctx)
-            with torch.no_grad():
-                logits = network(images)
-            _check_logits(logits, (len(images), len(data.classes)), ctx)
-            yield logits.float(), labels
-        if any(module.training for module in network.modules()):
-            raise PluginError("network switches itself to training mode", where=ctx.uses)
-
-
-def _network(component: Classifier, ctx: StepContext) -> Any:
-    from torch import nn
-
-    network = component.network()
-    if not isinstance(network, nn.Module):
-        raise PluginError(f"network gave a {type(network).__name__}, not a torch.nn.Module", where=ctx.uses)
-    return network
-
-
-def _check_inputs(component: Classifier, data: Dataset, images: torch.Tensor, ctx: StepContext) -> None:
-    import torch
-
-    size = component.input_size()
-    if not images.is_floating_point() or tuple(images.shape[1:]) != (3, size.height, size.width):
-        raise PluginError(
-            f"prepare gave {images.dtype} of shape {tuple(images.shape[1:])}",
-            where=ctx.uses,
-            hint=f"It is float (3, {size.height}, {size.width}), as input_size says.",
-        )
-    if not (images.min() >= 0 and images.max() <= 1):
-        raise PluginError(
-            f"prepare gave values from {images.min():.3g} to {images.max():.3g}",
-            where=ctx.uses,
-            hint="They are in [0, 1]; the normalisation belongs into the network.",
-        )
-    if not torch.equal(component.prepare(data.image(0)), images[0].cpu()):
-        raise PluginError(
-            "prepare gave two inputs for one picture", where=ctx.uses, hint="It is deterministic; augment in fit."
-        )
-
-
-def _check_logits(logits: Any, shape: tuple[int, int], ctx: StepContext) -> None:
-    import torch
-
-    found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-    if found != shape:
-        raise PluginError(f"network gave {found} for a batch", where=ctx.uses, hint=f"It is logits of shape {shape}.")
-    if not torch.isfinite(logits).all():
-        raise PluginError(
-            "network gave logits that are not finite", where=ctx.uses, hint="Did the training diverge? Lower its rate."
-        )
+def _infer(fitted: FittedClassifier, data: Dataset, ctx: StepContext) -> Iterator[Batch]:
+    return infer(
+        fitted.network,
+        fitted.input,
+        data.image,
+        len(data),
+        device=ctx.device,
+        workers=ctx.workers,
+        classes=len(data.classes),
+        uses=ctx.uses,
+    )
 
 
 def _record(result: Classified, part: str, dataset: Dataset, ctx: StepContext) -> None:
@@ -260,18 +310,14 @@ def _write_predictions(results: Mapping[str, tuple[Dataset, Classified]], ctx: S
     pq.write_table(table, ctx.folder / "predictions.parquet", compression="zstd")
 
 
-def _save(component: Classifier, dataset: Dataset, some: Dataset, ctx: StepContext) -> None:
-    """Save the model, and see that loading it gives the same logits."""
-    folder = ctx.folder / "component"
-    folder.mkdir()
-    component.save(folder)
-    options = component.model_dump(mode="json")
-    about = {"uses": ctx.uses, "options": options, "classes": list(dataset.classes)}
-    text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
-    (ctx.folder / "component.json").write_text(text, encoding="utf-8")
-    fresh = type(component).model_validate(options, context={"base": folder, "trusted": True})
-    fresh.load(folder, ctx.device)
+def _check_loaded(fitted: FittedClassifier, loaded: FittedClassifier, some: Dataset, ctx: StepContext) -> None:
+    """See that what was saved and loaded gives the same logits.
+
+    Raises:
+        PluginError: it does not.
+    """
+    _check_fitted(loaded, "load gave", some, ctx)
     few = some.take(range(min(len(some), 4)))
-    ours, theirs = (next(_logits(one, few, ctx))[0] for one in (component, fresh))
+    ours, theirs = (next(_infer(one, few, ctx)).logits for one in (fitted, loaded))
     if (ours - theirs).abs().max() > TOLERANCE * ours.abs().max().clamp(min=1.0):
         raise PluginError("the model gives other logits after save and load", where=ctx.uses)

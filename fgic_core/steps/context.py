@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 from fgic_core.data.artifact import Metric, Point
 from fgic_core.data.tree import load_tree, save_tree
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.component import Component
 from fgic_core.interfaces.context import Context, Progress, Tree
+from fgic_core.steps.snapshots import Snapshots
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-#: The numbers of one evaluation by part (``val``, ``test``), then by name (``accuracy``, ``loss``).
+#: The numbers of one evaluation by part (``val``, ``synthetic``), then by name (``accuracy``, ``loss``).
 Scores = Mapping[str, Mapping[str, float]]
-#: A driver's way to measure a component in the middle of its training.
-Ruler = Callable[[Component, int], Scores]
+#: A driver's way to measure what a component fits in the middle of its training: that and the epoch.
+Ruler = Callable[[Any, int], Scores]
 
 
 class Listener:
@@ -123,6 +123,8 @@ class StepContext(Context):
         self.listener = listener or Listener()
         self.inputs: Mapping[str, Any] = {}
         self._ruler: Ruler | None = None
+        self._keeps_snapshots = False
+        self._is_part = False
         self._resumed = 0
         if self._state_file is not None and self._state_file.exists():
             state = json.loads(self._state_file.read_text(encoding="utf-8"))
@@ -175,16 +177,19 @@ class StepContext(Context):
             )
         return number
 
-    def evaluate(self, component: Component, epoch: int) -> Mapping[str, float]:
+    def evaluate(self, fitted: object, epoch: int) -> Mapping[str, float]:
         if self._ruler is None:
             return {}
         scores: dict[str, dict[str, float]] = {}
-        for part, values in self._ruler(component, epoch).items():
+        for part, values in self._ruler(fitted, epoch).items():
             scores[part] = {name: float(value) for name, value in values.items() if math.isfinite(value)}
             for name, value in scores[part].items():
                 self.add_point(Point(epoch=epoch, part=part, name=name, value=value))
             if lost := [name for name in values if name not in scores[part]]:
                 self.warn(f"In epoch {epoch} {' and '.join(lost)} of {part} could not be computed: not finite.")
+        network: Any = getattr(fitted, "network", None)
+        if self._keeps_snapshots and not self.rank and _is_module(network):
+            self.snapshots.keep(network, epoch)
         return scores.get("val", scores.get("synthetic", {}))
 
     def epochs(self, count: int) -> Iterator[int]:
@@ -254,6 +259,7 @@ class StepContext(Context):
             workers=self.workers,
             listener=_PartListener(self, name),
         )
+        made._is_part = True
         try:
             yield made
         finally:
@@ -269,9 +275,20 @@ class StepContext(Context):
         """The epoch that the training goes on after; 0 for a first start."""
         return self._resumed
 
-    def measure_by(self, ruler: Ruler) -> None:
-        """From now on `evaluate` asks this ruler."""
-        self._ruler = ruler
+    @property
+    def snapshots(self) -> Snapshots:
+        """What `evaluate` keeps of the network, beside the checkpoints; without a scratch folder in the artifact."""
+        return Snapshots((self._scratch or self.folder) / "snapshots")
+
+    def measure_by(self, ruler: Ruler, *, snapshots: bool = True) -> None:
+        """From now on `evaluate` asks this ruler.
+
+        Args:
+            ruler: is given what `evaluate` is.
+            snapshots: keep the weights of ``fitted.network`` at each evaluation, to measure test by afterwards: see
+                `snapshots`. A training that is one of several (`part`) keeps none.
+        """
+        self._ruler, self._keeps_snapshots = ruler, snapshots and not self._is_part
 
     def metric(self, name: str, value: float | None, **about: Any) -> None:
         """Record a measured number; keywords are the fields of `Metric`.
@@ -304,6 +321,12 @@ class StepContext(Context):
         np.random.seed(number % 2**32)
         if "torch" in sys.modules:
             sys.modules["torch"].manual_seed(number)
+
+
+def _is_module(value: object) -> bool:
+    """Whether it is a torch.nn.Module; where torch was never imported there is none."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.nn.Module)
 
 
 def _number(value: Any) -> float | None:

@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fgic_core.data.artifact import Point
 from fgic_core.data.dataset import BATCH, Dataset, DatasetWriter
 from fgic_core.errors import DataError, PluginError
-from fgic_core.interfaces.generator import PER_CLASS, Generator
+from fgic_core.interfaces.generator import PER_CLASS, FittedGenerator, Generator
+from fgic_core.steps import generator_trainings as trainings
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.distances import nearest
 from fgic_core.steps.features import Extractor, extractor_of
-from fgic_core.steps.generator_filters import FILTERS, Filters
+from fgic_core.steps.generator_curve import Curve, check_sight
+from fgic_core.steps.generator_filters import FILTERS, Filters, check_classes
 from fgic_core.steps.generator_maker import MADE, Maker, rows
 from fgic_core.steps.generator_reference import Numbers, Reference, pick_like
 from fgic_core.steps.generator_ruler import Ruler, sampled
 from fgic_core.steps.statistics import proportion
 
+if TYPE_CHECKING:
+    from fgic_core.data.model import Model
+
 #: With fewer real pictures in a class, a generator can do little but repeat them.
 FEW = 10
-#: With less than that share of different features among different pictures, an extractor is blind.
-SIGHT = 0.9
 _NAMED = 5
 
 
@@ -45,34 +46,122 @@ def run(component: Generator, inputs: dict[str, Any], ctx: StepContext) -> None:
         DataError: there is no real train picture of a class to learn from, or the filters let nothing through.
         PluginError: the generator breaks its contract.
     """
-    dataset: Dataset = inputs["dataset"]
-    resumed, ctx.warnings = ctx.warnings, []  # those of a training that was interrupted come after our own
-    for note in dataset.header.notes:
-        ctx.warn(note)
-    train = _real(dataset.split("train"))
-    counts = np.bincount(train.labels, minlength=len(dataset.classes))
-    wanted = amounts(component, counts)
-    if component.keep == "real" or not wanted.any():
-        _write_kept(component, dataset, ctx)
+    dataset, model = inputs["dataset"], inputs.get("model")
+    data = learned_from(component, dataset)
+    if idle(component, data):
+        use(component, None, dataset, ctx)
         return
-    _check(dataset, counts, wanted, ctx)
+    check(component, data, model)
+    note = "by a generator that another step has trained"
+    if not trainings.take(ctx):
+        note = ""
+        fit(component, data, ctx)
+        trainings.keep(ctx)
+    fitted = component.load(ctx.folder / "component", ctx.device)
+    use(component, fitted, dataset, ctx, model, note)
+
+
+def learned_from(component: Generator, dataset: Dataset) -> Dataset:
+    """The rows that a generator learns from, whatever its options: the real ones of the train part."""
+    return _real(dataset.split("train"))
+
+
+def idle(component: Generator, data: Dataset) -> str:
+    """Why nothing is to be made, so that nothing need be learned; empty where something is."""
+    if component.keep == "real":
+        return "keep is real"
+    return "" if amounts(component, _counts(data)).any() else "the amounts come to 0 in every class"
+
+
+def check(component: Generator, data: Dataset, model: Model | None) -> None:
+    """See, before anything is trained, whether what was learned could be used.
+
+    Raises:
+        DataError: there is nothing to learn from, or not in a class to make pictures of; the classifier of the filter
+            tells other classes apart.
+    """
+    counts = _counts(data)
+    if not counts.sum():
+        raise DataError(
+            "the data set has no real train sample for a generator to learn from",
+            hint="After a generator with keep: synthetic there is none: write from: {dataset: a-step-before-it}.",
+        )
+    empty = np.flatnonzero((counts == 0) & (amounts(component, counts) > 0))
+    if len(empty):
+        raise DataError(
+            f"{_named(data.classes, empty)} of {len(counts)} classes to make pictures of "
+            f"{'has' if len(empty) == 1 else 'have'} no real train picture to learn from",
+            hint="Give them some, or take the classes out of the data set.",
+        )
+    check_classes(model, data.classes)
+
+
+def fit(component: Generator, data: Dataset, ctx: StepContext) -> FittedGenerator:
+    """Have the generator learn from these rows, and write ``component/`` and ``grids/``.
+
+    Args:
+        component: the recipe; its use-only options play no part.
+        data: as `learned_from` gives it.
+        ctx: of the step.
+
+    Raises:
+        PluginError: the generator breaks its contract.
+    """
+    curve = Curve(component.for_fit(), data, extractor_of(component, ctx.device), ctx)
+    ctx.measure_by(curve.measure, snapshots=False)
+    fitted = component.for_fit().fit(data, ctx)
+    if not isinstance(fitted, FittedGenerator):
+        raise PluginError(f"fit gave a {type(fitted).__name__}, not a FittedGenerator", where=ctx.uses)
+    folder = ctx.folder / "component"
+    folder.mkdir()
+    component.save(fitted, folder)
+    _check_saved(fitted, component.load(folder, ctx.device), int(data.labels[0]), component.resolution, ctx.uses)
+    curve.grids.keep(ctx.folder)
+    return fitted
+
+
+def use(
+    component: Generator,
+    fitted: FittedGenerator | None,
+    dataset: Dataset,
+    ctx: StepContext,
+    model: Model | None = None,
+    note: str = "",
+) -> None:
+    """Make the pictures that are asked for, drop those that the filters refuse, write the others, and measure them.
+
+    Args:
+        component: says how many, and which.
+        fitted: makes them; None where nothing is to be made (`idle`).
+        dataset: all of it.
+        ctx: of the step.
+        model: the classifier for `Generator.min_confidence`.
+        note: what is to be said of the training beside the number of pictures.
+    """
+    for remark in dataset.header.notes:
+        ctx.warn(remark)
+    train = learned_from(component, dataset)
+    if fitted is None:
+        _write_kept(component, dataset, idle(component, train), ctx)
+        return
+    counts = _counts(train)
+    _warn_of_few(dataset, counts, ctx)
     extractor = extractor_of(component, ctx.device)
     if extractor is None and component.fid_samples:
         ctx.warn("There is no FID, and nothing like it: set fid_weights or fid_pretrained.")
     reference = Reference.of(train, counts, component, extractor, ctx)
-    _check_sight(component, reference)
-    filters = Filters(component, reference, extractor, inputs.get("model"), dataset.classes)
+    check_sight(component, reference)
+    filters = Filters(component, reference, extractor, model, dataset.classes)
     ruler = Ruler(component, reference, extractor, counts, ctx)
-    trained = _train(component, train, ruler, resumed, ctx)
-    _check_saved(component, dataset, ctx)
+    _describe(component, dataset, ctx)
     root = _root(component, dataset, ctx)
     header = replace(dataset.header, roots={**dataset.header.roots, root: Path()})
-    maker = Maker(component, filters, wanted, ruler.wanted(), set(train.ids), dataset.classes, root, ctx)
+    wanted = amounts(component, counts)
+    maker = Maker(component, fitted, filters, wanted, ruler.wanted(), set(train.ids), dataset.classes, root, ctx)
     with DatasetWriter(ctx.folder, header) as writer:
         real = _keep(component, dataset, writer)
         for written in maker.make():
             writer.write(rows(written, root))
-    note = "" if trained else "by a generator that another step has trained"
     ctx.metric("synthetic", len(maker.about), part="train", note=note)
     ctx.metric("real", real, part="train")
     _report(maker, dataset.classes, reference, ctx)
@@ -94,39 +183,19 @@ def _real(data: Dataset) -> Dataset:
     return data.where(pc.equal(data.table.column("origin").cast("string"), "real"))
 
 
-def _check(dataset: Dataset, counts: Numbers, wanted: Numbers, ctx: StepContext) -> None:
-    """That there is something to learn from, and little reason to fear that it is learned by heart."""
-    if not counts.sum():
-        raise DataError(
-            "the data set has no real train sample for a generator to learn from",
-            hint="After a generator with keep: synthetic there is none: write from: {dataset: a-step-before-it}.",
-        )
-    empty = np.flatnonzero((counts == 0) & (wanted > 0))
-    if len(empty):
-        raise DataError(
-            f"{_named(dataset.classes, empty)} of {len(counts)} classes to make pictures of "
-            f"{'has' if len(empty) == 1 else 'have'} no real train picture to learn from",
-            hint="Give them some, or take the classes out of the data set.",
-        )
+def _counts(data: Dataset) -> Numbers:
+    """How many rows there are of each class, (classes,)."""
+    return np.bincount(data.labels, minlength=len(data.classes))
+
+
+def _warn_of_few(dataset: Dataset, counts: Numbers, ctx: StepContext) -> None:
+    """Of classes that are likely to be learned by heart."""
     few = np.flatnonzero((counts < FEW) & (counts > 0))
     if len(few):
         ctx.warn(
             f"{_named(dataset.classes, few)} of {len(counts)} classes {'has' if len(few) == 1 else 'have'} fewer than "
             f"{FEW} real train pictures: what is made of so few is likely to repeat them."
         )
-
-
-def _check_sight(component: Generator, reference: Reference) -> None:
-    """That the extractor tells real pictures apart; else every figure would be good."""
-    if reference.features is None or reference.distinct >= SIGHT:
-        return
-    side = component.fid_size or component.resolution
-    raise PluginError(
-        f"fid_model sees no difference between many real pictures: only {reference.distinct:.0%} of them have features "
-        "of their own",
-        where=component.fid_model,
-        hint=f"Raise fid_size (pictures come to it at {side} pixels), or name another fid_model.",
-    )
 
 
 def _named(classes: tuple[str, ...], labels: Numbers) -> str:
@@ -146,82 +215,20 @@ def _root(component: Generator, dataset: Dataset, ctx: StepContext) -> str:
     return f"made-{digest}"
 
 
-def _train(component: Generator, train: Dataset, ruler: Ruler, resumed: list[str], ctx: StepContext) -> bool:
-    """Train the generator, or take what a step with the same training left; save it.
-
-    What it learned, its curves, its warnings and its grids are the same either way.
-
-    Returns:
-        Whether it was trained.
-    """
-    folder = ctx.folder / "component"
-    kept = ctx.trained
-    if kept is not None and (record := _read(kept)) is not None:
-        shutil.copytree(kept / "component", folder)
-        component.load(folder, ctx.device)
-        ctx.curves = []
-        for point in record["curves"]:
-            ctx.add_point(Point(**point))
-        for warning in record["warnings"]:
-            ctx.warn(warning)
-        if (kept / "grids").is_dir():
-            shutil.copytree(kept / "grids", ctx.folder / "grids")
-        return False
-    before = list(ctx.warnings)
-    ctx.warnings += [warning for warning in resumed if warning not in before]
-    ctx.measure_by(ruler.epoch)
-    component.fit(train, ctx)
-    folder.mkdir()
-    component.save(folder)
-    ruler.grids.keep(ctx.folder)
-    if kept is not None and ctx.curves:  # what trained nothing is quickly had again
-        _keep_training(kept, ctx, [warning for warning in ctx.warnings if warning not in before])
-    return True
+def _check_saved(ours: FittedGenerator, theirs: FittedGenerator, label: int, side: int, uses: str) -> None:
+    """See that a label and a seed decide a picture, and that what was saved and loaded makes the same."""
+    one, again, other = (sampled(each, [label], [0], side, uses).astype(int) for each in (ours, ours, theirs))
+    if np.abs(one - again).max() > 1:
+        raise PluginError("sample gave two pictures for one label and seed", where=uses, hint="The seeds alone decide.")
+    if np.abs(one - other).max() > 1:
+        raise PluginError("the generator makes other pictures after save and load", where=uses)
 
 
-def _read(kept: Path) -> dict[str, Any] | None:
-    """What is known of a training that is kept; None where there is none, or it is damaged."""
-    try:
-        record: dict[str, Any] = json.loads((kept / "training.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not {"curves", "warnings", "files"} <= record.keys():
-        return None
-    found = {name: (kept / name).stat().st_size if (kept / name).is_file() else -1 for name in record["files"]}
-    return record if found == record["files"] else None
-
-
-def _keep_training(kept: Path, ctx: StepContext, warnings: list[str]) -> None:
-    """Copy the training to where other steps find it, whole or not at all."""
-    fresh = kept.with_suffix(".new")  # whoever gets here holds the lock of the training
-    shutil.rmtree(fresh, ignore_errors=True)
-    for name in ("component", "grids"):
-        if (ctx.folder / name).is_dir():
-            shutil.copytree(ctx.folder / name, fresh / name)
-    files = {str(file.relative_to(fresh)): file.stat().st_size for file in sorted(fresh.rglob("*")) if file.is_file()}
-    record = {"curves": [point.model_dump() for point in ctx.curves], "warnings": warnings, "files": files}
-    (fresh / "training.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
-    shutil.rmtree(kept, ignore_errors=True)
-    fresh.rename(kept)
-
-
-def _check_saved(component: Generator, dataset: Dataset, ctx: StepContext) -> None:
-    """Say whose generator it is, and see that loading it makes the same pictures."""
-    folder = ctx.folder / "component"
-    options = component.model_dump(mode="json")
-    about = {"uses": ctx.uses, "options": options, "classes": list(dataset.classes)}
+def _describe(component: Generator, dataset: Dataset, ctx: StepContext) -> None:
+    """Say in ``component.json`` whose generator lies beside it."""
+    about = {"uses": ctx.uses, "options": component.model_dump(mode="json"), "classes": list(dataset.classes)}
     text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
     (ctx.folder / "component.json").write_text(text, encoding="utf-8")
-    fresh = type(component).model_validate(options, context={"base": folder, "trusted": True})
-    fresh.load(folder, ctx.device)
-    label = int(_real(dataset.split("train")).labels[0])
-    ours, again, theirs = (sampled(one, [label], [0], ctx.uses).astype(int) for one in (component, component, fresh))
-    if np.abs(ours - again).max() > 1:
-        raise PluginError(
-            "sample gave two pictures for one label and seed", where=ctx.uses, hint="The seeds alone decide."
-        )
-    if np.abs(ours - theirs).max() > 1:
-        raise PluginError("the generator makes other pictures after save and load", where=ctx.uses)
 
 
 def _keep(component: Generator, dataset: Dataset, writer: DatasetWriter) -> int:
@@ -235,13 +242,12 @@ def _keep(component: Generator, dataset: Dataset, writer: DatasetWriter) -> int:
     return len(_real(kept.split("train")))
 
 
-def _write_kept(component: Generator, dataset: Dataset, ctx: StepContext) -> None:
-    """Write what goes on where nothing is made.
+def _write_kept(component: Generator, dataset: Dataset, why: str, ctx: StepContext) -> None:
+    """Write what goes on where nothing is made, and why that is so.
 
     Raises:
         DataError: synthetic pictures alone should go on.
     """
-    why = "keep is real" if component.keep == "real" else "the amounts come to 0 in every class"
     if component.keep == "synthetic":
         hint = "Raise ratio." if component.ratio is not None else "Raise top_up, or give per_class."
         raise DataError(f"synthetic pictures alone should go on, and none is to be made: {why}", hint=hint)

@@ -19,7 +19,7 @@ from fgic_core.predict import find_left_out, find_pictures, predict
 from fgic_core.run.record import RunRecord, StepRecord
 
 COLOURS = '''
-from fgic_core import Classifier, Explainer, Size
+from fgic_core import Classifier, Explainer, FittedClassifier, InputSpec, Maps, Size
 
 
 class Colours(Classifier):
@@ -27,24 +27,18 @@ class Colours(Classifier):
 
     def fit(self, train, val, ctx): ...
 
-    def network(self):
+    def build(self, classes):
         from torch import nn
 
-        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-    def input_size(self):
-        return Size(32, 32)
-
-    def save(self, folder): ...
-
-    def load(self, folder, device): ...
+        network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        return FittedClassifier(network, InputSpec(Size(32, 32)), tuple(classes))
 
 
 class Itself(Explainer):
     """The channel of the class is the map."""
 
-    def explain(self, classifier, images, targets):
-        return images[range(len(images)), targets]
+    def explain(self, network, images, targets, generator):
+        return Maps(images[range(len(images)), targets][:, None], ("channel",))
 '''
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -73,8 +67,9 @@ def model(colours: None, tmp_path: Path) -> Path:
     store = tmp_path / "store"
     an_artifact(store, "aa" * 16, "dataset", "cropper/square", dataset="dd" * 16)
     folder = an_artifact(store, "bb" * 16, "model", "classifier/colours", dataset="aa" * 16)
-    about = {"uses": "classifier/colours", "options": {}, "classes": ["red", "green", "blue"]}
-    (folder / "component.json").write_text(json.dumps(about))
+    from colour_plugin import Colours
+
+    Colours().save(Colours().build(["red", "green", "blue"]), folder / "component")
     return folder
 
 
