@@ -15,7 +15,8 @@ from fgic_core.errors import StoreError
 #: The name of an artifact's record.
 RECORD = "artifact.json"
 
-ArtifactType = Literal["dataset", "model", "explanations", "robustness"]
+#: `fitted` is what a step learned; others are what it gives.
+ArtifactType = Literal["dataset", "model", "explanations", "robustness", "fitted"]
 
 
 class _Record(BaseModel):

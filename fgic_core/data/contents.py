@@ -41,6 +41,19 @@ def rows_digests(file: Path) -> dict[str, dict[str, str]]:
     return digests
 
 
+def table_digests(table: pa.Table) -> dict[str, dict[str, str]]:
+    """As `rows_digests`, of rows in memory."""
+    splits = table.column("split").cast(pa.string())
+    digests = {}
+    for name in sorted(pc.unique(splits).to_pylist()):
+        held = table.filter(pc.equal(splits, name))
+        digests[name] = {column: _digest(held.column(column)) for column in table.column_names}
+        placed = held.column("digest").null_count or held.column("part_mask").null_count < len(held)
+        for column in () if placed else PLACES:
+            digests[name].pop(column)
+    return digests
+
+
 def _digest(values: pa.ChunkedArray) -> str:
     """The digest of a column's values, however they are cut into chunks and written as codes of a dictionary."""
     if pa.types.is_dictionary(values.type):

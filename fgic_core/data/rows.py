@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -147,3 +147,16 @@ def to_sample(row: Mapping[str, Any]) -> Sample:
         origin=row["origin"],
         parents=tuple(row["parents"] or ()),
     )
+
+
+def only_columns(table: pa.Table, names: Collection[str]) -> pa.Table:
+    """The rows with these columns alone; the others hold nothing: null, or false."""
+    columns = []
+    for field in SCHEMA:
+        if field.name in names:
+            columns.append(table.column(field.name))
+        elif pa.types.is_boolean(field.type):
+            columns.append(pa.array([False] * table.num_rows, field.type))
+        else:
+            columns.append(pa.nulls(table.num_rows, field.type))
+    return pa.table(columns, schema=SCHEMA)

@@ -52,6 +52,10 @@ class Classifier(Component, ABC):
     inputs: ClassVar[Mapping[str, Input]] = {"dataset": Input("dataset")}
     gives: ClassVar[ArtifactType] = "model"
 
+    #: What of a row `fit` reads besides picture, class and region: ``boxes``, ``parts``, ``part_mask``, … Others are
+    #: empty there, so that a change of theirs trains nothing anew.
+    columns: ClassVar[frozenset[str]] = frozenset()
+
     val_fraction: float = Field(
         0.1,
         gt=0.0,
@@ -62,6 +66,9 @@ class Classifier(Component, ABC):
     test_curve: UseOnly[bool] = Field(
         True, description="Measure the test part at every epoch for the report's curve. It is never used to choose."
     )
+
+    def learns(self) -> bool:
+        return True
 
     @abstractmethod
     def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:

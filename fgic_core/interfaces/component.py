@@ -59,14 +59,16 @@ class Component(BaseModel):
     inputs: ClassVar[Mapping[str, Input]]
     #: The type of artifact that it gives.
     gives: ClassVar[ArtifactType]
-    #: Options that play no part in `fit`: steps that differ in these alone share one training.
-    after_fit: ClassVar[frozenset[str]] = frozenset()
     #: Whether a step of it can compute on several devices, in a process for each; see `Context.rank`.
     several_devices: ClassVar[bool] = False
 
     def draws(self) -> bool:
         """Whether the step's seed has a part in what it gives. If not, steps of other seeds share its artifact."""
         return True
+
+    def learns(self) -> bool:
+        """Whether a step of it has something learned first (`fit`), which has a key and an artifact of its own."""
+        return False
 
     def reads(self) -> Sequence[Path]:
         """Files that the options lead to without naming them, such as a configuration's bases; their content counts."""

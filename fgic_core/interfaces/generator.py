@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.interfaces.component import Component, InputFile, UseOnly, use_only
+from fgic_core.interfaces.component import Component, InputFile, UseOnly
 from fgic_core.interfaces.ports import Input
 
 if TYPE_CHECKING:
@@ -163,9 +163,8 @@ class Generator(Component, ABC):
         "takes long.",
     )
 
-    @classmethod
-    def __pydantic_init_subclass__(cls, **options: Any) -> None:
-        cls.after_fit = use_only(cls)
+    def learns(self) -> bool:
+        return True
 
     @model_validator(mode="after")
     def _one_amount(self) -> Generator:

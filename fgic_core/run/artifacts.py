@@ -9,8 +9,12 @@ from typing import Any
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.data.model import Model
 from fgic_core.errors import StoreError
-from fgic_core.interfaces import Classifier
+from fgic_core.interfaces import FittedClassifier
 from fgic_core.registry import Registry
+from fgic_core.steps.lesson import MAIN
+
+#: Beside the ports, the name of what was learned among an artifact's sources: keys by training.
+LEARNED = "(learned)"
 
 
 def open_artifact(folder: Path, registry: Registry, roots: Mapping[str, Path], device: str) -> Any:
@@ -28,17 +32,45 @@ def open_artifact(folder: Path, registry: Registry, roots: Mapping[str, Path], d
         from fgic_core.data.dataset import Dataset
 
         return Dataset.open(folder, roots)
-    if record.type == "model":
+    if record.type in ("model", "fitted"):
         return open_model(folder, registry, device)
     raise StoreError(f"an artifact of type {record.type} is no step's input", where=str(folder))
 
 
 def open_model(folder: Path, registry: Registry, device: str = "cpu") -> Model:
     """The trained classifier of a model artifact. It needs its weights alone, not the data it was trained on."""
+    fitted = open_fitted(folder, registry, device)
+    if not isinstance(fitted, FittedClassifier):
+        raise StoreError("what was learned there is no classifier", where=str(folder))
+    return Model(fitted, device, folder)
+
+
+def open_fitted(folder: Path, registry: Registry, device: str = "cpu") -> Any:
+    """What a step learned, opened for use: a `FittedClassifier`, a `FittedDetector`, a `FittedGenerator`.
+
+    Args:
+        folder: the artifact of the step, or of what it learned.
+
+    Raises:
+        StoreError: there is no such artifact, or what was learned is no longer in the store.
+    """
     record = ArtifactRecord.read(folder)
-    kind = registry.get(record.uses)
     # Options were validated when the step ran; the files they name (`weights:`) need no longer exist.
-    options = dict(record.options)
-    classifier = kind.model_validate(options, context={"base": folder, "trusted": True})
-    assert isinstance(classifier, Classifier)
-    return Model(classifier.load(folder / "component", device), device, folder)
+    component = registry.get(record.uses).model_validate(
+        dict(record.options), context={"base": folder, "trusted": True}
+    )
+    place = folder if record.type == "fitted" else learned_folder(folder, record)
+    if place is None or not (place / "component").is_dir():
+        raise StoreError(
+            "what this step learned is no longer in the store" if place is not None else "this step learned nothing",
+            where=str(folder),
+            hint="Run the spec again: what the store lacks is computed anew.",
+        )
+    return component.load(place / "component", device)  # type: ignore[attr-defined]
+
+
+def learned_folder(folder: Path, record: ArtifactRecord) -> Path | None:
+    """Where what a step learned lies, beside its artifact in the store; None where it learned nothing."""
+    if (key := record.sources.get(LEARNED, {}).get(MAIN)) is not None:
+        return folder.parents[1] / str(key)[:2] / str(key)
+    return folder if (folder / "component").is_dir() else None

@@ -13,17 +13,21 @@ import traceback
 from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fgic_core.data.artifact import ArtifactRecord
+from fgic_core.data.artifact import ArtifactRecord, ArtifactType
 from fgic_core.errors import FgicError, PluginError
+from fgic_core.interfaces import Component
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import open_artifact
 from fgic_core.run.contents import content_of, files_of, forget_places
 from fgic_core.steps.context import Listener, StepContext
+from fgic_core.steps.lesson import MAIN
 
+#: Kinds whose components may learn; what they learned and what is done with it are two nodes.
+LEARNING = ("detector", "generator", "classifier")
 #: Kinds whose steps need no tensors: torch, and the seconds and memory of its import, are left out there.
 WITHOUT_TORCH = ("dataset", "cropper")
 
@@ -33,7 +37,8 @@ class Job(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: int = 1
+    format: int = 2
+    node: Literal["fit", "use"] = Field("use", description="Learn, or do with what was learned; without `learns`, all.")
     uses: str
     options: dict[str, Any] = Field(description="Every option; paths are absolute.")
     inputs: dict[str, Path | list[Path]] = Field(description="Artifact folders by port; a list where it takes many.")
@@ -41,7 +46,9 @@ class Job(BaseModel):
     output: Path = Field(description="An empty folder that becomes the artifact.")
     scratch: Path | None = Field(None, description="A folder for checkpoints that outlives a crash.")
     base: Path | None = Field(None, description="The spec's folder: the artifact's record has paths relative to it.")
-    trained: Path | None = Field(None, description="Where what is learned is kept for other steps, or lies already.")
+    lesson: str = Field("", description="Of a fit: which of the step's trainings, such as a fold.")
+    learned: dict[str, Path] = Field(default_factory=dict, description="Of a use: folders of what was learned.")
+    sources: dict[str, Any] = Field(default_factory=dict, description="Keys of the artifacts that it is given.")
     seed: int = 0
     device: str = "cpu"
     devices: int = 1
@@ -66,14 +73,16 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
     started = time.monotonic()
     entry = registry.entry(job.uses)
     component = registry.create(job.uses, base=job.output, **job.options)
-    missing = [name for name, port in component.inputs.items() if port.required and name not in job.inputs]
+    needed = [
+        name for name, port in component.inputs.items() if port.required and (job.node == "use" or port.at == "fit")
+    ]
+    missing = [name for name in needed if name not in job.inputs]
     if missing:
         raise PluginError(f"the job gives no {' and no '.join(missing)}", where=job.uses)
     context = StepContext(
         job.output,
         uses=job.uses,
         scratch=job.scratch,
-        trained=job.trained,
         key=job.key,
         seed=job.seed,
         device=job.device,
@@ -81,6 +90,7 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
         rank=rank,
         workers=job.workers,
         listener=listener,
+        lesson=job.lesson,
     )
     context.inputs = {
         name: [open_artifact(one, registry, job.roots, job.device) for one in given]
@@ -91,24 +101,22 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
     if component.kind not in WITHOUT_TORCH:
         import_module("torch")
     context.seed_everything("step")
-    import_module(f"fgic_core.steps.{component.kind}").run(component, context.inputs, context)
-    if component.gives == "dataset":
+    _drive(component, context, job)
+    gives: ArtifactType = "fitted" if job.node == "fit" else component.gives
+    if gives == "dataset":
         forget_places(job.output)
     files = files_of(job.output)
     record = ArtifactRecord(
-        type=component.gives,
+        type=gives,
         key=job.key,
-        content=content_of(job.output, component.gives, files),
+        content=content_of(job.output, gives, files),
         uses=job.uses,
         package=entry.package,
         version=entry.version,
         options=component.model_dump(mode="json", context={"relative_to": job.base}),
         seed=job.seed,
         inputs=job.document.get("inputs", {}),
-        sources={
-            name: [one.name for one in given] if isinstance(given, list) else given.name
-            for name, given in job.inputs.items()
-        },
+        sources=job.sources,
         why=job.document,
         metrics=context.metrics,
         curves=context.curves,
@@ -119,6 +127,21 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
     ).sealed()
     record.write(job.output)
     return record
+
+
+def _drive(component: Component, context: StepContext, job: Job) -> None:
+    """Have the core's driver of the kind do what the job asks for."""
+    steps = f"fgic_core.steps.{component.kind}"
+    if job.node == "fit":
+        import_module(f"{steps}_fit").fit(component, context.inputs["dataset"], context)
+    elif component.kind in LEARNING:
+        if MAIN in job.learned:  # the step's record tells of both
+            fitted = ArtifactRecord.read(job.learned[MAIN])
+            context.metrics, context.curves = list(fitted.metrics), list(fitted.curves)
+            context.warnings = list(fitted.warnings)
+        import_module(steps).use(component, context.inputs, context, job.learned)
+    else:
+        import_module(steps).run(component, context.inputs, context)
 
 
 def main(arguments: list[str]) -> int:

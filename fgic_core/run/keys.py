@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fgic_core.data.digest import digest_of
 from fgic_core.interfaces import Component
+from fgic_core.interfaces.component import use_only
 from fgic_core.registry import Entry
 from fgic_core.run.fingerprints import UNREAD, Fingerprints
 from fgic_core.run.memory import Memory, default_memory
@@ -17,6 +18,8 @@ from fgic_core.run.notebook import reached_by_class
 from fgic_core.run.packages import declared, normalised, version_of, versions_of_modules
 from fgic_core.run.sources import Reached, Sources, is_installed, locate
 
+#: What a key is of: learning, doing with what was learned (or all there is to do), or cutting what is learned from.
+Node = Literal["fit", "use", "cut"]
 #: Raised whenever the meaning of a key or of an artifact's files changes.
 KEY_FORMAT = 3
 
@@ -52,22 +55,30 @@ class Keys:
         self.fingerprints = Fingerprints(self.memory)
         self._sources = Sources(self.memory)
 
-    def document(self, entry: Entry, component: Component, seed: int, inputs: Mapping[str, Any]) -> KeyDocument:
-        """The key document of a step.
+    def document(
+        self, entry: Entry, component: Component, seed: int, inputs: Mapping[str, Any], node: Node = "use"
+    ) -> KeyDocument:
+        """The key document of a step, or of what it learns.
 
         Args:
             entry: the component's declaration.
             component: its options; what lies at paths counts by content.
             seed: the step's seed, which counts where the component draws.
             inputs: what each port is given: digests of content.
+            node: `fit` for what is learned, on which use-only options have no part; `cut` for what is given to learn
+                from.
         """
         options, doubts = self._options(component)
+        if node == "fit":
+            options = {name: value for name, value in options.items() if name not in use_only(type(component))}
         package, own, more = self._package(entry, type(component))
-        driver = self._sources.reached(f"fgic_core.steps.{component.kind}")
+        part = "" if node == "use" else "_fit"
+        driver = self._sources.reached(f"fgic_core.steps.{component.kind}{part}")
         stands_on = versions_of_modules({*driver.packages, *own.packages}, self.memory) | declared(entry.package)
         named = {normalised(entry.package), "fgic"}
         content = {
             "format": KEY_FORMAT,
+            "node": node,
             "core": driver.digest,
             "uses": entry.uses,
             "package": package,
@@ -103,20 +114,6 @@ def key_of(document: Mapping[str, Any]) -> str:
     return digest_of(document)
 
 
-def training_key(document: Mapping[str, Any], component: Component) -> str | None:
-    """The digest of what decides what a component learns; None where that is all that decides the step's output.
-
-    Args:
-        document: the step's key document.
-        component: says which options play no part in its training (`Component.after_fit`).
-    """
-    if not component.after_fit:
-        return None
-    options = {name: value for name, value in document["options"].items() if name not in component.after_fit}
-    inputs = {name: key for name, key in document["inputs"].items() if component.inputs[name].at == "fit"}
-    return key_of({**document, "options": options, "inputs": inputs})
-
-
 def is_settled(document: Mapping[str, Any]) -> bool:
     """Whether the key is one of content: everything that it stands on is known."""
     given = [*document["options"].values(), *document["inputs"].values()]
@@ -124,8 +121,8 @@ def is_settled(document: Mapping[str, Any]) -> bool:
 
 
 def _is_unsettled(value: Any) -> bool:
-    if isinstance(value, list):
-        return any(map(_is_unsettled, value))
+    if isinstance(value, (list, dict)):
+        return any(map(_is_unsettled, value.values() if isinstance(value, dict) else value))
     return isinstance(value, str) and value.startswith((UNREAD, PROVISIONAL))
 
 

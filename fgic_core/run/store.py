@@ -2,9 +2,9 @@
 
 ::
 
-    artifacts/<2 digits>/<key>/   finished artifacts; a folder here is complete and never changes
+    artifacts/<2 digits>/<key>/   finished artifacts, what was learned among them; a folder here is complete and never
+                                  changes
     unfinished/<key>/             checkpoints of a step that is running or was interrupted
-    trained/<key>/                what was learned, for steps that differ in what they do with it alone
     locks/<key>.lock              held by the process that computes the key
     last/<spec>/<step>.json       what decided the step's output when it last ran, to say what changed since
 """
@@ -78,10 +78,6 @@ class Store:
         """The folder for what outlives a crash of the step of that key."""
         return self.root / "unfinished" / key
 
-    def trained(self, key: str) -> Path:
-        """The folder for what the training of that key gave (`fgic_core.run.keys.training_key`)."""
-        return self.root / "trained" / key
-
     @contextmanager
     def lock(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Hold the right to compute a key; the operating system gives it back if the process dies.
@@ -149,7 +145,8 @@ class Store:
 
     def discard(self, key: str, folder: Path) -> None:
         """Remove a half-made artifact; checkpoints stay."""
-        shutil.rmtree(folder, ignore_errors=True)
+        for left in folder.parent.glob(f"{folder.name}*"):
+            shutil.rmtree(left, ignore_errors=True)
         scratch = self.scratch(key)
         if scratch.exists() and not any(scratch.iterdir()):
             scratch.rmdir()
@@ -157,10 +154,6 @@ class Store:
     def forget_checkpoints(self, key: str) -> None:
         """Start the step of that key from nothing the next time."""
         shutil.rmtree(self.scratch(key), ignore_errors=True)
-
-    def forget_training(self, key: str) -> None:
-        """Train anew the next time."""
-        shutil.rmtree(self.trained(key), ignore_errors=True)
 
     def last(self, spec: str, step: str) -> dict[str, Any] | None:
         """The key document of the step when a spec of that name last ran it."""

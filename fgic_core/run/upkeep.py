@@ -139,4 +139,7 @@ def _keys_of_runs(runs: Iterable[Path]) -> Iterator[str]:
 
 
 def _keys(sources: Mapping[str, Any]) -> list[str]:
-    return [key for given in sources.values() for key in (given if isinstance(given, list) else [given])]
+    found: list[str] = []
+    for given in sources.values():
+        found += _keys(given) if isinstance(given, dict) else given if isinstance(given, list) else [given]
+    return found

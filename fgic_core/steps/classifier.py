@@ -1,10 +1,9 @@
-"""Drives a Classifier: cuts the validation part, has it trained (`fit`), and measures what that gave (`use`)."""
+"""Measures what a classifier learned (`fgic_core.steps.classifier_fit`), on the validation part and on test."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,129 +13,54 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fgic_core.data.artifact import Point
-from fgic_core.data.input_spec import InputSpec
-from fgic_core.errors import DataError, PluginError
-from fgic_core.inference import Batch, infer
+from fgic_core.errors import PluginError
 from fgic_core.interfaces.classifier import Classifier, FittedClassifier
+from fgic_core.steps.classifier_fit import TOP, Classified, classify, fit, lessons
 from fgic_core.steps.context import StepContext
+from fgic_core.steps.lesson import MAIN, run_lessons
 from fgic_core.steps.snapshots import Snapshots
 from fgic_core.steps.statistics import proportion
-from fgic_core.steps.validation import cut_val
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
 
-#: How many of the best classes are kept of each prediction.
-TOP = 5
-#: How far logits may differ after save and load, relative to the largest.
-TOLERANCE = 1e-4
-_NAMED = 5
+
+def run(component: Classifier, inputs: Mapping[str, Any], ctx: StepContext) -> None:
+    """Learn and use, one after the other; see `fgic_core.steps.lesson.run_lessons`."""
+    ctx.inputs = inputs
+    run_lessons(lessons(component, inputs["dataset"], ctx), fit, use, component, ctx)
 
 
-def run(component: Classifier, inputs: dict[str, Any], ctx: StepContext) -> None:
-    """Train and measure: `fit` on what `learned_from` leaves, then `use`.
-
-    Raises:
-        DataError: there is nothing to learn, or a single class.
-        PluginError: the classifier breaks its contract.
-    """
-    dataset: Dataset = inputs["dataset"]
-    fitted = fit(component, learned_from(component, dataset), ctx)
-    use(component, fitted, dataset, ctx)
-
-
-def learned_from(component: Classifier, dataset: Dataset) -> Dataset:
-    """The rows that learning sees: those of train, and those of val to choose by."""
-    parts = pa.array(["train", "val"])
-    return dataset.where(pc.is_in(dataset.table.column("split").cast(pa.string()), value_set=parts))
-
-
-def fit(component: Classifier, data: Dataset, ctx: StepContext) -> FittedClassifier:
-    """Train; write ``component/``, ``component.json``, ``validation.json`` and ``snapshots/``.
-
-    Args:
-        component: its use-only options are not read.
-        data: what `learned_from` gives: no test row.
-        ctx: see `StepContext`.
-
-    Raises:
-        DataError: there is nothing to learn, or a single class.
-        PluginError: the classifier breaks its contract.
-    """
-    train, val = training_parts(data, component.val_fraction, ctx)
-    recipe = component.for_fit()
-
-    def ruler(fitted: Any, epoch: int) -> dict[str, dict[str, float]]:
-        _check_fitted(fitted, "evaluate was given", train, ctx)
-        return {"val": classify(fitted, val, ctx, f"epoch {epoch}: val").scores} if len(val) else {}
-
-    ctx.measure_by(ruler)
-    fitted = recipe.fit(train, val, ctx)
-    _check_fitted(fitted, "fit gave", train, ctx)
-    folder = ctx.folder / "component"
-    folder.mkdir()
-    recipe.save(fitted, folder)
-    about = {"uses": ctx.uses, "options": recipe.model_dump(mode="json"), "classes": list(fitted.classes)}
-    _write(ctx.folder / "component.json", about)
-    _write(ctx.folder / "validation.json", {"ids": val.ids})
-    if not ctx.rank:
-        ctx.snapshots.move_to(ctx.folder / "snapshots")
-    return fitted
-
-
-def use(
-    component: Classifier, fitted: FittedClassifier, dataset: Dataset, ctx: StepContext, learned: Path | None = None
-) -> None:
-    """Measure what was fitted on the validation part and on test; write ``predictions.parquet``.
+def use(component: Classifier, inputs: Mapping[str, Any], ctx: StepContext, learned: Mapping[str, Path]) -> None:
+    """Measure what was learned on the validation part and on test; write ``predictions.parquet``.
 
     Args:
         component: its options count.
-        fitted: what `fit` gave.
-        dataset: all rows.
+        inputs: ``dataset``, all rows.
         ctx: see `StepContext`.
-        learned: the folder that `fit` wrote into; the context's own by default.
+        learned: the folder that `fgic_core.steps.classifier_fit.fit` wrote into.
 
     Raises:
-        PluginError: the classifier breaks its contract, or gives other logits after save and load.
+        PluginError: the classifier breaks its contract.
     """
-    learned = learned or ctx.folder
+    dataset: Dataset = inputs["dataset"]
+    folder = learned[MAIN]
     for note in dataset.header.notes:
         ctx.warn(note)
     if "test" not in dataset.splits:
         ctx.warn("the data set has no test sample: there is no test accuracy")
-    chosen = json.loads((learned / "validation.json").read_text(encoding="utf-8"))["ids"]
+    chosen = json.loads((folder / "validation.json").read_text(encoding="utf-8"))["ids"]
     parts = {
         "val": dataset.where(pc.is_in(dataset.table.column("id"), value_set=pa.array(chosen, pa.string()))),
         "test": dataset.split("test"),
     }
+    fitted = component.load(folder / "component", ctx.device)
     results = {part: classify(fitted, data, ctx, part) for part, data in parts.items() if len(data)}
     for part, result in results.items():
         _record(result, part, dataset, ctx)
     _write_predictions({part: (parts[part], result) for part, result in results.items()}, ctx)
-    loaded = component.load(learned / "component", ctx.device)
-    some = next((data for data in reversed(parts.values()) if len(data)), dataset)
-    _check_loaded(fitted, loaded, some, ctx)
     if component.test_curve and len(parts["test"]):
-        _measure_curve(loaded, parts["test"], Snapshots(learned / "snapshots"), ctx)
-
-
-def _check_fitted(fitted: Any, given: str, train: Dataset, ctx: StepContext) -> None:
-    """Raises PluginError where it is not what `Classifier.fit` should give."""
-    from torch import nn
-
-    if not isinstance(fitted, FittedClassifier):
-        raise PluginError(f"{given} a {type(fitted).__name__}, not a FittedClassifier", where=ctx.uses)
-    if not isinstance(fitted.network, nn.Module):
-        what = f"{given} a {type(fitted.network).__name__} as network, not a torch.nn.Module"
-        raise PluginError(what, where=ctx.uses)
-    if type(fitted.input) is not InputSpec:  # none of a kind that the core cannot write
-        raise PluginError(f"{given} a {type(fitted.input).__name__} as input, not an InputSpec", where=ctx.uses)
-    if fitted.classes != train.classes:
-        raise PluginError(
-            f"{given} {len(fitted.classes)} names of classes that are not those of the data set",
-            where=ctx.uses,
-            hint="They are train.classes, in their order.",
-        )
+        _measure_curve(fitted, parts["test"], Snapshots(folder / "snapshots"), ctx)
 
 
 def _measure_curve(loaded: FittedClassifier, test: Dataset, snapshots: Snapshots, ctx: StepContext) -> None:
@@ -154,107 +78,6 @@ def _measure_curve(loaded: FittedClassifier, test: Dataset, snapshots: Snapshots
         ctx.warn("There is no test curve: the training kept no weights of its epochs.")
     elif lost:
         ctx.warn(f"The test curve lacks {len(lost)} of {len(epochs)} epochs: {lost[0]}.")
-
-
-def _write(file: Path, document: dict[str, Any]) -> None:
-    file.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def training_parts(dataset: Dataset, val_fraction: float, ctx: StepContext) -> tuple[Dataset, Dataset]:
-    """The samples to learn from and those to choose by.
-
-    Where the data set has no validation part it is cut from train: real samples alone, stratified by class; pictures
-    with the same bytes stay together, and what was made from a held-out sample is left out.
-
-    Raises:
-        DataError: there is no train sample, or they are all of one class.
-    """
-    train, val = dataset.split("train"), dataset.split("val")
-    counts = np.bincount(train.labels, minlength=len(dataset.classes)) if len(train) else np.zeros(0, dtype=int)
-    if not len(train):
-        raise DataError("the data set has no train sample to learn from")
-    if np.count_nonzero(counts) < 2:
-        (only,) = (dataset.classes[label] for label in np.flatnonzero(counts))
-        raise DataError(f"all train samples are of one class ({only})", hint="A classifier needs at least two.")
-    few = [dataset.classes[label] for label in np.flatnonzero(counts < 2)]
-    if few:
-        names = ", ".join(few[:_NAMED]) + (", …" if len(few) > _NAMED else "")
-        ctx.warn(f"{len(few)} of {len(counts)} classes have fewer than two train samples: {names}")
-    if not len(val):
-        train, val = cut_val(train, val_fraction, ctx)
-    if not len(val):
-        ctx.warn("there is no validation sample: no epoch can be told to be better than another")
-    return train, val
-
-
-@dataclass(frozen=True, slots=True)
-class Classified:
-    """What a classifier says of each sample of a part.
-
-    Attributes:
-        labels: (n,) the right classes.
-        predicted: (n,) the classes with the largest logit.
-        confidence: (n,) float32, their softmax probability.
-        loss: (n,) float32, cross-entropy.
-        top: (n, k) the best classes, best first.
-    """
-
-    labels: np.ndarray[Any, np.dtype[np.int64]]
-    predicted: np.ndarray[Any, np.dtype[np.int64]]
-    confidence: np.ndarray[Any, np.dtype[np.float32]]
-    loss: np.ndarray[Any, np.dtype[np.float32]]
-    top: np.ndarray[Any, np.dtype[np.int64]]
-
-    @property
-    def scores(self) -> dict[str, float]:
-        """Mean loss and accuracy."""
-        return {"loss": float(self.loss.mean()), "accuracy": float((self.predicted == self.labels).mean())}
-
-
-def classify(fitted: FittedClassifier, data: Dataset, ctx: StepContext, description: str) -> Classified:
-    """Classify the samples of a part that is not empty.
-
-    Raises:
-        PluginError: the network breaks its contract.
-    """
-    import torch
-    from torch.nn import functional
-
-    rows: dict[str, list[Any]] = {"labels": [], "predicted": [], "confidence": [], "loss": [], "top": []}
-    wanted = torch.from_numpy(data.labels).to(ctx.device)
-    with ctx.progress(description, len(data)) as progress:
-        done = 0
-        for batch in _infer(fitted, data, ctx):
-            logits, labels = batch.logits, wanted[done : done + len(batch.logits)]
-            done += len(labels)
-            with torch.no_grad():
-                best = logits.softmax(dim=1).topk(min(TOP, logits.shape[1]), dim=1)
-                loss = functional.cross_entropy(logits, labels, reduction="none")
-            if not torch.isfinite(loss).all():
-                raise PluginError(
-                    f"network gave logits so large ({logits.abs().max():.3g}) that their loss is not finite",
-                    where=ctx.uses,
-                    hint="Did the training diverge? Lower its rate.",
-                )
-            found = {"labels": labels, "loss": loss, "top": best.indices}
-            found |= {"predicted": best.indices[:, 0], "confidence": best.values[:, 0]}
-            for name, values in found.items():
-                rows[name].append(values.cpu().numpy())
-            progress.advance(len(labels))
-    return Classified(**{name: np.concatenate(values) for name, values in rows.items()})
-
-
-def _infer(fitted: FittedClassifier, data: Dataset, ctx: StepContext) -> Iterator[Batch]:
-    return infer(
-        fitted.network,
-        fitted.input,
-        data.image,
-        len(data),
-        device=ctx.device,
-        workers=ctx.workers,
-        classes=len(data.classes),
-        uses=ctx.uses,
-    )
 
 
 def _record(result: Classified, part: str, dataset: Dataset, ctx: StepContext) -> None:
@@ -308,16 +131,3 @@ def _write_predictions(results: Mapping[str, tuple[Dataset, Classified]], ctx: S
     ]
     table = pa.concat_tables(tables) if tables else schema.empty_table()
     pq.write_table(table, ctx.folder / "predictions.parquet", compression="zstd")
-
-
-def _check_loaded(fitted: FittedClassifier, loaded: FittedClassifier, some: Dataset, ctx: StepContext) -> None:
-    """See that what was saved and loaded gives the same logits.
-
-    Raises:
-        PluginError: it does not.
-    """
-    _check_fitted(loaded, "load gave", some, ctx)
-    few = some.take(range(min(len(some), 4)))
-    ours, theirs = (next(_infer(one, few, ctx)).logits for one in (fitted, loaded))
-    if (ours - theirs).abs().max() > TOLERANCE * ours.abs().max().clamp(min=1.0):
-        raise PluginError("the model gives other logits after save and load", where=ctx.uses)

@@ -78,7 +78,6 @@ class StepContext(Context):
         folder: an empty folder whose content becomes the artifact.
         uses: the step's component, such as ``classifier/timm``.
         scratch: a folder of this step that outlives a crash, for checkpoints; None keeps none.
-        trained: a folder that is kept for steps with the same training; None keeps none.
         key: the digest of what decides the step's output.
         seed: the step's seed.
         device: torch's name of the device.
@@ -86,6 +85,7 @@ class StepContext(Context):
         rank: which of the processes that run this step together; only the first, 0, writes checkpoints.
         workers: data loader processes.
         listener: where events go.
+        lesson: the name of the training, where it is one of several of a step (`fgic_core.steps.lesson`).
 
     Attributes:
         metrics, curves, warnings, left_out: what was recorded so far.
@@ -97,7 +97,6 @@ class StepContext(Context):
         *,
         uses: str = "",
         scratch: Path | None = None,
-        trained: Path | None = None,
         key: str = "",
         seed: int = 0,
         device: str = "cpu",
@@ -105,10 +104,10 @@ class StepContext(Context):
         rank: int = 0,
         workers: int = 0,
         listener: Listener | None = None,
+        lesson: str = "",
     ) -> None:
         self.folder = folder
         self.uses = uses
-        self.trained = trained
         self.key = key
         self.seed = seed
         self.device = device
@@ -124,7 +123,7 @@ class StepContext(Context):
         self.inputs: Mapping[str, Any] = {}
         self._ruler: Ruler | None = None
         self._keeps_snapshots = False
-        self._is_part = False
+        self._is_part = bool(lesson)
         self._resumed = 0
         if self._state_file is not None and self._state_file.exists():
             state = json.loads(self._state_file.read_text(encoding="utf-8"))
@@ -241,29 +240,28 @@ class StepContext(Context):
     def _state_file(self) -> Path | None:
         return self._scratch / "checkpoint.json" if self._scratch is not None else None
 
-    @contextmanager
-    def part(self, name: str) -> Iterator[StepContext]:
+    def part(self, name: str) -> StepContext:
         """The context of a training that is one of several of this step, such as a fold.
 
-        Its seed and its checkpoints are its own, its progress is shown under its name, and what is written below its
-        folder goes when it is done. Its warnings are this step's; its metrics and curves are kept with it alone.
+        Its seed and its checkpoints are its own, its progress is shown under its name, and it keeps no snapshots. Its
+        warnings are this step's; its metrics and curves are kept with it alone.
         """
         folder = self.folder / f".{name}"
         folder.mkdir()
-        made = StepContext(
+        return StepContext(
             folder,
             uses=self.uses,
             scratch=self._scratch / name if self._scratch is not None else None,
-            seed=self._number(("part", name)),
+            seed=self.seed_of(name),
             device=self.device,
             workers=self.workers,
             listener=_PartListener(self, name),
+            lesson=name,
         )
-        made._is_part = True
-        try:
-            yield made
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+
+    def seed_of(self, part: str) -> int:
+        """The seed of a training that is one of several of this step."""
+        return self._number(("part", part))
 
     @property
     def scratch(self) -> Path:

@@ -1,4 +1,4 @@
-"""Drives a Detector: has it learn, finds the boxes of every picture, and measures them against the annotated ones."""
+"""Finds the boxes of every picture by what a detector learned (`fgic_core.steps.detector_fit`), and measures them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from fgic_core.interfaces.detector import Detections, Detector, FittedDetector
 from fgic_core.steps import detector_rows, detector_training
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.detector_figures import Measured, report
+from fgic_core.steps.detector_fit import fit, learned_from, lessons
 from fgic_core.steps.detector_ruler import Ruler, classes_of, detect, truth_of
+from fgic_core.steps.lesson import MAIN, run_lessons
 from fgic_core.steps.snapshots import Snapshots
 
 if TYPE_CHECKING:
@@ -28,115 +30,54 @@ if TYPE_CHECKING:
 _EDGES = ("x1", "y1", "x2", "y2")
 
 
-def run(component: Detector, inputs: dict[str, Any], ctx: StepContext) -> None:
-    """Write the input's data set with the found boxes beside the annotated ones.
+def run(component: Detector, inputs: Mapping[str, Any], ctx: StepContext) -> None:
+    """Learn and use, one after the other; see `fgic_core.steps.lesson.run_lessons`."""
+    ctx.inputs = inputs
+    run_lessons(lessons(component, inputs["dataset"], ctx), fit, use, component, ctx)
+
+
+def use(component: Detector, inputs: Mapping[str, Any], ctx: StepContext, learned: Mapping[str, Path]) -> None:
+    """Write the input's data set with the found boxes beside the annotated ones, measured.
 
     Boxes of an earlier detector go: two detectors' scores cannot be compared. Beside the rows, ``boxes.parquet`` holds
-    for each sample the boxes that cropping would use and their overlap (`fgic_core.data.boxes.COMPARED`), and
-    ``component/`` the trained detector with the digests of the pictures that it has seen.
-
-    Raises:
-        DataError: a detector that trains is given no annotated box to learn from, or its weights have seen test
-            pictures.
-        PluginError: the detector breaks its contract.
-    """
-    dataset: Dataset = inputs["dataset"]
-    data = learned_from(component, dataset)
-    fit(component, data, ctx)
-    crossfit = _crossfit(component, dataset, data, ctx)
-    fitted = component.load(ctx.folder / "component", ctx.device)
-    use(component, fitted, dataset, ctx, crossfit)
-
-
-def learned_from(component: Detector, dataset: Dataset) -> Dataset:
-    """The rows that a detector learns from and is chosen by, and of them what is read (`detector_rows.READS`).
-
-    Train pictures that are not annotated are left out, those with crowds alone, and those that are test pictures too;
-    of the validation part those that are not annotated, and all of it where it has no object. No row is of the test
-    part. A detector that does not learn is given none.
-
-    Raises:
-        DataError: there is nothing to learn from; the weights it starts from have seen test pictures, or (with
-            `crossfit`) train pictures; there are too few pictures for the folds.
-    """
-    return detector_rows.learnable(component, dataset)
-
-
-def fit(component: Detector, data: Dataset, ctx: StepContext) -> FittedDetector:
-    """Have the detector learn from these rows, and write ``component/`` and ``snapshots/``.
-
-    Args:
-        component: the recipe; its use-only options play no part.
-        data: as `learned_from` gives it.
-        ctx: of the step, or of a fold.
-
-    Returns:
-        What it learned. To be used it is opened by `Detector.load`, where use-only options count.
-
-    Raises:
-        PluginError: the detector breaks its contract.
-    """
-    train, val = detector_training.parts(component, data, ctx)
-    ruler = Ruler.of(component, "val", val)
-
-    def measure(fitted: Any, epoch: int) -> dict[str, dict[str, float]]:
-        _check_fitted(fitted, "evaluate was given", ctx)
-        scores = ruler.measure(fitted, epoch, ctx)
-        return {"val": scores} if scores else {}
-
-    ctx.measure_by(measure)
-    fitted = component.for_fit().fit(train, val, ctx)
-    _check_fitted(fitted, "fit gave", ctx)
-    detector_training.save(component, fitted, train, val, data, ctx)
-    ctx.snapshots.move_to(ctx.folder / "snapshots")
-    return fitted
-
-
-def _check_fitted(fitted: Any, given: str, ctx: StepContext) -> None:
-    """Raises PluginError where it is not what `Detector.fit` should give."""
-    if not isinstance(fitted, FittedDetector):
-        raise PluginError(f"{given} a {type(fitted).__name__}, not a FittedDetector", where=ctx.uses)
-
-
-def _crossfit(component: Detector, dataset: Dataset, data: Dataset, ctx: StepContext) -> dict[str, Detections]:
-    """The boxes of each train picture, by id, found by a detector that was not trained on it."""
-    found: dict[str, Detections] = {}
-    for fold in detector_training.crossfit_folds(component, dataset, data, ctx):
-        with ctx.part(fold.name) as part:
-            fit(component, fold.data, part)
-            opened = component.load(part.folder / "component", part.device)
-            seen = detect(opened, fold.members, classes_of(component, dataset), part, "detecting")
-            for sample, (detections, _) in zip(fold.members.ids, seen, strict=True):
-                found[sample] = detections
-    return found
-
-
-def use(
-    component: Detector,
-    fitted: FittedDetector,
-    dataset: Dataset,
-    ctx: StepContext,
-    crossfit: Mapping[str, Detections] | None = None,
-    learned: Path | None = None,
-) -> None:
-    """Find the boxes of every picture, write them into the rows, and measure them; draw the test curve.
+    for each sample the boxes that cropping would use and their overlap (`fgic_core.data.boxes.COMPARED`). A detector
+    that is ready, so that nothing was learned, is kept in ``component/``.
 
     Args:
         component: says which boxes are sure enough.
-        fitted: finds them.
-        dataset: all of it.
+        inputs: ``dataset``, all of it.
         ctx: of the step.
-        crossfit: with cross-fitting, what was found in each train picture by a detector that has not seen it, by id.
-        learned: the folder that `fit` wrote into; the context's own by default.
+        learned: the folders that `fgic_core.steps.detector_fit.fit` wrote into, by training.
 
     Raises:
+        DataError: the weights of a ready detector have seen test pictures.
         PluginError: the detector breaks its contract.
     """
+    dataset: Dataset = inputs["dataset"]
+    if MAIN not in learned:
+        fit(component, learned_from(component, dataset), ctx)
+    folder = learned.get(MAIN, ctx.folder)
+    crossfit = _crossfit(component, dataset, learned, ctx)
     for note in dataset.header.notes:
         ctx.warn(note)
     detector_rows.remark(component, dataset, ctx)
-    _test_curve(component, fitted, dataset, Snapshots((learned or ctx.folder) / "snapshots"), ctx)
-    _write(component, fitted, detector_rows.without_found(dataset), crossfit or {}, ctx)
+    fitted = component.load(folder / "component", ctx.device)
+    _test_curve(component, fitted, dataset, Snapshots(folder / "snapshots"), ctx)
+    _write(component, fitted, detector_rows.without_found(dataset), crossfit, ctx)
+
+
+def _crossfit(
+    component: Detector, dataset: Dataset, learned: Mapping[str, Path], ctx: StepContext
+) -> dict[str, Detections]:
+    """The boxes of each train picture, by id, found by a detector that was not trained on it."""
+    found: dict[str, Detections] = {}
+    data = learned_from(component, dataset)
+    for fold in detector_training.crossfit_folds(component, dataset, data, ctx):
+        opened = component.load(learned[fold.name] / "component", ctx.device)
+        seen = detect(opened, fold.members, classes_of(component, dataset), ctx, f"{fold.name}: detecting")
+        for sample, (detections, _) in zip(fold.members.ids, seen, strict=True):
+            found[sample] = detections
+    return found
 
 
 def _test_curve(

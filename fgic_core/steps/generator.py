@@ -1,12 +1,13 @@
-"""Drives a Generator: trains it on real train pictures, writes what it makes into train alone, and measures it."""
+"""Makes pictures by what a generator learned (`fgic_core.steps.generator_fit`), for train alone, and measures them."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,144 +15,67 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fgic_core.data.dataset import BATCH, Dataset, DatasetWriter
-from fgic_core.errors import DataError, PluginError
-from fgic_core.interfaces.generator import PER_CLASS, FittedGenerator, Generator
-from fgic_core.steps import generator_trainings as trainings
+from fgic_core.data.digest import digest_of
+from fgic_core.errors import DataError
+from fgic_core.interfaces.generator import Generator
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.distances import nearest
 from fgic_core.steps.features import Extractor, extractor_of
-from fgic_core.steps.generator_curve import Curve, check_sight
-from fgic_core.steps.generator_filters import FILTERS, Filters, check_classes
+from fgic_core.steps.generator_curve import check_sight
+from fgic_core.steps.generator_filters import FILTERS, Filters
+from fgic_core.steps.generator_fit import amounts, counts_of, fit, idle, learned_from, lessons, named, real_of
 from fgic_core.steps.generator_maker import MADE, Maker, rows
 from fgic_core.steps.generator_reference import Numbers, Reference, pick_like
-from fgic_core.steps.generator_ruler import Ruler, sampled
+from fgic_core.steps.generator_ruler import Ruler
+from fgic_core.steps.lesson import MAIN, run_lessons
 from fgic_core.steps.statistics import proportion
-
-if TYPE_CHECKING:
-    from fgic_core.data.model import Model
 
 #: With fewer real pictures in a class, a generator can do little but repeat them.
 FEW = 10
-_NAMED = 5
 
 
-def run(component: Generator, inputs: dict[str, Any], ctx: StepContext) -> None:
-    """Write the input's data set with synthetic train samples, as `Generator.keep` says.
+def run(component: Generator, inputs: Mapping[str, Any], ctx: StepContext) -> None:
+    """Learn and use, one after the other; see `fgic_core.steps.lesson.run_lessons`."""
+    ctx.inputs = inputs
+    run_lessons(lessons(component, inputs["dataset"], ctx), fit, use, component, ctx)
+
+
+def use(component: Generator, inputs: Mapping[str, Any], ctx: StepContext, learned: Mapping[str, Path]) -> None:
+    """Write the input's data set with synthetic train samples, as `Generator.keep` says, and measure them.
 
     Beside the rows, ``images/`` has the pictures, each with its origin inside; ``made.parquet`` (`MADE`) the seed of
     each and what was found of it; ``held_out.parquet`` how near unseen real pictures are to those of train; ``grids/``
-    pictures over the training; ``component/`` the generator.
-
-    Raises:
-        DataError: there is no real train picture of a class to learn from, or the filters let nothing through.
-        PluginError: the generator breaks its contract.
-    """
-    dataset, model = inputs["dataset"], inputs.get("model")
-    data = learned_from(component, dataset)
-    if idle(component, data):
-        use(component, None, dataset, ctx)
-        return
-    check(component, data, model)
-    note = "by a generator that another step has trained"
-    if not trainings.take(ctx):
-        note = ""
-        fit(component, data, ctx)
-        trainings.keep(ctx)
-    fitted = component.load(ctx.folder / "component", ctx.device)
-    use(component, fitted, dataset, ctx, model, note)
-
-
-def learned_from(component: Generator, dataset: Dataset) -> Dataset:
-    """The rows that a generator learns from, whatever its options: the real ones of the train part."""
-    return _real(dataset.split("train"))
-
-
-def idle(component: Generator, data: Dataset) -> str:
-    """Why nothing is to be made, so that nothing need be learned; empty where something is."""
-    if component.keep == "real":
-        return "keep is real"
-    return "" if amounts(component, _counts(data)).any() else "the amounts come to 0 in every class"
-
-
-def check(component: Generator, data: Dataset, model: Model | None) -> None:
-    """See, before anything is trained, whether what was learned could be used.
-
-    Raises:
-        DataError: there is nothing to learn from, or not in a class to make pictures of; the classifier of the filter
-            tells other classes apart.
-    """
-    counts = _counts(data)
-    if not counts.sum():
-        raise DataError(
-            "the data set has no real train sample for a generator to learn from",
-            hint="After a generator with keep: synthetic there is none: write from: {dataset: a-step-before-it}.",
-        )
-    empty = np.flatnonzero((counts == 0) & (amounts(component, counts) > 0))
-    if len(empty):
-        raise DataError(
-            f"{_named(data.classes, empty)} of {len(counts)} classes to make pictures of "
-            f"{'has' if len(empty) == 1 else 'have'} no real train picture to learn from",
-            hint="Give them some, or take the classes out of the data set.",
-        )
-    check_classes(model, data.classes)
-
-
-def fit(component: Generator, data: Dataset, ctx: StepContext) -> FittedGenerator:
-    """Have the generator learn from these rows, and write ``component/`` and ``grids/``.
+    pictures over the training.
 
     Args:
-        component: the recipe; its use-only options play no part.
-        data: as `learned_from` gives it.
+        component: says how many are made, and which go on.
+        inputs: ``dataset``, all of it; perhaps ``model``, the classifier for `Generator.min_confidence`.
         ctx: of the step.
+        learned: the folder that `fgic_core.steps.generator_fit.fit` wrote into; empty where nothing is to be made.
 
     Raises:
+        DataError: the filters let nothing through.
         PluginError: the generator breaks its contract.
     """
-    curve = Curve(component.for_fit(), data, extractor_of(component, ctx.device), ctx)
-    ctx.measure_by(curve.measure, snapshots=False)
-    fitted = component.for_fit().fit(data, ctx)
-    if not isinstance(fitted, FittedGenerator):
-        raise PluginError(f"fit gave a {type(fitted).__name__}, not a FittedGenerator", where=ctx.uses)
-    folder = ctx.folder / "component"
-    folder.mkdir()
-    component.save(fitted, folder)
-    _check_saved(fitted, component.load(folder, ctx.device), int(data.labels[0]), component.resolution, ctx.uses)
-    curve.grids.keep(ctx.folder)
-    return fitted
-
-
-def use(
-    component: Generator,
-    fitted: FittedGenerator | None,
-    dataset: Dataset,
-    ctx: StepContext,
-    model: Model | None = None,
-    note: str = "",
-) -> None:
-    """Make the pictures that are asked for, drop those that the filters refuse, write the others, and measure them.
-
-    Args:
-        component: says how many, and which.
-        fitted: makes them; None where nothing is to be made (`idle`).
-        dataset: all of it.
-        ctx: of the step.
-        model: the classifier for `Generator.min_confidence`.
-        note: what is to be said of the training beside the number of pictures.
-    """
+    dataset: Dataset = inputs["dataset"]
     for remark in dataset.header.notes:
         ctx.warn(remark)
     train = learned_from(component, dataset)
-    if fitted is None:
+    if MAIN not in learned:
         _write_kept(component, dataset, idle(component, train), ctx)
         return
-    counts = _counts(train)
+    folder = learned[MAIN]
+    if folder != ctx.folder and (folder / "grids").is_dir():
+        shutil.copytree(folder / "grids", ctx.folder / "grids")
+    fitted = component.load(folder / "component", ctx.device)
+    counts = counts_of(train)
     _warn_of_few(dataset, counts, ctx)
     extractor = extractor_of(component, ctx.device)
     if extractor is None and component.fid_samples:
         ctx.warn("There is no FID, and nothing like it: set fid_weights or fid_pretrained.")
     reference = Reference.of(train, counts, component, extractor, ctx)
     check_sight(component, reference)
-    filters = Filters(component, reference, extractor, model, dataset.classes)
+    filters = Filters(component, reference, extractor, inputs.get("model"), dataset.classes)
     ruler = Ruler(component, reference, extractor, counts, ctx)
     _describe(component, dataset, ctx)
     root = _root(component, dataset, ctx)
@@ -162,7 +86,7 @@ def use(
         real = _keep(component, dataset, writer)
         for written in maker.make():
             writer.write(rows(written, root))
-    ctx.metric("synthetic", len(maker.about), part="train", note=note)
+    ctx.metric("synthetic", len(maker.about), part="train")
     ctx.metric("real", real, part="train")
     _report(maker, dataset.classes, reference, ctx)
     held_out = _held_out(dataset, train, component, extractor, ctx)
@@ -170,63 +94,29 @@ def use(
     ruler.finish(maker.found, held_out, filters.active)
 
 
-def amounts(component: Generator, counts: Numbers) -> Numbers:
-    """How many pictures to make of each class, given how many real ones it has."""
-    if component.ratio is not None:
-        return np.asarray(np.rint(counts * component.ratio), dtype=np.int64)
-    if component.top_up is not None:
-        return np.asarray(np.maximum(component.top_up - counts, 0), dtype=np.int64)
-    return np.full(len(counts), component.per_class or PER_CLASS, dtype=np.int64)
-
-
-def _real(data: Dataset) -> Dataset:
-    return data.where(pc.equal(data.table.column("origin").cast("string"), "real"))
-
-
-def _counts(data: Dataset) -> Numbers:
-    """How many rows there are of each class, (classes,)."""
-    return np.bincount(data.labels, minlength=len(data.classes))
-
-
 def _warn_of_few(dataset: Dataset, counts: Numbers, ctx: StepContext) -> None:
     """Of classes that are likely to be learned by heart."""
     few = np.flatnonzero((counts < FEW) & (counts > 0))
     if len(few):
         ctx.warn(
-            f"{_named(dataset.classes, few)} of {len(counts)} classes {'has' if len(few) == 1 else 'have'} fewer than "
+            f"{named(dataset.classes, few)} of {len(counts)} classes {'has' if len(few) == 1 else 'have'} fewer than "
             f"{FEW} real train pictures: what is made of so few is likely to repeat them."
         )
-
-
-def _named(classes: tuple[str, ...], labels: Numbers) -> str:
-    """``3 (a, b, …)``: how many, and the first of their names."""
-    names = ", ".join(classes[label] for label in labels[:_NAMED]) + (", …" if len(labels) > _NAMED else "")
-    return f"{len(labels)} ({names})"
 
 
 def _root(component: Generator, dataset: Dataset, ctx: StepContext) -> str:
     """The name of the folder of the pictures, by content alone; another one where the data set has it already."""
     # The key tells steps of equal options on different inputs apart: pictures are looked up by the root's name.
-    identity = repr((ctx.key, ctx.uses, ctx.seed, component.model_dump_json()))
     for turn in range(len(dataset.header.roots) + 1):
-        digest = hashlib.blake2b(f"{identity}{turn or ''}".encode(), digest_size=8).hexdigest()
-        if f"made-{digest}" not in dataset.header.roots:
+        name = f"made-{digest_of([ctx.key, ctx.uses, ctx.seed, component.model_dump(mode='json'), turn])[:16]}"
+        if name not in dataset.header.roots:
             break
-    return f"made-{digest}"
-
-
-def _check_saved(ours: FittedGenerator, theirs: FittedGenerator, label: int, side: int, uses: str) -> None:
-    """See that a label and a seed decide a picture, and that what was saved and loaded makes the same."""
-    one, again, other = (sampled(each, [label], [0], side, uses).astype(int) for each in (ours, ours, theirs))
-    if np.abs(one - again).max() > 1:
-        raise PluginError("sample gave two pictures for one label and seed", where=uses, hint="The seeds alone decide.")
-    if np.abs(one - other).max() > 1:
-        raise PluginError("the generator makes other pictures after save and load", where=uses)
+    return name
 
 
 def _describe(component: Generator, dataset: Dataset, ctx: StepContext) -> None:
     """Say in ``component.json`` whose generator lies beside it."""
-    about = {"uses": ctx.uses, "options": component.model_dump(mode="json"), "classes": list(dataset.classes)}
+    about = {"uses": ctx.uses, "classes": list(dataset.classes)}
     text = json.dumps(about, indent=1, ensure_ascii=False) + "\n"
     (ctx.folder / "component.json").write_text(text, encoding="utf-8")
 
@@ -239,7 +129,7 @@ def _keep(component: Generator, dataset: Dataset, writer: DatasetWriter) -> int:
     kept = dataset.where(pc.invert(pc.and_(pc.equal(split, "train"), dropped)))
     for batch in kept.table.to_batches(max_chunksize=BATCH):
         writer.write(batch)
-    return len(_real(kept.split("train")))
+    return len(real_of(kept.split("train")))
 
 
 def _write_kept(component: Generator, dataset: Dataset, why: str, ctx: StepContext) -> None:
@@ -277,7 +167,7 @@ def _report(maker: Maker, classes: tuple[str, ...], reference: Reference, ctx: S
                 hint="Loosen them, or train longer.",
             )
         ctx.warn(
-            f"{int(maker.missing.sum()):,} pictures of {_named(classes, short)} of {len(classes)} classes are missing: "
+            f"{int(maker.missing.sum()):,} pictures of {named(classes, short)} of {len(classes)} classes are missing: "
             f"the filters dropped what was made in {maker.component.max_tries} tries."
         )
     if maker.about:
@@ -294,7 +184,7 @@ def _held_out(
     if extractor is None or not component.fid_samples:
         return None
     for name in ("test", "val"):
-        part = _real(dataset.split(name))
+        part = real_of(dataset.split(name))
         if len(part):
             counts = np.bincount(train.labels, minlength=len(train.classes))
             some = part.take(pick_like(part.labels, counts, component.fid_samples, ctx.rng("held out")))
