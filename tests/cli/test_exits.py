@@ -82,7 +82,11 @@ class Ending(Cropper):
         if self.how == "print":
             print('{"event": "finished", "answer": null}', flush=True)
         if self.how == "input":
-            input()
+            signal.alarm(60)  # in case somebody has connected it
+            try:
+                input()
+            finally:
+                signal.alarm(0)
         if self.how == "child" and os.fork() == 0:
             sys.exit(0)
         while self.how == "hang":
