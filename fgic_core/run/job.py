@@ -92,10 +92,16 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
         listener=listener,
         lesson=job.lesson,
     )
+
+    def opened(name: str, folder: Path) -> Any:
+        if job.node == "fit" and name == "dataset":  # rows alone, and no artifact
+            from fgic_core.data.dataset import Dataset
+
+            return Dataset.open(folder, job.roots)
+        return open_artifact(folder, registry, job.roots, job.device)
+
     context.inputs = {
-        name: [open_artifact(one, registry, job.roots, job.device) for one in given]
-        if isinstance(given, list)
-        else open_artifact(given, registry, job.roots, job.device)
+        name: [opened(name, one) for one in given] if isinstance(given, list) else opened(name, given)
         for name, given in job.inputs.items()
     }
     if component.kind not in WITHOUT_TORCH:
