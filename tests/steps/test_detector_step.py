@@ -781,8 +781,7 @@ def test_fit_needs_no_test_row_and_use_no_fit(data: Callable[..., Dataset], tmp_
     assert {place.name for place in contexts[0].folder.iterdir()} == {"component", "snapshots"}
     assert {point.part for point in contexts[0].curves} == {"train", "val"}
     component = Colour(min_score=0.99)
-    fitted = component.load(tmp_path / "fit" / "component", "cpu")
-    detector.use(component, fitted, dataset, contexts[1], learned=tmp_path / "fit")
+    detector.use(component, {"dataset": dataset}, contexts[1], {"": tmp_path / "fit"})
     whole, ctx = run(Colour(min_score=0.99), dataset, tmp_path, "whole")
     assert Dataset.open(tmp_path / "use").table.equals(whole.table)
     assert contexts[0].curves + contexts[1].curves == ctx.curves

@@ -18,6 +18,7 @@ from fgic_core import DataError, Dataset, FittedGenerator, Generator, Model, Plu
 from fgic_core.data.dataset import DatasetWriter, Header
 from fgic_core.data.images import read_origin
 from fgic_core.steps import generator as driver
+from fgic_core.steps import generator_fit
 from fgic_core.steps.generator_reference import pick_like, shares
 from fgic_core.steps.validation import cut_val
 
@@ -104,7 +105,8 @@ class Means:
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is an extractor, as if the weights of one were given."""
-    monkeypatch.setattr(driver, "extractor_of", lambda component, device: Means())
+    for module in (driver, generator_fit):
+        monkeypatch.setattr(module, "extractor_of", lambda component, device: Means())
 
 
 Make = Callable[..., Dataset]
@@ -552,7 +554,8 @@ def test_an_extractor_that_sees_nothing_is_refused(
         def __call__(self, pictures: Any) -> Any:
             return np.round(super().__call__(pictures)[:, :1] / 100)
 
-    monkeypatch.setattr(driver, "extractor_of", lambda component, device: Blind())
+    for module in (driver, generator_fit):
+        monkeypatch.setattr(module, "extractor_of", lambda component, device: Blind())
     with pytest.raises(PluginError, match=r"sees no difference between many real pictures: only \d+%"):
         run(Planted(), data())
 
@@ -631,9 +634,8 @@ def test_one_training_serves_other_amounts_and_filters(data: Make, run: Callable
     driver.fit(Planted(epochs=2), learned, ctx)
     assert {place.name for place in ctx.folder.iterdir()} == {"component", "grids"}
     component = Planted(epochs=2, per_class=2, keep="synthetic", drop_copies=True)
-    fitted = component.load(tmp_path / "fit" / "component", "cpu")
     ctx = StepContext(tmp_path / "use", uses="generator/planted", seed=3)
-    driver.use(component, fitted, real, ctx)
+    driver.use(component, {"dataset": real}, ctx, {"": tmp_path / "fit"})
     whole = run(component, real, "whole")
     made = Dataset.open(tmp_path / "use")
     assert [sample.label for sample in made.split("train")] == [0, 0, 1, 1, 2, 2, 3, 3]

@@ -139,9 +139,9 @@ def test_nobody_else_keeps_any(tmp_path: Path, why: str) -> None:
     ctx = context(tmp_path, rank=why == "other rank")
     fitted = SimpleNamespace(network=network())
     if why == "fold":
-        with ctx.part("fold-1") as part:
-            part.measure_by(lambda *_: {})
-            part.evaluate(fitted, 1)
+        part = ctx.part("fold-1")
+        part.measure_by(lambda *_: {})
+        part.evaluate(fitted, 1)
     elif why != "no ruler":
         ctx.measure_by(lambda *_: {}, snapshots=why != "not wanted")
     ctx.evaluate(fitted, 1)
