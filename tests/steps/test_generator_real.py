@@ -18,7 +18,7 @@ from fgic_core.steps import generator as driver
 DATA = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
 DOGS = DATA / "stanford_dogs_crops64"
 WEIGHTS = DATA.parent / "weights" / "mobilenetv2_100.imagenet1k_dequantised.safetensors"
-CLASSES, TRAIN, TEST, SAMPLES = 8, 60, 30, 240
+CLASSES, TRAIN, TEST, SAMPLES = 6, 40, 20, 120
 
 pytestmark = pytest.mark.skipif(
     not (DOGS.is_dir() and WEIGHTS.is_file()), reason=f"no real data at {DATA} (set FGIC_REAL_DATA)"

@@ -416,7 +416,11 @@ def test_a_classifier_drops_what_it_does_not_recognise(
             far = (images.unsqueeze(1) - colours[None, :, :, None, None]).abs().sum(2)
             return 40 * (far < 0.25).float().mean((2, 3))
 
-    model = replace(wrap(Nearest(), SIDE, CLASSES), classes=tuple(f"colour {n}" for n in range(CLASSES)))
+    def knows(*classes: str) -> Model:
+        model = wrap(Nearest(), SIDE, CLASSES)
+        return replace(model, fitted=replace(model.fitted, classes=classes))
+
+    model = knows(*(f"colour {n}" for n in range(CLASSES)))
     real = data()
     good = run(Planted(per_class=5, min_confidence=0.5), real, "good", model=model)
     kept = pq.read_table(good.folder / "made.parquet")["confidence"].to_numpy()
@@ -427,16 +431,15 @@ def test_a_classifier_drops_what_it_does_not_recognise(
     wrong = run(Planted(how="swapped", **one_try), real, "wrong", model=model)
     assert len(right.made) > 30
     assert len(wrong.made) < 10
-    other = replace(model, classes=("a", "b", "c", "d"))
     with pytest.raises(DataError, match="they are not the 4 of the data set"):
-        run(Planted(per_class=5, min_confidence=0.5), real, "other", model=other)
+        run(Planted(per_class=5, min_confidence=0.5), real, "other", model=knows("a", "b", "c", "d"))
 
 
 @pytest.mark.usefixtures("measured")
 def test_distance_drops_what_is_too_near_or_too_far(data: Make, run: Callable[..., Outcome]) -> None:
     real = data()
-    both = {"fid_pretrained": True, "per_class": 6, "max_tries": 50}
-    out = run(Planted(min_distance=0.5, max_distance=1.5, **both), real)
+    both = {"fid_pretrained": True, "per_class": 6, "fid_samples": 60}
+    out = run(Planted(min_distance=0.5, max_distance=1.5, max_tries=50, **both), real)
     kept = pq.read_table(out.folder / "made.parquet")["distance"].to_numpy()
     assert 0.5 <= kept.min() <= kept.max() <= 1.5
     with pytest.raises(DataError, match="dropped every picture"):
