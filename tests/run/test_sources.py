@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +47,21 @@ def test_an_import_by_a_name_is_followed_where_the_name_is_written(line: str, tr
     parsed = parse(f"x = 1\n{line}\n".encode(), "some.module")
     assert parsed.untraced == ([] if traced else [2])
     assert (("json.tool", []) in parsed.imports) is ("json.tool" in line)
+
+
+@pytest.mark.parametrize(
+    ("text", "reaches"),
+    [
+        ("from fgic_core import read_weights\n", True),
+        ("import fgic_core as core\n\nx = core.read_weights\n", True),
+        ("import fgic_core\n\nx = fgic_core.Box\n", False),
+        ("from fgic_core import Box\n", False),
+        ("if TYPE_CHECKING:\n    from fgic_core import read_weights\n", False),
+    ],
+)
+def test_of_the_core_a_plugin_reaches_what_defines_the_names_that_it_takes(
+    text: str, reaches: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fgic_taker.py").write_text(f"from typing import TYPE_CHECKING\n\n{text}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert ("torch" in Sources(Memory()).reached("fgic_taker").packages) is reaches
