@@ -76,6 +76,21 @@ class Run:
         """What a step's artifact records of itself."""
         return ArtifactRecord.read(self._step(step).folder)
 
+    def learned(self, step: str) -> Path:
+        """The folder of what a step learned; ``component/`` has its weights.
+
+        Raises:
+            StoreError: it learned nothing, or what it learned is no longer in the store.
+        """
+        from fgic_core.run.artifacts import learned_folder
+
+        folder = self._step(step).folder
+        found = learned_folder(folder, ArtifactRecord.read(folder))
+        if found is None or not found.is_dir():
+            what = "learned nothing" if found is None else "has learned is no longer in the store"
+            raise StoreError(f"what step {step} {what}" if found else f"step {step} {what}", where=str(folder))
+        return found
+
     def metrics(self, step: str) -> list[Metric]:
         """The numbers the core measured at a step."""
         return self.artifact(step).metrics

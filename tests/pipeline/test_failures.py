@@ -109,7 +109,7 @@ def run(tmp: Path, store: str = "store", **options: Any) -> Run:
 def trained(result: Run) -> tuple[bytes, list[Any], list[str]]:
     """What a training that went on must share with one that was never stopped."""
     record = result.artifact("classifier")
-    weights = result.record.step("classifier").folder / "component" / "model.safetensors"
+    weights = result.learned("classifier") / "component" / "model.safetensors"
     return weights.read_bytes(), record.curves, record.warnings
 
 

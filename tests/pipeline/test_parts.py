@@ -158,7 +158,7 @@ def seen(run: Run) -> dict[str, Any]:
 
 def kept(run: Run) -> float:
     return (
-        read_weights(run.record.step("classifier").folder / "component" / "model.safetensors")
+        read_weights(run.learned("classifier") / "component" / "model.safetensors")
         .tensors["threshold"]
         .item()
     )
