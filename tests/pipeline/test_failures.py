@@ -241,11 +241,11 @@ class Gate(Plain):
 
     entered: ClassVar[threading.Event]
     open: ClassVar[threading.Event]
-    reads: ClassVar[list[int]]
+    times: ClassVar[list[int]]
 
     def samples(self, ctx: Context) -> Iterator[Sample]:
-        self.reads.append(1)
-        assert len(self.reads) == 1, "two runs compute one step"
+        self.times.append(1)
+        assert len(self.times) == 1, "two runs compute one step"
         self.entered.set()
         assert self.open.wait(600)
         yield from super().samples(ctx)
@@ -263,17 +263,19 @@ class Waits:
 def test_of_two_runs_at_once_one_computes_a_step_and_the_other_waits_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("entered", threading.Event()), ("open", threading.Event()), ("reads", [])):
+    for name, value in (("entered", threading.Event()), ("open", threading.Event()), ("times", [])):
         monkeypatch.setattr(Gate, name, value, raising=False)
     places = {"store": tmp_path / "store", "runs": tmp_path / "runs", "device": "cpu", "report": False, "until": "data"}
     found: list[Run] = []
     first = threading.Thread(target=lambda: found.append(pipeline(Gate).run(**places)))
     first.start()
-    assert Gate.entered.wait(600)
+    while first.is_alive() and not Gate.entered.wait(0.1):
+        pass
+    assert Gate.entered.is_set(), "the first run ended before it read a picture"
     second = pipeline(Gate).run(**places, observers=[Waits()])
     Gate.open.set()
     first.join(600)
-    assert len(Gate.reads) == 1
+    assert len(Gate.times) == 1
     assert found[0].record.step("data").status == "computed"
     step = second.record.step("data")
     assert (step.status, step.reason) == ("reused", "was computed by another run in the meantime")
