@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fgic_core.run.engines import Isolation
     from fgic_core.run.observers import Observers
 
+__all__ = ["RUNS", "STORE", "Pipeline", "Run", "argv", "default_store", "load_model"]
+
 #: Where artifacts and runs go unless the caller, or the environment, says otherwise.
 STORE = Path(".fgic") / "store"
 RUNS = Path("runs")

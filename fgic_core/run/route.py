@@ -136,7 +136,7 @@ def _stored(step: StepRecord, record: RunRecord) -> Path:
         raise StoreError(
             f"step {step.name} of this run is no longer in the store",
             where=str(step.folder),
-            hint=f"The store was expected at {record.store}. If it lies elsewhere, name it with --store or $FGIC_STORE; "
-            "else run the spec again: what the store lacks is computed anew.",
+            hint=f"The store was expected at {record.store}. If it lies elsewhere, name it with --store or "
+            "$FGIC_STORE; else run the spec again: what the store lacks is computed anew.",
         )
     return step.folder
