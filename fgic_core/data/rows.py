@@ -155,8 +155,7 @@ def only_columns(table: pa.Table, names: Collection[str]) -> pa.Table:
     for field in SCHEMA:
         if field.name in names:
             columns.append(table.column(field.name))
-        elif pa.types.is_boolean(field.type):
-            columns.append(pa.array([False] * table.num_rows, field.type))
-        else:
-            columns.append(pa.nulls(table.num_rows, field.type))
+        else:  # (Of a struct `pa.nulls` makes children that are null, which Parquet refuses.)
+            nothing = False if pa.types.is_boolean(field.type) else None
+            columns.append(pa.array([nothing] * table.num_rows, field.type))
     return pa.table(columns, schema=SCHEMA)

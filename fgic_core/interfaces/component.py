@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -44,8 +44,7 @@ UseOnly = Annotated[T, USE_ONLY]
 class Component(BaseModel):
     """Base of all interfaces: options are fields, the docstring is the help, the methods are the behaviour.
 
-    Options are frozen. State that `fit` or `load` makes goes into private attributes
-    (``_network: nn.Module | None = PrivateAttr(None)``).
+    Options are frozen, and a component never changes: what `fit` learns it returns.
 
     Heavy packages (torch, timm, mmdet) are imported inside methods, so that reading a spec stays quick.
     """
@@ -193,3 +192,18 @@ InputFile = Annotated[
 InputFolder = Annotated[
     Path, PlainValidator(_folder, json_schema_input_type=str), PlainSerializer(_external, return_type=str)
 ]
+
+
+def plain_paths(component: type[Component]) -> list[str]:
+    """The options whose type is `Path` and not `InputFile` or `InputFolder`: what lies there is not looked at."""
+
+    def is_plain(annotation: Any, metadata: Sequence[Any] = ()) -> bool:
+        if any(isinstance(one, PlainSerializer) and one.func is _external for one in metadata):
+            return False
+        if isinstance(annotation, type) and not get_args(annotation):
+            return issubclass(annotation, Path)
+        if get_origin(annotation) is Annotated:
+            return is_plain(annotation.__origin__, annotation.__metadata__)
+        return any(map(is_plain, get_args(annotation)))
+
+    return [name for name, field in component.model_fields.items() if is_plain(field.annotation, field.metadata)]

@@ -184,7 +184,11 @@ class Plan:
         given: dict[str, Any] = dict(inputs)
         if component.learns():
             known = lessons is not None and all(one.content for one in lessons)
-            given[LEARNED] = {one.name: one.content for one in lessons or ()} if known else PROVISIONAL
+            given[LEARNED] = (
+                {one.name: one.content for one in lessons or ()}
+                if known
+                else PROVISIONAL + " ".join(one.key for one in lessons or ())
+            )
         document = self._keys.document(entry, component, step.seed, given)
         key, settled = document.key, is_settled(document.content)
         content, damage = self._look(key, bool(document.untraced)) if settled else ("", "")

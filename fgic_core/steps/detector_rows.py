@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from fgic_core.data.boxes import annotated, with_object
 from fgic_core.data.dataset import SCHEMA, Dataset
+from fgic_core.data.rows import only_columns
 from fgic_core.data.sample import source_of
 from fgic_core.errors import DataError
 from fgic_core.interfaces.detector import SEEN
@@ -100,11 +101,8 @@ def earlier(dataset: Dataset) -> list[str]:
 def bare(dataset: Dataset) -> Dataset:
     """The rows with what learning reads and nothing else: no found box, no column but `READS`, no notes."""
     found = without_found(dataset)
-    columns = [
-        found.table.column(field.name) if field.name in READS else pa.nulls(len(found), field.type) for field in SCHEMA
-    ]
     header = replace(dataset.header, notes=(), skipped=(), searched=(), part_names=())
-    return Dataset(header, pa.table(columns, schema=SCHEMA))
+    return Dataset(header, only_columns(found.table, READS))
 
 
 def remark(component: Detector, dataset: Dataset, ctx: StepContext) -> None:

@@ -279,16 +279,27 @@ def test_of_two_runs_at_once_one_computes_a_step_and_the_other_waits_for_it(
     assert (step.status, step.reason) == ("reused", "was computed by another run in the meantime")
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut", "record"])
-def test_a_damaged_artifact_is_computed_anew(tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("gone", "samples.parquet is missing"),
+        ("cut", "samples.parquet has another size"),
+        ("flipped", "samples.parquet has another content"),
+        ("record", "this folder holds no artifact: "),
+    ],
+)
+def test_a_damaged_artifact_is_computed_anew(tmp_path: Path, damage: str, said: str) -> None:
     folder = run(tmp_path, until="data").record.step("data").folder
     rows = folder / "samples.parquet"
     if damage == "gone":
         rows.unlink()
     elif damage == "cut":
         rows.write_bytes(rows.read_bytes()[:-1])
+    elif damage == "flipped":
+        rows.write_bytes(rows.read_bytes()[:-1] + b"?")
     else:
         (folder / "artifact.json").write_text("{")
     step = run(tmp_path, until="data").record.step("data")
-    assert (step.status, step.reason) == ("computed", "is no longer in the store")
+    assert step.status == "computed"
+    assert (step.reason or "").startswith(f"is damaged in the store: {said}")
     assert run(tmp_path, until="data").record.step("data").status == "reused"

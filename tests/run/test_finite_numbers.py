@@ -84,7 +84,7 @@ def test_logits_so_large_that_their_loss_is_infinite_are_refused(seven_steps: Pa
     edit(
         toys,
         "loss.backward()\n            optimizer.step()",
-        "loss.backward()\n            self._network[3].bias.data += torch.tensor([3e38, -3e38, 0.0])",
+        "loss.backward()\n            network[3].bias.data += torch.tensor([3e38, -3e38, 0.0])",
     )
     result = run(seven_steps, tmp_path)
     error = result.record.step("classifier").error

@@ -74,7 +74,7 @@ class Plain(Classifier):
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Make:
+def make(tmp_path: Path, made_up_digests: None) -> Make:
     """Makes data sets of coloured pictures; ``change`` may replace or drop (None) samples."""
 
     def dataset(

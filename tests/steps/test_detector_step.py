@@ -126,7 +126,7 @@ def fits(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Callable[..., Dataset]:
+def data(tmp_path: Path, made_up_digests: None) -> Callable[..., Dataset]:
     """``data(train=6, test=4, change=…)`` is a data set of two classes, a coloured rectangle in each picture."""
 
     def make(

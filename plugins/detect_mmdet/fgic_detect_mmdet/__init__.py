@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from fgic_core import Detector, InputFile, nearest
+from fgic_detect_mmdet._bases import bases
 from fgic_detect_mmdet._shipped import shipped_configs
 
 if TYPE_CHECKING:
@@ -119,6 +121,10 @@ class MmdetDetector(Detector):
         if self.objects is not None and (self.epochs or self.per_class):
             raise ValueError("objects should be left out where epochs is not 0 or per_class is true")
         return self
+
+    def reads(self) -> Sequence[Path]:
+        """Besides, what `config_file` is based on."""
+        return [*super().reads(), *(bases(self.config_file) if self.config_file is not None else ())]
 
     def learns(self) -> bool:
         return self.epochs > 0
