@@ -243,8 +243,10 @@ def _read(picture: AnyPicture, name: str) -> _Read | DataError:
         image, facts = examine_any(picture, name)
     except DataError as error:
         return error
-    dark = f"its largest value is {facts.largest:,.6g} of {facts.white:,.6g}: it came out nearly black"
-    return _Read(path, str(path or name), image, dark if facts.is_nearly_black else "")
+    remark = ""
+    if facts.is_nearly_black:
+        remark = f"its largest value is {facts.largest:,.6g} of {facts.white:,.6g}: it came out nearly black"
+    return _Read(path, str(path or name), image, remark)
 
 
 def _good(found: Iterable[T | DataError]) -> list[T]:
