@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,17 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from fgic_core import FgicError, Pipeline, Run
+from fgic_core import DatasetReader, FgicError, Pipeline, Registry, Run, Sample
 from fgic_core.cli import app
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.images import cut_edges
 from fgic_core.errors import StoreError
 from fgic_core.run.record import RunRecord, StepRecord
 from fgic_core.run.route import read_box, route_of
+
+DATA = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
+DOGS = DATA / "stanford_dogs" / "Images"
+YOLOX = DATA.parent / "weights" / "yolox_nano.onnx"
 
 ODD = '''
 import numpy as np
@@ -34,7 +40,8 @@ class Thirds(FittedDetector):
     def detect(self, images):
         found = []
         for image, one in zip(images, Threshold(60.0, []).detect(images), strict=True):
-            boxes = [box + np.array(by) for box in one.boxes for by in ([1, 1, 0, 0], [1 / 3, -40, 1 / 7, 0.2], [0] * 4)]
+            moves = ([1, 1, 0, 0], [1 / 3, -40, 1 / 7, 0.2], [0, 0, 0, 0])
+            boxes = [box + np.array(by) for box in one.boxes for by in moves]
             scores = np.array([0.3, 0.8, 0.7][: len(boxes)])
             found.append(Detections(np.reshape(boxes, (-1, 4)), scores, np.zeros(len(boxes), int)))
         return found
@@ -357,3 +364,43 @@ class TestTheCommand:
         assert self.ask(run, grey, "--step", "ready", "--store", tmp_path / "empty") == 2
         assert "--store" in capsys.readouterr().err
         assert self.ask(run, grey, "--step", "ready", "--store", run.record.store, "--json") == 0
+
+
+class FewDogs(DatasetReader):
+    """Two breeds, with four photos each to learn from and four to test on, without boxes."""
+
+    def classes(self) -> Sequence[str]:
+        return [breed.name for breed in islice(sorted(DOGS.iterdir()), 2)]
+
+    def source(self) -> Path:
+        return DOGS
+
+    def samples(self, ctx: Any) -> Iterator[Sample]:
+        for label, breed in enumerate(self.classes()):
+            for number, file in enumerate(islice(sorted((DOGS / breed).iterdir()), 8)):
+                split = "train" if number < 4 else "test"
+                yield Sample(id=file.stem, path=f"{breed}/{file.name}", label=label, split=split)
+
+
+@pytest.mark.skipif(not (DOGS.is_dir() and YOLOX.is_file()), reason=f"no real data at {DATA} (set FGIC_REAL_DATA)")
+def test_real_dogs_are_found_by_a_ready_detector_as_they_were_counted(module_toys: Path, tmp_path: Path) -> None:
+    registry = Registry()
+    registry.register("few-dogs", FewDogs)
+    steps = {
+        "dogs": {"uses": "dataset/few-dogs"},
+        "boxes": {"uses": "detector/onnx", "with": {"weights": str(YOLOX), "classes": ["dog"]}},
+        "crops": {"uses": "cropper/square", "with": {"margin": 0.1, "train_boxes": "predicted"}},
+        "classifier": {"uses": "classifier/linear", "with": {"val_fraction": 0.3}},
+    }
+    pipeline = Pipeline.from_dict({"version": 1, "name": "real", "steps": steps}, tmp_path, registry)
+    run = pipeline.run(store=tmp_path / "store", runs=tmp_path / "runs", device="cpu", report=False)
+    assert [step.error for step in run.record.steps if step.error] == []
+    data = run.dataset("dogs").split("test")
+    classes, boxes = counted(run, "classifier"), counted(run, "crops", "boxes.parquet")
+    found = run.predictor(registry=registry)([data.file(row) for row in range(len(data))])
+    assert sum(one.box is not None for one in found) >= 7
+    for name, one in zip(data.ids, found, strict=True):
+        assert one.box == as_box(boxes[name]["predicted"])
+        assert one.region == as_box(boxes[name]["region"])
+        assert one.top[0].label == classes[name]["predicted"]
+        assert one.top[0].confidence == pytest.approx(classes[name]["confidence"], abs=1e-5)
