@@ -11,6 +11,8 @@ from fgic_core.data.model import Model
 from fgic_core.errors import StoreError
 from fgic_core.interfaces import Component, FittedClassifier
 from fgic_core.registry import Registry
+from fgic_core.run.contents import damages
+from fgic_core.run.memory import default_memory
 from fgic_core.steps.lesson import MAIN
 
 #: Beside the ports, the name of what was learned among an artifact's sources: keys by training.
@@ -82,7 +84,22 @@ def open_fitted(folder: Path, registry: Registry, device: str = "cpu", project: 
             where=str(folder),
             hint="Run the spec again: what the store lacks is computed anew.",
         )
+    _check_whole(place)
     return component.load(place / "component", device)  # type: ignore[attr-defined]
+
+
+def _check_whole(place: Path) -> None:
+    """Raises StoreError where the files of what was learned are not those that were saved."""
+    memory = default_memory()
+    files = {name: file for name, file in ArtifactRecord.read(place).files.items() if name.startswith("component/")}
+    wrong = damages(place, files, memory.digest)
+    memory.flush()
+    if wrong:
+        raise StoreError(
+            f"what this step learned is damaged in the store: {wrong[0]}",
+            where=str(place),
+            hint="Run the spec again: it is computed anew.",
+        )
 
 
 def learned_folder(folder: Path, record: ArtifactRecord) -> Path | None:

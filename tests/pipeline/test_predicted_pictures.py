@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -20,6 +21,7 @@ from fgic_core.cli import app
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.images import cut_edges
 from fgic_core.errors import StoreError
+from fgic_core.run.artifacts import learned_folder
 from fgic_core.run.record import RunRecord, StepRecord
 from fgic_core.run.route import read_box, route_of
 
@@ -359,6 +361,16 @@ class TestTheCommand:
         assert abs(xs.mean() + 0.5 - 70) < 0.5
         assert abs(ys.mean() + 0.5 - 40) < 0.5
         assert 9 <= xs.max() - xs.min() + 1 <= 14
+
+    def test_damaged_weights_are_not_used(self, run: Run, grey: Path, tmp_path: Path, capsys: Any) -> None:
+        store = Path(shutil.copytree(run.record.store, tmp_path / "store"))
+        there = Run.open(run.folder, store)
+        learned = learned_folder(there.record.step("plain").folder, there.artifact("plain"))
+        assert self.ask(run, grey, "--step", "plain", "--store", store) == 0
+        file = learned / "component" / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:-1] + bytes([file.read_bytes()[-1] ^ 1]))
+        assert self.ask(run, grey, "--step", "plain", "--store", store) == 2
+        assert "damaged in the store: component/model.safetensors has another content" in capsys.readouterr().err
 
     def test_the_store_can_lie_elsewhere(self, run: Run, grey: Path, tmp_path: Path, capsys: Any) -> None:
         assert self.ask(run, grey, "--step", "ready", "--store", tmp_path / "empty") == 2
