@@ -27,6 +27,7 @@ from fgic_core import (
 )
 from fgic_core.cli import app
 from fgic_core.errors import Interrupted
+from fgic_core.run.artifacts import learned_folder
 
 
 class Plain(DatasetReader):
@@ -109,8 +110,9 @@ def run(tmp: Path, store: str = "store", **options: Any) -> Run:
 def trained(result: Run) -> tuple[bytes, list[Any], list[str]]:
     """What a training that went on must share with one that was never stopped."""
     record = result.artifact("classifier")
-    weights = result.record.step("classifier").folder / "component" / "model.safetensors"
-    return weights.read_bytes(), record.curves, record.warnings
+    folder = learned_folder(result.record.step("classifier").folder, record)
+    assert folder is not None
+    return (folder / "component" / "model.safetensors").read_bytes(), record.curves, record.warnings
 
 
 @pytest.mark.parametrize("trouble", ["raise", "unsavable"])
