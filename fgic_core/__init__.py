@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from fgic_core.errors import FgicError as FgicError
     from fgic_core.errors import PluginError as PluginError
     from fgic_core.errors import nearest as nearest
+    from fgic_core.finished import Run as Run
+    from fgic_core.finished import load_model as load_model
     from fgic_core.hooks import hookimpl as hookimpl
     from fgic_core.interfaces import Attacker as Attacker
     from fgic_core.interfaces import Classifier as Classifier
@@ -59,8 +61,6 @@ if TYPE_CHECKING:
     from fgic_core.interfaces import Maps as Maps
     from fgic_core.interfaces import UseOnly as UseOnly
     from fgic_core.pipeline import Pipeline as Pipeline
-    from fgic_core.pipeline import Run as Run
-    from fgic_core.pipeline import load_model as load_model
     from fgic_core.registry import Registry as Registry
     from fgic_core.steps.context import StepContext as StepContext
     from fgic_core.training import BestEpoch as BestEpoch
@@ -88,6 +88,7 @@ _HOME = {
     "fgic_core.data.sample": ("ObjectBox", "Part", "Sample", "Split"),
     "fgic_core.errors": ("DataError", "FgicError", "PluginError", "nearest"),
     "fgic_core.hooks": ("hookimpl",),
+    "fgic_core.finished": ("Run", "load_model"),
     "fgic_core.interfaces": (
         "Attacker",
         "Classifier",
@@ -109,7 +110,7 @@ _HOME = {
         "Maps",
         "UseOnly",
     ),
-    "fgic_core.pipeline": ("Pipeline", "Run", "load_model"),
+    "fgic_core.pipeline": ("Pipeline",),
     "fgic_core.registry": ("Registry",),
     "fgic_core.steps.context": ("StepContext",),
     "fgic_core.training": ("BestEpoch", "evaluation"),

@@ -140,10 +140,18 @@ def predict(
     step: Annotated[
         str | None, typer.Option(metavar="NAME", help="The classifier's step, where a run has several.")
     ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(metavar="X1,Y1,X2,Y2", help="Where the object is, in pixels, in place of the run's detector."),
+    ] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Take whole pictures, whatever the run cropped to.")] = False,
+    alone: Annotated[
+        bool, typer.Option("--model", help="Use the run's classifier alone, on whole pictures, and draw on its input.")
+    ] = False,
     device: Device = "auto",
     store: RunStore = None,
 ) -> None:
-    """Name what is on pictures, with a trained classifier."""
+    """Name what is on pictures, with a run's trained pipeline (find, cut, classify, explain) or a model alone."""
     from fgic_core.cli.predict import print_predictions
 
     raise typer.Exit(
@@ -157,6 +165,9 @@ def predict(
             step=step,
             device=device,
             store=store,
+            box=box,
+            whole=whole,
+            alone=alone,
         )
     )
 

@@ -106,7 +106,7 @@ def _of_reader(uses: str, overrides: Sequence[str], registry: Registry) -> Spec:
 
 def _of_folder(path: Path, step: str | None, store: Path | None) -> Dataset:
     from fgic_core.data.dataset import Dataset
-    from fgic_core.pipeline import Run
+    from fgic_core.finished import Run
 
     if (path / "run.json").exists():
         run = Run.open(path, store)

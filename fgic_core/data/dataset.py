@@ -179,16 +179,7 @@ class Dataset:
         if name is None or _unsafe(name):
             what = "has no part mask" if name is None else f"has a {column} outside of the data set's folder: {name!r}"
             raise DataError(f"sample {self._columns['id'][position].as_py()} {what}")
-        root = self._columns["root"][position].as_py()
-        if root not in self.header.roots:
-            raise DataError(f"the folder {root!r} of this picture is not known to the data set", where=name)
-        if (folder := self.header.roots[root]) is None:
-            raise DataError(
-                f"where the pictures of the folder {root!r} lie is not known",
-                where=name,
-                hint="A run's directory says it: open the data set by the run (Run.dataset, fgic data convert RUN).",
-            )
-        return folder / str(name)
+        return self.header.place(self._columns["root"][position].as_py(), name) / str(name)
 
     def picture(self, index: int) -> Image:
         """The whole picture of a row, 8-bit RGB, upright.

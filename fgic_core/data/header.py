@@ -36,6 +36,22 @@ class Header:
     skipped: tuple[tuple[str, str], ...] = ()
     searched: tuple[str, ...] = ()
 
+    def place(self, root: str, where: str | None = None) -> Path:
+        """Where the pictures of a root lie.
+
+        Raises:
+            DataError: it is no root of the data set, or where it lies is not known; ``where`` stands in the message.
+        """
+        if root not in self.roots:
+            raise DataError(f"the folder {root!r} of pictures is not known to the data set", where=where)
+        if (folder := self.roots[root]) is None:
+            raise DataError(
+                f"where the pictures of the folder {root!r} lie is not known",
+                where=where,
+                hint="A run's directory says it: open the data set by the run (Run.dataset, fgic data convert RUN).",
+            )
+        return folder
+
     def write(self, folder: Path) -> None:
         """Write the header of the rows that ``folder`` holds."""
         from fgic_core.data.contents import rows_digests

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL.Image import Image
 
+    from fgic_core.data.pictures import AnyPicture
     from fgic_core.interfaces.classifier import FittedClassifier
 
 
@@ -33,13 +33,32 @@ class Model:
         """Class names; column c of the probabilities belongs to ``classes[c]``."""
         return self.fitted.classes
 
-    def predict(self, images: Sequence[Image], batch_size: int = 16) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Class probabilities, (n, classes) float32, of 8-bit RGB pictures of any sizes."""
+    def predict(
+        self, images: AnyPicture | Sequence[AnyPicture], batch_size: int = 16
+    ) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Class probabilities, (n, classes) float32, of whole pictures.
+
+        Args:
+            images: paths; Pillow's pictures, of any mode; arrays (height, width, 3), RGB, or (height, width), grey, of
+                uint8 or of floats in [0, 1]. One that stands alone counts as a list of one.
+            batch_size: how many are in memory at once.
+
+        Raises:
+            DataError: one of them cannot be read.
+        """
         import torch
 
+        from fgic_core.data.pictures import as_list, examine_any
         from fgic_core.inference import infer
 
-        network, spec = self.fitted.network, self.fitted.input
-        batches = infer(network, spec, images.__getitem__, len(images), device=self.device, batch_size=batch_size)
+        network, spec, pictures = self.fitted.network, self.fitted.input, as_list(images)
+        batches = infer(
+            network,
+            spec,
+            lambda row: examine_any(pictures[row], f"picture {row}")[0],
+            len(pictures),
+            device=self.device,
+            batch_size=batch_size,
+        )
         rows = [batch.logits.softmax(dim=1).cpu() for batch in batches]
         return torch.cat(rows).numpy() if rows else torch.empty(0, len(self.classes)).numpy()

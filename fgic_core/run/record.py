@@ -59,7 +59,7 @@ class RunRecord(BaseModel):
     store: Path
     roots: dict[str, Path] = Field(default_factory=dict, description="Where the data sets' pictures lay, by root name.")
     project: Path | None = Field(
-        None, exclude=True, description="The spec's folder, which can be moved with what is in it; not in the file."
+        None, description="The spec's folder, which can be moved with what is in it; paths of options start there."
     )
     steps: list[StepRecord]
 
@@ -69,6 +69,7 @@ class RunRecord(BaseModel):
     def write(self, folder: Path) -> None:
         document = self.model_dump(mode="json")
         document["store"] = self._portable(self.store, folder)
+        document["project"] = self._portable(self.project, folder) if self.project is not None else None
         document["roots"] = {name: self._portable(path, folder) for name, path in self.roots.items()}
         path = folder / "run.json"
         beside = folder / "run.json.new"
@@ -114,6 +115,7 @@ class RunRecord(BaseModel):
         """Make the paths absolute, by where the run directory and its store are now."""
         recorded = _absolute(self.store, folder)
         self.store = store.resolve() if store is not None else self._find_store(recorded, folder)
+        self.project = _absolute(self.project, folder) if self.project is not None else None
         for name, path in self.roots.items():
             root = _absolute(path, folder)
             inside = root.is_relative_to(recorded)  # pictures that a generator made

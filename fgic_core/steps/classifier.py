@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,8 @@ def use(component: Classifier, inputs: Mapping[str, Any], ctx: StepContext, lear
         "val": dataset.where(pc.is_in(dataset.table.column("id"), value_set=pa.array(chosen, pa.string()))),
         "test": dataset.split("test"),
     }
+    if folder != ctx.folder:  # whoever reads the artifact wants the names of the classes
+        shutil.copyfile(folder / "component.json", ctx.folder / "component.json")
     fitted = component.load(folder / "component", ctx.device)
     results = {part: classify(fitted, data, ctx, part) for part, data in parts.items() if len(data)}
     for part, result in results.items():

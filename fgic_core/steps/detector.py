@@ -20,14 +20,12 @@ from fgic_core.steps import detector_rows, detector_training
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.detector_figures import Measured, report
 from fgic_core.steps.detector_fit import fit, learned_from, lessons
-from fgic_core.steps.detector_ruler import Ruler, classes_of, detect, truth_of
+from fgic_core.steps.detector_ruler import Ruler, classes_of, detect, sure_boxes, truth_of
 from fgic_core.steps.lesson import MAIN, run_lessons
 from fgic_core.steps.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from torch import nn
-
-_EDGES = ("x1", "y1", "x2", "y2")
 
 
 def run(component: Detector, inputs: Mapping[str, Any], ctx: StepContext) -> None:
@@ -133,11 +131,11 @@ def _write(
             for row, (one, size) in zip(rows, found, strict=False):
                 given = row["boxes"] or []
                 part = measured.setdefault(row["split"], Measured())
-                row["boxes"] = [*given, *_rows(one, f"predicted:{ctx.uses}", component)]
+                row["boxes"] = [*given, *sure_boxes(one, f"predicted:{ctx.uses}", component)]
                 if component.crossfit is not None and row["split"] == "train":
                     # A detector that does not learn was trained on none of them.
                     unseen = crossfit[row["id"]] if component.learns() else one
-                    row["boxes"] += _rows(unseen, f"crossfit:{ctx.uses}", component)
+                    row["boxes"] += sure_boxes(unseen, f"crossfit:{ctx.uses}", component)
                 part.count(compared.add(row, size), size)
                 if given or row["empty"]:
                     part.truth.append(truth_of(given, row["label"], component.per_class))
@@ -147,18 +145,3 @@ def _write(
     for name in ("train", "val", "test"):
         if name in measured:
             report(measured[name], name, component, classes, ctx)
-
-
-def _rows(found: Detections, origin: str, component: Detector) -> list[dict[str, Any]]:
-    """The boxes that are sure enough, as elements of the `boxes` column."""
-    return [
-        {
-            **dict(zip(_EDGES, map(float, box), strict=True)),
-            "label": int(label) if component.per_class else None,
-            "score": float(score),
-            "crowd": False,
-            "origin": origin,
-        }
-        for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True)
-        if score >= component.min_score
-    ]

@@ -18,13 +18,14 @@ from fgic_core.steps.average_precision import AveragePrecision, Found, Truth
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from fgic_core.data.model import Model
     from fgic_core.steps.context import StepContext
 
 BATCH_SIZE = 8
 _EDGES = ("x1", "y1", "x2", "y2")
 
 
-def classes_of(component: Detector, data: Dataset) -> int:
+def classes_of(component: Detector, data: Dataset | Model) -> int:
     """How many kinds of objects a detector tells apart."""
     return len(data.classes) if component.per_class else 1
 
@@ -46,11 +47,33 @@ def detect(
     with ctx.progress(description, len(data)) as progress:
         for first in range(0, len(data), BATCH_SIZE):
             pictures = [data.picture(row) for row in range(first, min(first + BATCH_SIZE, len(data)))]
-            found = _checked(fitted.detect(pictures), pictures, classes, ctx.uses)
-            for one, picture in zip(found, pictures, strict=True):
-                size = Size(*picture.size)
-                yield _inside(one, size), size
+            yield from find(fitted, pictures, classes, ctx.uses)
             progress.advance(len(pictures))
+
+
+def find(
+    fitted: FittedDetector, pictures: Sequence[Image], classes: int, uses: str
+) -> Iterator[tuple[Detections, Size]]:
+    """As `detect`, in pictures (8-bit RGB) that are there, all at once."""
+    found = _checked(fitted.detect(pictures), pictures, classes, uses)
+    for one, picture in zip(found, pictures, strict=True):
+        size = Size(*picture.size)
+        yield _inside(one, size), size
+
+
+def sure_boxes(found: Detections, origin: str, component: Detector) -> list[dict[str, Any]]:
+    """The boxes that are sure enough (`Detector.min_score`), as elements of the `boxes` column."""
+    return [
+        {
+            **dict(zip(_EDGES, map(float, box), strict=True)),
+            "label": int(label) if component.per_class else None,
+            "score": float(score),
+            "crowd": False,
+            "origin": origin,
+        }
+        for box, score, label in zip(found.boxes, found.scores, found.labels, strict=True)
+        if score >= component.min_score
+    ]
 
 
 def _checked(found: Any, pictures: Sequence[Image], classes: int, uses: str) -> list[Detections]:

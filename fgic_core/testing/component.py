@@ -85,9 +85,7 @@ class ComponentSuite:
 
     def test_options_that_name_files_say_so(self, component: Component) -> None:
         plain = plain_paths(type(component))
-        assert not plain, (
-            f"what lies at {' and '.join(plain)} counts into no key: type it InputFile or InputFolder"
-        )
+        assert not plain, f"what lies at {' and '.join(plain)} counts into no key: type it InputFile or InputFolder"
 
     def test_options_survive_the_trip_through_json(self, component: Component) -> None:
         again = type(component).model_validate_json(component.model_dump_json())

@@ -27,7 +27,6 @@ from fgic_core import (
 )
 from fgic_core.cli import app
 from fgic_core.errors import Interrupted
-from fgic_core.run.artifacts import learned_folder
 
 
 class Plain(DatasetReader):
@@ -110,9 +109,8 @@ def run(tmp: Path, store: str = "store", **options: Any) -> Run:
 def trained(result: Run) -> tuple[bytes, list[Any], list[str]]:
     """What a training that went on must share with one that was never stopped."""
     record = result.artifact("classifier")
-    folder = learned_folder(result.record.step("classifier").folder, record)
-    assert folder is not None
-    return (folder / "component" / "model.safetensors").read_bytes(), record.curves, record.warnings
+    weights = result.learned("classifier") / "component" / "model.safetensors"
+    return weights.read_bytes(), record.curves, record.warnings
 
 
 @pytest.mark.parametrize("trouble", ["raise", "unsavable"])

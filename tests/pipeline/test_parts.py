@@ -157,11 +157,7 @@ def seen(run: Run) -> dict[str, Any]:
 
 
 def kept(run: Run) -> float:
-    return (
-        read_weights(run.record.step("classifier").folder / "component" / "model.safetensors")
-        .tensors["threshold"]
-        .item()
-    )
+    return read_weights(run.learned("classifier") / "component" / "model.safetensors").tensors["threshold"].item()
 
 
 VAL = [(0, 80, "val"), (0, 90, "val"), (1, 170, "val"), (1, 180, "val")]

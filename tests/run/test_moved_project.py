@@ -11,6 +11,8 @@ from PIL import Image
 from fgic_core.cli import app
 from fgic_core.errors import StoreError
 from fgic_core.pipeline import Pipeline, Run
+from fgic_core.registry import Registry
+from fgic_core.run.artifacts import open_component
 
 
 @pytest.fixture
@@ -82,3 +84,10 @@ def test_what_lies_outside_the_specs_folder_is_recorded_as_it_is(
     assert json.loads((run.folder / "run.json").read_text())["store"] == str(tmp_path / "store")
     run = Pipeline.from_yaml(spec).run(store=spec.parent / "store", runs=tmp_path / "runs", report=False)
     assert json.loads((run.folder / "run.json").read_text())["store"] == str(spec.parent / "store")
+
+
+def test_options_find_their_files_where_the_project_lies_now(moved: Path) -> None:
+    record = Run.open(moved).record
+    assert record.project == Path.cwd()
+    reader = open_component(record.step("s").folder, Registry(), record.project)
+    assert reader.root == Path.cwd() / "pictures"

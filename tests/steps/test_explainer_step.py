@@ -357,6 +357,13 @@ def test_a_batch_is_scaled_as_its_maps_alone() -> None:
     assert torch.equal(together, torch.cat([maps.normalise(one[None], Size(20, 10)) for one in raw]))
 
 
+def test_a_map_over_a_tall_picture_lies_where_it_should() -> None:
+    values = np.zeros((700, 4), np.float32)
+    values[300:600] = 1
+    drawn = np.asarray(maps.overlay(Image.new("RGB", (4, 700), (120, 120, 120)), values))
+    np.testing.assert_array_equal((np.ptp(drawn, axis=2) > 20).all(axis=1), values[:, 0] > 0)
+
+
 def test_a_zero_map_leaves_the_picture_untinted() -> None:
     picture = Image.fromarray(np.full((4, 4, 3), 77, dtype=np.uint8))
     assert np.array_equal(np.asarray(maps.overlay(picture, np.zeros((4, 4)))), np.asarray(picture))
