@@ -152,7 +152,7 @@ class Choosing(Classifier):
 
 def seen(run: Run) -> dict[str, Any]:
     """What the classifier noted."""
-    found: dict[str, Any] = json.loads((run.record.step("classifier").folder / "seen.json").read_text())
+    found: dict[str, Any] = json.loads((run.learned("classifier") / "seen.json").read_text())
     return found
 
 
