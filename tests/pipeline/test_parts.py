@@ -171,7 +171,7 @@ def test_poisoned_test_labels_change_the_test_numbers_and_nothing_that_is_kept(m
         found.append(measure([*VAL, *test], kind=Choosing))
     files = []
     for run in found:
-        folder = run.record.step("classifier").folder
+        folder = run.learned("classifier")
         files.append({name: (folder / name).read_bytes() for name in ("seen.json", "component/model.safetensors")})
     assert files[0] == files[1]
     assert [kept(run) for run in found] == [0.5, 0.5]
