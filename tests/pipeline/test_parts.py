@@ -152,7 +152,7 @@ class Choosing(Classifier):
 
 def seen(run: Run) -> dict[str, Any]:
     """What the classifier noted."""
-    found: dict[str, Any] = json.loads((run.record.step("classifier").folder / "seen.json").read_text())
+    found: dict[str, Any] = json.loads((run.learned("classifier") / "seen.json").read_text())
     return found
 
 
@@ -171,7 +171,7 @@ def test_poisoned_test_labels_change_the_test_numbers_and_nothing_that_is_kept(m
         found.append(measure([*VAL, *test], kind=Choosing))
     files = []
     for run in found:
-        folder = run.record.step("classifier").folder
+        folder = run.learned("classifier")
         files.append({name: (folder / name).read_bytes() for name in ("seen.json", "component/model.safetensors")})
     assert files[0] == files[1]
     assert [kept(run) for run in found] == [0.5, 0.5]
