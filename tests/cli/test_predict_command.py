@@ -52,12 +52,11 @@ def colours(install, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sys.modules.pop("colour_plugin", None)
 
 
-def an_artifact(store: Path, key: str, type_: str, uses: str, **inputs: str) -> Path:
+def an_artifact(store: Path, key: str, type_: str, uses: str, **sources: str) -> Path:
     folder = store / "artifacts" / key[:2] / key
     (folder / "component").mkdir(parents=True)
-    ArtifactRecord(
-        type=type_, key=key, uses=uses, package="colour-plugin", version="1.2.3", options={}, seed=0, inputs=inputs
-    ).write(folder)
+    about = {"package": "colour-plugin", "version": "1.2.3", "options": {}, "seed": 0, "inputs": {}}
+    ArtifactRecord(type=type_, key=key, uses=uses, sources=sources, **about).write(folder)
     return folder
 
 
