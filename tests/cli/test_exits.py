@@ -282,7 +282,7 @@ def test_whatever_ends_a_run_its_record_says_so_and_the_exit_code_is_not_0(
 
 
 def test_a_plugin_that_exits_in_another_command_does_not_end_it_with_0(here: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("fgic_core.cli.check.print_plan", lambda *arguments: sys.exit(0))
+    monkeypatch.setattr("fgic_core.cli.check.print_plan", lambda *arguments, **named: sys.exit(0))
     assert app.run(["check", "spec.yaml"]) == 1
     assert "sys.exit(0) was called" in capsys.readouterr().err
 
