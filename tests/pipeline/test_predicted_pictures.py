@@ -268,6 +268,7 @@ class TestBoxes:
         assert "holds no pixel of this 30x20 picture" in str(one.error)
         (one,) = run.predictor("ready", box=(20.1, -5, 40, 20))(grey)
         assert one.box == Box(float(np.float32(20.1)), 0, 30, 20)
+        assert one.region == Box(float(np.float32(np.float32(20.1) - 1.7)), 0, 30, 20)  # the cropper's margin
 
     @pytest.mark.parametrize("text", ["1,2,3", "1,2,3,4,5", "a,b,c,d", "5,5,5,9", "0,0,nan,4", "0,0,inf,4", ""])
     def test_what_is_no_box_is_refused(self, text: str) -> None:
