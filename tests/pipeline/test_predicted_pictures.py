@@ -197,13 +197,14 @@ class TestWhatIsTaken:
         turned = image.transpose(Image.Transpose.ROTATE_90)
         turned.getexif()[0x0112] = 6
         turned.save(tmp_path / "turned.png", exif=turned.getexif())
-        given = [str(file), image, image.convert("RGBA"), pixels, pixels / 255, Image.open(tmp_path / "turned.png")]
+        again = Image.open(tmp_path / "turned.png")
+        given = [str(file), image, image.convert("RGBA"), pixels, pixels / 255, turned, again]
         predictor = run.predictor("ready")
         (expected,) = predictor(file)
         for one in predictor(given):
             assert (one.top, one.shown) == (expected.top, expected.shown)
         probabilities = run.model("ready").predict(given)
-        assert probabilities.shape == (6, 3)
+        assert probabilities.shape == (7, 3)
         assert np.ptp(probabilities, axis=0).max() == 0
         assert image.mode == "RGB"
 
@@ -268,6 +269,7 @@ class TestBoxes:
         assert "holds no pixel of this 30x20 picture" in str(one.error)
         (one,) = run.predictor("ready", box=(20.1, -5, 40, 20))(grey)
         assert one.box == Box(float(np.float32(20.1)), 0, 30, 20)
+        assert one.region == Box(float(np.float32(np.float32(20.1) - 1.7)), 0, 30, 20)  # the cropper's margin
 
     @pytest.mark.parametrize("text", ["1,2,3", "1,2,3,4,5", "a,b,c,d", "5,5,5,9", "0,0,nan,4", "0,0,inf,4", ""])
     def test_what_is_no_box_is_refused(self, text: str) -> None:
@@ -343,7 +345,8 @@ class TestTheCommand:
 
     def test_the_map_is_drawn_where_the_network_saw_it(self, run: Run, tmp_path: Path, capsys: Any) -> None:
         # Of the middle of a 40x20 cut, letterboxed to 16x16: the 4x4 pixels in the middle are 10x10 of the cut's.
-        photo = Image.effect_noise((200, 100), 60).convert("RGB")
+        photo = Image.new("RGB", (200, 100), (200, 40, 90))
+        photo.paste(Image.effect_noise((40, 20), 60), (50, 30))
         photo.save(tmp_path / "photo.png")
         cam = ("--cam", tmp_path / "maps", "--explainer", "explainer/middle")
         assert self.ask(run, tmp_path / "photo.png", "--step", "told", "--box", "50,30,90,50", "--json", *cam) == 0
@@ -356,7 +359,7 @@ class TestTheCommand:
         outside = np.ones((100, 200), bool)
         outside[upper:lower, left:right] = False
         assert not changed[outside].any()
-        coloured = np.ptp(drawn, axis=2) > 20  # the photo is grey
+        coloured = (np.ptp(drawn, axis=2) > 20) & ~outside  # there the photo is grey
         ys, xs = np.nonzero(coloured)
         assert abs(xs.mean() + 0.5 - 70) < 0.5
         assert abs(ys.mean() + 0.5 - 40) < 0.5
