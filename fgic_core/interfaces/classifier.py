@@ -104,7 +104,7 @@ class Classifier(Component, ABC):
         import torch
 
         from fgic_core.data.input_spec import InputSpec
-        from fgic_core.weights import load_weights, read_weights
+        from fgic_core.weights import load_weights, read_weights, undrawn
 
         about = read_weights(folder / _FILE, pickles=False).about
         try:
@@ -115,7 +115,7 @@ class Classifier(Component, ABC):
                 where=str(folder / _FILE),
                 hint="Train it again.",
             ) from None
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), undrawn():
             built = self.build(classes)
         if built is None:
             raise PluginError(
