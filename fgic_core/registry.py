@@ -222,6 +222,13 @@ def _load(entry: Entry) -> type[Component]:
             where=where,
             hint=f"Name it otherwise: fgic_core.{interface.__name__}.{taken[0]} is called by the core.",
         )
+    hidden = [name for name, field in component.model_fields.items() if field.exclude]
+    if hidden:
+        raise PluginError(
+            f"{entry.target} keeps its option {hidden[0]} out of what is written down (exclude=True)",
+            where=where,
+            hint="It would count into no key and reach no job: leave exclude out.",
+        )
     try:
         _check_defaults(component)
     except Exception as error:

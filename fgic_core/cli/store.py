@@ -96,7 +96,7 @@ def _print_table(found: Sequence[Stored]) -> None:
 
 def _total(found: Sequence[Stored]) -> str:
     count = len(found)
-    return f"{count:,} artifact{'s' * (count != 1)}, {in_bytes(sum(one.size for one in found))},"
+    return f"{count:,} artifact{'s' * (count != 1)} ({in_bytes(sum(one.size for one in found))})"
 
 
 def _row(one: Stored) -> dict[str, Any]:

@@ -174,11 +174,12 @@ class Executor:
         for lesson in planned.lessons or ():
             if lesson.reused:
                 continue
+            name = f"{planned.name}.fit" if lesson.name == MAIN else f"{planned.name}.{lesson.name}"
+            # Before it is begun: what an interrupted training leaves is needed too.
+            self.plan.store.remember(self.plan.spec.name, name, lesson.document)
             record, computed = self._node(lesson.key, planned, step, self._fit_job(planned, lesson))
             self.plan.learned(planned.name, lesson.name, record.content)
             anew, seconds = anew or computed, seconds + record.seconds * computed
-            name = f"{planned.name}.fit" if lesson.name == MAIN else f"{planned.name}.{lesson.name}"
-            self.plan.store.remember(self.plan.spec.name, name, lesson.document)
         planned = self.plan.settle(planned.name)
         step.key, step.folder = planned.key, planned.folder
         if planned.reused and not anew:

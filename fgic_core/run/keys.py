@@ -105,6 +105,11 @@ class Keys:
         if version is not None and locate(module) is None and _is_installed(module):
             return {"name": entry.package, "version": version}, Reached("", (), ()), []
         reached = reached_by_class(component, self._sources)
+        entered = entry.target.partition(":")[0]  # a class may be made elsewhere than where it is declared
+        if entered != module and locate(entered) is not None:
+            more = self._sources.reached(entered)
+            packages = tuple(sorted({*reached.packages, *more.packages}))
+            reached = Reached(digest_of([reached.digest, more.digest]), packages, reached.untraced + more.untraced)
         doubts = [f"what it imports is not known before it runs ({place})" for place in reached.untraced[:1]]
         return {"name": entry.package, "version": version or entry.version, "sources": reached.digest}, reached, doubts
 

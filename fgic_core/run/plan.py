@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fgic_core.data.artifact import ArtifactType
+from fgic_core.data.digest import digest_of
 from fgic_core.errors import FgicError
 from fgic_core.interfaces import Component, Wiring
 from fgic_core.interfaces.ports import steps_of
@@ -47,6 +48,12 @@ class PlannedLesson:
     def reused(self) -> bool:
         """Whether the store has it."""
         return bool(self.content)
+
+    @property
+    def opened(self) -> str:
+        """The digest of what whoever opens it is given: what was learned, and the code and options that open it."""
+        about = [self.document[name] for name in ("package", "stands_on", "options")]
+        return digest_of([self.content, *about]) if self.content else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +168,10 @@ class Plan:
         lessons = tuple(
             replace(one, content=content, damage="") if one.name == lesson else one for one in step.lessons or ()
         )
-        main = content if step.gives == "model" and lesson == MAIN else step.content
-        self._steps[name] = replace(step, lessons=lessons, content=main, settled=False)
+        step = replace(step, lessons=lessons, settled=False)
+        if step.gives == "model" and lesson == MAIN and step.main is not None:
+            step = replace(step, content=step.main.opened)
+        self._steps[name] = step
 
     def computed(self, name: str, content: str) -> None:
         """Take note of the content of a step that was computed."""
@@ -211,7 +220,7 @@ class Plan:
             document.unread,
         )
         if component.gives == "model":
-            planned = replace(planned, content=planned.main.content if planned.main is not None else "")
+            planned = replace(planned, content=planned.main.opened if planned.main is not None else "")
         return planned if content else replace(planned, reason=self._why(planned, document, damage))
 
     def _lessons(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,12 @@ from fgic_core.run.memory import Memory, Stat
 
 #: The core's own package: its public names (``from fgic_core import Box``) count by the module that defines them.
 CORE = "fgic_core"
-_DYNAMIC = {"import_module", "__import__", "exec", "eval", "run_path", "run_module", "spec_from_file_location"}
+_DYNAMIC = {
+    *("import_module", "__import__", "exec", "eval", "run_path", "run_module"),
+    *("spec_from_file_location", "SourceFileLoader", "load_module", "resolve_name"),
+}
+#: A text that may be the name of a file beside the module.
+_FILE = re.compile(r"[\w-][\w./-]{0,99}\.\w{1,8}")
 _PURE = {"exec", "eval"}  # as plain names alone: a network has a method of that name
 
 #: A module, and the names that are taken from it.
@@ -52,6 +58,7 @@ class Parsed:
         digest: of its syntax tree.
         imports: module names with the names that are taken from each; none for the module as such.
         untraced: lines that import something unknown.
+        files: texts that may be names of files beside it.
         names: where the names come from that the module has from others: the module, and the name there.
     """
 
@@ -59,6 +66,7 @@ class Parsed:
     imports: list[tuple[str, list[str]]] = field(default_factory=list)
     untraced: list[int] = field(default_factory=list)
     names: dict[str, tuple[str, str]] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
 
 
 class Sources:
@@ -106,7 +114,7 @@ class Sources:
             waiting += [(module, tuple(names)) for module, names in parsed.imports]
             if name.partition(".")[0] != CORE:  # of the core a test sees that no driver imports by a name it works out
                 untraced += [f"{place.name}:{line}" for line in parsed.untraced]
-                digests |= self._beside(name, place)
+                digests |= self._beside(name, place) | self._named(name, place, parsed)
                 parent = name.rpartition(".")[0]
                 waiting += [(parent, ())] if parent and locate(parent) is not None else []
         return Reached(digest_of(digests), tuple(sorted(packages)), tuple(untraced))
@@ -144,9 +152,21 @@ class Sources:
                 if stat.is_settled():
                     self._memory.put("source", place, f"{stat} {name}", json.dumps(vars(parsed)))
         except (OSError, SyntaxError, ValueError):  # whoever imports it says what is wrong
-            parsed = Parsed("unreadable")
+            parsed = Parsed("unreadable", untraced=[0])
         self._parsed[place] = parsed
         return parsed
+
+    def _named(self, name: str, place: Path, parsed: Parsed) -> dict[str, str]:
+        """Files beside a module that its source names."""
+        found = {}
+        for text in parsed.files:
+            file = place.parent / text
+            try:
+                if file.is_file() and file != place:
+                    found[f"{name}:{text}"] = self._memory.digest(file)
+            except OSError:
+                found[f"{name}:{text}"] = "unreadable"
+        return found
 
     def _beside(self, name: str, place: Path) -> dict[str, str]:
         """What lies beside a package's modules and is no Python: tables, templates, sources in C."""
@@ -154,8 +174,11 @@ class Sources:
             return {}
         found = {}
         for file in sorted(place.parent.rglob("*")):
-            if file.suffix in (".py", ".pyc") or not file.is_file() or "__pycache__" in file.parts:
+            inside = file.relative_to(place.parent).parts
+            if file.suffix in (".py", ".pyc") or not file.is_file() or "__pycache__" in inside:
                 continue
+            if any(part.startswith(".") for part in inside) or file.name.endswith(("~", ".swp")):
+                continue  # what systems and editors leave
             try:
                 found[f"{name}/{file.relative_to(place.parent).as_posix()}"] = self._memory.digest(file)
             except OSError:
@@ -246,7 +269,9 @@ def parse(source: bytes, name: str, *, is_package: bool = False) -> Parsed:
     package = name if is_package else name.rpartition(".")[0]
     found = Parsed(tree_digest(tree))
     aliases: dict[str, str] = {}
+    dynamic = set(_DYNAMIC)
     attributes: list[tuple[str, str]] = []
+    calls: list[ast.Call] = []
     for node in _run(tree):
         if isinstance(node, ast.Import):
             for one in node.names:
@@ -257,10 +282,16 @@ def parse(source: bytes, name: str, *, is_package: bool = False) -> Parsed:
             found.imports.append((module, [one.name for one in node.names if one.name != "*"]))
             for one in node.names:
                 found.names[one.asname or one.name] = (module, one.name)
+                if one.name in _DYNAMIC and one.asname:
+                    dynamic.add(one.asname)
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             attributes.append((node.value.id, node.attr))
         elif isinstance(node, ast.Call):
-            _dynamic(node, found)
+            calls.append(node)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _FILE.fullmatch(node.value):
+            found.files.append(node.value)
+    for call in calls:
+        _dynamic(call, found, dynamic, package)
     found.imports += [(CORE, [one]) for alias, one in attributes if aliases.get(alias) == CORE]
     return found
 
@@ -290,15 +321,19 @@ def _is_type_checking(test: ast.expr) -> bool:
     )
 
 
-def _dynamic(call: ast.Call, found: Parsed) -> None:
+def _dynamic(call: ast.Call, found: Parsed, dynamic: set[str], package: str) -> None:
     """Take note of a call that imports by a name: followed where the name is written there."""
     function = call.func
     name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
-    if name not in _DYNAMIC or (name in _PURE and not isinstance(function, ast.Name)):
+    if name not in dynamic or (name in _PURE and not isinstance(function, ast.Name)):
         return
     first: Any = call.args[0] if call.args else None
-    if name in ("import_module", "__import__") and isinstance(first, ast.Constant) and isinstance(first.value, str):
-        found.imports.append((first.value, []))
+    by_file = name in ("exec", "eval", "run_path", "spec_from_file_location", "SourceFileLoader")
+    if not by_file and isinstance(first, ast.Constant) and isinstance(first.value, str):
+        text = first.value.partition(":")[0]
+        level = len(text) - len(text.lstrip("."))
+        above = package.split(".")[: len(package.split(".")) - level + 1] if level else []
+        found.imports.append((".".join([*above, *filter(None, [text.lstrip(".")])]), []))
         return
     found.untraced.append(call.lineno)
 

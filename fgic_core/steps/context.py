@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.artifact import Metric, Point
+from fgic_core.data.digest import digest_file
 from fgic_core.data.tree import load_tree, save_tree
 from fgic_core.errors import PluginError
 from fgic_core.interfaces.context import Context, Progress, Tree
@@ -125,11 +126,27 @@ class StepContext(Context):
         self._keeps_snapshots = False
         self._is_part = bool(lesson)
         self._resumed = 0
-        if self._state_file is not None and self._state_file.exists():
-            state = json.loads(self._state_file.read_text(encoding="utf-8"))
+        if (state := self._state()) is not None:
             self._resumed = state["epoch"]
             self.curves = [Point(**point) for point in state["curves"]]
             self.warnings = list(state.get("warnings", ()))
+
+    def _state(self) -> dict[str, Any] | None:
+        """What the last checkpoint says; one that was damaged is said to be, and goes."""
+        file = self._state_file
+        if file is None or not file.exists():
+            return None
+        try:
+            state: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            folder = file.parent / state["folder"]
+            if state["digests"] != _digests(folder):
+                raise ValueError
+        except (OSError, ValueError, KeyError, TypeError):
+            if not self.rank:
+                self.warn("The checkpoint of a training that was interrupted is damaged: the training starts anew.")
+                file.unlink(missing_ok=True)
+            return None
+        return state
 
     # What a component sees.
 
@@ -212,6 +229,7 @@ class StepContext(Context):
             "folder": fresh.name,
             "curves": [point.model_dump() for point in self.curves],
             "warnings": self.warnings,
+            "digests": _digests(fresh),
         }
         beside = self._scratch / "checkpoint.json.new"
         beside.write_text(json.dumps(record, allow_nan=False), encoding="utf-8")
@@ -319,6 +337,11 @@ class StepContext(Context):
         np.random.seed(number % 2**32)
         if "torch" in sys.modules:
             sys.modules["torch"].manual_seed(number)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """The digests of the files in a folder, by name."""
+    return {file.name: digest_file(file) for file in sorted(folder.iterdir())}
 
 
 def _is_module(value: object) -> bool:

@@ -37,7 +37,7 @@ def test_it_lists_what_there_is_and_who_uses_it(store: Path, capsys: pytest.Capt
         ("detector/bright", "fitted"): ["shop/boxes.fit"],
     }
     assert app.run(["store", "ls"]) == 0
-    assert "3 artifacts, " in capsys.readouterr().out
+    assert "3 artifacts (" in capsys.readouterr().out
 
 
 def test_it_names_what_is_damaged_and_the_next_run_mends_that_alone(

@@ -346,3 +346,79 @@ def test_a_port_of_many_takes_every_earlier_one_unless_from_says_otherwise(go: G
     spec = TEACHER.replace(", from: {members: [big, other]}", "")
     pipeline = Pipeline.from_dict(__import__("ruamel.yaml").yaml.YAML(typ="safe").load(spec), registry=registry)
     assert pipeline.spec.step("both").inputs["members"] == ["big", "other", "student"]
+
+
+FIXED = '''
+import torch
+from torch import nn
+
+from fgic_core import Classifier, FittedClassifier, InputSpec, Size
+
+SCALE = 1.0
+
+
+class Scaled(nn.Linear):
+    def forward(self, inputs):
+        return SCALE * super().forward(inputs)
+
+
+class Fixed(Classifier):
+    """Learns nothing: its weights are always the same."""
+
+    def build(self, classes):
+        network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), Scaled(3, len(classes)))
+        return FittedClassifier(network, InputSpec(Size(16, 16)), tuple(classes))
+
+    def fit(self, train, val, ctx):
+        fitted = self.build(train.classes)
+        with torch.no_grad():
+            for parameter in fitted.network.parameters():
+                parameter.copy_(torch.linspace(-1, 1, parameter.numel()).reshape(parameter.shape))
+        return fitted
+'''
+
+
+def test_code_that_opens_a_model_counts_for_what_takes_it_although_the_weights_are_the_same(
+    toys: Path, go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib
+    import sys
+
+    (tmp_path / "site").mkdir()
+    module = tmp_path / "site" / "fgic_fixed_head.py"
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    spec = (
+        "version: 1\nsteps:\n  dots: {uses: dataset/dots}\n  net: {uses: classifier/fixed}\n"
+        "  look: {uses: explainer/saliency, with: {samples: 2}}\n"
+    )
+    found = []
+    for number, scale in enumerate(("1.0", "1.0  # as before", "-1.00")):
+        module.write_text(FIXED.replace("1.0", scale))
+        sys.modules.pop("fgic_fixed_head", None)
+        importlib.invalidate_caches()
+        registry = Registry()
+        registry.register("fixed", importlib.import_module("fgic_fixed_head").Fixed)
+        found.append(statuses(go(spec=spec, registry=registry)))
+    assert [one["look"] for one in found] == ["computed", "reused", "computed"], number
+    assert [one["net"] for one in found] == ["computed", "reused", "computed"]
+
+
+def test_a_damaged_checkpoint_is_said_and_the_training_starts_anew(
+    trained: list[str], go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fgic_toys
+
+    spec = "version: 1\nsteps:\n  dots: {uses: dataset/dots}\n  net: {uses: classifier/linear, with: {epochs: 3}}\n"
+    with monkeypatch.context() as patch:
+        patch.setattr(fgic_toys.Linear, "_wait", lambda self, epoch: 1 / 0 if epoch == 3 else None)
+        go(spec=spec, ok=False)
+    (file,) = (tmp_path / "store" / "unfinished").glob("*/checkpoint-2/*.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
+    said = "The checkpoint of a training that was interrupted is damaged: the training starts anew."
+    result = go(spec=spec).artifact("net")
+    assert said in result.warnings
+    clean = go(spec=spec, fresh=True).artifact("net")
+    assert result.curves == clean.curves
+    assert said not in clean.warnings
