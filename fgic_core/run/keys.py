@@ -16,7 +16,7 @@ from fgic_core.run.fingerprints import UNREAD, Fingerprints
 from fgic_core.run.memory import Memory, default_memory
 from fgic_core.run.notebook import reached_by_class
 from fgic_core.run.packages import declared, normalised, version_of, versions_of_modules
-from fgic_core.run.sources import Reached, Sources, is_installed, locate
+from fgic_core.run.sources import Reached, Sources, locate
 
 #: What a key is of: learning, doing with what was learned (or all there is to do), or cutting what is learned from.
 Node = Literal["fit", "use", "cut"]
@@ -100,13 +100,10 @@ class Keys:
 
     def _package(self, entry: Entry, component: type[Component]) -> tuple[dict[str, str], Reached, list[str]]:
         """The component's package with its version, and what its own sources reach where they may be edited."""
-        version = version_of(entry.package)
-        module = component.__module__
-        if version is not None and locate(module) is None and _is_installed(module):
-            return {"name": entry.package, "version": version}, Reached("", (), ()), []
+        version, module = version_of(entry.package), component.__module__
         reached = reached_by_class(component, self._sources)
         entered = entry.target.partition(":")[0]  # a class may be made elsewhere than where it is declared
-        if entered != module and locate(entered) is not None:
+        if entered != module and locate(entered, True) is not None:
             more = self._sources.reached(entered)
             packages = tuple(sorted({*reached.packages, *more.packages}))
             reached = Reached(digest_of([reached.digest, more.digest]), packages, reached.untraced + more.untraced)
@@ -133,13 +130,6 @@ def _is_unsettled(value: Any) -> bool:
 
 #: How an input begins whose content is not known yet: the key of what will make it follows.
 PROVISIONAL = "provisional:"
-
-
-def _is_installed(module: str) -> bool:
-    import sys
-
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return file is not None and is_installed(Path(file))
 
 
 def _names(component: Component, path: Path) -> bool:

@@ -22,7 +22,7 @@ def reached_by_class(component: type, sources: Sources) -> Reached:
     One of a module counts by the module. One of a notebook, or of the script that runs, counts by its own source and by
     the functions, classes and plain values there that it uses, near and far; the rest of the notebook may change.
     """
-    if locate(component.__module__) is not None:
+    if locate(component.__module__, True) is not None:
         return sources.reached(component.__module__)
     walk = _Walk(sources)
     for base in component.__mro__:

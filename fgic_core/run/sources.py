@@ -88,6 +88,7 @@ class Sources:
 
     def _follow(self, modules: Sequence[str]) -> Reached:
         waiting: list[_Import] = [(name, ()) for name in modules]
+        own_tops = {name.partition(".")[0] for name in modules}  # wherever they lie
         seen: set[_Import] = set()
         digests: dict[str, str] = {}
         packages: set[str] = set()
@@ -97,16 +98,16 @@ class Sources:
             if asked in seen:
                 continue
             seen.add(asked)
-            place = locate(name)
+            top = name.partition(".")[0]
+            place = locate(name, top in own_tops)
             if place is None:
-                top = name.partition(".")[0]
                 packages |= set() if is_standard(top) else {top}
                 continue
             if place.is_dir():  # a namespace package has no code of its own
                 waiting += [(f"{name}.{one}", ()) for one in taken]
                 continue
             parsed = self._parse(name, place)
-            elsewhere, own = self._taken(name, place, taken, parsed)
+            elsewhere, own = self._taken(name, place, taken, parsed, top in own_tops)
             waiting += elsewhere
             if name in digests or not own:
                 continue
@@ -116,11 +117,13 @@ class Sources:
                 untraced += [f"{place.name}:{line}" for line in parsed.untraced]
                 digests |= self._beside(name, place) | self._named(name, place, parsed)
                 parent = name.rpartition(".")[0]
-                waiting += [(parent, ())] if parent and locate(parent) is not None else []
+                waiting += [(parent, ())] if parent and locate(parent, top in own_tops) is not None else []
         return Reached(digest_of(digests), tuple(sorted(packages)), tuple(untraced))
 
     @staticmethod
-    def _taken(name: str, place: Path, taken: Sequence[str], parsed: Parsed) -> tuple[list[_Import], bool]:
+    def _taken(
+        name: str, place: Path, taken: Sequence[str], parsed: Parsed, anywhere: bool
+    ) -> tuple[list[_Import], bool]:
         """Where names that are taken from a module come from, and whether the module itself counts."""
         if place.name != "__init__.py":
             return [], True
@@ -130,7 +133,7 @@ class Sources:
             if one in parsed.names:
                 module, there = parsed.names[one]
                 elsewhere.append((module, (there,)))
-            elif locate(f"{name}.{one}") is not None:
+            elif locate(f"{name}.{one}", anywhere) is not None:
                 elsewhere.append((f"{name}.{one}", ()))
             else:
                 left.append(one)
@@ -192,13 +195,18 @@ def is_standard(top: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def locate(name: str) -> Path | None:
-    """The file (or a namespace package's folder) of a module that is not installed; None for others, and for none."""
+def locate(name: str, anywhere: bool = False) -> Path | None:
+    """The file (or a namespace package's folder) of a module; None where there is none.
+
+    Args:
+        name: its full name.
+        anywhere: also where packages are installed; else what lies there counts by its version, and is None here.
+    """
     top, _, rest = name.partition(".")
     if is_standard(top):
         return None
     places = _top(top)
-    if not places or (top != CORE and any(is_installed(place) for place in places)):
+    if not places or (top != CORE and not anywhere and any(is_installed(place) for place in places)):
         return None
     for part in rest.split(".") if rest else ():
         folders = [place.parent if place.name == "__init__.py" else place for place in places]

@@ -392,14 +392,14 @@ def test_code_that_opens_a_model_counts_for_what_takes_it_although_the_weights_a
         "  look: {uses: explainer/saliency, with: {samples: 2}}\n"
     )
     found = []
-    for number, scale in enumerate(("1.0", "1.0  # as before", "-1.00")):
+    for scale in ("1.0", "1.0  # as before", "-1.00"):
         module.write_text(FIXED.replace("1.0", scale))
         sys.modules.pop("fgic_fixed_head", None)
         importlib.invalidate_caches()
         registry = Registry()
         registry.register("fixed", importlib.import_module("fgic_fixed_head").Fixed)
         found.append(statuses(go(spec=spec, registry=registry)))
-    assert [one["look"] for one in found] == ["computed", "reused", "computed"], number
+    assert [one["look"] for one in found] == ["computed", "reused", "computed"]
     assert [one["net"] for one in found] == ["computed", "reused", "computed"]
 
 
