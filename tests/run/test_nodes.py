@@ -384,9 +384,9 @@ def test_code_that_opens_a_model_counts_for_what_takes_it_although_the_weights_a
     import importlib
     import sys
 
-    (tmp_path / "site").mkdir()
-    module = tmp_path / "site" / "fgic_fixed_head.py"
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    (tmp_path / "own").mkdir()
+    module = tmp_path / "own" / "fgic_fixed_head.py"
+    monkeypatch.syspath_prepend(str(tmp_path / "own"))
     spec = (
         "version: 1\nsteps:\n  dots: {uses: dataset/dots}\n  net: {uses: classifier/fixed}\n"
         "  look: {uses: explainer/saliency, with: {samples: 2}}\n"
