@@ -78,6 +78,7 @@ def train(colours: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         output = tmp_path / name / f"out-{len(list((tmp_path / name).glob('out-*')))}"
         output.mkdir(parents=True)
         job = Job(
+            node="fit",
             uses="classifier/timm",
             options=options,
             inputs={"dataset": data},
