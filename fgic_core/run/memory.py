@@ -159,4 +159,11 @@ def default_memory(*, trusted: bool = True) -> Memory:
 
     chosen = os.environ.get("FGIC_CACHE")
     folder = Path(chosen) if chosen else user_cache_path("fgic", appauthor=False)
-    return Memory(folder / f"remembered-{FORMAT}.sqlite3", trusted=trusted)
+    place = folder / f"remembered-{FORMAT}.sqlite3"
+    return _shared(place, os.getpid()) if trusted else Memory(place, trusted=False)
+
+
+@lru_cache(maxsize=4)
+def _shared(place: Path, process: int) -> Memory:
+    """The memory of this process: what one plan has looked up the next one knows."""
+    return Memory(place)

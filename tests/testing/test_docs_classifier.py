@@ -16,7 +16,8 @@ DOC = Path(__file__).parents[2] / "docs" / "plugins.md"
 
 
 def shown() -> type[Classifier]:
-    (code,) = (one for one in re.findall(r"```python\n(.*?)```", DOC.read_text(), re.DOTALL) if "class MeanColour(" in one)
+    blocks = re.findall(r"```python\n(.*?)```", DOC.read_text(), re.DOTALL)
+    (code,) = (one for one in blocks if "class MeanColour(" in one)
     module = sys.modules["shown_classifier"] = ModuleType("shown_classifier")
     exec(code, module.__dict__)
     found = module.MeanColour
