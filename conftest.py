@@ -41,6 +41,14 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> Iterator[None
         )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is remembered of files between processes lies in a folder of the tests, not in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FGIC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def pipe() -> Iterator[Callable[[Path], Path]]:
     """Makes a named pipe, which nobody must open.

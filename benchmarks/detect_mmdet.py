@@ -123,16 +123,17 @@ def main() -> None:
         data = make_data(folder)
         component = MmdetDetector(**OPTIONS)
 
+        fitted: list[Any] = []
+
         def fit() -> None:
             place = folder / "out"
             place.mkdir(exist_ok=True)
-            component.fit(data, data.take([]), StepContext(place))
+            fitted[:] = [component.fit(data, data.take([]), StepContext(place))]
 
         config = plain_config(folder)
         compare("training", PICTURES, {"plain": lambda: train_by_runner(config, folder), "fgic": fit}, arguments.runs)
 
-        network = component._network
-        assert network is not None
+        (network,) = fitted
         model: Any = network.model
         model.cfg = config
         files = [str(folder / f"{number}.jpg") for number in range(PICTURES)]
@@ -144,7 +145,7 @@ def main() -> None:
 
         def ours() -> None:
             for row in range(PICTURES):
-                component.detect([data.picture(row)])
+                network.detect([data.picture(row)])
 
         compare("detection", PICTURES, {"plain": plain, "fgic": ours}, arguments.runs)
 

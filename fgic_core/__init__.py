@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fgic_core.data.images import squash as squash
     from fgic_core.data.images import to_image as to_image
     from fgic_core.data.images import to_tensor as to_tensor
+    from fgic_core.data.input_spec import InputSpec as InputSpec
     from fgic_core.data.model import Model as Model
     from fgic_core.data.sample import ObjectBox as ObjectBox
     from fgic_core.data.sample import Part as Part
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from fgic_core.errors import FgicError as FgicError
     from fgic_core.errors import PluginError as PluginError
     from fgic_core.errors import nearest as nearest
+    from fgic_core.finished import Run as Run
+    from fgic_core.finished import load_model as load_model
     from fgic_core.hooks import hookimpl as hookimpl
     from fgic_core.interfaces import Attacker as Attacker
     from fgic_core.interfaces import Classifier as Classifier
@@ -48,12 +51,16 @@ if TYPE_CHECKING:
     from fgic_core.interfaces import Detector as Detector
     from fgic_core.interfaces import Epsilon as Epsilon
     from fgic_core.interfaces import Explainer as Explainer
+    from fgic_core.interfaces import FittedClassifier as FittedClassifier
+    from fgic_core.interfaces import FittedDetector as FittedDetector
+    from fgic_core.interfaces import FittedGenerator as FittedGenerator
     from fgic_core.interfaces import Generator as Generator
+    from fgic_core.interfaces import Input as Input
     from fgic_core.interfaces import InputFile as InputFile
     from fgic_core.interfaces import InputFolder as InputFolder
+    from fgic_core.interfaces import Maps as Maps
+    from fgic_core.interfaces import UseOnly as UseOnly
     from fgic_core.pipeline import Pipeline as Pipeline
-    from fgic_core.pipeline import Run as Run
-    from fgic_core.pipeline import load_model as load_model
     from fgic_core.registry import Registry as Registry
     from fgic_core.steps.context import StepContext as StepContext
     from fgic_core.training import BestEpoch as BestEpoch
@@ -76,10 +83,12 @@ _HOME = {
     "fgic_core.data.formats": ("PICTURE_SUFFIXES", "is_picture", "why_left_out"),
     "fgic_core.data.geometry": ("Box", "Size"),
     "fgic_core.data.images": ("Placement", "center_crop", "decode", "letterbox", "squash", "to_image", "to_tensor"),
+    "fgic_core.data.input_spec": ("InputSpec",),
     "fgic_core.data.model": ("Model",),
     "fgic_core.data.sample": ("ObjectBox", "Part", "Sample", "Split"),
     "fgic_core.errors": ("DataError", "FgicError", "PluginError", "nearest"),
     "fgic_core.hooks": ("hookimpl",),
+    "fgic_core.finished": ("Run", "load_model"),
     "fgic_core.interfaces": (
         "Attacker",
         "Classifier",
@@ -91,11 +100,17 @@ _HOME = {
         "Detector",
         "Epsilon",
         "Explainer",
+        "FittedClassifier",
+        "FittedDetector",
+        "FittedGenerator",
         "Generator",
+        "Input",
         "InputFile",
         "InputFolder",
+        "Maps",
+        "UseOnly",
     ),
-    "fgic_core.pipeline": ("Pipeline", "Run", "load_model"),
+    "fgic_core.pipeline": ("Pipeline",),
     "fgic_core.registry": ("Registry",),
     "fgic_core.steps.context": ("StepContext",),
     "fgic_core.training": ("BestEpoch", "evaluation"),

@@ -1,21 +1,30 @@
-"""Naming what is on pictures with a trained classifier."""
+"""Naming what is on pictures with a trained classifier, alone or with all that a run put before it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from fgic_core.data.formats import PICTURE_SUFFIXES, why_left_out
-from fgic_core.errors import DataError
+from fgic_core.data.geometry import Size
+from fgic_core.errors import DataError, FgicError
+from fgic_core.regions import NOT_CUT, WHOLE_PICTURES, Shown
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
+    from fgic_core.data.geometry import Box
     from fgic_core.data.model import Model
+    from fgic_core.data.pictures import AnyPicture
+    from fgic_core.inference import Batch
     from fgic_core.interfaces.explainer import Explainer
+    from fgic_core.regions import Regions
+
+T = TypeVar("T")
 
 
 class Guess(NamedTuple):
@@ -31,18 +40,41 @@ class Prediction:
     """What a classifier makes of one picture.
 
     Attributes:
-        path: the picture's file.
-        top: the most probable classes, best first; empty where the picture cannot be read.
-        overlay: the network's input with the map of the best class on it, if an explainer was asked for.
-        error: why the picture cannot be read.
+        path: the picture's file; None of one that is no file.
+        top: the most probable classes, best first; empty where there is an error.
+        shown: what of the picture was looked at: the box, where it comes from, the region that was cut.
+        overlay: if an explainer was asked for, the upright picture with the map of the best class where the network saw
+            it; of a `model` alone its input with that map.
+        error: why the picture cannot be read, or that the box that was given is not in it.
         remark: what speaks against the answer, such as a picture that came out nearly black.
     """
 
-    path: Path
+    path: Path | None
     top: tuple[Guess, ...] = ()
+    shown: Shown = NOT_CUT
     overlay: Image | None = None
     error: DataError | None = None
     remark: str = ""
+
+    @property
+    def box(self) -> Box | None:
+        """The box around the object that was used, in pixels of the upright picture; None for the whole picture."""
+        return self.shown.box
+
+    @property
+    def box_origin(self) -> str:
+        """``predicted:<component>``, ``given`` or ``whole picture``."""
+        return self.shown.origin
+
+    @property
+    def box_score(self) -> float | None:
+        """The detector's confidence in [0, 1]; None where none was asked."""
+        return self.shown.score
+
+    @property
+    def region(self) -> Box | None:
+        """What was cut, outward to whole pixels; None for the whole picture."""
+        return self.shown.region
 
 
 def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
@@ -87,10 +119,144 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
 
 
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A trained pipeline: pictures in, classes out. See `fgic_core.Run.predictor`.
+
+    Attributes:
+        model: tells the classes apart.
+        regions: says what of a picture the model is shown.
+        crops: the cropper of the run, where whole pictures are taken all the same; else empty.
+        in_input: whether maps are drawn on the network's input, and not on the picture.
+    """
+
+    model: Model
+    regions: Regions = WHOLE_PICTURES
+    crops: str = ""
+    in_input: bool = False
+
+    def __call__(
+        self, pictures: AnyPicture | Iterable[AnyPicture], top: int = 5, explainer: Explainer | None = None
+    ) -> list[Prediction]:
+        """What is on each picture, in their order; see `each`. One that stands alone gives a list of one."""
+        from fgic_core.data.pictures import as_list
+
+        return list(self.each(as_list(pictures), top, explainer))
+
+    def each(
+        self,
+        pictures: Sequence[AnyPicture],
+        top: int = 5,
+        explainer: Explainer | None = None,
+        batch_size: int = 16,
+    ) -> Iterator[Prediction]:
+        """What is on each picture, in their order; one that cannot be read comes with its error.
+
+        Args:
+            pictures: paths; Pillow's pictures, of any mode; arrays (height, width, 3), RGB, or (height, width), grey,
+                of uint8 or of floats in [0, 1].
+            top: how many classes to give for each.
+            explainer: adds the map of the best class.
+            batch_size: how many pictures are in memory at once.
+
+        Raises:
+            FgicError: a box was given, and there are several pictures.
+        """
+        if self.regions.for_one and len(pictures) > 1:
+            raise FgicError(f"a box is for one picture, and there are {len(pictures)}", hint="Give one at a time.")
+        for first in range(0, len(pictures), batch_size):
+            yield from self._batch(pictures[first : first + batch_size], first, top, explainer)
+
+    def _batch(
+        self, pictures: Sequence[AnyPicture], first: int, top: int, explainer: Explainer | None
+    ) -> Iterator[Prediction]:
+        read = [_read(picture, f"picture {number}") for number, picture in enumerate(pictures, first)]
+        looked = self.regions([one.image for one in _good(read)], [one.name for one in _good(read)])
+        views = [one if isinstance(one, DataError) else one.seen(next(looked)) for one in read]
+        good = _good(views)
+        made: Iterator[Prediction] = iter(())
+        if good:
+            batch = self._infer([one.cut for one in good])
+            made = self._predictions(good, batch, top, explainer)
+        for picture, view in zip(pictures, views, strict=True):
+            path = Path(picture) if isinstance(picture, (str, Path)) else None
+            yield Prediction(path, error=view) if isinstance(view, DataError) else next(made)
+
+    def _infer(self, images: list[Image]) -> Batch:
+        from fgic_core.inference import infer
+
+        network, spec, count = self.model.fitted.network, self.model.fitted.input, len(images)
+        (batch,) = infer(network, spec, images.__getitem__, count, device=self.model.device, batch_size=count)
+        return batch
+
+    def _predictions(
+        self, views: list[_View], batch: Batch, top: int, explainer: Explainer | None
+    ) -> Iterator[Prediction]:
+        from fgic_core.data.images import to_image
+        from fgic_core.steps.maps import overlay, overlay_region
+
+        maps = _maps(self.model, explainer, batch) if explainer is not None else None
+        for number, (view, row) in enumerate(zip(views, batch.logits.softmax(dim=1).cpu().numpy(), strict=True)):
+            order = row.argsort(kind="stable")[::-1][:top]
+            guesses = tuple(Guess(self.model.classes[i], int(i), float(row[i])) for i in order)
+            drawn: Image | None = None
+            if maps is not None and self.in_input:
+                drawn = overlay(to_image(batch.images[number]), maps[number].numpy())
+            elif maps is not None:
+                values = self.model.fitted.input.placement(Size(*view.cut.size)).bring_back(maps[number].numpy())
+                drawn = overlay_region(view.image, values, view.shown.region)
+            yield Prediction(view.path, guesses, view.shown, drawn, remark=view.remark)
+
+
+class _Read(NamedTuple):
+    """A picture that could be read."""
+
+    path: Path | None
+    name: str
+    image: Image
+    remark: str
+
+    def seen(self, shown: Shown | DataError) -> _View | DataError:
+        from fgic_core.data.images import cut
+
+        if isinstance(shown, DataError):
+            return shown
+        remark = "; ".join(filter(None, (self.remark, shown.remark)))
+        return _View(self.path, self.image, cut(self.image, shown.region), shown, remark)
+
+
+class _View(NamedTuple):
+    """What the network sees of it."""
+
+    path: Path | None
+    image: Image
+    cut: Image
+    shown: Shown
+    remark: str
+
+
+def _read(picture: AnyPicture, name: str) -> _Read | DataError:
+    from fgic_core.data.pictures import examine_any
+
+    path = Path(picture) if isinstance(picture, (str, Path)) else None
+    try:
+        image, facts = examine_any(picture, name)
+    except DataError as error:
+        return error
+    remark = ""
+    if facts.is_nearly_black:
+        remark = f"its largest value is {facts.largest:,.6g} of {facts.white:,.6g}: it came out nearly black"
+    return _Read(path, str(path or name), image, remark)
+
+
+def _good(found: Iterable[T | DataError]) -> list[T]:
+    return [one for one in found if not isinstance(one, DataError)]
+
+
 def predict(
     model: Model, pictures: Iterable[Path], top: int = 5, explainer: Explainer | None = None, batch_size: int = 16
 ) -> Iterator[Prediction]:
-    """What the model makes of each picture, in their order; a picture that cannot be read comes with its error.
+    """What the model alone makes of each picture as a whole, in their order; see `Predictor`.
 
     Args:
         model: see `fgic_core.load_model`.
@@ -99,53 +265,19 @@ def predict(
         explainer: adds the map of the best class.
         batch_size: how many pictures are in memory at once.
     """
-    batch: list[Path] = []
-    for path in pictures:
-        batch.append(path)
-        if len(batch) == batch_size:
-            yield from _predict_batch(model, batch, top, explainer)
-            batch = []
-    yield from _predict_batch(model, batch, top, explainer)
+    return Predictor(model, in_input=True).each(list(pictures), top, explainer, batch_size)
 
 
-def _predict_batch(model: Model, paths: list[Path], top: int, explainer: Explainer | None) -> Iterator[Prediction]:
-    from fgic_core.data.images import examine
-
-    read: dict[Path, Image | DataError] = {}
-    remarks: dict[Path, str] = {}
-    for path in paths:
-        try:
-            read[path], facts = examine(path)
-            if facts.is_nearly_black:
-                remarks[path] = (
-                    f"its largest value is {facts.largest:,.6g} of {facts.white:,.6g}: it came out nearly black"
-                )
-        except DataError as error:
-            read[path] = error
-    images = {path: image for path, image in read.items() if not isinstance(image, DataError)}
-    made = {}
-    if images:
-        probabilities = model.predict(list(images.values()))
-        best = [int(row.argmax()) for row in probabilities]
-        overlays = _overlays(model, explainer, list(images.values()), best) if explainer else [None] * len(images)
-        for path, row, overlay in zip(images, probabilities, overlays, strict=True):
-            order = row.argsort(kind="stable")[::-1][:top]
-            guesses = tuple(Guess(model.classes[i], int(i), float(row[i])) for i in order)
-            made[path] = Prediction(path, guesses, overlay, remark=remarks.get(path, ""))
-    for path, result in read.items():
-        yield Prediction(path, error=result) if isinstance(result, DataError) else made[path]
-
-
-def _overlays(model: Model, explainer: Explainer, images: list[Image], targets: list[int]) -> list[Image]:
-    """The maps of the given classes, each on the network's input."""
+def _maps(model: Model, explainer: Explainer, batch: Batch) -> torch.Tensor:
+    """The maps of the best classes, (n, height, width) of the input, in [0, 1]."""
     import torch
 
-    from fgic_core.data.images import to_image
-    from fgic_core.steps.maps import normalise, overlay
+    from fgic_core.steps.explainer import explain_checked
+    from fgic_core.steps.maps import normalise
     from fgic_core.training import evaluation
 
-    inputs = torch.stack([model.classifier.prepare(image) for image in images]).to(model.device)
-    with evaluation(model.classifier.network()):
-        maps = explainer.explain(model.classifier, inputs, torch.tensor(targets, device=inputs.device))
-    drawn = normalise(maps, model.classifier.input_size())
-    return [overlay(to_image(pixels), values.numpy()) for pixels, values in zip(inputs, drawn, strict=True)]
+    network = model.fitted.network
+    with evaluation(network):
+        best, generator = batch.logits.argmax(dim=1), torch.Generator().manual_seed(0)
+        maps = explain_checked(explainer, network, batch.images, best, generator, type(explainer).__name__)
+    return normalise(maps, model.fitted.input.size)

@@ -215,6 +215,20 @@ def _load(entry: Entry) -> type[Component]:
             where=where,
             hint=f"fgic_core.{interface.__name__} says what each must do.",
         )
+    taken = sorted(name for name in component.model_fields if name in _methods(interface))
+    if taken:
+        raise PluginError(
+            f"{entry.target} has an option {taken[0]}, which is the name of a method",
+            where=where,
+            hint=f"Name it otherwise: fgic_core.{interface.__name__}.{taken[0]} is called by the core.",
+        )
+    hidden = [name for name, field in component.model_fields.items() if field.exclude]
+    if hidden:
+        raise PluginError(
+            f"{entry.target} keeps its option {hidden[0]} out of what is written down (exclude=True)",
+            where=where,
+            hint="It would count into no key and reach no job: leave exclude out.",
+        )
     try:
         _check_defaults(component)
     except Exception as error:
@@ -224,6 +238,12 @@ def _load(entry: Entry) -> type[Component]:
             hint="Mend the default.",
         ) from error
     return component
+
+
+def _methods(interface: type[Component]) -> set[str]:
+    """The names of what an interface, or `Component`, lets a component do."""
+    classes = [one for one in interface.__mro__ if issubclass(one, Component)]
+    return {name for one in classes for name, value in vars(one).items() if callable(value) and name[0] != "_"}
 
 
 def _check_defaults(component: type[Component]) -> None:

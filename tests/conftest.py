@@ -49,18 +49,31 @@ def wait_for() -> Callable[..., None]:
     return wait
 
 
-@pytest.fixture
-def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def install_toys(place: Path, patch: pytest.MonkeyPatch) -> Path:
     """A site folder with the package ``fgic-toys``, seen by this process and by those it starts."""
-    site = tmp_path / "site"
+    site = place / "site"
     site.mkdir()
     declare(site, "fgic-toys", "\n".join(f"[fgic.{kind}]\n{point}" for kind, point in TOY_POINTS.items()) + "\n")
     (site / "fgic_toys.py").write_text((TOYS / "fgic_toys.py").read_text(encoding="utf-8"), encoding="utf-8")
-    monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
-    monkeypatch.setenv("FGIC_TOYS", str(tmp_path))
+    patch.syspath_prepend(str(site))
+    patch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
+    patch.setenv("FGIC_TOYS", str(place))
     sys.modules.pop("fgic_toys", None)
-    yield site
+    return site
+
+
+@pytest.fixture
+def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """See `install_toys`."""
+    yield install_toys(tmp_path, monkeypatch)
+    sys.modules.pop("fgic_toys", None)
+
+
+@pytest.fixture(scope="module")
+def module_toys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """As `toys`, once for the tests of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield install_toys(tmp_path_factory.mktemp("toys"), patch)
     sys.modules.pop("fgic_toys", None)
 
 

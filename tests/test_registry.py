@@ -29,6 +29,10 @@ class OutOfRange(Cropper):
     margin: float = Field(-1.0, ge=0)
     def region(self, box, image): return box
 
+class Shadow(Cropper):
+    reads: int = 1
+    def region(self, box, image): return box
+
 class Fine(Cropper):
     def region(self, box, image): return box
 """
@@ -57,6 +61,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
             entry("cropper", "unfinished", "broken_parts:Unfinished"),
             entry("cropper", "bad-default", "broken_parts:BadDefault"),
             entry("cropper", "out-of-range", "broken_parts:OutOfRange"),
+            entry("cropper", "shadow", "broken_parts:Shadow"),
             entry("detector", "fine", "broken_parts:Fine"),
             entry("chopper", "fine", "broken_parts:Fine"),
             entry("cropper", "twice", "broken_parts:Fine", "fgic-one"),
@@ -74,6 +79,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
         ("cropper/missing", "has no attribute 'Absent'"),
         ("cropper/plain", "broken_parts:Plain is not a subclass of Cropper"),
         ("cropper/unfinished", "broken_parts:Unfinished lacks region"),
+        ("cropper/shadow", "broken_parts:Shadow has an option reads, which is the name of a method"),
         ("cropper/bad-default", "has a field whose default is not legal: margin: Input should be a valid number"),
         ("cropper/out-of-range", "margin: Input should be greater than or equal to 0"),
         ("detector/fine", "broken_parts:Fine is not a subclass of Detector"),

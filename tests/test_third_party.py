@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from fgic_core import Run
+
 DOCS = Path(__file__).parents[1] / "docs" / "plugins.md"
 
 
@@ -63,11 +65,8 @@ def test_a_plugin_installed_with_pip_is_listed_completed_and_works_in_a_spec(gol
         "  crops: {uses: cropper/golden, with: {margin: 0.1}}\n"
     )
     fgic("pipeline", "spec.yaml", "--no-report", "--device", "cpu", cwd=tmp_path)
-    record = json.loads((tmp_path / "runs" / "golden" / "latest" / "run.json").read_text())
-    assert [step["status"] for step in record["steps"]] == ["computed", "computed"]
-
-    from fgic_core import Dataset
-
-    region = Dataset.open(Path(record["steps"][1]["folder"]))[0].region
+    run = Run.open(tmp_path / "runs" / "golden" / "latest")
+    assert [step.status for step in run.record.steps] == ["computed", "computed"]
+    region = run.dataset("crops")[0].region
     assert region is not None
     assert region.width > region.height

@@ -292,3 +292,19 @@ def test_a_file_that_was_cut_short_is_one_message(tmp_path: Path) -> None:
 def test_weights_that_only_lack_or_only_have_too_much_are_refused(found: list[str], message: str) -> None:
     with pytest.raises(PluginError, match=message):
         check_weight_names(Path("w"), found, ["a", "b"])
+
+
+def test_a_network_that_is_given_weights_is_not_drawn_first() -> None:
+    from fgic_core.weights import undrawn
+
+    state = torch.random.get_rng_state()
+    with undrawn():
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2), nn.Embedding(3, 2))
+        nn.init.trunc_normal_(network[2].weight)
+        nn.init.xavier_normal_(network[0].weight)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    values = network.state_dict()
+    assert all(value.isfinite().all() for value in values.values())
+    assert values["1.weight"].tolist() == [1.0] * 4
+    assert values["0.weight"].abs().max() == 0
+    assert all(parameter.requires_grad for parameter in network.parameters())

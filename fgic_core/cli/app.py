@@ -27,6 +27,8 @@ plugins = typer.Typer(invoke_without_command=True, help="List the installed comp
 app.add_typer(plugins, name="plugins")
 data = typer.Typer(no_args_is_help=True, help="Convert data sets.", **_SETTINGS)  # type: ignore[arg-type]
 app.add_typer(data, name="data")
+stores = typer.Typer(no_args_is_help=True, help="See what lies in the store, and tidy it up.", **_SETTINGS)  # type: ignore[arg-type]
+app.add_typer(stores, name="store")
 
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a YAML file.")]
 Overrides = Annotated[
@@ -37,7 +39,14 @@ Store = Annotated[
     Path | None,
     typer.Option("--store", metavar="DIR", help="Where artifacts are kept; $FGIC_STORE or .fgic/store by default."),
 ]
+RunStore = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="DIR", help="Where the run's artifacts are kept; found by itself in a project."),
+]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Read every file again; believe no digest that was taken before.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -69,6 +78,7 @@ def pipeline(
         str | None, typer.Option(metavar="STEP", help="Run this step alone; its inputs must be in the store.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute every step anew.")] = False,
+    verify: Verify = False,
     device: Device = "auto",
     devices: Annotated[int, typer.Option(metavar="N", min=1, help="How many devices a classifier trains on.")] = 1,
     store: Store = None,
@@ -77,6 +87,9 @@ def pipeline(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the run directory and errors alone.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no HTML report.")] = False,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Compute each step in a process of its own, and not all in one.")
+    ] = False,
 ) -> None:
     """Run a spec: compute the steps that the store does not have, and write a report."""
     from fgic_core.cli.pipeline import run_pipeline
@@ -87,22 +100,26 @@ def pipeline(
         until=until,
         only=only,
         fresh=fresh,
+        verify=verify,
         device=device,
         devices=devices,
         store=store,
         runs=runs,
         quiet=quiet,
         report=not no_report,
+        isolation="step" if isolate else "run",
     )
     raise typer.Exit(code)
 
 
 @app.command()
-def check(spec: Spec, overrides: Overrides = None, store: Store = None, as_json: AsJson = False) -> None:
+def check(
+    spec: Spec, overrides: Overrides = None, store: Store = None, verify: Verify = False, as_json: AsJson = False
+) -> None:
     """Check a spec; print how its steps are wired and which would be computed, and why. Runs nothing."""
     from fgic_core.cli.check import print_plan
 
-    print_plan(spec, overrides or [], store, as_json)
+    print_plan(spec, overrides or [], store, as_json, verify=verify)
 
 
 @app.command()
@@ -123,14 +140,34 @@ def predict(
     step: Annotated[
         str | None, typer.Option(metavar="NAME", help="The classifier's step, where a run has several.")
     ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(metavar="X1,Y1,X2,Y2", help="Where the object is, in pixels, in place of the run's detector."),
+    ] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Take whole pictures, whatever the run cropped to.")] = False,
+    alone: Annotated[
+        bool, typer.Option("--model", help="Use the run's classifier alone, on whole pictures, and draw on its input.")
+    ] = False,
     device: Device = "auto",
+    store: RunStore = None,
 ) -> None:
-    """Name what is on pictures, with a trained classifier."""
+    """Name what is on pictures, with a run's trained pipeline (find, cut, classify, explain) or a model alone."""
     from fgic_core.cli.predict import print_predictions
 
     raise typer.Exit(
         print_predictions(
-            model, pictures, top=top, as_json=as_json, cam=cam, explainer=explainer, step=step, device=device
+            model,
+            pictures,
+            top=top,
+            as_json=as_json,
+            cam=cam,
+            explainer=explainer,
+            step=step,
+            device=device,
+            store=store,
+            box=box,
+            whole=whole,
+            alone=alone,
         )
     )
 
@@ -138,11 +175,12 @@ def predict(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/dogs/latest.")],
+    store: RunStore = None,
 ) -> None:
     """Write the report of a run again."""
     from fgic_core.report import write_report
 
-    typer.echo(write_report(run))
+    typer.echo(write_report(run, store))
 
 
 @app.command()
@@ -210,6 +248,40 @@ def _convert(
     raise typer.Exit(convert(source, output, overrides or [], step=step, store=store, copy_pictures=copy_pictures))
 
 
+@stores.command("ls")
+def _ls(store: Store = None, as_json: AsJson = False) -> None:
+    """Print what lies in the store: what made it, how large it is, and which steps use it."""
+    from fgic_core.cli.store import print_contents
+    from fgic_core.pipeline import default_store
+
+    raise typer.Exit(print_contents(store or default_store(), as_json))
+
+
+@stores.command("verify")
+def _verify(store: Store = None, as_json: AsJson = False) -> None:
+    """Read every file of the store, and name the artifacts that are damaged."""
+    from fgic_core.cli.store import print_damages
+    from fgic_core.pipeline import default_store
+
+    raise typer.Exit(print_damages(store or default_store(), as_json))
+
+
+@stores.command("gc")
+def _gc(
+    store: Store = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Where run directories lie whose artifacts are needed; runs by default."),
+    ] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove it, and do not only print it.")] = False,
+) -> None:
+    """Print, or remove, what neither the last run of a spec nor a run directory needs any more."""
+    from fgic_core.cli.store import collect
+    from fgic_core.pipeline import RUNS, default_store
+
+    raise typer.Exit(collect(store or default_store(), runs or [RUNS], delete=delete))
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Run a command; every exception becomes a message and an exit code.
 
@@ -222,9 +294,14 @@ def run(arguments: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a name that the terminal cannot write is escaped, not an exception
             stream.reconfigure(errors="backslashreplace")
     try:
-        app(arguments, prog_name="fgic")
+        code = typer.main.get_command(app).main(arguments, prog_name="fgic", standalone_mode=False)
     except SystemExit as exit_:
-        return flush(exit_.code if isinstance(exit_.code, int) else 0 if exit_.code is None else 1)
+        if exit_.code in (0, None):  # no command of ours ends so: a plugin did, and what was asked for is not done
+            return report_exception(RuntimeError(f"sys.exit({exit_.code}) was called in the middle of the command"))
+        return flush(exit_.code if isinstance(exit_.code, int) else 1)
     except (Exception, KeyboardInterrupt) as error:
-        return report_exception(error)
-    return flush(0)
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a mistake in the command line, as typer tells it
+            error.show()
+            return flush(error.exit_code)
+        return report_exception(KeyboardInterrupt() if isinstance(error.__cause__, KeyboardInterrupt) else error)
+    return flush(code if isinstance(code, int) else 0)

@@ -8,20 +8,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.cli.output import console, table
+from fgic_core.interfaces.ports import steps_of
 
 if TYPE_CHECKING:
     from fgic_core.run.plan import Plan, PlannedStep
 
 
-def print_plan(spec: Path, overrides: Sequence[str], store: Path | None, as_json: bool) -> None:
+def print_plan(
+    spec: Path, overrides: Sequence[str], store: Path | None, as_json: bool, *, verify: bool = False
+) -> None:
     """Print the plan of a spec.
+
+    Args:
+        spec: the file.
+        overrides: assignments of ``--set``.
+        store: folder of the artifacts.
+        as_json: print JSON.
+        verify: read every file again, and believe no digest that was taken before.
 
     Raises:
         SpecError: the spec has problems.
     """
     from fgic_core.pipeline import Pipeline
 
-    plan = Pipeline.from_yaml(spec, overrides).plan(store)
+    plan = Pipeline.from_yaml(spec, overrides).plan(store, verify=verify)
     if as_json:
         print(json.dumps([_row(step) for step in plan.steps], indent=1, ensure_ascii=False))
         return
@@ -31,13 +41,16 @@ def print_plan(spec: Path, overrides: Sequence[str], store: Path | None, as_json
 def _print_table(plan: Plan) -> None:
     wiring = table("step", "uses", "takes", "gives", "", "why")
     for step in plan.steps:
-        takes = "\n".join(f"{name} of {source}" for name, source in step.inputs.items())
+        takes = "\n".join(f"{name} of {source}" for name, given in step.inputs.items() for source in steps_of(given))
         wiring.add_row(step.name, step.uses, takes, step.gives, "reused" if step.reused else "compute", step.reason)
     out = console()
     out.print(wiring)
     reused = sum(step.reused for step in plan.steps)
     compute = len(plan.steps) - reused
-    out.print(f"\n{len(plan.steps)} step{'s' * (len(plan.steps) != 1)}: {compute} to compute, {reused} reused.")
+    at_most = "" if all(step.settled for step in plan.steps) else "at most "
+    out.print(
+        f"\n{len(plan.steps)} step{'s' * (len(plan.steps) != 1)}: {at_most}{compute} to compute, {reused} reused."
+    )
 
 
 def _row(step: PlannedStep) -> dict[str, Any]:
@@ -48,6 +61,7 @@ def _row(step: PlannedStep) -> dict[str, Any]:
         "gives": step.gives,
         "reused": step.reused,
         "reason": step.reason,
+        "settled": step.settled,
         "key": step.key,
         "folder": str(step.folder),
         "options": step.component.model_dump(mode="json"),

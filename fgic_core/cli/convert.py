@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fgic_core.cli.output import console, note, printable, table, warn
 from fgic_core.errors import FgicError, Interrupted
 from fgic_core.hooks import hookimpl
+from fgic_core.interfaces.ports import all_steps
 
 if TYPE_CHECKING:
     from fgic_core.data.coco import CocoFolder
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from fgic_core.run.record import RunRecord
     from fgic_core.spec import Spec
 
-#: Kinds whose steps compute nothing that a GPU would help with, so that torch need not be asked for one.
-_ON_CPU = ("dataset", "cropper")
 #: What a conversion that names a reader calls its only step.
 _STEP = "data"
 _EVERY = 10.0
@@ -85,7 +84,7 @@ def _open(source: str, overrides: Sequence[str], step: str | None, store: Path |
         return _run(spec, _chosen(spec, step), registry, store)
     if overrides:
         raise FgicError("a folder has no options to --set", where=source, hint="Give a spec or a reader.")
-    return _of_folder(path, step)
+    return _of_folder(path, step, store)
 
 
 def _of_reader(uses: str, overrides: Sequence[str], registry: Registry) -> Spec:
@@ -105,12 +104,12 @@ def _of_reader(uses: str, overrides: Sequence[str], registry: Registry) -> Spec:
     return from_dict(document, registry, None, [f"{_STEP}.with.{assignment}" for assignment in overrides])
 
 
-def _of_folder(path: Path, step: str | None) -> Dataset:
+def _of_folder(path: Path, step: str | None, store: Path | None) -> Dataset:
     from fgic_core.data.dataset import Dataset
-    from fgic_core.pipeline import Run
+    from fgic_core.finished import Run
 
     if (path / "run.json").exists():
-        run = Run.open(path)
+        run = Run.open(path, store)
         reads = (record.name for record in run.record.steps if record.uses.startswith("dataset/"))
         return run.dataset(step or next(reads, None))
     if not (path / "dataset.json").exists():
@@ -149,7 +148,6 @@ def _run(spec: Spec, name: str, registry: Registry, store: Path | None) -> Datas
     from fgic_core.pipeline import Pipeline, argv
 
     spec = _needed(spec, name)
-    on_cpu = all(step.component.kind in _ON_CPU for step in spec.steps)
     runs = tempfile.mkdtemp(prefix="fgic-convert-")
     terminal = choose_terminal(quiet=False)
     failed = False
@@ -157,10 +155,10 @@ def _run(spec: Spec, name: str, registry: Registry, store: Path | None) -> Datas
         run = Pipeline(spec, registry).run(
             store=store,
             runs=runs,
-            device="cpu" if on_cpu else "auto",
             report=False,
             observers=[_Steps(terminal)] if terminal is not None else [],
             command=argv(),
+            isolation="run",
         )
         failed = not run.ok
         for problem in run.problems:
@@ -178,7 +176,7 @@ def _needed(spec: Spec, name: str) -> Spec:
     needed = {name}
     for step in reversed(spec.steps):
         if step.name in needed:
-            needed.update(step.inputs.values())
+            needed.update(all_steps(step.inputs))
     return replace(spec, steps=tuple(step for step in spec.steps if step.name in needed))
 
 

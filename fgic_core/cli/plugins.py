@@ -77,8 +77,10 @@ def print_component(uses: str, as_json: bool, registry: Registry | None = None) 
         return
     out = console()
     out.print(f"{uses}  ({entry.package} {entry.version}, {entry.target})", style="bold")
-    takes = " and ".join(component.takes) or "nothing"
-    takes += "".join(f" (and a {one}, where from names a step for it)" for one in component.may_take)
+    takes = ", ".join(
+        port.words if name == port.type else f"{name}: {port.words}" for name, port in component.inputs.items()
+    )
+    takes = takes or "nothing"
     out.print(f"takes {takes}, gives {component.gives}\n\n{about}\n")
     out.print(_options_table(options) if options else "It has no options.")
     if any(option.core for option in options):

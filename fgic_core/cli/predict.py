@@ -14,11 +14,14 @@ from fgic_core.cli.output import console, fail, note, printable, table
 from fgic_core.errors import FgicError, StoreError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from rich.console import Console
 
+    from fgic_core.data.geometry import Box
     from fgic_core.data.model import Model
     from fgic_core.interfaces.explainer import Explainer
-    from fgic_core.predict import Prediction
+    from fgic_core.predict import Prediction, Predictor
+    from fgic_core.registry import Registry
 
 
 def print_predictions(
@@ -31,45 +34,84 @@ def print_predictions(
     explainer: str,
     step: str | None,
     device: str,
+    store: Path | None = None,
+    box: str | None = None,
+    whole: bool = False,
+    alone: bool = False,
 ) -> int:
     """Print the best classes of each picture; returns 1 where a picture could not be read, else 0.
 
+    Args:
+        folder: a run directory, whose trained pipeline is used, or a model's.
+        paths: pictures, and folders of them.
+        top: how many classes to print.
+        as_json: one JSON object a line.
+        cam: the folder that maps are written to.
+        explainer: makes them.
+        step: the classifier's step.
+        device: as the user named it.
+        store: where a run's artifacts lie.
+        box: around the object, as the user wrote it; whole: take whole pictures; alone: use the classifier alone.
+
     Raises:
-        FgicError: there is no model, no explainer or no picture.
+        FgicError: there is no model, no explainer or no picture, or it is not known what of a picture to take.
     """
     from fgic_core.data.formats import summary
-    from fgic_core.pipeline import load_model
-    from fgic_core.predict import find_left_out, find_pictures, predict
+    from fgic_core.predict import find_left_out, find_pictures
     from fgic_core.registry import Registry
     from fgic_core.run.device import choose_device
 
     registry = Registry()
     pictures = list(find_pictures(paths))
     maps = _explainer(registry, explainer) if cam is not None else None
-    model = load_model(folder, step, choose_device(device), registry)
-    if cropper := crops_before(folder, model):
-        note(f"note: this model was trained on crops ({cropper}); whole pictures, as here, are harder for it.")
+    predictor = _open(folder, registry, step, choose_device(device), store, box, whole, alone)
+    if predictor.crops:
+        note(f"note: this model was trained on crops ({predictor.crops}); whole pictures, as here, are harder for it.")
     if left_out := find_left_out(paths):
         note(printable(f"note: {len(left_out):,} files were left out: {summary(left_out)}."))
     out = console()
     unreadable = 0
-    for prediction in predict(model, pictures, top, maps):
+    for path, prediction in zip(pictures, predictor.each(pictures, top, maps), strict=True):
         if prediction.error is not None:
             unreadable += 1
             fail(prediction.error)
         if prediction.remark:
-            note(printable(f"note: {prediction.path}: {prediction.remark}."))
-        written = _write_overlay(cam, prediction) if cam is not None and prediction.overlay is not None else None
+            note(printable(f"note: {path}: {prediction.remark}."))
+        drawn = prediction.overlay
+        written = _write_overlay(cam, path, drawn) if cam is not None and drawn is not None else None
         if as_json:
-            print(json.dumps(_row(prediction, written), ensure_ascii=False), flush=True)
+            print(json.dumps(_row(path, prediction, written), ensure_ascii=False), flush=True)
         elif prediction.error is None:
-            _print_table(out, prediction, written)
+            _print_table(out, path, prediction, written)
     if unreadable:
         note(f"{unreadable} of {len(pictures)} pictures could not be read.")
     return 1 if unreadable else 0
 
 
-def _explainer(registry: Any, uses: str) -> Explainer:
+def _open(
+    folder: Path,
+    registry: Registry,
+    step: str | None,
+    device: str,
+    store: Path | None,
+    box: str | None,
+    whole: bool,
+    alone: bool,
+) -> Predictor:
+    from fgic_core.finished import Run, load_model
+    from fgic_core.predict import Predictor
+    from fgic_core.run.route import read_box
+
+    given = read_box(box) if box is not None else None
+    if (folder / "run.json").exists() and not alone:
+        return Run.open(folder, store).predictor(step, device, given, whole, registry)
+    if given is not None:
+        raise FgicError("a model alone takes whole pictures: a box would change nothing", hint="Leave out --box.")
+    model = load_model(folder, step, device, registry, store)
+    return Predictor(model, crops=crops_before(folder, model, store) or "", in_input=True)
+
+
+def _explainer(registry: Registry, uses: str) -> Explainer:
     from fgic_core.interfaces.explainer import Explainer
 
     made = registry.create(uses)
@@ -78,48 +120,69 @@ def _explainer(registry: Any, uses: str) -> Explainer:
     return made
 
 
-def crops_before(folder: Path, model: Model) -> str | None:
-    """The cropper that the model's training pictures went through; None where there was none, or nobody knows."""
+def crops_before(folder: Path, model: Model, store: Path | None = None) -> str | None:
+    """The cropper that the model's pictures went through; None where there was none, or nobody knows.
+
+    Args:
+        folder: a run directory, or the model's artifact.
+        model: what was opened there.
+        store: where a run's artifacts lie.
+    """
     from fgic_core.data.artifact import ArtifactRecord
     from fgic_core.run.record import RunRecord
+    from fgic_core.run.route import route_of
 
-    if model.folder is None:
-        return None
+    assert model.folder is not None
     try:
-        steps = {step.key: step for step in RunRecord.read(folder).steps} if (folder / "run.json").exists() else {}
-        record = ArtifactRecord.read(model.folder)
-    except StoreError:
+        if (folder / "run.json").exists():
+            record = RunRecord.read(folder, store)
+            (step,) = (step for step in record.steps if step.folder == model.folder)
+            cropper = route_of(record, step).cropper
+            return cropper.uses if cropper is not None else None
+        about = ArtifactRecord.read(model.folder)
+        while isinstance(key := about.sources.get("dataset"), str):
+            about = ArtifactRecord.read(model.folder.parents[1] / key[:2] / key)
+            if about.uses.startswith("cropper/"):
+                return about.uses
+    except (StoreError, ValueError):
         return None
-    while key := record.inputs.get("dataset"):
-        place = steps[key].folder if key in steps else model.folder.parents[1] / key[:2] / key
-        try:
-            record = ArtifactRecord.read(place)
-        except StoreError:
-            return None
-        if record.uses.startswith("cropper/"):
-            return record.uses
     return None
 
 
-def _print_table(out: Console, prediction: Prediction, overlay: Path | None) -> None:
+def _print_table(out: Console, path: Path, prediction: Prediction, overlay: Path | None) -> None:
     guesses = table("class", "confidence", "")
     guesses.columns[1].justify = "right"
     for guess in prediction.top:
         bar = "#" * round(guess.confidence * 20)
         guesses.add_row(printable(guess.name), f"{100 * guess.confidence:.1f} %", bar)
-    out.print(printable(str(prediction.path)), style="bold", soft_wrap=True)
+    out.print(printable(str(path)), style="bold", soft_wrap=True)
     out.print(guesses)
+    if prediction.box is not None:
+        score = f" ({100 * prediction.box_score:.1f} %)" if prediction.box_score is not None else ""
+        edges = ", ".join(f"{edge:.1f}" for edge in prediction.box.xyxy)
+        out.print(f"box: {edges}, {prediction.box_origin}{score}", style="dim", soft_wrap=True)
     if overlay is not None:
         out.print(f"map: {printable(str(overlay))}", style="dim", soft_wrap=True)
     out.print()
 
 
-def _row(prediction: Prediction, overlay: Path | None) -> dict[str, Any]:
+def _row(path: Path, prediction: Prediction, overlay: Path | None) -> dict[str, Any]:
     if prediction.error is not None:
-        return {"image": str(prediction.path), "error": str(prediction.error)}
-    top = [{"class": g.name, "label": g.label, "confidence": round(g.confidence, 6)} for g in prediction.top]
-    remark = {"remark": prediction.remark} if prediction.remark else {}
-    return {"image": str(prediction.path), "top": top, **({"cam": str(overlay)} if overlay else {}), **remark}
+        return {"image": str(path), "error": str(prediction.error)}
+    return {
+        "image": str(path),
+        "top": [{"class": g.name, "label": g.label, "confidence": round(g.confidence, 6)} for g in prediction.top],
+        "box": _edges(prediction.box),
+        "box_origin": prediction.box_origin,
+        "box_score": prediction.box_score,
+        "region": _edges(prediction.region),
+        **({"cam": str(overlay)} if overlay else {}),
+        **({"remark": prediction.remark} if prediction.remark else {}),
+    }
+
+
+def _edges(box: Box | None) -> list[float] | None:
+    return list(box.xyxy) if box is not None else None
 
 
 def overlay_name(picture: Path) -> str:
@@ -129,11 +192,10 @@ def overlay_name(picture: Path) -> str:
     return f"{stem}-{digest}.png"
 
 
-def _write_overlay(folder: Path, prediction: Prediction) -> Path:
-    assert prediction.overlay is not None
+def _write_overlay(folder: Path, picture: Path, drawn: Image) -> Path:
     pixels = io.BytesIO()
-    prediction.overlay.save(pixels, "PNG")
-    path = folder / overlay_name(prediction.path)
+    drawn.save(pixels, "PNG")
+    path = folder / overlay_name(picture)
     beside = path.with_suffix(".new")
     try:
         folder.mkdir(parents=True, exist_ok=True)

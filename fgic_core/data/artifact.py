@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from fgic_core.data.digest import digest_bytes
 from fgic_core.data.files import regular_file
 from fgic_core.errors import StoreError
 
-ArtifactType = Literal["dataset", "model", "explanations", "robustness"]
+#: The name of an artifact's record.
+RECORD = "artifact.json"
+
+#: `fitted` is what a step learned; others are what it gives.
+ArtifactType = Literal["dataset", "model", "explanations", "robustness", "fitted"]
 
 
 class _Record(BaseModel):
@@ -46,33 +52,71 @@ class Point(_Record):
     value: FiniteFloat
 
 
+class FileRecord(_Record):
+    """A file of an artifact."""
+
+    size: int = Field(description="In bytes.")
+    digest: str = Field(description="BLAKE2b-128 of its content.")
+
+
 class ArtifactRecord(_Record):
     """The file ``artifact.json`` that every artifact folder holds."""
 
-    format: int = 1
+    format: Literal[2] = 2
     type: ArtifactType
     key: str = Field(description="The digest the store knows it by.")
+    content: str = Field(
+        "", description="The digest of what steps are given of it: equal for artifacts that are as good as each other."
+    )
     uses: str = Field(description="The component, such as `classifier/timm`.")
     package: str = Field(description="The package of the component.")
     version: str = Field(description="That package's version.")
-    options: dict[str, Any] = Field(description="Every option, defaults filled in.")
+    options: dict[str, Any] = Field(
+        description="Every option, defaults filled in; paths below the spec's folder are relative to it."
+    )
     seed: int
-    inputs: dict[str, str] = Field(description="Keys of the artifacts it was made from, by input name.")
+    inputs: dict[str, Any] = Field(description="Digests of the content of what it was made from, by input name.")
+    sources: dict[str, Any] = Field(default_factory=dict, description="Keys of these artifacts, by input name.")
     why: dict[str, Any] = Field(default_factory=dict, description="The document whose digest is the key.")
     metrics: list[Metric] = Field(default_factory=list)
     curves: list[Point] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
     seconds: float = 0.0
     created: str = Field("", description="When it was finished, ISO 8601, UTC.")
-    files: dict[str, int] = Field(default_factory=dict, description="Sizes in bytes of the files beside this one.")
+    files: dict[str, FileRecord] = Field(default_factory=dict, description="The files beside this one, by path.")
+    digest: str = Field("", description="The digest of this record without this field.")
+
+    def sealed(self) -> ArtifactRecord:
+        """The record with its own digest."""
+        return self.model_copy(update={"digest": self._own_digest()})
+
+    def _own_digest(self) -> str:
+        return digest_bytes(self.model_dump_json(exclude={"digest"}).encode())
 
     def write(self, folder: Path) -> None:
-        (folder / "artifact.json").write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        text = self.sealed().model_dump_json(indent=1) + "\n"
+        (folder / RECORD).write_text(text, encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> ArtifactRecord:
-        """Raises StoreError where the folder holds no artifact."""
+        """Raises StoreError where the folder holds no artifact, or one whose record was changed."""
         try:
-            return cls.model_validate_json(regular_file(folder / "artifact.json").read_bytes())
-        except (OSError, ValueError) as error:
+            content = regular_file(folder / RECORD).read_bytes()
+            document = json.loads(content)
+            if isinstance(document, dict) and document.get("format") != cls.model_fields["format"].default:
+                raise StoreError(
+                    f"this artifact has format {document.get('format')}, and this fgic reads format "
+                    f"{cls.model_fields['format'].default} alone",
+                    where=str(folder),
+                    hint="Run the spec again: it is computed anew.",
+                )
+            record = cls.model_validate_json(content)
+        except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"this folder holds no artifact: {error}", where=str(folder)) from None
+        if record.digest != record._own_digest():
+            raise StoreError(
+                "the record of this artifact was changed after it was written",
+                where=str(folder / RECORD),
+                hint="Run the spec again: it is computed anew.",
+            )
+        return record

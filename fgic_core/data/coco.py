@@ -97,7 +97,7 @@ def write_coco(
                 text = json.dumps(document, separators=(",", ":"), allow_nan=False)
                 (stage / name).write_text(text, encoding="utf-8")
                 splits[split] = CocoSplit(folder / name, len(document["images"]), len(document["annotations"]))
-    pictures = folder / "images" if copy_pictures else dataset.header.roots[next(iter(places))]
+    pictures = folder / "images" if copy_pictures else Path(dataset.header.roots[next(iter(places))] or "")
     return CocoFolder(folder, pictures, splits, _left_out(dataset))
 
 
@@ -159,10 +159,9 @@ def _whole(folder: Path) -> Iterator[Path]:
 def _places(dataset: Dataset, copy_pictures: bool) -> dict[str, str]:
     """What a picture's name starts with, by the root of its row."""
     roots = pc.unique(dataset.table.column("root").cast(pa.string())).to_pylist()
-    if unknown := [root for root in roots if root not in dataset.header.roots]:
-        raise DataError(f"the folder {unknown[0]!r} of some pictures is not known to the data set")
+    places = [str(dataset.header.place(root)) for root in roots]
     if len(roots) > 1 and not copy_pictures:
-        folders = " and ".join(str(dataset.header.roots[root]) for root in roots)
+        folders = " and ".join(places)
         raise DataError(
             f"its pictures lie below {len(roots)} folders, and the names in COCO files start at one: {folders}",
             hint="Have the pictures copied (copy_pictures=True, --copy-pictures), or convert the data sets apart.",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,9 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fgic_core.data.digest import digest_bytes
 from fgic_core.data.files import regular_file
 from fgic_core.data.geometry import Box
-from fgic_core.data.images import cut, decode
+from fgic_core.data.header import Header
+from fgic_core.data.images import LARGEST_PICTURE, cut, decode
 from fgic_core.data.rows import BATCH, SCHEMA, UNSAFE_PATH, box_row, to_batch, to_batches, to_sample
 from fgic_core.data.sample import Sample, Split
 from fgic_core.errors import DataError
@@ -39,69 +40,7 @@ __all__ = [
     "to_sample",
 ]
 
-#: 2: rows say which pictures are empty.
-FORMAT = 2
-
 _unsafe = re.compile(UNSAFE_PATH).search
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What holds for every row of a data set.
-
-    Attributes:
-        classes: class names; a label is an index into them.
-        roots: the folders that rows' paths are relative to, by the name that the `root` column uses.
-        part_names: names of the parts; a part mask's value p is part number p, counted from 1.
-        notes: facts that belong beside every number made from these data (contamination, squashed pictures).
-        skipped: pictures that could not be read and were left out: path and reason.
-        searched: origins of the boxes that a detector looked for, such as ``predicted:detector/mmdet``: a picture
-            without such a box is one in which it found nothing.
-    """
-
-    classes: tuple[str, ...]
-    roots: Mapping[str, Path] = field(default_factory=dict)
-    part_names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    skipped: tuple[tuple[str, str], ...] = ()
-    searched: tuple[str, ...] = ()
-
-    def write(self, folder: Path) -> None:
-        document = {
-            "format": FORMAT,
-            "classes": list(self.classes),
-            "roots": {name: str(path) for name, path in self.roots.items()},
-            "part_names": list(self.part_names),
-            "notes": list(self.notes),
-            "skipped": [list(pair) for pair in self.skipped],
-            "searched": list(self.searched),
-        }
-        text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-        (folder / "dataset.json").write_text(text, encoding="utf-8")
-
-    @classmethod
-    def read(cls, folder: Path) -> Header:
-        """Raises DataError where the header is missing, damaged or of another format."""
-        try:
-            document = json.loads(regular_file(folder / "dataset.json").read_text(encoding="utf-8"))
-            if document["format"] != FORMAT:
-                raise DataError(
-                    f"data set format {document['format']} is not format {FORMAT}",
-                    where=str(folder),
-                    hint="Make it again with this version of fgic.",
-                )
-            return cls(
-                tuple(map(str, document["classes"])),
-                {name: Path(path) for name, path in document["roots"].items()},
-                tuple(map(str, document["part_names"])),
-                tuple(map(str, document["notes"])),
-                tuple((str(path), str(reason)) for path, reason in document["skipped"]),
-                tuple(map(str, document.get("searched", ()))),
-            )
-        except KeyError as error:
-            raise DataError(f"the data set's header lacks {error}", where=str(folder / "dataset.json")) from None
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise DataError(f"no data set can be read here: {error}", where=str(folder)) from None
 
 
 class Dataset:
@@ -132,7 +71,7 @@ class Dataset:
         """
         header = Header.read(folder)
         where = {name: (roots or {}).get(name, path) for name, path in header.roots.items()}
-        where = {name: path if path.is_absolute() else (folder / path) for name, path in where.items()}
+        where = {name: path if path is None else (folder / path) for name, path in where.items()}
         file = folder / "samples.parquet"
         try:
             table = pq.read_table(
@@ -240,15 +179,34 @@ class Dataset:
         if name is None or _unsafe(name):
             what = "has no part mask" if name is None else f"has a {column} outside of the data set's folder: {name!r}"
             raise DataError(f"sample {self._columns['id'][position].as_py()} {what}")
-        root = self._columns["root"][position].as_py()
-        if root not in self.header.roots:
-            raise DataError(f"the folder {root!r} of this picture is not known to the data set", where=name)
-        return self.header.roots[root] / str(name)
+        return self.header.place(self._columns["root"][position].as_py(), name) / str(name)
 
     def picture(self, index: int) -> Image:
-        """The whole picture of a row, 8-bit RGB, upright."""
+        """The whole picture of a row, 8-bit RGB, upright.
+
+        Raises:
+            DataError: the file is missing or broken, or another one than when the data set was read.
+        """
         with self._told(index):
-            return decode(self.file(index))
+            return self._decoded(index)
+
+    def _decoded(self, index: int) -> Image:
+        file = self.file(index)
+        known = self._digests[self._position(index)].as_py()
+        if known is None:
+            return decode(file)
+        content = _bytes(file)
+        if digest_bytes(content) != known:
+            raise DataError(
+                "this picture is another one than when the data set was read",
+                where=str(file),
+                hint="Run the spec again: the data set is then read anew.",
+            )
+        return decode(content, str(file))
+
+    @cached_property
+    def _digests(self) -> pa.ChunkedArray:
+        return self.table.column("digest")
 
     def image(self, index: int) -> Image:
         """What a row shows: its picture, cut to its region. 8-bit RGB.
@@ -258,7 +216,7 @@ class Dataset:
         """
         region = self._columns["region"][self._position(index)].as_py()
         with self._told(index):
-            return cut(decode(self.file(index)), Box(**region) if region else None)
+            return cut(self._decoded(index), Box(**region) if region else None)
 
     @contextmanager
     def _told(self, index: int) -> Iterator[None]:
@@ -277,6 +235,15 @@ class Dataset:
         with DatasetWriter(folder, self.header) as writer:
             for batch in self.table.to_batches(max_chunksize=BATCH):
                 writer.write(batch)
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return regular_file(file, LARGEST_PICTURE).read_bytes()
+    except FileNotFoundError:
+        raise DataError("the picture is missing", where=str(file), hint="Restore the file or remove it.") from None
+    except OSError as error:
+        raise DataError(f"the picture cannot be read: {error.strerror or error}", where=str(file)) from None
 
 
 def _fit(table: pa.Table) -> pa.Table:

@@ -10,7 +10,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
-    from PIL.ImageFile import ImageFile
 
 _Values = np.ndarray[Any, np.dtype[np.float64]]
 #: The largest value, counted from black, of a picture whose file does not say its range (else None), and the one that
@@ -26,7 +25,7 @@ _ENDS = frozenset(2.0**bits - 1 for bits in range(8, 33))
 
 
 def eight_bit(
-    image: Pillow.Image, file: ImageFile, source: Path | bytes
+    image: Pillow.Image, file: Pillow.Image, source: Path | bytes
 ) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], Depth]:
     """The grey values of a picture of mode I or F in 8 bits, and its depth.
 
@@ -60,7 +59,7 @@ def eight_bit(
     return scaled, (None if said else float(largest), float(white))
 
 
-def _guess(image: Pillow.Image, file: ImageFile, largest: float) -> float:
+def _guess(image: Pillow.Image, file: Pillow.Image, largest: float) -> float:
     is_float = image.mode == "F"  # PFM is one of Pillow's PPM; PGM it scales by the range that the file says
     if image.mode.startswith("I;16") or (file.format == "PPM" and not is_float):
         return 65535.0
@@ -91,7 +90,7 @@ def _first(value: Any) -> float | None:
         return None
 
 
-def _said_by_png(file: ImageFile, source: Path | bytes, values: _Values) -> tuple[float, float] | None:
+def _said_by_png(file: Pillow.Image, source: Path | bytes, values: _Values) -> tuple[float, float] | None:
     """The range that sBIT says, if the values are in the lower bits.
 
     By the standard they should be in the upper ones, scaled to all 16, and then sBIT changes nothing; cameras' files

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -91,17 +91,32 @@ class Facts:
 
 def examine(source: Path | bytes, name: str | None = None) -> tuple[Image, Facts]:
     """As `decode`, with what the file says."""
-    from PIL import ImageOps
-
     name = name or (str(source) if isinstance(source, Path) else "picture")
     with _reading(name), _open(source) as image:
-        # Pillow turns a TIFF itself, and takes the tag away; a PNG may say it behind its pixels.
-        early = _orientation(image) if image.format == "TIFF" else 1
-        coarse = _is_cut_to_8_bits(image)
-        image.load()
-        late = _orientation(image)
-        upright, depth = _rgb(ImageOps.exif_transpose(image) if late != 1 else image, image, source, coarse)
-        return upright, Facts(max(early, late), *depth, coarse)
+        return _examine(image, source)
+
+
+def examine_opened(image: Image, name: str = "picture") -> tuple[Image, Facts]:
+    """As `examine`, of a picture that Pillow has opened or made, of any mode. It stays as it is.
+
+    Raises:
+        DataError: its file is broken, or closed before it was read.
+    """
+    with _reading(name):
+        file = Path(str(getattr(image, "filename", "")))
+        return _examine(image, file if file.is_file() else b"")
+
+
+def _examine(image: Image, source: Path | bytes) -> tuple[Image, Facts]:
+    from PIL import ImageOps
+
+    # Pillow turns a TIFF itself, and takes the tag away; a PNG may say it behind its pixels.
+    early = _orientation(image) if image.format == "TIFF" else 1
+    coarse = _is_cut_to_8_bits(image)
+    image.load()
+    late = _orientation(image)
+    upright, depth = _rgb(ImageOps.exif_transpose(image) if late != 1 else image, image, source, coarse)
+    return upright, Facts(max(early, late), *depth, coarse)
 
 
 def read_size(path: Path) -> Size:
@@ -224,7 +239,7 @@ def _orientation(image: Pillow.Image) -> int:
     return value if value in range(1, 9) else 1
 
 
-def _rgb(image: Pillow.Image, file: ImageFile, source: Path | bytes, coarse: bool) -> tuple[Image, Depth]:
+def _rgb(image: Pillow.Image, file: Pillow.Image, source: Path | bytes, coarse: bool) -> tuple[Image, Depth]:
     """The picture in 8-bit RGB, and `Facts.largest` and `Facts.white`.
 
     Args:
@@ -246,13 +261,14 @@ def _rgb(image: Pillow.Image, file: ImageFile, source: Path | bytes, coarse: boo
     return rgb, (256.0 * (top if file.format == "PPM" else top + 1) - 1.0 if top else 0.0, 65535.0)
 
 
-def _is_cut_to_8_bits(image: ImageFile) -> bool:
+def _is_cut_to_8_bits(image: Pillow.Image) -> bool:
     """Whether Pillow reads a colour picture of 16 bits by the upper 8, as its raw mode (``RGB;16B``) says.
 
     PPM has no raw mode, but its largest value; where that is less, Pillow scales by it.
     """
     deep = "65535" if image.format == "PPM" else ";16"
-    return image.mode in ("RGB", "RGBA", "RGBX", "LA") and any(deep in str(tile.args) for tile in image.tile)
+    tiles = getattr(image, "tile", ())  # a picture that was made in memory has none
+    return image.mode in ("RGB", "RGBA", "RGBX", "LA") and any(deep in str(tile.args) for tile in tiles)
 
 
 def _flat(image: Pillow.Image) -> Image:
@@ -271,12 +287,19 @@ def cut(image: Image, region: Box | None) -> Image:
     Raises:
         DataError: the region holds no pixel of the picture.
     """
-    if region is None:
-        return image
-    left, upper, right, lower = region.clip(Size(*image.size)).outward()
+    return image if region is None else image.crop(cut_edges(region, Size(*image.size)))
+
+
+def cut_edges(region: Box, image: Size) -> tuple[int, int, int, int]:
+    """The whole pixels ``(left, upper, right, lower)`` that `cut` keeps of a picture of that size.
+
+    Raises:
+        DataError: the region holds no pixel of it.
+    """
+    left, upper, right, lower = region.clip(image).outward()
     if right <= left or lower <= upper:
-        raise DataError(f"the region {region.xyxy} holds no pixel of a {image.size[0]}x{image.size[1]} picture")
-    return image.crop((left, upper, right, lower))
+        raise DataError(f"the region {region.xyxy} holds no pixel of a {image.width}x{image.height} picture")
+    return left, upper, right, lower
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +337,23 @@ class Placement:
         canvas = Pillow.new("RGB", (self.size.width, self.size.height), (border[0], border[1], border[2]))
         canvas.paste(resized, (round(self.left), round(self.top)))
         return canvas
+
+    def bring_back(self, values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """A map of the input in the pixels of the picture, read bilinearly; 0 where the input has nothing of it.
+
+        Args:
+            values: (height, width) of the input.
+
+        Returns:
+            (height, width) of the picture.
+        """
+        from PIL import Image as Pillow
+
+        # Pillow asks for the place in the input of each of the picture's pixels, by its centre, as `to_input` has it.
+        places = (self.scale_x, 0.0, self.left, 0.0, self.scale_y, self.top)
+        size, mode = (self.source.width, self.source.height), Pillow.Transform.AFFINE
+        given = Pillow.fromarray(np.asarray(values, dtype=np.float32))
+        return np.asarray(given.transform(size, mode, places, Pillow.Resampling.BILINEAR))
 
 
 def letterbox(source: Size, size: Size) -> Placement:

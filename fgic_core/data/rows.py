@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -147,3 +147,15 @@ def to_sample(row: Mapping[str, Any]) -> Sample:
         origin=row["origin"],
         parents=tuple(row["parents"] or ()),
     )
+
+
+def only_columns(table: pa.Table, names: Collection[str]) -> pa.Table:
+    """The rows with these columns alone; the others hold nothing: null, or false."""
+    columns = []
+    for field in SCHEMA:
+        if field.name in names:
+            columns.append(table.column(field.name))
+        else:  # (Of a struct `pa.nulls` makes children that are null, which Parquet refuses.)
+            nothing = False if pa.types.is_boolean(field.type) else None
+            columns.append(pa.array([nothing] * table.num_rows, field.type))
+    return pa.table(columns, schema=SCHEMA)

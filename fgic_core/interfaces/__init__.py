@@ -1,14 +1,15 @@
 """The seven interfaces: what a component of each kind is and must do."""
 
 from fgic_core.interfaces.attacker import Attacker
-from fgic_core.interfaces.classifier import Classifier
-from fgic_core.interfaces.component import Component, Epsilon, InputFile, InputFolder
+from fgic_core.interfaces.classifier import Classifier, FittedClassifier
+from fgic_core.interfaces.component import Component, Epsilon, InputFile, InputFolder, UseOnly
 from fgic_core.interfaces.context import Context
 from fgic_core.interfaces.cropper import Cropper
 from fgic_core.interfaces.dataset import DatasetReader
-from fgic_core.interfaces.detector import Detections, Detector
-from fgic_core.interfaces.explainer import Explainer
-from fgic_core.interfaces.generator import Generator
+from fgic_core.interfaces.detector import Detections, Detector, FittedDetector
+from fgic_core.interfaces.explainer import Explainer, Maps
+from fgic_core.interfaces.generator import FittedGenerator, Generator
+from fgic_core.interfaces.ports import Input, Wiring
 
 #: Every interface by its kind, in the order in which steps usually stand.
 KINDS: dict[str, type[Component]] = {
@@ -28,7 +29,14 @@ __all__ = [
     "Detector",
     "Epsilon",
     "Explainer",
+    "FittedClassifier",
+    "FittedDetector",
+    "FittedGenerator",
     "Generator",
+    "Input",
     "InputFile",
     "InputFolder",
+    "Maps",
+    "UseOnly",
+    "Wiring",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fgic_core.data.artifact import ArtifactType
 from fgic_core.interfaces.component import Component, Epsilon
+from fgic_core.interfaces.ports import Input
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +26,10 @@ class Attacker(Component, ABC):
     """
 
     kind: ClassVar[str] = "attacker"
-    takes: ClassVar[tuple[ArtifactType, ...]] = ("model", "dataset")
+    inputs: ClassVar[Mapping[str, Input]] = {"model": Input("model"), "dataset": Input("dataset")}
     gives: ClassVar[ArtifactType] = "robustness"
+    #: The norms that it knows; `norm` is one of them.
+    norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
 
     norm: Literal["Linf", "L2"] = Field(
         "Linf", description="The norm that measures the perturbation, over all pixels and channels in [0, 1]."
@@ -38,6 +42,12 @@ class Attacker(Component, ABC):
         ge=1,
         description="How many test pictures to attack, chosen evenly over the classes by the seed; null for all.",
     )
+
+    @model_validator(mode="after")
+    def _knows_its_norm(self) -> Attacker:
+        if self.norm not in self.norms:
+            raise ValueError(f"norm should be {' or '.join(self.norms)}, which this attack knows; it is {self.norm}")
+        return self
 
     @abstractmethod
     def perturb(

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from fgic_core.interfaces.component import Component
-
 T = TypeVar("T")
 
 #: Nested dicts (string keys) and lists of tensors, numbers, strings, booleans and None.
@@ -39,6 +37,7 @@ class Context(ABC):
             each has a context with a device of its own.
         rank: which of these processes this is, from 0. All do the same on the same data, unless the component shares
             the work out; the artifact, the events and the checkpoints are those of rank 0.
+        inputs: what the step is given, by port (`Component.inputs`): a `Dataset`, a `Model`, or a list of them.
         folder: the step's own folder; what is written below it becomes part of the artifact.
         seed: the step's seed.
         workers: how many processes a data loader should use; 0 is none.
@@ -47,6 +46,7 @@ class Context(ABC):
     device: str
     devices: int
     rank: int
+    inputs: Mapping[str, Any]
     folder: Path
     seed: int
     workers: int
@@ -88,12 +88,19 @@ class Context(ABC):
         """
 
     @abstractmethod
-    def evaluate(self, component: Component, epoch: int) -> Mapping[str, float]:
-        """Have the core measure the component as it is now.
+    def evaluate(self, fitted: object, epoch: int) -> Mapping[str, float]:
+        """Have the core measure on the validation part what `fit` will return, as it is now.
+
+        Where it has a ``network`` the core keeps that epoch's weights too, from which the report's test curve is
+        measured when the training is over: neither the test part nor a number of it is here.
+
+        Args:
+            fitted: what `fit` will return, such as a `FittedClassifier`.
+            epoch: after which it is as it is.
 
         Returns:
             The numbers on the validation part (``accuracy``, ``loss``, …), for early stopping and model choice,
-            without those that could not be computed. Those of the test part are drawn in the report and never returned.
+            without those that could not be computed.
         """
 
     @abstractmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from fgic_core.data.artifact import ArtifactType
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.sample import BoxSource
 from fgic_core.interfaces.component import Component
+from fgic_core.interfaces.ports import Input
 
 
 class Cropper(Component, ABC):
@@ -22,7 +24,7 @@ class Cropper(Component, ABC):
     """
 
     kind: ClassVar[str] = "cropper"
-    takes: ClassVar[tuple[ArtifactType, ...]] = ("dataset",)
+    inputs: ClassVar[Mapping[str, Input]] = {"dataset": Input("dataset")}
     gives: ClassVar[ArtifactType] = "dataset"
 
     train_boxes: BoxSource = Field(
@@ -35,6 +37,9 @@ class Cropper(Component, ABC):
         description="Boxes that test pictures are cropped to; by default predicted ones if a detector ran before, else "
         "annotated ones. No detector is trained on test pictures: `crossfit` is the same as `predicted` here.",
     )
+
+    def draws(self) -> bool:
+        return False
 
     @abstractmethod
     def region(self, box: Box, image: Size) -> Box:

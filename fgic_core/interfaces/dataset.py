@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field
 
 from fgic_core.data.artifact import ArtifactType
 from fgic_core.interfaces.component import Component
+from fgic_core.interfaces.ports import Input
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,7 @@ class DatasetReader(Component, ABC):
     """
 
     kind: ClassVar[str] = "dataset"
-    takes: ClassVar[tuple[ArtifactType, ...]] = ()
+    inputs: ClassVar[Mapping[str, Input]] = {}
     gives: ClassVar[ArtifactType] = "dataset"
 
     verify: Literal["full", "header", "none"] = Field(
@@ -44,6 +45,10 @@ class DatasetReader(Component, ABC):
         description="What a missing or broken picture does: `error` stops and lists them, `skip` leaves them out and "
         "counts them.",
     )
+
+    def draws(self) -> bool:
+        """Whether the seed decides what is in the data set: by default, whether its pictures are made and not read."""
+        return self.source() is None
 
     @abstractmethod
     def classes(self) -> Sequence[str]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field, SerializationInfo, field_serializer
+from pydantic import Field
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.interfaces.component import Component, InputFile, fingerprint
+from fgic_core.interfaces.component import Component, InputFile, UseOnly
+from fgic_core.interfaces.ports import Input
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
+    from torch import nn
 
     from fgic_core.data.dataset import Dataset
     from fgic_core.interfaces.context import Context
@@ -41,17 +42,39 @@ class Detections:
     labels: np.ndarray[Any, Any]
 
 
-class Detector(Component, ABC):
-    """Finds the objects in a picture.
+class FittedDetector(ABC):
+    """What a detector has learned, or what a ready one brings: it finds the objects in pictures.
 
     Contract: `detect` gives one `Detections` for each picture, in the pictures' own pixels and in any order; the same
     picture gives the same boxes whatever else is in the batch. It gives weak boxes too (say from a score of 0.05):
-    average precision counts them, and `min_score` is the core's to apply. The core clips boxes to the picture, computes
-    mAP, mAP50 and mAP75 with pycocotools, and writes the boxes into the data set beside the annotated ones.
+    average precision counts them, and `Detector.min_score` is the core's to apply.
+
+    Attributes:
+        network: what learning changes. The core keeps its weights of each epoch that is evaluated, and measures the
+            test curve from them when the training is over. None, as by default, where there is none.
+    """
+
+    network: nn.Module | None = None
+
+    @abstractmethod
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """The objects in each picture.
+
+        Args:
+            images: 8-bit RGB, of any sizes.
+        """
+
+
+class Detector(Component, ABC):
+    """Says how objects are found in pictures: a recipe, which never changes.
+
+    Contract: `fit` returns what it learned, `save` writes that, and `load` gives it back. The core clips boxes to the
+    picture, computes mAP, mAP50 and mAP75 with pycocotools, and writes the boxes into the data set beside the annotated
+    ones.
     """
 
     kind: ClassVar[str] = "detector"
-    takes: ClassVar[tuple[ArtifactType, ...]] = ("dataset",)
+    inputs: ClassVar[Mapping[str, Input]] = {"dataset": Input("dataset")}
     gives: ClassVar[ArtifactType] = "dataset"
     #: Whether `fit` learns from pictures without an object (`Sample.empty`), in which whatever is found is wrong. If
     #: not, it is given none.
@@ -63,7 +86,7 @@ class Detector(Component, ABC):
     per_class: bool = Field(
         False, description="Tell the data set's classes apart. By default every object is just an object."
     )
-    min_score: float = Field(
+    min_score: UseOnly[float] = Field(
         0.05,
         ge=0.0,
         le=1.0,
@@ -84,56 +107,47 @@ class Detector(Component, ABC):
         description="Share of each class's train samples that is held out to choose the epoch, where the data set has "
         "no validation part. For a detector that learns.",
     )
-    test_curve: bool = Field(
+    test_curve: UseOnly[bool] = Field(
         True,
         description="Measure the test part at every epoch for the report's curve. It is never used to choose. For a "
         "detector that learns.",
     )
 
-    @field_serializer("weights")
-    def _with_what_they_have_seen(self, weights: Path | None, info: SerializationInfo) -> str | None:
-        """In a step's key weights count by their content and by what is known of the pictures they have seen."""
-        if weights is None or not (info.context and info.context.get("fingerprint")):
-            return None if weights is None else str(weights)
-        seen = weights.parent / SEEN
-        parts = [fingerprint(file) for file in (weights, seen) if file.is_file()]
-        return parts[0] if len(parts) == 1 else hashlib.blake2b("".join(parts).encode(), digest_size=16).hexdigest()
+    def reads(self) -> Sequence[Path]:
+        """What is known of the pictures that the weights have seen lies beside them."""
+        seen = self.weights.parent / SEEN if self.weights is not None else None
+        return [seen] if seen is not None and seen.is_file() else []
+
+    def draws(self) -> bool:
+        return self.learns()
 
     def learns(self) -> bool:
-        """Whether `fit` learns from the pictures it is given; by default, whether there is a `fit` at all.
+        """Whether `fit` learns from the pictures it is given. A ready detector says no, and is given none."""
+        return True
 
-        A ready detector says no. It may have a `fit` all the same, to read its weights, and is given no pictures.
-        """
-        return type(self).fit is not Detector.fit
+    @abstractmethod
+    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedDetector:
+        """Train on ``train``, choose by what ``ctx.evaluate`` returns, and give back what was learned.
 
-    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
-        """Train on ``train``, choose by what ``ctx.evaluate(self, epoch)`` returns.
+        The recipe stays as it is, and what is declared `UseOnly` cannot be read here. A ready detector reads its
+        weights.
 
         Args:
             train: whole pictures (`Dataset.picture`) with annotated boxes, and empty ones for a detector that says it
                 learns from these (`negatives`); no validation or test sample among them. Crowd boxes
                 (`ObjectBox.crowd`) are no single object and nothing to learn a box from.
             val: held out from train by the core; annotated pictures, empty ones among them.
-            ctx: calls ``ctx.evaluate(self, epoch)`` at the end of each epoch; it returns ``mAP``, ``mAP50`` and
+            ctx: calls ``ctx.evaluate(fitted, epoch)`` at the end of each epoch; it returns ``mAP``, ``mAP50`` and
                 ``mAP75`` on val, or nothing where val has no annotated box.
         """
-        return
 
     @abstractmethod
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
-        """The objects in each picture.
+    def save(self, fitted: FittedDetector, folder: Path) -> None:
+        """Write what `load` needs beside the options into an existing folder: safetensors and JSON.
 
-        Args:
-            images: 8-bit RGB, of any sizes.
-
-        Raises:
-            PluginError: neither `fit` nor `load` was called.
+        Files that options name may be gone by then: of a ready detector its weights are written too.
         """
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write what `load` needs into an existing folder: safetensors and JSON."""
-
-    @abstractmethod
-    def load(self, folder: Path, device: str) -> None:
-        """Take back what `save` wrote. Nothing there is unpickled."""
+    def load(self, folder: Path, device: str) -> FittedDetector:
+        """Take back what `save` wrote, to be used: here all options count. Nothing there is unpickled."""

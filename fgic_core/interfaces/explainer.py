@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.interfaces.classifier import Classifier
 from fgic_core.interfaces.component import Component
+from fgic_core.interfaces.ports import Input
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Maps:
+    """What an explainer makes of some pictures.
+
+    Attributes:
+        maps: (n, k, h, w) float, at any resolution: k maps of each picture. Larger speaks more for the class; negative
+            values, where the method has them, speak against it.
+        names: of the k maps, such as layers or heads. The first is the one that is drawn and scored.
+    """
+
+    maps: torch.Tensor
+    names: tuple[str, ...]
 
 
 class Explainer(Component, ABC):
@@ -20,11 +37,12 @@ class Explainer(Component, ABC):
 
     Contract: maps are finite and depend on the network's weights; a batch gives what its pictures give alone; the
     network (mode, gradients, hooks, `requires_grad`) is left as it was found. The core resizes the maps to the
-    input, scales each to [0, 1] (an all-zero map stays zero), draws and scores them.
+    input, scales each to [0, 1] (an all-zero map stays zero, negative values count as zero), draws and scores the
+    first of each picture.
     """
 
     kind: ClassVar[str] = "explainer"
-    takes: ClassVar[tuple[ArtifactType, ...]] = ("model", "dataset")
+    inputs: ClassVar[Mapping[str, Input]] = {"model": Input("model"), "dataset": Input("dataset")}
     gives: ClassVar[ArtifactType] = "explanations"
 
     samples: int = Field(
@@ -35,18 +53,18 @@ class Explainer(Component, ABC):
     )
 
     @abstractmethod
-    def explain(self, classifier: Classifier, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """A map for each picture.
+    def explain(
+        self, network: nn.Module, images: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
+    ) -> Maps:
+        """Maps of each picture.
 
         Args:
-            classifier: its `network` takes ``images``.
+            network: float RGB in [0, 1], (n, 3, h, w), to logits (n, classes); in evaluation mode.
             images: (n, 3, height, width) float RGB in [0, 1].
             targets: (n,) int64, the class each map speaks for.
-
-        Returns:
-            (n, h, w) float, at any resolution; larger speaks more for the class, negative values count as zero.
+            generator: the source of all randomness, on the CPU.
 
         Raises:
             PluginError: the network has no layer this method can work on; the message lists what it has. Where the
-                classifier can be had untrained (`Classifier.untrained`) this is found out before its training.
+                network can be had without training (`Classifier.build`) this is found out before its training.
         """

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.interfaces.component import Component, InputFile
+from fgic_core.interfaces.component import Component, InputFile, UseOnly
+from fgic_core.interfaces.ports import Input
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from PIL.Image import Image
+    from torch import nn
 
     from fgic_core.data.dataset import Dataset
     from fgic_core.interfaces.context import Context
@@ -24,25 +26,57 @@ if TYPE_CHECKING:
 PER_CLASS = 50
 
 
-class Generator(Component, ABC):
-    """Makes pictures of a class.
+class FittedGenerator(ABC):
+    """What a generator has learned: it makes pictures of a class.
 
     Contract: `sample` gives one picture for each label; a label and a seed decide a picture, whatever else is in the
-    batch. The core decides how many are made, writes the files with their origin, puts them into the train split and no
-    other, and measures them with FID, KID, precision and recall, and how near they are to the pictures that were
-    learned from.
+    batch.
+
+    Attributes:
+        network: the network that pictures are made with, where there is one.
+    """
+
+    network: nn.Module | None = None
+
+    @abstractmethod
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> np.ndarray[Any, Any]:
+        """Pictures of the given classes.
+
+        Args:
+            labels: class indices, one a picture.
+            seeds: from 0 to 2**63 - 1, one a picture; with its label it decides the picture.
+
+        Returns:
+            (n, 3, resolution, resolution) float32, RGB in [0, 1].
+
+        Raises:
+            PluginError: a label is none of the classes that were learned.
+        """
+
+    def parents(self, labels: Sequence[int], seeds: Sequence[int]) -> list[tuple[str, ...]]:
+        """Ids of the train samples that each picture of `sample` shows parts of; none for what only learned from them.
+
+        A classifier that holds one of them out for validation leaves the picture out.
+        """
+        return [()] * len(labels)
+
+
+class Generator(Component, ABC):
+    """Says how pictures of a class are made: a recipe, which never changes.
+
+    Contract: `fit` returns what it learned, `save` writes that, and `load` gives it back. The core decides how many
+    pictures are made, writes the files with their origin, puts them into the train split and no other, and measures
+    them with FID, KID, precision and recall, and how near they are to the pictures that were learned from.
     """
 
     kind: ClassVar[str] = "generator"
-    takes: ClassVar[tuple[ArtifactType, ...]] = ("dataset",)
-    may_take: ClassVar[tuple[ArtifactType, ...]] = ("model",)
+    inputs: ClassVar[Mapping[str, Input]] = {
+        "dataset": Input("dataset"),
+        "model": Input(
+            "model", auto=False, required=False, at="use", description="The classifier that min_confidence asks."
+        ),
+    }
     gives: ClassVar[ArtifactType] = "dataset"
-    after_fit: ClassVar[frozenset[str]] = frozenset(
-        (
-            *("per_class", "ratio", "top_up", "keep", "fid_samples"),
-            *("min_confidence", "drop_copies", "min_distance", "max_distance", "max_tries"),
-        )
-    )
 
     resolution: int = Field(64, ge=16, le=2048, description="Width and height of the pictures in pixels.")
     resize: Literal["center_crop", "squash", "letterbox"] = Field(
@@ -51,45 +85,45 @@ class Generator(Component, ABC):
         "all of them without their ratio, or all of them with grey borders.",
     )
 
-    per_class: int | None = Field(
+    per_class: UseOnly[int | None] = Field(
         None,
         ge=1,
         description=f"How many pictures to make of each class; {PER_CLASS} unless `ratio` or `top_up` says otherwise.",
     )
-    ratio: float | None = Field(
+    ratio: UseOnly[float | None] = Field(
         None, gt=0, description="How many pictures to make for each real train picture, in each class; 1 doubles train."
     )
-    top_up: int | None = Field(
+    top_up: UseOnly[int | None] = Field(
         None,
         ge=1,
         description="Make as many as each class lacks of so many train pictures, and none where it has them.",
     )
-    keep: Literal["both", "synthetic", "real"] = Field(
+    keep: UseOnly[Literal["both", "synthetic", "real"]] = Field(
         "both",
         description="Train samples that go on: real and synthetic, synthetic alone, or real alone (as a control).",
     )
 
-    min_confidence: float | None = Field(
+    min_confidence: UseOnly[float | None] = Field(
         None,
         ge=0.0,
         le=1.0,
         description="Drop pictures of whose class a classifier is less sure than that (softmax). The classifier is a "
         "step before this one that `from: {model: …}` names.",
     )
-    drop_copies: bool = Field(
+    drop_copies: UseOnly[bool] = Field(
         False,
         description="Drop pictures that look the same as a train picture (perceptual hash), as a memory does.",
     )
-    min_distance: float | None = Field(
+    min_distance: UseOnly[float | None] = Field(
         None,
         ge=0.0,
         description="Drop pictures nearer than that to the nearest train picture of their class. The distance is that "
         "of `fid_model`'s features; 1 is the median distance of that class's train pictures from their nearest.",
     )
-    max_distance: float | None = Field(
+    max_distance: UseOnly[float | None] = Field(
         None, gt=0.0, description="Drop pictures farther than that from the nearest train picture of their class."
     )
-    max_tries: int = Field(
+    max_tries: UseOnly[int] = Field(
         5,
         ge=1,
         le=1000,
@@ -112,7 +146,7 @@ class Generator(Component, ABC):
     fid_size: int | None = Field(
         None, ge=16, description="Side to which pictures are resized for a timm model; its own by default."
     )
-    fid_samples: int = Field(
+    fid_samples: UseOnly[int] = Field(
         1000,
         ge=0,
         description="How many pictures FID, KID, precision and recall are measured on, classes as in train; 0 measures "
@@ -128,6 +162,9 @@ class Generator(Component, ABC):
         description="Measure the curve, and keep a grid of pictures, after every so many epochs: where making pictures "
         "takes long.",
     )
+
+    def learns(self) -> bool:
+        return True
 
     @model_validator(mode="after")
     def _one_amount(self) -> Generator:
@@ -165,43 +202,23 @@ class Generator(Component, ABC):
         return to_tensor(placement.apply(image))
 
     @abstractmethod
-    def fit(self, train: Dataset, ctx: Context) -> None:
-        """Train on the (cropped) train split.
+    def fit(self, train: Dataset, ctx: Context) -> FittedGenerator:
+        """Train on the (cropped) train split, and give back what was learned.
+
+        The recipe stays as it is, and what is declared `UseOnly` cannot be read here.
 
         Args:
             train: real pictures to learn from (`Dataset.image`, then `prepare`); no validation or test sample among
                 them. Classes of which none is to be made may be empty.
-            ctx: one that trains calls ``ctx.evaluate(self, 0)`` before its first epoch and ``ctx.evaluate(self,
+            ctx: one that trains calls ``ctx.evaluate(fitted, 0)`` before its first epoch and ``ctx.evaluate(fitted,
                 epoch)`` at the end of each. It returns ``FID`` and ``KID`` (less is better) of some pictures against
                 train, or nothing where no weights of `fid_model` are given; and it keeps a grid of pictures.
         """
 
     @abstractmethod
-    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> np.ndarray[Any, Any]:
-        """Pictures of the given classes.
-
-        Args:
-            labels: class indices, one a picture.
-            seeds: from 0 to 2**63 - 1, one a picture; with its label it decides the picture.
-
-        Returns:
-            (n, 3, resolution, resolution) float32, RGB in [0, 1].
-
-        Raises:
-            PluginError: neither `fit` nor `load` was called, or a label is none of the classes that were learned.
-        """
-
-    def parents(self, labels: Sequence[int], seeds: Sequence[int]) -> list[tuple[str, ...]]:
-        """Ids of the train samples that each picture of `sample` shows parts of; none for what only learned from them.
-
-        A classifier that holds one of them out for validation leaves the picture out.
-        """
-        return [()] * len(labels)
+    def save(self, fitted: FittedGenerator, folder: Path) -> None:
+        """Write what `load` needs beside the options into an existing folder: safetensors and JSON."""
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write what `load` needs into an existing folder: safetensors and JSON."""
-
-    @abstractmethod
-    def load(self, folder: Path, device: str) -> None:
+    def load(self, folder: Path, device: str) -> FittedGenerator:
         """Take back what `save` wrote. Nothing there is unpickled."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def write_report(run_folder: Path) -> Path:
+def write_report(run_folder: Path, store: Path | None = None) -> Path:
     """Write ``report.html`` and ``figures/`` into a run directory; see `fgic_core.report.page`.
 
     Raises:
@@ -13,7 +13,7 @@ def write_report(run_folder: Path) -> Path:
     """
     from fgic_core.report.page import write_report as write
 
-    return write(run_folder)
+    return write(run_folder, store)
 
 
 __all__ = ["write_report"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fgic_core.interfaces.ports import all_steps, steps_of
 from fgic_core.report.names import shorten
 from fgic_core.report.view import StepView
 
@@ -80,7 +81,12 @@ def layout(steps: Sequence[StepView], *, across: bool) -> Diagram:
     pitch = along + gap
     edges = []
     for step in steps:
-        sources = [(name, source) for name, source in step.record.inputs.items() if source in layers]
+        sources = [
+            (name, source)
+            for name, given in step.record.inputs.items()
+            for source in steps_of(given)
+            if source in layers
+        ]
         for number, (name, source) in enumerate(sources, 1):
             here, target = places[source], places[step.name]
             at = (margin + here.layer * pitch + along, margin + here.middle)
@@ -113,7 +119,7 @@ def _width(steps: Sequence[StepView]) -> float:
 def _layers(steps: Sequence[StepView]) -> dict[str, int]:
     layers: dict[str, int] = {}
     for step in steps:
-        sources = [layers[source] for source in step.record.inputs.values() if source in layers]
+        sources = [layers[source] for source in all_steps(step.record.inputs) if source in layers]
         layers[step.name] = max(sources, default=-1) + 1
     return layers
 
@@ -131,7 +137,7 @@ def _places(steps: Sequence[StepView], layers: dict[str, int], beside: float, sp
     for step in steps:
         put(step.name, layers[step.name], beside)
     for step in steps:
-        for source in step.record.inputs.values():
+        for source in all_steps(step.record.inputs):
             for layer in range(layers.get(source, layers[step.name]) + 1, layers[step.name]):
                 if f"{source}\n{layer}" not in places:
                     put(f"{source}\n{layer}", layer, _LANE)

@@ -72,10 +72,15 @@ class Chart:
 
 
 class Figures:
-    """Draws charts, writes each as an SVG file into the run's ``figures`` folder, and gives it for the page."""
+    """Draws charts, writes each as an SVG file into the run's ``figures`` folder, and gives it for the page.
+
+    Attributes:
+        written: the files.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.written: list[Path] = []
 
     def draw(
         self,
@@ -107,7 +112,9 @@ class Figures:
             plot(figure.add_subplot())
             svg = _svg(figure)
         self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / f"{name}.svg").write_bytes(svg)
+        file = self._folder / f"{name}.svg"
+        file.write_bytes(svg)
+        self.written.append(file)
         return Chart(f"data:image/svg+xml;base64,{b64encode(svg).decode('ascii')}", alt, caption, wide)
 
 

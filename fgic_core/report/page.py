@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from fgic_core.report import summary
+from markupsafe import Markup
+
+from fgic_core.report import drawn as kept
 from fgic_core.report.diagram import layout
-from fgic_core.report.figures import Figures
+from fgic_core.report.drawn import Drawn
 from fgic_core.report.html import environment
-from fgic_core.report.numbers import plural
-from fgic_core.report.pictures import Album
-from fgic_core.report.sections import dataset, explanations, model, robustness
-from fgic_core.report.sections.common import Section, Studio, part
 from fgic_core.report.view import RunView
 
 
-def write_report(run_folder: Path) -> Path:
+def write_report(run_folder: Path, store: Path | None = None) -> Path:
     """Write ``report.html`` and ``figures/*.svg`` of a run, whatever became of it.
 
     The page is one file that loads nothing from outside and runs no script. Charts and pictures are inside it. The same
     run folder gives the same bytes.
 
     Args:
-        run_folder: holds ``run.json``; the artifacts lie where that says.
+        run_folder: holds ``run.json``.
+        store: where the artifacts lie, if not where `RunRecord.read` looks for them.
 
     Returns:
         The path of ``report.html``.
@@ -30,22 +30,20 @@ def write_report(run_folder: Path) -> Path:
     Raises:
         StoreError: the folder holds no ``run.json`` that can be read.
     """
-    run = RunView(Path(run_folder))
-    studio = Studio(run, Figures(run.folder / "figures"), Album())
-    sections = [section for section in _sections(studio) if section.parts]
-    text = (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            run=run.record,
-            steps=run.steps,
-            headline=summary.headline(run),
-            cards=summary.cards(run),
-            warnings=summary.warnings(run),
-            diagrams=[layout(run.steps, across=True), layout(run.steps, across=False)],
-            sections=sections,
-            resolved=_resolved(run.folder),
-        )
+    run = RunView(Path(run_folder), store)
+    drawn = _drawn(run)
+    jinja = environment()
+    status = jinja.get_template("status.html.j2").module.status  # type: ignore[attr-defined]
+    sections = drawn.sections
+    for step in run.steps:
+        sections = sections.replace(f"<!--status {step.slug}-->", str(status(step.record)))
+    text = jinja.get_template("report.html.j2").render(
+        run=run.record,
+        steps=run.steps,
+        # Both were made by our own templates, which escape what is not theirs.
+        drawn=replace(drawn, summary=Markup(drawn.summary), sections=Markup(sections)),  # noqa: S704
+        diagrams=[layout(run.steps, across=True), layout(run.steps, across=False)],
+        resolved=_resolved(run.folder),
     )
     path = run.folder / "report.html"
     beside = run.folder / "report.html.new"
@@ -54,18 +52,21 @@ def write_report(run_folder: Path) -> Path:
     return path
 
 
-def _sections(studio: Studio) -> list[Section]:
-    """Data, classifiers, explanations, robustness, and the steps of kinds that this version does not know."""
-    unknown = [step for step in studio.run.steps if step.type is None]
-    others = [part(step, studio, "", lambda *_: None) for step in unknown]
-    lead = f"{plural(len(others), 'step')} of a kind that this report knows nothing more about."
-    return [
-        dataset.section(studio),
-        model.section(studio),
-        explanations.section(studio),
-        robustness.section(studio),
-        Section("other", "Other steps", lead, others),
-    ]
+def _drawn(run: RunView) -> Drawn:
+    """What the artifacts decide: from the last run of the same artifacts by the same sources, or drawn anew."""
+    key = kept.key_of(run)
+    found = kept.read(run, key) if key is not None else None
+    if found is not None:
+        for name, svg in found.figures.items():
+            (run.folder / "figures").mkdir(exist_ok=True)
+            (run.folder / "figures" / f"{name}.svg").write_text(svg, encoding="utf-8")
+        return found
+    from fgic_core.report.drawing import draw
+
+    made, whole = draw(run)
+    if key is not None and whole:
+        kept.keep(run, key, made)
+    return made
 
 
 def _resolved(folder: Path) -> str:

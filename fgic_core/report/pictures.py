@@ -74,10 +74,15 @@ def drawn(boxes: tuple[ObjectBox, ...]) -> tuple[ObjectBox, ...]:
 
 
 class Album:
-    """Makes thumbnails until the page is full."""
+    """Makes thumbnails until the page is full.
+
+    Attributes:
+        lacks: whether a picture could not be had, which may be another time.
+    """
 
     def __init__(self, budget: int = BUDGET) -> None:
         self._left = budget
+        self.lacks = False
 
     def add(
         self,
@@ -99,8 +104,10 @@ class Album:
         try:
             image = load()
         except FgicError as error:
+            self.lacks = True
             return Picture("", alt, f"{error.what} ({error.where})" if error.where else error.what)
         except (OSError, ValueError, KeyError, IndexError) as error:
+            self.lacks = True
             return Picture("", alt, str(error) or type(error).__name__)
         width, height = image.size
         src = _data_uri(image, side)
@@ -114,6 +121,7 @@ class Album:
     def shown(self, dataset: Dataset | None, row: int | None, alt: str, *, side: int = SIDE) -> Picture:
         """What a row of a data set shows (its region); a placeholder where the row is not there."""
         if dataset is None or row is None:
+            self.lacks = True
             return Picture("", alt, "the data set that holds this picture is not there")
         return self.add(lambda: dataset.image(row), alt, side=side)
 

@@ -178,7 +178,12 @@ def _clause(card: Card) -> str:
 
 def _ending(run: RunView) -> list[str]:
     stopped = [step.name for step in run.steps if step.record.status in ("failed", "interrupted")]
-    words = {"failed": "The run failed", "interrupted": "The run was interrupted", "running": "The run had not ended"}
+    words = {
+        "failed": "The run failed",
+        "interrupted": "The run was interrupted",
+        "running": "The run had not ended",
+        "killed": "The run was killed",
+    }
     if run.record.status not in words:
         return []
     where = f" in step {', '.join(stopped)}" if stopped else ""

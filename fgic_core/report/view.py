@@ -7,12 +7,15 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fgic_core.data.artifact import ArtifactRecord, ArtifactType, Metric, Point
-from fgic_core.data.dataset import Dataset
 from fgic_core.errors import FgicError
 from fgic_core.interfaces import KINDS
 from fgic_core.run.record import RunRecord, StepRecord
+
+if TYPE_CHECKING:
+    from fgic_core.data.dataset import Dataset
 
 #: What to say of a step without an artifact that gives no reason of its own.
 _UNDONE = {
@@ -91,9 +94,9 @@ class RunView:
         StoreError: the folder holds no ``run.json`` that can be read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: Path | None = None) -> None:
         self.folder = folder
-        self.record = RunRecord.read(folder)
+        self.record = RunRecord.read(folder, store)
         self._datasets: dict[str, Dataset] = {}
 
     @cached_property
@@ -114,6 +117,8 @@ class RunView:
         if step is None or step.artifact is None or step.type != "dataset":
             return None
         if step.name not in self._datasets:
+            from fgic_core.data.dataset import Dataset
+
             try:
                 self._datasets[step.name] = Dataset.open(step.folder, roots=self.record.roots)
             except (FgicError, KeyError, TypeError):

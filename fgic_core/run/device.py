@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from fgic_core.errors import FgicError
+
+
+def check_device(asked: str) -> None:
+    """Raises FgicError where no machine has a device of that name."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", asked):
+        raise FgicError(f"{asked!r} is no device", hint="Devices are auto, cpu, cuda, cuda:0 and mps.")
 
 
 def choose_device(asked: str, devices: int = 1) -> str:
@@ -16,10 +24,7 @@ def choose_device(asked: str, devices: int = 1) -> str:
     Raises:
         FgicError: this machine does not have it, or not that many.
     """
-    import re
-
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", asked):
-        raise FgicError(f"{asked!r} is no device", hint="Devices are auto, cpu, cuda, cuda:0 and mps.")
+    check_device(asked)
     if asked == "cpu":
         return asked
     import torch

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import errno
-import re
-import traceback
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fgic_core.data.artifact import Metric, Point
+from fgic_core.data.artifact import ArtifactRecord, Metric, Point
 from fgic_core.errors import FgicError, Interrupted, PluginError, StepError, StoreError
 from fgic_core.interfaces import Classifier, DatasetReader, Explainer
+from fgic_core.interfaces.ports import all_steps
 from fgic_core.registry import Registry
+from fgic_core.run.artifacts import LEARNED
+from fgic_core.run.engines import Engine
+from fgic_core.run.events import ProcessFailed, is_disk_full, text_of, traceback_of, words_of
 from fgic_core.run.interrupts import Interrupts
 from fgic_core.run.job import Job
-from fgic_core.run.keys import training_key
+from fgic_core.run.lessons import Taught, cut
 from fgic_core.run.observers import Observers
-from fgic_core.run.plan import Plan, PlannedStep
-from fgic_core.run.processes import ProcessFailed, run_on_devices
+from fgic_core.run.plan import Plan, PlannedLesson, PlannedStep
 from fgic_core.run.record import RunRecord, StepRecord
 from fgic_core.steps.context import Listener
+from fgic_core.steps.lesson import MAIN
+
+if TYPE_CHECKING:
+    from fgic_core.data.dataset import Dataset
 
 
 class _StepListener(Listener):
@@ -57,6 +60,7 @@ class Executor:
         record: the record of the run, kept up to date in ``folder``.
         observers: who is told.
         interrupts: whether the user wants the run to stop.
+        engine: computes the steps.
         fresh: compute every step, from nothing.
         device: torch's name of the device; devices: how many; workers: data loader processes.
     """
@@ -69,6 +73,7 @@ class Executor:
         record: RunRecord,
         observers: Observers,
         interrupts: Interrupts,
+        engine: Engine,
         *,
         fresh: bool = False,
         device: str = "cpu",
@@ -76,10 +81,9 @@ class Executor:
         workers: int = 0,
     ) -> None:
         self.plan, self.registry, self.folder, self.record, self.observers = plan, registry, folder, record, observers
-        self.interrupts = interrupts
+        self.interrupts, self.engine = interrupts, engine
         self.fresh, self.device, self.devices, self.workers = fresh, device, devices, workers
         self._roots: dict[str, Path] = {}
-        self._trained_anew: set[str] = set()
 
     def run(self, chosen: list[str]) -> None:
         """Run the steps of these names; the others are skipped, but their artifacts may serve as inputs.
@@ -98,19 +102,20 @@ class Executor:
                 continue
             if step.status == "failed":  # seen before the training that it needs
                 continue
-            lacking = [source for source in planned.inputs.values() if source not in done]
+            lacking = [source for source in all_steps(planned.inputs) if source not in done]
             if lacking:
                 step.status, step.reason = "skipped", f"needs step {' and '.join(lacking)}, which has no artifact"
                 continue
             try:
                 self.interrupts.check()
-                if failed := self._rehearse(planned, chosen):
+                settled = self._settle(planned, step)
+                if failed := self._rehearse(settled, chosen):
                     step.status, step.reason = (
                         "skipped",
                         f"step {' and '.join(failed)} could not explain what it trains",
                     )
                     continue
-                self._step(planned, step)
+                self._step(settled, step)
                 done.add(planned.name)
             except KeyboardInterrupt:
                 if step.status not in ("computed", "reused"):
@@ -121,23 +126,34 @@ class Executor:
             finally:
                 self.record.write(self.folder)
 
+    def _settle(self, planned: PlannedStep, step: StepRecord) -> PlannedStep:
+        """The step as it is planned now that its inputs exist."""
+        listener = _StepListener(self.observers, step, self.interrupts)
+        settled = self.plan.settle(
+            planned.name, lambda done, total: listener.progress("reading pictures", done, total, "pictures")
+        )
+        step.key, step.folder = settled.key, settled.folder
+        if settled.reused or not planned.settled:
+            step.reason = settled.reason
+        return settled
+
     def _rehearse(self, planned: PlannedStep, chosen: list[str]) -> list[str]:
         """The explainers that are to be run and cannot work on what this step is about to train; they have failed."""
-        if planned.reused or not isinstance(planned.component, Classifier):
+        if planned.reused or planned.trained or not isinstance(planned.component, Classifier):
             return []
         failed = []
         for other in self.plan.steps:
-            wanted = other.name in chosen and not other.reused and planned.name in other.inputs.values()
+            wanted = other.name in chosen and not other.reused and planned.name in all_steps(other.inputs)
             if not wanted or not isinstance(other.component, Explainer):
                 continue
-            from fgic_core.data.dataset import Header
-            from fgic_core.steps.rehearsal import rehearse
+            from fgic_core.data.header import Header
 
-            classes = Header.read(self.plan.step(planned.inputs["dataset"]).folder).classes
+            classes = Header.read(self.plan.step(str(planned.inputs["dataset"])).folder).classes
             listener = _StepListener(self.observers, self.record.step(planned.name), self.interrupts)
             trying = f"trying {other.uses} before the training"
             listener.progress(trying, 0, 1, "pictures")
-            error = rehearse(planned.component, other.component, len(classes), other.uses)
+            classifier, explainer = (planned.uses, planned.component), (other.uses, other.component)
+            error = self.engine.rehearse(classifier, explainer, len(classes))
             listener.progress(trying, 1, 1, "pictures")
             if error is not None:
                 told = PluginError(
@@ -150,40 +166,75 @@ class Executor:
         return failed
 
     def _step(self, planned: PlannedStep, step: StepRecord) -> None:
-        store = self.plan.store
+        """Have the step learn what it learns, and then use it; what the store has is not computed."""
         if planned.reused:
             self._reuse(planned, step)
             return
+        anew, seconds = False, 0.0
+        for lesson in planned.lessons or ():
+            if lesson.reused:
+                continue
+            name = f"{planned.name}.fit" if lesson.name == MAIN else f"{planned.name}.{lesson.name}"
+            # Before it is begun: what an interrupted training leaves is needed too.
+            self.plan.store.remember(self.plan.spec.name, name, lesson.document)
+            record, computed = self._node(lesson.key, planned, step, self._fit_job(planned, lesson))
+            self.plan.learned(planned.name, lesson.name, record.content)
+            anew, seconds = anew or computed, seconds + record.seconds * computed
+        planned = self.plan.settle(planned.name)
+        step.key, step.folder = planned.key, planned.folder
+        if planned.reused and not anew:
+            step.reason = planned.reason
+            self._reuse(planned, step)
+            return
+        if not planned.reused:
+            record, computed = self._node(planned.key, planned, step, lambda folder: self._job(planned, folder))
+            self.plan.computed(planned.name, record.content)
+            anew, seconds = anew or computed, seconds + record.seconds * computed
+        if not anew:
+            step.reason = "was computed by another run in the meantime"
+            self._reuse(planned, step)
+            return
+        step.status, step.seconds = "computed", round(seconds, 3)
+        self.plan.store.remember(self.plan.spec.name, planned.name, planned.document)
+        self._remember_roots(planned)
+        self.observers.notify("step_finished", step=step, folder=planned.folder)
+
+    def _node(
+        self, key: str, planned: PlannedStep, step: StepRecord, job: Callable[[Path], Job]
+    ) -> tuple[ArtifactRecord, bool]:
+        """Compute what is to lie in the store under a key; its record, and whether it was computed here.
+
+        Args:
+            key: of the step, or of what it learns.
+            planned: the step; step: its record.
+            job: makes the job that writes into a folder.
+        """
+        store = self.plan.store
 
         def waiting() -> None:
             self.observers.notify("warning", step=step, message="another run is computing this step; waiting for it")
 
-        training = training_key(planned.document, planned.component)
-        with store.lock(planned.key, waiting), store.lock(training, waiting) if training else nullcontext():
-            if not self.fresh and store.record(planned.key) is not None:
-                step.reason = "was computed by another run in the meantime"
-                self._reuse(planned, step)
-                return
-            if self.fresh:
-                store.forget_checkpoints(planned.key)
-            step.status = "running"
-            self.record.write(self.folder)
-            self.observers.notify("step_started", step=step)
-            folder = store.begin(planned.key)
+        with store.lock(key, waiting):
+            fresh = (self.fresh or planned.volatile) and not self.plan.has_made(key)
+            there = None if fresh else store.record(key)
+            if there is not None:
+                return there, False
+            if fresh:
+                store.forget_checkpoints(key)
+            if step.status != "running":
+                step.status = "running"
+                self.record.write(self.folder)
+                self.observers.notify("step_started", step=step)
+            folder = store.begin(key)
             try:
-                job, listener = (
-                    self._job(planned, folder, training),
-                    _StepListener(self.observers, step, self.interrupts),
-                )
-                artifact = run_on_devices(job, self.registry, listener)
+                listener = _StepListener(self.observers, step, self.interrupts)
+                artifact = self.engine.compute(job(folder), listener)
             except BaseException:
-                store.discard(planned.key, folder)
+                store.discard(key, folder)
                 raise
-            place = store.commit(planned.key, folder)
-        step.status, step.seconds = "computed", artifact.seconds
-        store.remember(self.plan.spec.name, planned.name, planned.document)
-        self._remember_roots(planned)
-        self.observers.notify("step_finished", step=step, folder=place)
+            store.commit(key, folder)
+        self.plan.made(key)
+        return artifact, True
 
     def _reuse(self, planned: PlannedStep, step: StepRecord) -> None:
         step.status = "reused"
@@ -191,50 +242,109 @@ class Executor:
         self._remember_roots(planned)
         self.observers.notify("step_reused", step=step)
 
-    def _job(self, planned: PlannedStep, folder: Path, training: str | None) -> Job:
-        job = Job(
-            uses=planned.uses,
-            options=planned.component.model_dump(mode="json"),
-            inputs={name: self.plan.step(source).folder for name, source in planned.inputs.items()},
-            roots=self._roots,
-            output=folder,
-            scratch=self.plan.store.scratch(planned.key),
-            trained=self.plan.store.trained(training) if training is not None else None,
-            seed=planned.seed,
-            device=self.device,
-            devices=self.devices,
-            workers=self.workers,
-            key=planned.key,
-            document=dict(planned.document),
+    def _fit_job(self, planned: PlannedStep, lesson: PlannedLesson) -> Callable[[Path], Job]:
+        """What makes the job of a training. It names a folder of the rows that are learned from, and no other."""
+
+        def make(folder: Path) -> Job:
+            rows = folder.with_name(f"{folder.name}-rows")  # goes when the step is begun again, or is done
+            data = self._lesson_data(planned, lesson)
+            rows.mkdir()
+            data.write(rows)
+            inputs = {
+                port: self._folders(given)
+                for port, given in planned.inputs.items()
+                if planned.component.inputs[port].at == "fit"
+            }
+            return self._write_job(
+                Job(
+                    node="fit",
+                    lesson=lesson.name,
+                    inputs={**inputs, "dataset": rows},
+                    **self._about(planned, folder, lesson.key, lesson.seed, lesson.document),
+                ),
+                f"{planned.name}.fit" if lesson.name == MAIN else f"{planned.name}.{lesson.name.replace(' ', '-')}",
+            )
+
+        return make
+
+    def _lesson_data(self, planned: PlannedStep, lesson: PlannedLesson) -> Dataset:
+        dataset = self.plan.step(str(planned.inputs["dataset"])).folder
+        models = {
+            port: Taught.read(self.plan.step(str(name)).given)
+            for port, name in planned.inputs.items()
+            if planned.component.inputs[port].type == "model" and isinstance(name, str)
+        }
+        made = cut(planned.component, planned.uses, planned.seed, dataset, models, self._roots)
+        return next(one.data for one, key in made if key.name == lesson.name)
+
+    def _job(self, planned: PlannedStep, folder: Path) -> Job:
+        return self._write_job(
+            Job(
+                inputs={name: self._folders(given) for name, given in planned.inputs.items()},
+                learned={lesson.name: lesson.folder for lesson in planned.lessons or ()},
+                **self._about(planned, folder, planned.key, planned.seed, planned.document),
+            ),
+            planned.name,
         )
-        # (A second step of a fresh run may use what the first one learned.)
-        if self.fresh and training is not None and training not in self._trained_anew:
-            self.plan.store.forget_training(training)
-        if training is not None:
-            self._trained_anew.add(training)
+
+    def _about(
+        self, planned: PlannedStep, folder: Path, key: str, seed: int, document: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What every job says."""
+        sources: dict[str, Any] = {
+            port: [self.plan.step(one).given.name for one in given]
+            if isinstance(given, list)
+            else self.plan.step(given).given.name
+            for port, given in planned.inputs.items()
+        }
+        if planned.lessons and key == planned.key:
+            sources[LEARNED] = {lesson.name: lesson.key for lesson in planned.lessons}
+        return {
+            "uses": planned.uses,
+            "options": planned.component.model_dump(mode="json"),
+            "roots": self._roots,
+            "output": folder,
+            "scratch": self.plan.store.scratch(key),
+            "sources": sources,
+            "seed": seed,
+            "device": self.device,
+            "devices": self.devices,
+            "workers": self.workers,
+            "key": key,
+            "document": dict(document),
+            "base": self.plan.spec.base,
+        }
+
+    def _write_job(self, job: Job, name: str) -> Job:
         jobs = self.folder / "jobs"
         jobs.mkdir(exist_ok=True)
-        (jobs / f"{planned.name}.json").write_text(job.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        (jobs / f"{name}.json").write_text(job.model_dump_json(indent=1) + "\n", encoding="utf-8")
         return job
+
+    def _folders(self, given: str | list[str]) -> Path | list[Path]:
+        """Where what a step gives lies, or several do."""
+        if isinstance(given, list):
+            return [self.plan.step(one).given for one in given]
+        return self.plan.step(given).given
 
     def _remember_roots(self, planned: PlannedStep) -> None:
         """Note where the step's own pictures lie now: the artifact may be older than the place of its files."""
         if planned.gives != "dataset":
             return
-        from fgic_core.data.dataset import Header
+        from fgic_core.data.header import Header
 
         source = planned.component.source() if isinstance(planned.component, DatasetReader) else None
         for name, path in Header.read(planned.folder).roots.items():
-            if not path.is_absolute():
+            if path is not None:
                 self._roots[name] = (planned.folder / path).resolve()
             elif source is not None:
                 self._roots[name] = source
         self.record.roots = dict(self._roots)
 
     def _explain(self, planned: PlannedStep, error: BaseException) -> FgicError:
-        if isinstance(error, FgicError):
+        if isinstance(error, FgicError) and text_of(error) == _text(error):
             return error
-        if _is_disk_full(error):
+        if is_disk_full(error):
             return StoreError(
                 "the disk is full",
                 where=f"step {planned.name}",
@@ -242,7 +352,7 @@ class Executor:
             )
         entry = self.registry.entry(planned.uses)
         return StepError(
-            str(error) if isinstance(error, ProcessFailed) else f"{type(error).__name__}: {error}",
+            text_of(error) if isinstance(error, ProcessFailed) else words_of(error),
             step=planned.name,
             component=planned.uses,
             where=f"step {planned.name} ({planned.uses} of {entry.package} {entry.version})",
@@ -250,15 +360,15 @@ class Executor:
         )
 
     def _failed(self, step: StepRecord, error: BaseException, status: Any, cause: BaseException | None = None) -> None:
-        step.status, step.error = status, str(error) or type(error).__name__
+        step.status, step.error = status, text_of(error) or type(error).__name__
         if cause is not None:
             errors = self.folder / "errors"
             errors.mkdir(exist_ok=True)
-            (errors / f"{step.name}.txt").write_text("".join(traceback.format_exception(cause)), encoding="utf-8")
+            (errors / f"{step.name}.txt").write_text(traceback_of(cause), encoding="utf-8")
         self.observers.notify("step_failed", step=step, error=error)
 
     def _how_to_go_on(self, planned: PlannedStep) -> str:
-        epoch = self.plan.store.interrupted_after(planned.key)
+        epoch = self.plan.interrupted_after(planned.name)
         where = f"after epoch {epoch} of step {planned.name}" if epoch else f"with step {planned.name}"
         return f"What is finished is kept. The same command goes on {where}."
 
@@ -275,7 +385,7 @@ def choose(plan: Plan, until: str | None, only: str | None) -> list[str]:
         if name is not None and name not in names:
             raise FgicError(f"the spec has no step {name!r}", hint=f"Its steps are {', '.join(names)}.")
     if only is not None:
-        sources = plan.step(only).inputs.values()
+        sources = all_steps(plan.step(only).inputs)
         missing = [name for name in names if name in sources and not plan.step(name).reused]
         if missing:
             raise StoreError(
@@ -286,15 +396,14 @@ def choose(plan: Plan, until: str | None, only: str | None) -> list[str]:
     return names[: names.index(until) + 1] if until is not None else names
 
 
-def _is_disk_full(error: BaseException | None) -> bool:
-    """Whether that is why; safetensors, written in Rust, says it in words alone."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if re.search(rf"\(os error ({errno.ENOSPC}|{errno.EDQUOT})\)", str(error)):
-            return True
-        error = error.__cause__
-    return False
+def _text(error: BaseException) -> str | None:
+    """Its text; None where it has none that can be had."""
+    try:
+        return str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return None
 
 
 def now() -> str:

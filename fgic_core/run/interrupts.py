@@ -36,8 +36,12 @@ class Interrupts:
             signal.signal(number, before)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
+        self.ask()
         raise KeyboardInterrupt
+
+    def ask(self) -> None:
+        """Keep it in mind that the run was asked to stop, for the next `check`."""
+        self._asked = True
 
     def check(self) -> None:
         """Raises KeyboardInterrupt if the run was asked to stop, now or before."""

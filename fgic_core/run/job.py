@@ -1,12 +1,11 @@
 """A job: one step as a JSON document that runs in this process, in another interpreter or on another machine.
 
-``python -m fgic_core.run.job job.json`` runs one, in a process for each of its devices, and prints its events as JSON
-lines.
+``python -m fgic_core.run.job job.json`` runs one, in a process for each of its devices, and tells its events on
+standard output (see `fgic_core.run.events`); what plugins print goes to standard error.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -14,18 +13,23 @@ import traceback
 from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fgic_core.data.artifact import ArtifactRecord, Metric, Point
+from fgic_core.data.artifact import ArtifactRecord, ArtifactType
 from fgic_core.errors import FgicError, PluginError
+from fgic_core.interfaces import Component
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import open_artifact
+from fgic_core.run.contents import content_of, files_of, forget_places
 from fgic_core.steps.context import Listener, StepContext
+from fgic_core.steps.lesson import MAIN
 
+#: Kinds whose components may learn; what they learned and what is done with it are two nodes.
+LEARNING = ("detector", "generator", "classifier")
 #: Kinds whose steps need no tensors: torch, and the seconds and memory of its import, are left out there.
-_WITHOUT_TORCH = ("dataset", "cropper")
+WITHOUT_TORCH = ("dataset", "cropper")
 
 
 class Job(BaseModel):
@@ -33,14 +37,18 @@ class Job(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: int = 1
+    format: int = 2
+    node: Literal["fit", "use"] = Field("use", description="Learn, or do with what was learned; without `learns`, all.")
     uses: str
     options: dict[str, Any] = Field(description="Every option; paths are absolute.")
-    inputs: dict[str, Path] = Field(description="Artifact folders by input name.")
+    inputs: dict[str, Path | list[Path]] = Field(description="Artifact folders by port; a list where it takes many.")
     roots: dict[str, Path] = Field(default_factory=dict, description="Where pictures lie, by root name.")
     output: Path = Field(description="An empty folder that becomes the artifact.")
     scratch: Path | None = Field(None, description="A folder for checkpoints that outlives a crash.")
-    trained: Path | None = Field(None, description="Where what is learned is kept for other steps, or lies already.")
+    base: Path | None = Field(None, description="The spec's folder: the artifact's record has paths relative to it.")
+    lesson: str = Field("", description="Of a fit: which of the step's trainings, such as a fold.")
+    learned: dict[str, Path] = Field(default_factory=dict, description="Of a use: folders of what was learned.")
+    sources: dict[str, Any] = Field(default_factory=dict, description="Keys of the artifacts that it is given.")
     seed: int = 0
     device: str = "cpu"
     devices: int = 1
@@ -65,14 +73,16 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
     started = time.monotonic()
     entry = registry.entry(job.uses)
     component = registry.create(job.uses, base=job.output, **job.options)
-    missing = [name for name in component.takes if name not in job.inputs]
+    needed = [
+        name for name, port in component.inputs.items() if port.required and (job.node == "use" or port.at == "fit")
+    ]
+    missing = [name for name in needed if name not in job.inputs]
     if missing:
         raise PluginError(f"the job gives no {' and no '.join(missing)}", where=job.uses)
     context = StepContext(
         job.output,
         uses=job.uses,
         scratch=job.scratch,
-        trained=job.trained,
         key=job.key,
         seed=job.seed,
         device=job.device,
@@ -80,58 +90,73 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
         rank=rank,
         workers=job.workers,
         listener=listener,
+        lesson=job.lesson,
     )
-    inputs = {name: open_artifact(folder, registry, job.roots, job.device) for name, folder in job.inputs.items()}
-    if component.kind not in _WITHOUT_TORCH:
+
+    def opened(name: str, folder: Path) -> Any:
+        if job.node == "fit" and name == "dataset":  # rows alone, and no artifact
+            from fgic_core.data.dataset import Dataset
+
+            return Dataset.open(folder, job.roots)
+        return open_artifact(folder, registry, job.roots, job.device)
+
+    context.inputs = {
+        name: [opened(name, one) for one in given] if isinstance(given, list) else opened(name, given)
+        for name, given in job.inputs.items()
+    }
+    if component.kind not in WITHOUT_TORCH:
         import_module("torch")
     context.seed_everything("step")
-    import_module(f"fgic_core.steps.{component.kind}").run(component, inputs, context)
+    _drive(component, context, job)
+    gives: ArtifactType = "fitted" if job.node == "fit" else component.gives
+    if gives == "dataset":
+        forget_places(job.output)
+    files = files_of(job.output)
     record = ArtifactRecord(
-        type=component.gives,
+        type=gives,
         key=job.key,
+        content=content_of(job.output, gives, files),
         uses=job.uses,
         package=entry.package,
         version=entry.version,
-        options=component.model_dump(mode="json"),
+        options=component.model_dump(mode="json", context={"relative_to": job.base}),
         seed=job.seed,
         inputs=job.document.get("inputs", {}),
+        sources=job.sources,
         why=job.document,
         metrics=context.metrics,
         curves=context.curves,
         warnings=context.warnings,
         seconds=round(time.monotonic() - started, 3),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        files={file.name: file.stat().st_size for file in sorted(job.output.iterdir()) if file.is_file()},
-    )
+        files=files,
+    ).sealed()
     record.write(job.output)
     return record
 
 
-class JsonLines(Listener):
-    """Prints each event as a line of JSON."""
-
-    def _say(self, event: str, **about: Any) -> None:
-        print(json.dumps({"event": event, **about}), flush=True)
-
-    def progress(self, description: str, done: int, total: int | None, unit: str) -> None:
-        self._say("progress", description=description, done=done, total=total, unit=unit)
-
-    def metric(self, metric: Metric) -> None:
-        self._say("metric", **metric.model_dump())
-
-    def point(self, point: Point) -> None:
-        self._say("point", **point.model_dump())
-
-    def warning(self, message: str) -> None:
-        self._say("warning", message=message)
+def _drive(component: Component, context: StepContext, job: Job) -> None:
+    """Have the core's driver of the kind do what the job asks for."""
+    steps = f"fgic_core.steps.{component.kind}"
+    if job.node == "fit":
+        import_module(f"{steps}_fit").fit(component, context.inputs["dataset"], context)
+    elif component.kind in LEARNING:
+        if MAIN in job.learned:  # the step's record tells of both
+            fitted = ArtifactRecord.read(job.learned[MAIN])
+            context.metrics, context.curves = list(fitted.metrics), list(fitted.curves)
+            context.warnings = list(fitted.warnings)
+        import_module(steps).use(component, context.inputs, context, job.learned)
+    else:
+        import_module(steps).run(component, context.inputs, context)
 
 
 def main(arguments: list[str]) -> int:
-    """Run the job in the file named; 0 when its artifact is whole, 2 on a mistake in the input.
+    """Run the job in the file named; 0 when its artifact is whole, 2 on a mistake in the input, 1 on any other failure.
 
-    ``--attached`` says that another process of fgic started this one: it ends when its standard input does, and leaves
-    an error beside the file.
+    ``--attached`` says that another process of fgic started this one: it ends when its standard input does, and tells
+    its events on a named pipe beside the file.
     """
+    from fgic_core.run.events import Teller, text_of
     from fgic_core.run.processes import run_as_one_of_several, run_on_devices, started_by_torchrun
 
     attached = arguments[1:] == ["--attached"]
@@ -139,15 +164,24 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m fgic_core.run.job JOB.json [--attached]", file=sys.stderr)
         return 2
     file = Path(arguments[0])
+    # What is printed from here on goes to standard error, so that it does not lie between the events.
+    teller = Teller(os.open(os.devnull, os.O_WRONLY) if attached else os.dup(1))
+    os.dup2(2, 1)
     try:
+        teller.started()
         job = Job.model_validate_json(file.read_bytes())
         if started_by_torchrun():
-            run_as_one_of_several(job, Registry(), JsonLines(), file.parent if attached else None)
+            run_as_one_of_several(job, Registry(), teller, file.parent if attached else None)
         else:
-            run_on_devices(job, Registry(), JsonLines())
-    except (FgicError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+            run_on_devices(job, Registry(), teller)
+    except BaseException as error:  # sys.exit() in a plugin is no success
+        teller.error(error)
+        if not isinstance(error, (FgicError, OSError, ValueError)):
+            traceback.print_exc()
+            return 130 if isinstance(error, KeyboardInterrupt) else 1
+        print(f"error: {text_of(error)}", file=sys.stderr)
         return 2
+    teller.finished()
     return 0
 
 
@@ -157,11 +191,7 @@ def _main_of_several(arguments: list[str]) -> None:
     torch's gloo backend can deadlock when its process group is destroyed: the destructor holds the interpreter's lock
     while it joins a thread that waits for that lock (seen with torch 2.13).
     """
-    try:
-        status = main(arguments)
-    except BaseException:
-        traceback.print_exc()
-        status = 1
+    status = main(arguments)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

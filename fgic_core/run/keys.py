@@ -2,124 +2,168 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import json
+import math
 from collections.abc import Mapping
-from functools import lru_cache
-from importlib import metadata
-from importlib.util import find_spec
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from fgic_core.data.digest import digest_of
 from fgic_core.interfaces import Component
+from fgic_core.interfaces.component import use_only
 from fgic_core.registry import Entry
+from fgic_core.run.fingerprints import UNREAD, Fingerprints
+from fgic_core.run.memory import Memory, default_memory
+from fgic_core.run.notebook import reached_by_class
+from fgic_core.run.packages import declared, normalised, version_of, versions_of_modules
+from fgic_core.run.sources import Reached, Sources, locate
 
+#: What a key is of: learning, doing with what was learned (or all there is to do), or cutting what is learned from.
+Node = Literal["fit", "use", "cut"]
 #: Raised whenever the meaning of a key or of an artifact's files changes.
-KEY_FORMAT = 2
-
-#: What of the core decides what a step gives; the modules are those that plugins train by.
-_CORE = ("data", "interfaces", "steps", "training.py", "weights.py", "openmmlab.py")
+KEY_FORMAT = 3
 
 
-def key_document(
-    entry: Entry, component: Component, seed: int, inputs: Mapping[str, str], options: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Everything that decides the output of a step: no path, no time, nothing of this machine.
+@dataclass(frozen=True, slots=True)
+class KeyDocument:
+    """Everything that decides what a step gives: no path, no time, nothing of this machine.
+
+    Attributes:
+        content: plain data; its digest is the key.
+        untraced: why the output cannot be known to be the same another time, if it cannot.
+        unread: folders whose pictures have to be read before the key is known.
+    """
+
+    content: Mapping[str, Any]
+    untraced: tuple[str, ...] = ()
+    unread: frozenset[Path] = frozenset()
+
+    @property
+    def key(self) -> str:
+        return key_of(self.content)
+
+
+class Keys:
+    """Works out key documents. One object lives as long as one plan: every file is looked at once in it.
 
     Args:
-        entry: the component's declaration.
-        component: its options; what lies at paths counts by content (`fgic_core.interfaces.component.fingerprint`).
-        seed: the step's seed.
-        inputs: keys of the input artifacts by input name.
-        options: the component's options with fingerprints, where they were taken already.
+        memory: where digests are remembered; the user's by default.
     """
-    return {
-        "format": KEY_FORMAT,
-        "core": core_version(),
-        "uses": entry.uses,
-        "package": {"name": entry.package, "version": package_version(entry, type(component))},
-        "options": dict(options)
-        if options is not None
-        else component.model_dump(mode="json", context={"fingerprint": True}),
-        "seed": seed,
-        "inputs": dict(inputs),
-    }
+
+    def __init__(self, memory: Memory | None = None) -> None:
+        self.memory = memory if memory is not None else default_memory()
+        self.fingerprints = Fingerprints(self.memory)
+        self._sources = Sources(self.memory)
+
+    def document(
+        self, entry: Entry, component: Component, seed: int, inputs: Mapping[str, Any], node: Node = "use"
+    ) -> KeyDocument:
+        """The key document of a step, or of what it learns.
+
+        Args:
+            entry: the component's declaration.
+            component: its options; what lies at paths counts by content.
+            seed: the step's seed, which counts where the component draws.
+            inputs: what each port is given: digests of content.
+            node: `fit` for what is learned, on which use-only options have no part; `cut` for what is given to learn
+                from.
+        """
+        options, doubts = self._options(component)
+        if node == "fit":
+            options = {name: value for name, value in options.items() if name not in use_only(type(component))}
+        package, own, more = self._package(entry, type(component))
+        part = "" if node == "use" else "_fit"
+        driver = self._sources.reached(f"fgic_core.steps.{component.kind}{part}")
+        stands_on = versions_of_modules({*driver.packages, *own.packages}, self.memory) | declared(entry.package)
+        named = {normalised(entry.package), "fgic"}
+        content = {
+            "format": KEY_FORMAT,
+            "node": node,
+            "core": driver.digest,
+            "uses": entry.uses,
+            "package": package,
+            "stands_on": {name: version for name, version in sorted(stands_on.items()) if name not in named},
+            "options": options,
+            "seed": seed if component.draws() else None,
+            "inputs": dict(inputs),
+        }
+        unread = frozenset(path for path in self.fingerprints.unread if _names(component, path))
+        return KeyDocument(content, tuple(doubts + more), unread)
+
+    def _options(self, component: Component) -> tuple[dict[str, Any], list[str]]:
+        """The options, with fingerprints of what lies at paths, and why they may not tell everything."""
+        dumped = component.model_dump(mode="python", context={"fingerprint": self.fingerprints})
+        doubts: list[str] = []
+        options = {name: _plain(value, name, doubts) for name, value in dumped.items()}
+        read = [self.fingerprints(path) for path in component.reads()]
+        return (options | {"(reads)": read} if read else options), doubts
+
+    def _package(self, entry: Entry, component: type[Component]) -> tuple[dict[str, str], Reached, list[str]]:
+        """The component's package with its version, and what its own sources reach where they may be edited."""
+        version, module = version_of(entry.package), component.__module__
+        reached = reached_by_class(component, self._sources)
+        entered = entry.target.partition(":")[0]  # a class may be made elsewhere than where it is declared
+        if entered != module and locate(entered, True) is not None:
+            more = self._sources.reached(entered)
+            packages = tuple(sorted({*reached.packages, *more.packages}))
+            reached = Reached(digest_of([reached.digest, more.digest]), packages, reached.untraced + more.untraced)
+        doubts = [f"what it imports is not known before it runs ({place})" for place in reached.untraced[:1]]
+        return {"name": entry.package, "version": version or entry.version, "sources": reached.digest}, reached, doubts
 
 
 def key_of(document: Mapping[str, Any]) -> str:
     """The BLAKE2b-128 digest of a key document, 32 hexadecimal digits."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return digest_of(document)
 
 
-def training_key(document: Mapping[str, Any], component: Component) -> str | None:
-    """The digest of what decides what a component learns; None where that is all that decides the step's output.
-
-    Args:
-        document: the step's key document.
-        component: says which options play no part in its training (`Component.after_fit`).
-    """
-    if not component.after_fit:
-        return None
-    options = {name: value for name, value in document["options"].items() if name not in component.after_fit}
-    inputs = {name: key for name, key in document["inputs"].items() if name in component.takes}
-    return key_of({**document, "options": options, "inputs": inputs})
+def is_settled(document: Mapping[str, Any]) -> bool:
+    """Whether the key is one of content: everything that it stands on is known."""
+    given = [*document["options"].values(), *document["inputs"].values()]
+    return not any(_is_unsettled(value) for value in given)
 
 
-@lru_cache(maxsize=1)
-def core_version() -> str:
-    """The core's version; for an editable install with the digest of the sources that decide a step's output."""
-    from fgic_core import __version__
-
-    if not _is_editable("fgic"):
-        return __version__
-    home = Path(__file__).parents[1]
-    return f"{__version__}+{_sources(*(home / name for name in _CORE))}"
+def _is_unsettled(value: Any) -> bool:
+    if isinstance(value, (list, dict)):
+        return any(map(_is_unsettled, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str) and value.startswith((UNREAD, PROVISIONAL))
 
 
-def package_version(entry: Entry, component: type[Component]) -> str:
-    """The version of a component's package; for an editable install with the digest of its sources.
+#: How an input begins whose content is not known yet: the key of what will make it follows.
+PROVISIONAL = "provisional:"
 
-    A component of this process (`Registry.register`) counts by its source text.
-    """
+
+def _names(component: Component, path: Path) -> bool:
+    """Whether an option of the component, or what it reads besides, is that path."""
+
+    def within(value: Any) -> bool:
+        if isinstance(value, Mapping):
+            return any(map(within, value.values()))
+        if isinstance(value, (list, tuple)):
+            return any(map(within, value))
+        return isinstance(value, Path) and value == path
+
+    return within(dict(component)) or path in component.reads()
+
+
+def _plain(value: Any, where: str, doubts: list[str]) -> Any:
+    """An option's value as JSON has it; what it cannot hold is a doubt."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one, f"{where}.{name}", doubts) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one, where, doubts) for one in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((_plain(one, where, doubts) for one in value), key=repr)
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Path):
+        doubts.append(f"what lies at the option {where} is not looked at: its type is Path, not InputFile")
+        return str(value)
     try:
-        editable = _is_editable(entry.package)
-    except metadata.PackageNotFoundError:
-        return _class_digest(component)
-    if not editable:
-        return entry.version
-    return f"{entry.version}+{_module_digest(entry.target.partition(':')[0].partition('.')[0])}"
+        from pydantic_core import to_jsonable_python
 
-
-def _is_editable(package: str) -> bool:
-    text = metadata.distribution(package).read_text("direct_url.json")
-    return bool(text and json.loads(text).get("dir_info", {}).get("editable"))
-
-
-@lru_cache(maxsize=64)
-def _module_digest(module: str) -> str:
-    found = find_spec(module)
-    if found is None or found.origin is None:
-        return "unknown"
-    places = [Path(place) for place in found.submodule_search_locations or [found.origin]]
-    return _sources(*places)
-
-
-def _class_digest(component: type[Component]) -> str:
-    try:
-        text = inspect.getsource(component)
-    except (OSError, TypeError):
-        text = component.__qualname__
-    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-
-
-def _sources(*places: Path) -> str:
-    digest = hashlib.blake2b(digest_size=6)
-    for place in places:
-        files = [place] if place.is_file() else sorted(place.rglob("*"))
-        for file in files:
-            if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(f"{file.relative_to(place.parent).as_posix()}\0".encode())
-                digest.update(file.read_bytes())
-    return digest.hexdigest()
+        return to_jsonable_python(value)
+    except Exception:
+        doubts.append(f"the option {where} holds a {type(value).__name__}, which has no content that can be compared")
+        return repr(type(value))

@@ -12,11 +12,12 @@ import pluggy
 
 from fgic_core.data.artifact import Metric, Point
 from fgic_core.hooks import Hooks, hookimpl
+from fgic_core.run.events import words_of
 from fgic_core.run.record import RunRecord, StepRecord
 
 
 class Observers:
-    """Observers of a run. One that raises is dropped, and why is kept in `failures`."""
+    """Observers of a run. One that raises, sys.exit() too, is dropped, and why is kept in `failures`."""
 
     def __init__(self) -> None:
         self._managers: dict[str, pluggy.PluginManager] = {}
@@ -30,7 +31,9 @@ class Observers:
         try:
             manager.register(observer, name)
             manager.check_pending()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self._fail(name, error)
             return
         self._managers[name] = manager
@@ -41,7 +44,9 @@ class Observers:
             try:
                 found = point.load()
                 self.add(found() if isinstance(found, type) else found, point.name)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 self._fail(point.name, error)
 
     def notify(self, hook: str, **arguments: Any) -> None:
@@ -49,19 +54,21 @@ class Observers:
         for name, manager in list(self._managers.items()):
             try:
                 getattr(manager.hook, hook)(**arguments)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # one that calls sys.exit() does not end the run
                 del self._managers[name]
                 self._fail(name, error)
 
-    def _fail(self, name: str, error: Exception) -> None:
-        self.failures[name] = f"{type(error).__name__}: {error}"
+    def _fail(self, name: str, error: BaseException) -> None:
+        self.failures[name] = words_of(error)
 
 
 class EventLog:
     """Writes ``events.jsonl``: one JSON object a line, with the seconds since the run began."""
 
     def __init__(self, folder: Path) -> None:
-        self._file: TextIO = (folder / "events.jsonl").open("a", encoding="utf-8")
+        self._file: TextIO = (folder / "events.jsonl").open("a", encoding="utf-8", errors="backslashreplace")
         self._started = time.monotonic()
         self._said: dict[str, float] = {}
 
@@ -109,7 +116,7 @@ class EventLog:
 
     @hookimpl
     def step_failed(self, step: StepRecord, error: BaseException) -> None:
-        self._write("step_failed", step=step.name, error=f"{type(error).__name__}: {error}")
+        self._write("step_failed", step=step.name, error=words_of(error))
 
     @hookimpl
     def run_finished(self, run: RunRecord) -> None:

@@ -1,19 +1,59 @@
-"""The plan of a spec: each step's key, and whether the store has it."""
+"""The plan of a spec: the key of each step and of what it learns, and whether the store has them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.interfaces import Component
+from fgic_core.data.digest import digest_of
+from fgic_core.errors import FgicError
+from fgic_core.interfaces import Component, Wiring
+from fgic_core.interfaces.ports import steps_of
 from fgic_core.registry import Registry
-from fgic_core.run.keys import key_document, key_of
+from fgic_core.run.artifacts import LEARNED
+from fgic_core.run.keys import PROVISIONAL, KeyDocument, Keys, is_settled
+from fgic_core.run.lessons import lesson_keys
+from fgic_core.run.reasons import changes
 from fgic_core.run.store import Store
 from fgic_core.spec import Spec, SpecStep
+from fgic_core.steps.lesson import MAIN
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLesson:
+    """One training of a step; see `fgic_core.steps.lesson.Lesson`.
+
+    Attributes:
+        name: of the training.
+        seed: its seed.
+        key: the digest of `document`; the name of what is learned in the store.
+        document: everything that decides what is learned.
+        folder: where it lies or will lie.
+        content: the digest of what was learned; empty until there is one.
+        damage: what is wrong with what the store has.
+    """
+
+    name: str
+    seed: int
+    key: str
+    document: Mapping[str, Any]
+    folder: Path
+    content: str = ""
+    damage: str = ""
+
+    @property
+    def reused(self) -> bool:
+        """Whether the store has it."""
+        return bool(self.content)
+
+    @property
+    def opened(self) -> str:
+        """The digest of what whoever opens it is given: what was learned, and the code and options that open it."""
+        about = [self.document[name] for name in ("package", "stands_on", "options")]
+        return digest_of([self.content, *about]) if self.content else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +64,7 @@ class PlannedStep:
         name: its name in the spec.
         uses: its component, such as ``classifier/timm``.
         component: the component with its options.
-        inputs: step names by input name.
+        inputs: step names by port.
         gives: the type of its artifact.
         seed: its seed.
         key: the digest of `document`; the artifact's name in the store.
@@ -32,12 +72,18 @@ class PlannedStep:
         folder: where the artifact lies or will lie.
         reused: whether the store has it.
         reason: why it is reused or computed, for people.
+        settled: whether the key is one of content. If not, the content of an input, of a folder of pictures, or of what
+            is learned is not known yet, and once it is the store may turn out to have the artifact.
+        volatile: whether it is computed every time, since not everything that decides its output can be known.
+        content: the digest of what steps are given of its artifact; empty until there is one.
+        lessons: what it learns first; None where that is not known yet.
+        unread: folders of pictures that have to be read before the key is known.
     """
 
     name: str
     uses: str
     component: Component
-    inputs: Mapping[str, str]
+    inputs: Wiring
     gives: ArtifactType
     seed: int
     key: str
@@ -45,104 +91,235 @@ class PlannedStep:
     folder: Path
     reused: bool
     reason: str
+    settled: bool = True
+    volatile: bool = False
+    content: str = ""
+    lessons: tuple[PlannedLesson, ...] | None = ()
+    unread: frozenset[Path] = field(default_factory=frozenset)
+
+    @property
+    def main(self) -> PlannedLesson | None:
+        """What the step itself learns; None where that is nothing, or not known yet."""
+        return next((lesson for lesson in self.lessons or () if lesson.name == MAIN), None)
+
+    @property
+    def given(self) -> Path:
+        """The folder that steps which take this one are given: of a model what was learned, else the artifact."""
+        return self.main.folder if self.gives == "model" and self.main is not None else self.folder
+
+    @property
+    def trained(self) -> bool:
+        """Whether there is nothing left to learn."""
+        return self.lessons is not None and all(lesson.reused for lesson in self.lessons)
 
 
-@dataclass(frozen=True, slots=True)
 class Plan:
-    """A spec with the key of each step and what is in the store."""
+    """A spec with the key of each step and what is in the store.
 
-    spec: Spec
-    store: Store
-    steps: tuple[PlannedStep, ...]
+    Attributes:
+        spec: the spec; store: the store.
+        fresh: whether everything is computed anew.
+        steps: in the spec's order. `settle` brings one up to date.
+    """
+
+    def __init__(self, spec: Spec, registry: Registry, store: Store, keys: Keys, fresh: bool = False) -> None:
+        self.spec, self.store, self.fresh = spec, store, fresh
+        self._registry, self._keys = registry, keys
+        self._made: set[str] = set()
+        self._steps: dict[str, PlannedStep] = {}
+        for step in spec.steps:
+            self._steps[step.name] = self._planned(step)
+
+    @property
+    def steps(self) -> tuple[PlannedStep, ...]:
+        return tuple(self._steps.values())
 
     def step(self, name: str) -> PlannedStep:
-        return next(step for step in self.steps if step.name == name)
+        return self._steps[name]
+
+    def settle(self, name: str, progress: Callable[[int, int], None] = lambda done, total: None) -> PlannedStep:
+        """The step as it is planned now that its inputs, or what it learns, exist; unread pictures are read.
+
+        Args:
+            name: the step's. The steps that it takes have their artifacts.
+            progress: told how many pictures are read of how many.
+
+        Raises:
+            FgicError: there is nothing to learn from.
+        """
+        for folder in self._steps[name].unread:
+            self._keys.fingerprints.read(folder, progress)
+        if not self._steps[name].settled:
+            self._steps[name] = self._planned(self.spec.step(name), strict=True)
+            self._keys.memory.flush()
+        return self._steps[name]
+
+    def made(self, key: str) -> None:
+        """Take note that this run has computed what the store has under that key."""
+        self._made.add(key)
+
+    def has_made(self, key: str) -> bool:
+        """Whether this run has computed it."""
+        return key in self._made
+
+    def learned(self, name: str, lesson: str, content: str) -> None:
+        """Take note of the content of what a step has learned."""
+        step = self._steps[name]
+        lessons = tuple(
+            replace(one, content=content, damage="") if one.name == lesson else one for one in step.lessons or ()
+        )
+        step = replace(step, lessons=lessons, settled=False)
+        if step.gives == "model" and lesson == MAIN and step.main is not None:
+            step = replace(step, content=step.main.opened)
+        self._steps[name] = step
+
+    def computed(self, name: str, content: str) -> None:
+        """Take note of the content of a step that was computed."""
+        if self._steps[name].gives != "model":
+            self._steps[name] = replace(self._steps[name], content=content)
+
+    def _look(self, key: str, volatile: bool) -> tuple[str, str]:
+        """The content of what the store has under a key, empty where it is to be computed; and what is wrong there."""
+        record, damage = self.store.look(key)
+        if record is None or ((self.fresh or volatile) and key not in self._made):
+            return "", damage
+        return record.content, ""
+
+    def _planned(self, step: SpecStep, strict: bool = False) -> PlannedStep:
+        component, entry = step.component, self._registry.entry(step.uses)
+        inputs = {port: self._content(given) for port, given in step.inputs.items()}
+        seed = step.seed if component.draws() else 0
+        lessons = self._lessons(step, seed, inputs, strict) if component.learns() else ()
+        given: dict[str, Any] = dict(inputs)
+        if component.learns():
+            known = lessons is not None and all(one.content for one in lessons)
+            given[LEARNED] = (
+                {one.name: one.content for one in lessons or ()}
+                if known
+                else PROVISIONAL + " ".join(one.key for one in lessons or ())
+            )
+        document = self._keys.document(entry, component, step.seed, given)
+        key, settled = document.key, is_settled(document.content)
+        content, damage = self._look(key, bool(document.untraced)) if settled else ("", "")
+        planned = PlannedStep(
+            step.name,
+            step.uses,
+            component,
+            dict(step.inputs),
+            component.gives,
+            seed,
+            key,
+            document.content,
+            self.store.folder(key),
+            bool(content),
+            "in the store",
+            settled,
+            bool(document.untraced),
+            content,
+            lessons,
+            document.unread,
+        )
+        if component.gives == "model":
+            planned = replace(planned, content=planned.main.opened if planned.main is not None else "")
+        return planned if content else replace(planned, reason=self._why(planned, document, damage))
+
+    def _lessons(
+        self, step: SpecStep, seed: int, inputs: Mapping[str, Any], strict: bool
+    ) -> tuple[PlannedLesson, ...] | None:
+        """What the step learns; None where that is not known before its inputs exist."""
+        models = {port: name for port, name in step.inputs.items() if step.component.inputs[port].type == "model"}
+        taken = [name for name in [step.inputs.get("dataset"), *models.values()] if isinstance(name, str)]
+        if any(not self._steps[name].content for name in taken) or not isinstance(step.inputs.get("dataset"), str):
+            return None
+        entry, component = self._registry.entry(step.uses), step.component
+        at_fit = {
+            port: content
+            for port, content in inputs.items()
+            if port != "dataset" and component.inputs[port].at == "fit"
+        }
+        dataset = self._steps[str(step.inputs["dataset"])]
+        given = {
+            port: (self._steps[name].given, self._steps[name].content)
+            for port, name in models.items()
+            if isinstance(name, str)
+        }
+        try:
+            found = lesson_keys(self._keys, entry, component, seed, (dataset.folder, dataset.content), given)
+        except (FgicError, OSError, ValueError):
+            if strict:
+                raise
+            return None  # what is wrong is told when the step is run
+        lessons = []
+        for lesson in found:
+            document = self._keys.document(entry, component, lesson.seed, {"dataset": lesson.content, **at_fit}, "fit")
+            settled = is_settled(document.content)
+            content, damage = self._look(document.key, bool(document.untraced)) if settled else ("", "")
+            lessons.append(
+                PlannedLesson(
+                    lesson.name,
+                    lesson.seed,
+                    document.key,
+                    document.content,
+                    self.store.folder(document.key),
+                    content,
+                    damage,
+                )
+            )
+        return tuple(lessons)
+
+    def _content(self, given: str | list[str]) -> Any:
+        """What the key of a step has of one that it takes, or of several: its content, or what will make it."""
+        if isinstance(given, list):
+            return [self._content(one) for one in given]
+        step = self._steps[given]
+        return step.content or PROVISIONAL + step.key
+
+    def _why(self, step: PlannedStep, document: KeyDocument, damage: str) -> str:
+        """Why a step is computed, by what differs from the last time a spec of this name ran it."""
+        if self.fresh:
+            return "--fresh was asked for"
+        if document.untraced:
+            return f"computed every time: {document.untraced[0]}"
+        for lesson in step.lessons or ():
+            if lesson.damage:
+                return f"what it learned is damaged in the store: {lesson.damage}"
+        if damage:
+            return f"is damaged in the store: {damage}"
+        epoch = self.interrupted_after(step.name, step)
+        if epoch:
+            return f"was interrupted after epoch {epoch}; goes on from there"
+        last = self.store.last(self.spec.name, step.name)
+        if last is None:
+            return "was never computed"
+        found = changes(last, document.content)
+        found += [
+            self._input_change(port, given)
+            for port, given in step.inputs.items()
+            if last["inputs"].get(port) != document.content["inputs"][port]
+        ]
+        kept = "; what it learned is in the store" if step.lessons and step.trained else ""
+        return ("; ".join(found) or "is no longer in the store") + kept
+
+    def interrupted_after(self, name: str, step: PlannedStep | None = None) -> int:
+        """The last epoch that the checkpoint of an unfinished step holds; 0 where there is none."""
+        step = step or self._steps[name]
+        return self.store.interrupted_after(step.main.key if step.main is not None else step.key)
+
+    def _input_change(self, port: str, given: str | list[str]) -> str:
+        names = steps_of(given)
+        anew = [name for name in names if not self._steps[name].content]
+        steps = f"step{'s' * (len(anew or names) != 1)} {' and '.join(anew or names)}"
+        return f"its {port} ({steps}) " + ("is computed anew" if anew else "is another one")
 
 
-def make_plan(spec: Spec, registry: Registry, store: Store, fresh: bool = False) -> Plan:
-    """Work out every key and look each up in the store. Computes nothing and writes nothing.
+def make_plan(spec: Spec, registry: Registry, store: Store, fresh: bool = False, keys: Keys | None = None) -> Plan:
+    """Work out every key and look each up in the store. Computes nothing and writes nothing but what it remembers.
 
     Args:
         fresh: compute everything anew, whatever the store has.
+        keys: works the keys out; by default with the user's memory of files.
     """
-    planned: dict[str, PlannedStep] = {}
-    for step in spec.steps:
-        inputs = {name: planned[source].key for name, source in step.inputs.items()}
-        document = key_document(registry.entry(step.uses), step.component, step.seed, inputs)
-        key = key_of(document)
-        reused = store.record(key) is not None and not fresh
-        anew = [source for source in step.inputs.values() if not planned[source].reused]
-        planned[step.name] = PlannedStep(
-            step.name,
-            step.uses,
-            step.component,
-            dict(step.inputs),
-            step.component.gives,
-            step.seed,
-            key,
-            document,
-            store.folder(key),
-            reused,
-            "in the store"
-            if reused
-            else "--fresh was asked for"
-            if fresh
-            else _why(store, spec, step, key, document, anew),
-        )
-    return Plan(spec, store, tuple(planned.values()))
-
-
-def _why(store: Store, spec: Spec, step: SpecStep, key: str, document: Mapping[str, Any], anew: list[str]) -> str:
-    """Why a step is computed, by what differs from the last time a spec of this name ran it."""
-    epoch = store.interrupted_after(key)
-    if epoch:
-        return f"was interrupted after epoch {epoch}; goes on from there"
-    last = store.last(spec.name, step.name)
-    if last is None:
-        return "was never computed"
-    inputs = [
-        _input_change(name, source, anew)
-        for name, source in step.inputs.items()
-        if last["inputs"].get(name) != document["inputs"][name]
-    ]
-    if last["uses"] != document["uses"]:
-        return "; ".join([f"uses changed from {last['uses']}", *inputs])
-    return "; ".join([*_own_changes(last, document), *inputs]) or "is no longer in the store"
-
-
-def _own_changes(last: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
-    before, now = last["options"], document["options"]
-    changes = [
-        _option_change(name, before.get(name), now.get(name))
-        for name in sorted({*before, *now})
-        if before.get(name) != now.get(name)
-    ]
-    if last["seed"] != document["seed"]:
-        changes.append(f"seed changed from {last['seed']} to {document['seed']}")
-    package = document["package"]
-    if last["package"] != package:
-        changes.append(f"{package['name']} changed from {last['package']['version']} to {package['version']}")
-    if (last["core"], last["format"]) != (document["core"], document["format"]):
-        changes.append("fgic itself changed")
-    return changes
-
-
-def _option_change(name: str, before: Any, now: Any) -> str:
-    if _is_fingerprint(before) and _is_fingerprint(now):
-        return f"what lies at {name} changed"
-    return f"{name} changed from {_short(before)} to {_short(now)}"
-
-
-def _is_fingerprint(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32}", value) is not None
-
-
-def _input_change(name: str, source: str, anew: list[str]) -> str:
-    return f"its {name} (step {source}) " + ("is computed anew" if source in anew else "is another one")
-
-
-def _short(value: Any) -> str:
-    import json
-
-    text = json.dumps(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    keys = keys if keys is not None else Keys()
+    plan = Plan(spec, registry, store, keys, fresh)
+    keys.memory.flush()
+    return plan

@@ -2,9 +2,9 @@
 
 ::
 
-    artifacts/<2 digits>/<key>/   finished artifacts; a folder here is complete and never changes
+    artifacts/<2 digits>/<key>/   finished artifacts, what was learned among them; a folder here is complete and never
+                                  changes
     unfinished/<key>/             checkpoints of a step that is running or was interrupted
-    trained/<key>/                what was learned, for steps that differ in what they do with it alone
     locks/<key>.lock              held by the process that computes the key
     last/<spec>/<step>.json       what decided the step's output when it last ran, to say what changed since
 """
@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from fgic_core.data.artifact import ArtifactRecord
+from fgic_core.data.digest import digest_file
 from fgic_core.errors import StoreError
+from fgic_core.run.contents import damages
 
 
 class Store:
@@ -29,29 +31,41 @@ class Store:
 
     Args:
         root: made when it is first written to.
+        digest: how the content of a file is known; with `fgic_core.run.memory.Memory.digest` it is remembered.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, digest: Callable[[Path], str] = digest_file) -> None:
         self.root = root.resolve()
+        self._digest = digest
 
     def folder(self, key: str) -> Path:
         """Where the artifact of that key lies, or would lie."""
         return self.root / "artifacts" / key[:2] / key
 
     def record(self, key: str) -> ArtifactRecord | None:
-        """What is known of the artifact; None where there is none, or where one of its files was damaged."""
+        """What is known of the artifact; None where there is none, or it is damaged (see `damage`)."""
+        return self.look(key)[0]
+
+    def look(self, key: str) -> tuple[ArtifactRecord | None, str]:
+        """The artifact's record if it is whole; else None, and what is wrong with it, empty where there is nothing.
+
+        Every file is held against the digest that the record has of it, and the record against its own.
+        """
         folder = self.folder(key)
+        if not folder.exists():
+            return None, ""
         try:
             record = ArtifactRecord.read(folder)
-        except StoreError:
-            return None
-        for name, size in record.files.items():
-            try:
-                if (folder / name).stat().st_size != size:
-                    return None
-            except OSError:
-                return None
-        return record
+        except StoreError as error:
+            return None, error.what
+        if record.key != key:
+            return None, "its record is of another artifact"
+        wrong = damages(folder, record.files, self._digest)
+        return (None, wrong[0] + (f", and {len(wrong) - 1} more" if wrong[1:] else "")) if wrong else (record, "")
+
+    def stored(self) -> list[str]:
+        """The keys of everything that lies in the store, whole or not."""
+        return sorted(folder.name for folder in (self.root / "artifacts").glob("??/*") if folder.is_dir())
 
     def interrupted_after(self, key: str) -> int:
         """The last epoch that the checkpoint of an unfinished step holds; 0 where there is none."""
@@ -63,10 +77,6 @@ class Store:
     def scratch(self, key: str) -> Path:
         """The folder for what outlives a crash of the step of that key."""
         return self.root / "unfinished" / key
-
-    def trained(self, key: str) -> Path:
-        """The folder for what the training of that key gave (`fgic_core.run.keys.training_key`)."""
-        return self.root / "trained" / key
 
     @contextmanager
     def lock(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
@@ -97,6 +107,20 @@ class Store:
         finally:
             lock.release()
 
+    @contextmanager
+    def hold(self, key: str) -> Iterator[None]:
+        """As `lock`, for who does not want to wait.
+
+        Raises:
+            StoreError: another process holds it, or the store cannot be written.
+        """
+
+        def busy() -> None:
+            raise StoreError("another run is computing this", where=key)
+
+        with self.lock(key, busy):
+            yield
+
     def begin(self, key: str) -> Path:
         """An empty folder to compute the artifact in. The caller holds the lock of the key."""
         scratch = self.scratch(key)
@@ -121,7 +145,8 @@ class Store:
 
     def discard(self, key: str, folder: Path) -> None:
         """Remove a half-made artifact; checkpoints stay."""
-        shutil.rmtree(folder, ignore_errors=True)
+        for left in folder.parent.glob(f"{folder.name}*"):
+            shutil.rmtree(left, ignore_errors=True)
         scratch = self.scratch(key)
         if scratch.exists() and not any(scratch.iterdir()):
             scratch.rmdir()
@@ -129,10 +154,6 @@ class Store:
     def forget_checkpoints(self, key: str) -> None:
         """Start the step of that key from nothing the next time."""
         shutil.rmtree(self.scratch(key), ignore_errors=True)
-
-    def forget_training(self, key: str) -> None:
-        """Train anew the next time."""
-        shutil.rmtree(self.trained(key), ignore_errors=True)
 
     def last(self, spec: str, step: str) -> dict[str, Any] | None:
         """The key document of the step when a spec of that name last ran it."""

@@ -18,7 +18,7 @@ from fgic_core.spec.errors import Place, Problem, Source, SpecError, did_you_mea
 from fgic_core.spec.model import VERSION, Spec, SpecStep, dump_yaml
 from fgic_core.spec.options import Places, described, make
 from fgic_core.spec.overrides import STEP, TOP, assign
-from fgic_core.spec.wiring import Port, wire
+from fgic_core.spec.wiring import Found, Wired, wire
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 #: How many bytes a spec may have.
@@ -81,7 +81,7 @@ def from_dict(
     except RecursionError:
         raise SpecError([Problem("is nested too deeply", Place(Source("spec", "data")))]) from None
     spec = _Check(registry, (base or Path.cwd()).absolute(), []).spec(root, overrides, None, "")
-    return Spec(spec.version, spec.name, spec.seed, spec.steps, None, dump_yaml(dict(document)))
+    return replace(spec, path=None, text=dump_yaml(dict(document)))
 
 
 def _text(path: Path) -> str:
@@ -118,7 +118,7 @@ def _specs_in(folder: Path) -> str:
 class _Step:
     """A step half checked."""
 
-    port: Port
+    wired: Wired
     component: type[Component] | None
     options: Node | None
     places: Places
@@ -147,13 +147,14 @@ class _Check:
         seed = self._seed(root, 0)
         self.defaults = self._defaults(root)
         steps = self._steps(root, top, seed)
-        self._unused_defaults({step.port.uses for step in steps})
-        inputs, problems = wire([step.port for step in steps])
+        self._unused_defaults({step.wired.uses for step in steps})
+        inputs, problems = wire([step.wired for step in steps])
         self.problems += problems
         made = [self._made(step, found) for step, found in zip(steps, inputs, strict=True)]
         if self.problems:
             raise SpecError(_once(self.problems, self.unreadable))
-        return Spec(VERSION, name, seed, tuple(step for step in made if step is not None), path, text)
+        steps_made = tuple(step for step in made if step is not None)
+        return Spec(VERSION, name, seed, steps_made, path, text, self.base.resolve())
 
     def _add(self, message: str, place: Place, hint: str = "") -> None:
         self.problems.append(Problem(message, place, hint))
@@ -293,15 +294,15 @@ class _Check:
             said = "nothing" if node.value is None else described(node.plain())
             written = node.value if isinstance(node.value, str) and "/" in node.value else "kind/name"
             self._add(f"step {name} should be a mapping, not {said}", key, f"Write {name}: {{uses: {written}}}.")
-            return _Step(Port(name, "", None, key, None), None, None, Places(key), seed)
+            return _Step(Wired(name, "", None, key, None), None, None, Places(key), seed)
         uses, component, place = self._uses(name, key, node)
         self._unknown(node, STEP, f"step {name}", self._stray(node, component))
         kind = KINDS.get(uses.partition("/")[0])
         given = node.value.get("with")
         places = Places(place, given.key if given is not None else None)
-        port = Port(name, uses, kind, place, node.child("from"))
+        wired = Wired(name, uses, component or kind, place, node.child("from"))
         options = self._with_defaults(uses, node.child("with"))
-        return _Step(port, component, options, places, self._seed(node, seed))
+        return _Step(wired, component, options, places, self._seed(node, seed))
 
     @staticmethod
     def _stray(node: Node, component: type[Component] | None) -> str:
@@ -332,10 +333,10 @@ class _Check:
             self._add(" ".join(text.split()), found.place, error.hint or "")
             return uses, None, found.place
 
-    def _made(self, step: _Step, inputs: dict[str, str]) -> SpecStep | None:
+    def _made(self, step: _Step, inputs: Found) -> SpecStep | None:
         if step.component is None:
             return None
-        made = make(step.component, step.port.uses, step.options, self.base, step.places)
+        made = make(step.component, step.wired.uses, step.options, self.base, step.places)
         if isinstance(made, list):
             self.problems += made
             return None
@@ -343,9 +344,9 @@ class _Check:
             made.check_inputs(inputs)
         except ValueError as error:
             message, _, hint = str(error).partition("\n")
-            self._add(message, step.port.place, hint)
+            self._add(message, step.wired.place, hint)
         given = _plain_text(step.options.plain()) if step.options is not None else None
-        return SpecStep(step.port.name, step.port.uses, made, inputs, step.seed, given or {})
+        return SpecStep(step.wired.name, step.wired.uses, made, inputs, step.seed, given or {})
 
 
 def _once(problems: list[Problem], unreadable: set[Place]) -> list[Problem]:

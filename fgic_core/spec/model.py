@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fgic_core.interfaces import Component
+from fgic_core.interfaces import Component, Wiring
 
 #: The version of the spec's format that is read and written.
 VERSION = 1
@@ -21,7 +21,7 @@ class SpecStep:
         name: its name in the spec.
         uses: its component, such as ``classifier/timm``.
         component: the component with its options.
-        inputs: the step that each input comes from, by the input's type.
+        inputs: the step that each port takes its artifact from; a list of steps for one that takes many.
         seed: its seed.
         given: its options as they were written, without defaults.
     """
@@ -29,7 +29,7 @@ class SpecStep:
     name: str
     uses: str
     component: Component
-    inputs: dict[str, str]
+    inputs: Wiring
     seed: int
     given: dict[str, Any]
 
@@ -45,6 +45,7 @@ class Spec:
         steps: in order.
         path: the file it was read from.
         text: what it was read from, without what ``--set`` changed.
+        base: the folder that relative paths in it start at.
     """
 
     version: int
@@ -53,6 +54,7 @@ class Spec:
     steps: tuple[SpecStep, ...]
     path: Path | None
     text: str
+    base: Path = Path()
 
     def step(self, name: str) -> SpecStep:
         """Raises KeyError where there is none of that name."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from fgic_core.errors import PluginError
-from fgic_core.interfaces import KINDS, Component
+from fgic_core.interfaces import KINDS, Component, Input
 from fgic_core.registry import Registry
 from fgic_core.spec.model import VERSION
 
@@ -93,27 +94,30 @@ def _step(registry: Registry, options: dict[str, dict[str, Any]]) -> dict[str, A
             "with": {"title": "Options", "description": "The component's options.", "type": ["object", "null"]},
             "from": {
                 "title": "Inputs",
-                "description": "Steps that inputs are taken from, by type; by default the nearest earlier ones.",
+                "description": "Steps that inputs are taken from, by port; by default the nearest earlier ones.",
                 "type": ["object", "null"],
             },
             "seed": _seed("Seed of this step; by default the spec's."),
         },
-        "allOf": [_rule(uses) for uses in options],
+        "allOf": [_rule(uses, registry.get(uses).inputs) for uses in options],
     }
 
 
-def _rule(uses: str) -> dict[str, Any]:
+def _rule(uses: str, ports: Mapping[str, Input]) -> dict[str, Any]:
     """What a step may hold besides, given what it uses."""
-    kind = KINDS[uses.partition("/")[0]]
-    known = (*kind.takes, *kind.may_take)
     inputs = {
         "type": ["object", "null"],
         "additionalProperties": False,
-        "properties": {
-            needed: {"type": "string", "description": f"The step that gives the {needed}."} for needed in known
-        },
+        "properties": {name: _port(name, port) for name, port in ports.items()},
     }
     return _given(uses, {"properties": {"with": {"$ref": f"#/$defs/{_key(uses)}"}, "from": inputs}})
+
+
+def _port(name: str, port: Input) -> dict[str, Any]:
+    """What ``from`` may say of a port."""
+    one = {"type": "string"}
+    about = {"description": port.description or f"The step that gives the {name}."}
+    return about | ({"anyOf": [one, {"type": "array", "items": one, "minItems": 1}]} if port.many else one)
 
 
 def _complete(uses: str, needed: list[str]) -> dict[str, Any]:

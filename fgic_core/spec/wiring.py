@@ -1,131 +1,165 @@
-"""Which step feeds which: the nearest earlier one that gives the type, unless ``from`` says otherwise."""
+"""Which step feeds which port: the nearest earlier one that gives the type, unless ``from`` says otherwise."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fgic_core.interfaces import KINDS, Component
+from fgic_core.interfaces import KINDS, Component, Input
 from fgic_core.spec.document import Node
 from fgic_core.spec.errors import Place, Problem, did_you_mean
 from fgic_core.spec.options import described
 
+#: The steps of a step's ports; names that are wrong are in it too.
+Found = dict[str, "str | list[str]"]
+
 
 @dataclass(frozen=True, slots=True)
-class Port:
+class Wired:
     """What wiring has to know of a step.
 
     Attributes:
         name: the step's name.
         uses: its component as written.
-        kind: its interface; None where ``uses`` names no kind, so that it may give anything.
+        component: its class; its kind where it does not load; None where ``uses`` names no kind, so that it may give
+            anything.
         place: where its component's name stands.
         origin: the value of ``from``; None where there is none.
     """
 
     name: str
     uses: str
-    kind: type[Component] | None
+    component: type[Component] | None
     place: Place
     origin: Node | None
 
+    @property
+    def ports(self) -> Mapping[str, Input]:
+        return self.component.inputs if self.component is not None else {}
 
-def wire(ports: list[Port]) -> tuple[list[dict[str, str]], list[Problem]]:
+    def may_give(self, kind: str) -> bool:
+        return self.component is None or self.component.gives == kind
+
+
+def wire(steps: list[Wired]) -> tuple[list[Found], list[Problem]]:
     """The inputs of each step, and what is wrong with them."""
     problems: list[Problem] = []
     inputs = []
-    for index, port in enumerate(ports):
-        chosen = _chosen(ports, index, problems)
-        found: dict[str, str] = {}
-        for needed in _inputs(port):
-            if needed in chosen:
-                found[needed] = chosen[needed]
+    for index, step in enumerate(steps):
+        chosen = _chosen(steps, index, problems)
+        found: Found = {}
+        for name, port in step.ports.items():
+            if name in chosen:
+                found[name] = chosen[name]
                 continue
-            if port.kind is not None and needed in port.kind.may_take:
-                continue
-            source = next((p for p in reversed(ports[:index]) if p.kind is None or p.kind.gives == needed), None)
-            if source is not None:
-                found[needed] = source.name
-            else:
-                problems.append(_missing(ports, index, needed))
+            earlier = [other.name for other in steps[:index] if other.may_give(port.type)] if port.auto else []
+            if earlier:
+                found[name] = earlier if port.many else earlier[-1]
+            elif port.required:
+                problems.append(_missing(steps, index, name))
         inputs.append(found)
     return inputs, problems
 
 
-def _inputs(port: Port) -> tuple[str, ...]:
-    """What the step takes, and what it may take besides."""
-    return (*port.kind.takes, *port.kind.may_take) if port.kind is not None else ()
-
-
-def _chosen(ports: list[Port], index: int, problems: list[Problem]) -> dict[str, str]:
+def _chosen(steps: list[Wired], index: int, problems: list[Problem]) -> Found:
     """What the step's ``from`` says. A wrong choice is reported and taken: nothing more is to be said of that input."""
-    port = ports[index]
-    if port.origin is None or port.origin.value is None:
+    step = steps[index]
+    if step.origin is None or step.origin.value is None:
         return {}
-    if not isinstance(port.origin.value, dict):
-        said = described(port.origin.plain())
+    if not isinstance(step.origin.value, dict):
+        said = described(step.origin.plain())
         problems.append(
-            Problem(f"from should be a mapping from inputs to steps, not {said}", port.origin.place, _example(port))
+            Problem(f"from should be a mapping from inputs to steps, not {said}", step.origin.place, _example(step))
         )
-        return dict.fromkeys(_inputs(port), "")
-    chosen = {}
-    for needed, entry in port.origin.value.items():
-        if port.kind is not None and needed not in _inputs(port):
-            takes = _inputs(port)
-            message = f"{port.uses} takes no {needed}"
+        return dict.fromkeys(step.ports, "")
+    chosen: Found = {}
+    for name, entry in step.origin.value.items():
+        if step.component is not None and name not in step.ports:
+            takes = list(step.ports)
             hint = did_you_mean(
-                needed, takes, f"It takes {' and '.join(takes)}." if takes else "It takes nothing: remove from."
+                name, takes, f"It takes {' and '.join(takes)}." if takes else "It takes nothing: remove from."
             )
-            problems.append(Problem(message, entry.key, hint))
+            problems.append(Problem(f"{step.uses} takes no {name}", entry.key, hint))
             continue
-        chosen[needed] = str(entry.node.value)
-        problem = _refused(ports, index, needed, entry.node)
-        if problem is not None:
-            problems.append(problem)
+        port = step.ports.get(name)
+        if port is not None and port.many and isinstance(entry.node.value, list):
+            chosen[name] = _several(steps, index, name, entry.node, problems)
+            continue
+        problem = _refused(steps, index, name, entry.node)
+        problems += [problem] if problem is not None else []
+        given = str(entry.node.value)
+        chosen[name] = [given] if port is not None and port.many else given
     return chosen
 
 
-def _refused(ports: list[Port], index: int, needed: str, origin: Node) -> Problem | None:
+def _several(steps: list[Wired], index: int, name: str, origin: Node, problems: list[Problem]) -> list[str]:
+    """The steps that a port of many is given."""
+    given: list[str] = []
+    for node in origin.value:
+        problem = _refused(steps, index, name, node)
+        if problem is None and str(node.value) in given:
+            problem = Problem(f"step {node.value} is named twice", node.place, "Name each step once.")
+        problems += [problem] if problem is not None else []
+        given.append(str(node.value))
+    if not given:
+        hint = f"Name at least one step that gives {_a(steps[index].ports[name].type)}."
+        problems.append(Problem(f"{name} should not be empty", origin.place, hint))
+    return given
+
+
+def _refused(steps: list[Wired], index: int, port: str, origin: Node) -> Problem | None:
     """Why a step cannot take an input from there."""
-    earlier = [p.name for p in ports[:index] if p.kind is None or p.kind.gives == needed]
+    # Of a component that does not load nothing is known of its own ports.
+    needed = steps[index].ports[port].type if port in steps[index].ports else None
+    earlier = [s.name for s in steps[:index] if needed is None or s.may_give(needed)]
     name: Any = origin.value
     listed = (
-        f"{' or '.join(earlier)} before it {'gives' if len(earlier) == 1 else 'give'} a {needed}." if earlier else ""
+        f"{' or '.join(earlier)} before it {'gives' if len(earlier) == 1 else 'give'} {_a(needed)}."
+        if earlier and needed
+        else ""
     )
     if not isinstance(name, str):
-        return Problem(f"{needed} should be the name of a step, not {described(origin.plain())}", origin.place, listed)
-    position = next((i for i, p in enumerate(ports) if p.name == name), None)
+        return Problem(f"{port} should be the name of a step, not {described(origin.plain())}", origin.place, listed)
+    position = next((i for i, s in enumerate(steps) if s.name == name), None)
     if position is None:
         return Problem(
-            f"there is no step {name}", origin.place, did_you_mean(name, [p.name for p in ports[:index]], listed)
+            f"there is no step {name}", origin.place, did_you_mean(name, [s.name for s in steps[:index]], listed)
         )
     if position == index:
-        return Problem(f"step {name} cannot take its {needed} from itself", origin.place, listed)
+        return Problem(f"step {name} cannot take its {port} from itself", origin.place, listed)
     if position > index:
-        hint = f"Move {name} before {ports[index].name}." + (f" Or: {listed}" if listed else "")
+        hint = f"Move {name} before {steps[index].name}." + (f" Or: {listed}" if listed else "")
         return Problem(f"step {name} stands later, and steps run in order", origin.place, hint)
-    kind = ports[position].kind
-    if kind is not None and kind.gives != needed:
-        return Problem(
-            f"step {name} ({ports[position].uses}) gives {_a(kind.gives)}, not {_a(needed)}", origin.place, listed
-        )
+    source = steps[position]
+    if needed is not None and source.component is not None and source.component.gives != needed:
+        gives = f"step {name} ({source.uses}) gives {_a(source.component.gives)}, not {_a(needed)}"
+        return Problem(gives, origin.place, listed)
     return None
 
 
-def _missing(ports: list[Port], index: int, needed: str) -> Problem:
-    port = ports[index]
-    later = [p.name for p in ports[index + 1 :] if p.kind is not None and p.kind.gives == needed]
-    makers = [kind for kind, interface in KINDS.items() if interface.gives == needed and needed not in interface.takes]
+def _missing(steps: list[Wired], index: int, name: str) -> Problem:
+    step, port = steps[index], steps[index].ports[name]
+    earlier = [s.name for s in steps[:index] if s.component is not None and s.component.gives == port.type]
+    later = [s.name for s in steps[index + 1 :] if s.component is not None and s.component.gives == port.type]
+    what = _a(port.type) if name == port.type else f"{_a(port.type)} as its {name}"
+    if not port.auto and earlier:
+        listed = f"{' or '.join(earlier)} before it {'gives' if len(earlier) == 1 else 'give'} {_a(port.type)}."
+        return Problem(f"{step.uses} needs {what}, and from names none", step.place, f"{_example(step, name)} {listed}")
+    makers = [
+        kind
+        for kind, interface in KINDS.items()
+        if interface.gives == port.type and all(one.type != port.type for one in interface.inputs.values())
+    ]
     hint = f"Put a step that uses {' or '.join(f'{kind}/...' for kind in makers)} before it."
     if later:
-        hint = f"Step {later[0]} gives one, but stands later: move it before {port.name}."
-    return Problem(f"{port.uses} needs {_a(needed)}, and no step before it gives one", port.place, hint)
+        hint = f"Step {later[0]} gives one, but stands later: move it before {step.name}."
+    return Problem(f"{step.uses} needs {what}, and no step before it gives one", step.place, hint)
 
 
-def _example(port: Port) -> str:
-    needed = port.kind.takes[0] if port.kind is not None and port.kind.takes else "dataset"
-    return f"Write from: {{{needed}: name-of-a-step}}."
+def _example(step: Wired, port: str = "") -> str:
+    return f"Write from: {{{port or next(iter(step.ports), 'dataset')}: name-of-a-step}}."
 
 
-def _a(what: str) -> str:
-    return what if what.endswith("s") else f"a {what}"
+def _a(what: str | None) -> str:
+    return str(what) if what is None or what.endswith("s") else f"a {what}"

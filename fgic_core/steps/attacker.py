@@ -9,11 +9,11 @@ import numpy as np
 
 from fgic_core.data.model import Model
 from fgic_core.errors import PluginError
+from fgic_core.inference import infer, logits_of
 from fgic_core.interfaces.attacker import Attacker
 from fgic_core.steps import masking
 from fgic_core.steps import reference_attacks as reference
 from fgic_core.steps.adversarial_examples import Examples
-from fgic_core.steps.batches import batches
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.statistics import proportion
 from fgic_core.steps.subset import choose
@@ -42,16 +42,27 @@ def run(component: Attacker, inputs: dict[str, Any], ctx: StepContext) -> None:
     model: Model = inputs["model"]
     chosen, split = choose(inputs["dataset"], model, component.samples, ctx, "attack")
     sizes = sorted({float(eps) for eps in component.eps if eps > 0})
-    sweep = _Sweep(component, model.classifier.network(), sizes, ctx)
+    sweep = _Sweep(component, model.fitted.network, sizes, ctx)
     checked = np.linspace(0, len(chosen) - 1, masking.how_many(len(chosen))).astype(int)
-    ids = chosen.ids
+    ids, rights = chosen.ids, torch.from_numpy(chosen.labels).to(model.device)
+    batches = infer(
+        sweep.network,
+        model.fitted.input,
+        chosen.image,
+        len(chosen),
+        device=model.device,
+        batch_size=BATCH_SIZE,
+        workers=ctx.workers,
+        uses=ctx.uses,
+    )
     kept: list[torch.Tensor] = []
     with evaluation(sweep.network), untouched(sweep.network, ctx.uses, "perturb", content=True):
         with ctx.progress("attacking", len(chosen) * max(len(sizes), 1)) as bar:
-            for images, labels in batches(chosen, model.classifier, model.device, BATCH_SIZE, ctx.workers):
+            for images, logits, _ in batches:
                 first = sweep.done
+                labels = rights[first : first + len(images)]
                 kept.append(images[[row - first for row in checked if first <= row < first + len(images)]])
-                for _ in sweep.batch(images, labels, ids[first : first + len(images)]):
+                for _ in sweep.batch(images, logits, labels, ids[first : first + len(images)]):
                     bar.advance(len(images))
         sweep.examples.write(ctx.folder)
         _write(sweep.rows, ctx)
@@ -70,27 +81,21 @@ class _Sweep:
         self.examples = Examples()
         self.done = 0
 
-    def batch(self, images: torch.Tensor, labels: torch.Tensor, ids: list[str]) -> Iterator[float]:
-        """Attack one batch; yields after each eps."""
-        clean, confidence = self.predict(images)
+    def batch(
+        self, images: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor, ids: list[str]
+    ) -> Iterator[float]:
+        """Attack one batch, of which the network gave these logits; yields after each eps."""
+        clean, confidence = _best(logits)
         self._add(0.0, ids, labels, clean, clean, confidence, np.zeros(len(images)))
         for eps in self.sizes:
             moved = self.perturb(images, labels, eps, self.generators[eps])
-            found, confidence = self.predict(moved)
+            found, confidence = _best(logits_of(self.network, moved))
             away = reference.distances(moved, images, self.component.norm).cpu().numpy()
             self._add(eps, ids, labels, clean, found, confidence, away)
             for i in np.flatnonzero((clean == labels.cpu().numpy()) & (found != clean)):
                 self.examples.offer(self.done + int(i), self.rows[len(self.rows) - len(ids) + i], images[i], moved[i])
             yield eps
         self.done += len(images)
-
-    def predict(self, images: torch.Tensor) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Predicted class and its probability, each (n,)."""
-        import torch
-
-        with torch.no_grad():
-            top = self.network(images).float().softmax(dim=1).max(dim=1)
-        return top.indices.cpu().numpy(), top.values.cpu().numpy()
 
     def perturb(
         self, images: torch.Tensor, labels: torch.Tensor, eps: float, generator: torch.Generator
@@ -129,6 +134,12 @@ class _Sweep:
             }
             for id, label, before, after, distance, sure in columns
         ]
+
+
+def _best(logits: torch.Tensor) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Predicted class and its probability, each (n,)."""
+    top = logits.softmax(dim=1).max(dim=1)
+    return top.indices.cpu().numpy(), top.values.cpu().numpy()
 
 
 def verify(moved: Any, images: torch.Tensor, eps: float, norm: reference.Norm, uses: str) -> None:

@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.artifact import Metric, Point
+from fgic_core.data.digest import digest_file
 from fgic_core.data.tree import load_tree, save_tree
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.component import Component
 from fgic_core.interfaces.context import Context, Progress, Tree
+from fgic_core.steps.snapshots import Snapshots
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-#: The numbers of one evaluation by part (``val``, ``test``), then by name (``accuracy``, ``loss``).
+#: The numbers of one evaluation by part (``val``, ``synthetic``), then by name (``accuracy``, ``loss``).
 Scores = Mapping[str, Mapping[str, float]]
-#: A driver's way to measure a component in the middle of its training.
-Ruler = Callable[[Component, int], Scores]
+#: A driver's way to measure what a component fits in the middle of its training: that and the epoch.
+Ruler = Callable[[Any, int], Scores]
 
 
 class Listener:
@@ -78,7 +79,6 @@ class StepContext(Context):
         folder: an empty folder whose content becomes the artifact.
         uses: the step's component, such as ``classifier/timm``.
         scratch: a folder of this step that outlives a crash, for checkpoints; None keeps none.
-        trained: a folder that is kept for steps with the same training; None keeps none.
         key: the digest of what decides the step's output.
         seed: the step's seed.
         device: torch's name of the device.
@@ -86,6 +86,7 @@ class StepContext(Context):
         rank: which of the processes that run this step together; only the first, 0, writes checkpoints.
         workers: data loader processes.
         listener: where events go.
+        lesson: the name of the training, where it is one of several of a step (`fgic_core.steps.lesson`).
 
     Attributes:
         metrics, curves, warnings, left_out: what was recorded so far.
@@ -97,7 +98,6 @@ class StepContext(Context):
         *,
         uses: str = "",
         scratch: Path | None = None,
-        trained: Path | None = None,
         key: str = "",
         seed: int = 0,
         device: str = "cpu",
@@ -105,10 +105,10 @@ class StepContext(Context):
         rank: int = 0,
         workers: int = 0,
         listener: Listener | None = None,
+        lesson: str = "",
     ) -> None:
         self.folder = folder
         self.uses = uses
-        self.trained = trained
         self.key = key
         self.seed = seed
         self.device = device
@@ -121,13 +121,32 @@ class StepContext(Context):
         self.left_out: list[tuple[str, str]] = []
         self._scratch = scratch
         self.listener = listener or Listener()
+        self.inputs: Mapping[str, Any] = {}
         self._ruler: Ruler | None = None
+        self._keeps_snapshots = False
+        self._is_part = bool(lesson)
         self._resumed = 0
-        if self._state_file is not None and self._state_file.exists():
-            state = json.loads(self._state_file.read_text(encoding="utf-8"))
+        if (state := self._state()) is not None:
             self._resumed = state["epoch"]
             self.curves = [Point(**point) for point in state["curves"]]
             self.warnings = list(state.get("warnings", ()))
+
+    def _state(self) -> dict[str, Any] | None:
+        """What the last checkpoint says; one that was damaged is said to be, and goes."""
+        file = self._state_file
+        if file is None or not file.exists():
+            return None
+        try:
+            state: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            folder = file.parent / state["folder"]
+            if state["digests"] != _digests(folder):
+                raise ValueError
+        except (OSError, ValueError, KeyError, TypeError):
+            if not self.rank:
+                self.warn("The checkpoint of a training that was interrupted is damaged: the training starts anew.")
+                file.unlink(missing_ok=True)
+            return None
+        return state
 
     # What a component sees.
 
@@ -174,16 +193,19 @@ class StepContext(Context):
             )
         return number
 
-    def evaluate(self, component: Component, epoch: int) -> Mapping[str, float]:
+    def evaluate(self, fitted: object, epoch: int) -> Mapping[str, float]:
         if self._ruler is None:
             return {}
         scores: dict[str, dict[str, float]] = {}
-        for part, values in self._ruler(component, epoch).items():
+        for part, values in self._ruler(fitted, epoch).items():
             scores[part] = {name: float(value) for name, value in values.items() if math.isfinite(value)}
             for name, value in scores[part].items():
                 self.add_point(Point(epoch=epoch, part=part, name=name, value=value))
             if lost := [name for name in values if name not in scores[part]]:
                 self.warn(f"In epoch {epoch} {' and '.join(lost)} of {part} could not be computed: not finite.")
+        network: Any = getattr(fitted, "network", None)
+        if self._keeps_snapshots and not self.rank and _is_module(network):
+            self.snapshots.keep(network, epoch)
         return scores.get("val", scores.get("synthetic", {}))
 
     def epochs(self, count: int) -> Iterator[int]:
@@ -207,6 +229,7 @@ class StepContext(Context):
             "folder": fresh.name,
             "curves": [point.model_dump() for point in self.curves],
             "warnings": self.warnings,
+            "digests": _digests(fresh),
         }
         beside = self._scratch / "checkpoint.json.new"
         beside.write_text(json.dumps(record, allow_nan=False), encoding="utf-8")
@@ -235,28 +258,28 @@ class StepContext(Context):
     def _state_file(self) -> Path | None:
         return self._scratch / "checkpoint.json" if self._scratch is not None else None
 
-    @contextmanager
-    def part(self, name: str) -> Iterator[StepContext]:
+    def part(self, name: str) -> StepContext:
         """The context of a training that is one of several of this step, such as a fold.
 
-        Its seed and its checkpoints are its own, its progress is shown under its name, and what is written below its
-        folder goes when it is done. Its warnings are this step's; its metrics and curves are kept with it alone.
+        Its seed and its checkpoints are its own, its progress is shown under its name, and it keeps no snapshots. Its
+        warnings are this step's; its metrics and curves are kept with it alone.
         """
         folder = self.folder / f".{name}"
         folder.mkdir()
-        made = StepContext(
+        return StepContext(
             folder,
             uses=self.uses,
             scratch=self._scratch / name if self._scratch is not None else None,
-            seed=self._number(("part", name)),
+            seed=self.seed_of(name),
             device=self.device,
             workers=self.workers,
             listener=_PartListener(self, name),
+            lesson=name,
         )
-        try:
-            yield made
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+
+    def seed_of(self, part: str) -> int:
+        """The seed of a training that is one of several of this step."""
+        return self._number(("part", part))
 
     @property
     def scratch(self) -> Path:
@@ -268,9 +291,20 @@ class StepContext(Context):
         """The epoch that the training goes on after; 0 for a first start."""
         return self._resumed
 
-    def measure_by(self, ruler: Ruler) -> None:
-        """From now on `evaluate` asks this ruler."""
-        self._ruler = ruler
+    @property
+    def snapshots(self) -> Snapshots:
+        """What `evaluate` keeps of the network, beside the checkpoints; without a scratch folder in the artifact."""
+        return Snapshots((self._scratch or self.folder) / "snapshots")
+
+    def measure_by(self, ruler: Ruler, *, snapshots: bool = True) -> None:
+        """From now on `evaluate` asks this ruler.
+
+        Args:
+            ruler: is given what `evaluate` is.
+            snapshots: keep the weights of ``fitted.network`` at each evaluation, to measure test by afterwards: see
+                `snapshots`. A training that is one of several (`part`) keeps none.
+        """
+        self._ruler, self._keeps_snapshots = ruler, snapshots and not self._is_part
 
     def metric(self, name: str, value: float | None, **about: Any) -> None:
         """Record a measured number; keywords are the fields of `Metric`.
@@ -303,6 +337,17 @@ class StepContext(Context):
         np.random.seed(number % 2**32)
         if "torch" in sys.modules:
             sys.modules["torch"].manual_seed(number)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """The digests of the files in a folder, by name."""
+    return {file.name: digest_file(file) for file in sorted(folder.iterdir())}
+
+
+def _is_module(value: object) -> bool:
+    """Whether it is a torch.nn.Module; where torch was never imported there is none."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.nn.Module)
 
 
 def _number(value: Any) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +53,9 @@ def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None
             for position, row in enumerate(rows, first):
                 size = _size(dataset, position, row)
                 chosen = choose_box(row["boxes"], source[row["split"]], size)
-                region = _region(component, chosen.box, size, row["id"]) if chosen.box is not None else None
+                region = (
+                    region_of(component, chosen.box, size, f"sample {row['id']}") if chosen.box is not None else None
+                )
                 edges = dict(zip(("x1", "y1", "x2", "y2"), region.xyxy, strict=True)) if region else None
                 regions.append(edges)
                 whole = NO_OBJECT if row["empty"] else FULL_IMAGE
@@ -81,7 +83,7 @@ def _sources(component: Cropper, dataset: Dataset) -> dict[str, BoxSource]:
             "no sample of this data set has a box to crop to",
             hint="Put a detector step before the cropper, or read the data set's box annotations.",
         )
-    test = component.test_boxes or ("predicted" if "predicted" in there else "annotated")
+    test = boxes_for_test(component, there)
     asked: dict[str, BoxSource] = {"train": component.train_boxes, "val": component.train_boxes, "test": test}
     source: dict[str, BoxSource] = {}
     for part in dataset.splits:
@@ -103,6 +105,17 @@ def _sources(component: Cropper, dataset: Dataset) -> dict[str, BoxSource]:
     return source
 
 
+def boxes_for_test(component: Cropper, there: Collection[str]) -> BoxSource:
+    """Which boxes test pictures are cropped to.
+
+    Args:
+        component: the cropper.
+        there: the sources that the data set has boxes of.
+    """
+    asked = component.test_boxes or ("predicted" if "predicted" in there else "annotated")
+    return "predicted" if asked == "crossfit" else asked
+
+
 def _present(dataset: Dataset) -> set[str]:
     """The sources that boxes of the data set come from, or that a detector looked for in vain."""
     found = {source_of(origin) for origin in dataset.header.searched}
@@ -119,9 +132,19 @@ def _size(dataset: Dataset, position: int, row: Mapping[str, Any]) -> Size:
     return read_size(dataset.file(position))
 
 
-def _region(component: Cropper, box: Box, size: Size, sample: str) -> Box:
-    """The component's region, checked and clipped to the picture."""
-    where = f"{component.kind}/{type(component).__name__}, sample {sample}"
+def region_of(component: Cropper, box: Box, size: Size, picture: str) -> Box:
+    """The component's region, checked and clipped to the picture.
+
+    Args:
+        component: the cropper.
+        box: inside the picture.
+        size: of the picture.
+        picture: what errors call it.
+
+    Raises:
+        PluginError: the component raised, or gave a region that holds no pixel of the picture.
+    """
+    where = f"{component.kind}/{type(component).__name__}, {picture}"
     given = f"for box {_numbers(box.xyxy)} in a {size.width}x{size.height} picture"
     try:
         region = component.region(box, size)
@@ -131,11 +154,15 @@ def _region(component: Cropper, box: Box, size: Size, sample: str) -> Box:
         raise PluginError(f"region() gave a {type(region).__name__} {given}, not a Box", where=where)
     if not all(math.isfinite(edge) for edge in region.xyxy):
         raise PluginError(f"region() gave {_numbers(region.xyxy)} {given}, which is not finite", where=where)
-    # As the columns hold 32-bit floats, what is checked is what will be cut.
-    inside = Box(*(float(np.float32(edge)) for edge in region.clip(size).xyxy))
+    inside = stored(region.clip(size))  # what is checked is what will be cut
     if region.is_empty or inside.is_empty:
         raise PluginError(f"region() gave {_numbers(region.xyxy)} {given}, which holds no pixel of it", where=where)
     return inside
+
+
+def stored(box: Box) -> Box:
+    """The box as the columns of a data set hold it, in 32-bit floats."""
+    return Box(*(float(np.float32(edge)) for edge in box.xyxy))
 
 
 def _numbers(values: Sequence[float]) -> str:

@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fgic_core.data.dataset import Dataset
-from fgic_core.data.geometry import Size
 from fgic_core.data.images import to_image
 from fgic_core.data.model import Model
 from fgic_core.data.sample import Sample
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.classifier import Classifier
-from fgic_core.interfaces.explainer import Explainer
+from fgic_core.inference import infer
+from fgic_core.interfaces.explainer import Explainer, Maps
 from fgic_core.steps import maps as drawing
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.pointing import BoxesOf, Pointing, boxes_in_input, object_boxes, score
-from fgic_core.steps.randomised import RandomisedClassifier
+from fgic_core.steps.randomised import randomised
 from fgic_core.steps.statistics import proportion
 from fgic_core.steps.subset import choose
 from fgic_core.steps.untouched import untouched
@@ -25,6 +23,7 @@ from fgic_core.training import evaluation
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 BATCH_SIZE = 16
 #: How many pictures are explained a second time with random weights, and the similarity from which that is a warning.
@@ -50,60 +49,52 @@ def run(component: Explainer, inputs: dict[str, Any], ctx: StepContext) -> None:
     import torch
 
     model: Model = inputs["model"]
-    classifier = model.classifier
+    network, spec = model.fitted.network, model.fitted.input
     chosen, split = choose(inputs["dataset"], model, component.samples, ctx, "explain")
     (ctx.folder / "overlays").mkdir()
     (ctx.folder / "inputs").mkdir()
     rows: list[dict[str, Any]] = []
     maps: list[torch.Tensor] = []
     first: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
-    network = classifier.network()
+    generator = ctx.generator("explain")
     with (
         evaluation(network),
         untouched(network, ctx.uses, "explain", content=True),
         ctx.progress("explaining", len(chosen)) as bar,
     ):
-        for start in range(0, len(chosen), BATCH_SIZE):
-            part = chosen.take(range(start, min(start + BATCH_SIZE, len(chosen))))
-            images, sizes = _prepare(part, model)
-            with torch.no_grad():
-                predicted = network(images).argmax(dim=1)
+        for images, logits, sizes in infer(
+            network, spec, chosen.image, len(chosen), device=model.device, batch_size=BATCH_SIZE, uses=ctx.uses
+        ):
+            part = chosen.take(range(len(rows), len(rows) + len(images)))
+            predicted = logits.argmax(dim=1)
             labels = torch.as_tensor(part.labels, device=images.device)
             targets = predicted if component.target == "predicted" else labels
-            raw = explain_checked(component, classifier, images, targets, ctx.uses)
+            raw = explain_checked(component, network, images, targets, generator, ctx.uses)
             first = first or (images[:RANDOMISED], targets[:RANDOMISED], raw[:RANDOMISED])
-            drawn = drawing.normalise(raw, classifier.input_size())
+            drawn = drawing.normalise(raw, spec.size)
             maps.append(drawn.half())
             for offset, sample in enumerate(part):
                 values = drawn[offset].numpy()
                 _draw(images[offset], values, len(rows), ctx)
-                found = score(values, boxes_in_input(sample, sizes[offset], classifier))
+                found = score(values, boxes_in_input(sample, sizes[offset], spec))
                 rows.append(_row(sample, int(predicted[offset]), int(targets[offset]), found))
                 bar.advance()
         if first is not None:
-            _check_randomised(component, classifier, *first, ctx)
+            _check_randomised(component, network, *first, ctx)
     _write(rows, torch.cat(maps), ctx)
     _measure(rows, sum(int((m.amax(dim=(1, 2)) == 0).sum()) for m in maps), split, ctx)
 
 
-def _prepare(part: Dataset, model: Model) -> tuple[torch.Tensor, list[Size]]:
-    """The network's inputs, and the size of what each sample shows."""
-    import torch
-
-    pictures = [part.image(index) for index in range(len(part))]
-    inputs = torch.stack([model.classifier.prepare(picture) for picture in pictures])
-    return inputs.to(model.device), [Size(*picture.size) for picture in pictures]
-
-
 def explain_checked(
     component: Explainer,
-    classifier: Classifier,
+    network: nn.Module,
     images: torch.Tensor,
     targets: torch.Tensor,
+    generator: torch.Generator,
     uses: str,
     finite: bool = True,
 ) -> torch.Tensor:
-    """What the explainer gives, (n, h, w) float32, 0 or more; ``finite``: values that are not finite are an error.
+    """The first map of each picture, (n, h, w) float32, 0 or more; ``finite``: other values are an error.
 
     Raises:
         PluginError: it breaks its contract, or refuses the network.
@@ -111,12 +102,18 @@ def explain_checked(
     import torch
 
     before = images.clone()
-    with untouched(classifier.network(), uses, "explain"):
-        maps = component.explain(classifier, images, targets)
-    if not isinstance(maps, torch.Tensor) or maps.ndim != 3 or len(maps) != len(images) or 0 in maps.shape:
+    with untouched(network, uses, "explain"):
+        given = component.explain(network, images, targets, generator)
+    if not isinstance(given, Maps):
+        raise PluginError(f"explain gave {type(given).__name__}, not Maps", where=uses)
+    maps, count = given.maps, len(given.names)
+    wrong = not isinstance(maps, torch.Tensor) or maps.ndim != 4 or maps.shape[:2] != (len(images), count)
+    if wrong or 0 in maps.shape:
         shape = tuple(maps.shape) if isinstance(maps, torch.Tensor) else type(maps).__name__
         raise PluginError(
-            f"explain gave {shape}", where=uses, hint=f"For {len(images)} images it is a ({len(images)}, h, w) tensor."
+            f"explain gave maps of {shape} with {count} names",
+            where=uses,
+            hint=f"For {len(images)} images it is a ({len(images)}, k, h, w) tensor, and k names.",
         )
     if finite and not torch.isfinite(maps).all():
         raise PluginError(
@@ -124,20 +121,21 @@ def explain_checked(
         )
     if not torch.equal(before, images):
         raise PluginError("explain changed its images in place", where=uses, hint="Work on a copy.")
-    return maps.detach().float().clamp_min(0)
+    return maps[:, 0].detach().float().clamp_min(0)
 
 
 def _check_randomised(
     component: Explainer,
-    classifier: Classifier,
+    network: nn.Module,
     images: torch.Tensor,
     targets: torch.Tensor,
     maps: torch.Tensor,
     ctx: StepContext,
 ) -> None:
     """Explain some pictures with random weights: a map that stays the same says nothing about the network."""
-    other = RandomisedClassifier.of(classifier, images, ctx.generator("randomised"))
-    random = explain_checked(component, other, images, targets, ctx.uses)
+    other = randomised(network, images, ctx.generator("randomised"))
+    # The same random numbers as for the first batch: what differs comes from the weights.
+    random = explain_checked(component, other, images, targets, ctx.generator("explain"), ctx.uses)
     found: list[float | None]
     if random.shape == maps.shape:
         found = [drawing.rank_similarity(a.cpu().numpy(), b.cpu().numpy()) for a, b in zip(maps, random, strict=True)]

@@ -43,6 +43,16 @@ class Seen:
     confidence: Floats | None = None
 
 
+def check_classes(model: Model | None, classes: tuple[str, ...]) -> None:
+    """Raises DataError where the classifier tells other classes apart than the data set has."""
+    if model is not None and model.classes != classes:
+        raise DataError(
+            f"the classifier for min_confidence knows {len(model.classes)} classes, and they are not the "
+            f"{len(classes)} of the data set in their order",
+            hint="Name a classifier that was trained on this data set.",
+        )
+
+
 class Filters:
     """Looks at made pictures and says which go on.
 
@@ -67,12 +77,7 @@ class Filters:
     ) -> None:
         self.component, self.reference, self.extractor, self.model = component, reference, extractor, model
         self.far = component.min_distance is not None or component.max_distance is not None
-        if model is not None and model.classes != classes:
-            raise DataError(
-                f"the classifier for min_confidence knows {len(model.classes)} classes, and they are not the "
-                f"{len(classes)} of the data set in their order",
-                hint="Name a classifier that was trained on this data set.",
-            )
+        check_classes(model, classes)
 
     @property
     def active(self) -> bool:

@@ -14,7 +14,7 @@ from fgic_core.data.dataset import SCHEMA, to_batch
 from fgic_core.data.geometry import Size
 from fgic_core.data.sample import Sample
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.generator import Generator
+from fgic_core.interfaces.generator import FittedGenerator, Generator
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.generator_files import write_png
 from fgic_core.steps.generator_filters import Filters, Seen
@@ -70,7 +70,8 @@ class Maker:
     """Makes pictures, writes those wanted, and keeps the features of those measured.
 
     Args:
-        component: trained.
+        component: its options.
+        fitted: makes the pictures.
         filters: which pictures go on.
         wanted, measured: (classes,) how many pictures of each class are written, and how many measured.
         train: ids of the real train samples, which parents are among.
@@ -86,6 +87,7 @@ class Maker:
     """
 
     component: Generator
+    fitted: FittedGenerator
     filters: Filters
     wanted: Numbers
     measured: Numbers
@@ -124,7 +126,7 @@ class Maker:
             slot.seed = int(self.ctx.rng("sample", slot.label, slot.number, slot.tries).integers(2**63 - 1))
             slot.tries += 1
         labels, seeds = [slot.label for slot in slots], [slot.seed for slot in slots]
-        pictures = sampled(self.component, labels, seeds, self.ctx.uses)
+        pictures = sampled(self.fitted, labels, seeds, self.component.resolution, self.ctx.uses)
         parents = self._parents(labels, seeds)
         measured = np.array([slot.number < self.measured[slot.label] for slot in slots])
         self.looked += len(slots)
@@ -144,7 +146,7 @@ class Maker:
         return written, refused
 
     def _parents(self, labels: list[int], seeds: list[int]) -> list[tuple[str, ...]]:
-        found = [tuple(of) for of in self.component.parents(labels, seeds)]
+        found = [tuple(of) for of in self.fitted.parents(labels, seeds)]
         strange = {name for of in found for name in of} - self.train
         if len(found) != len(labels) or strange:
             said = f"names {min(strange)}, which is no real train sample" if strange else f"gave {len(found)} of them"

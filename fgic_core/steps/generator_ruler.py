@@ -1,9 +1,9 @@
-"""How good made pictures are: against real ones in the features of one named network, at each epoch and at the end."""
+"""How good made pictures are: against real ones in the features of one named network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,12 +19,11 @@ from fgic_core.steps.distances import (
     nearest,
     precision_recall,
 )
-from fgic_core.steps.generator_files import CLASSES, Grids
 from fgic_core.steps.generator_reference import Floats, Numbers, Pixels, Reference, pick_like, shares, to_pixels
 from fgic_core.steps.statistics import proportion
 
 if TYPE_CHECKING:
-    from fgic_core.interfaces.generator import Generator
+    from fgic_core.interfaces.generator import FittedGenerator, Generator
     from fgic_core.steps.context import StepContext
     from fgic_core.steps.features import Extractor
 
@@ -39,14 +38,14 @@ MANY_MEMORIES, LITTLE_DIVERSITY, LITTLE_AGREEMENT = 0.05, 0.5, 0.5
 MANY = 10_000
 
 
-def sampled(component: Generator, labels: list[int], seeds: list[int], uses: str) -> Pixels:
-    """The pictures of some labels and seeds, 8-bit (n, resolution, resolution, 3).
+def sampled(fitted: FittedGenerator, labels: list[int], seeds: list[int], side: int, uses: str) -> Pixels:
+    """The pictures of some labels and seeds, 8-bit (n, side, side, 3).
 
     Raises:
         PluginError: the generator breaks its contract.
     """
-    given = component.sample(labels, seeds)
-    found, side = np.asarray(given), component.resolution
+    given = fitted.sample(labels, seeds)
+    found = np.asarray(given)
     hint = f"For {len(labels)} labels it is float32 ({len(labels)}, 3, {side}, {side}) in [0, 1]."
     if found.shape != (len(labels), 3, side, side) or not np.issubdtype(found.dtype, np.floating):
         what = f"{found.dtype} of shape {found.shape}" if found.ndim else f"a {type(given).__name__}"
@@ -56,6 +55,19 @@ def sampled(component: Generator, labels: list[int], seeds: list[int], uses: str
     if found.min() < -1e-6 or found.max() > 1 + 1e-6:
         raise PluginError(f"sample gave pixels from {found.min():.3g} to {found.max():.3g}", where=uses, hint=hint)
     return to_pixels(found)
+
+
+def fid(features: Floats, reference: Reference) -> float:
+    """The Fréchet distance of made pictures' features from those of the real ones."""
+    moments = Moments()
+    moments.add(features)
+    return frechet_distance(moments, reference.moments)
+
+
+def kid(features: Floats, reference: Reference, *, with_error: bool = True) -> KernelDistance:
+    """The kernel distance of made pictures' features from those of the real ones."""
+    assert reference.features is not None
+    return kernel_distance(features, reference.features, with_error=with_error)
 
 
 def _ratio(one: Doubles, other: Doubles) -> Doubles:
@@ -81,7 +93,7 @@ class Ruler:
     Args:
         component: its options.
         reference: the real train pictures.
-        extractor: None measures nothing and keeps grids alone.
+        extractor: None measures nothing.
         counts: (classes,) real train pictures of each.
         ctx: of the step.
     """
@@ -91,9 +103,6 @@ class Ruler:
     ) -> None:
         self.component, self.reference, self.extractor, self.ctx = component, reference, extractor, ctx
         self.counts = counts
-        there = np.flatnonzero(counts)
-        evenly = np.linspace(0, len(there) - 1, min(len(there), CLASSES)).round().astype(int)
-        self.grids = Grids(ctx.scratch, [int(label) for label in there[evenly]], component.curve_every)
 
     def wanted(self) -> Numbers:
         """How many pictures of each class are to be measured at the end."""
@@ -101,42 +110,9 @@ class Ruler:
             return np.zeros_like(self.counts)
         return shares(self.counts, self.component.fid_samples)
 
-    def epoch(self, component: Any, epoch: int) -> dict[str, dict[str, float]]:
-        """FID and KID of some pictures of a generator in training, the same labels and seeds at every epoch."""
-        last = getattr(component, "epochs", None)
-        if epoch % self.component.curve_every and epoch != last:
-            return {}
-        slots = self.grids.slots
-        self.grids.add(epoch, self._pictures(component, slots, "grid", f"epoch {epoch}: grid"))
-        total = self.component.curve_samples
-        if self.extractor is None or total < 2:
-            return {}
-        labels = np.repeat(np.arange(len(self.counts)), shares(self.counts, total)).tolist()
-        features = self.extractor(self._pictures(component, labels, "curve", f"epoch {epoch}: sampling"))
-        return {"synthetic": {"FID": self._fid(features), "KID": self._kid(features, with_error=False).value}}
-
-    def _pictures(self, component: Generator, labels: list[int], name: str, description: str) -> Pixels:
-        made = []
-        with self.ctx.progress(description, len(labels)) as progress:
-            for start in range(0, len(labels), BATCH_SIZE):
-                some = labels[start : start + BATCH_SIZE]
-                seeds = [int(self.ctx.rng(name, start + row).integers(2**63 - 1)) for row in range(len(some))]
-                made.append(sampled(component, some, seeds, self.ctx.uses))
-                progress.advance(len(some))
-        return np.concatenate(made)
-
-    def _fid(self, features: Floats) -> float:
-        moments = Moments()
-        moments.add(features)
-        return frechet_distance(moments, self.reference.moments)
-
-    def _kid(self, features: Floats, *, with_error: bool = True) -> KernelDistance:
-        assert self.reference.features is not None
-        return kernel_distance(features, self.reference.features, with_error=with_error)
-
     def _record_kid(self, name: str, features: Floats, part: str, note: str) -> None:
         """KID with its interval."""
-        value, error = self._kid(features)
+        value, error = kid(features, self.reference)
         low, high = (None, None) if error is None else (value - 1.96 * error, value + 1.96 * error)
         about = "interval by the jackknife over pictures" if error is not None else "too few pictures for an interval"
         self.ctx.metric(name, value, part=part, n=len(features), low=low, high=high, note=f"{note}; {about}")
@@ -174,19 +150,22 @@ class Ruler:
         about = f"{name}; against {len(real):,} real train pictures"
         about += "; pictures that the filters let through" if filtered else ""
         biased = f"; biased upwards below {MANY:,} pictures: compare at equal n alone" if len(features) < MANY else ""
-        self.ctx.metric("FID", self._fid(features), part="synthetic", n=len(features), note=about + biased)
+        self.ctx.metric("FID", fid(features, self.reference), part="synthetic", n=len(features), note=about + biased)
         self._record_kid("KID", features, "synthetic", "pictures and network as for FID; unbiased")
         if held_out is not None and held_out.features is not None and len(held_out.features) > 1:
             note = "the same for real pictures that nothing was learned from: about the best that can be had at this n"
             some = held_out.features
             fewer = len(some) < len(features)
-            more = f"; that of {len(some):,} made pictures: {self._fid(features[self._few(labels, len(some))]):.4g}"
+            few = features[self._few(labels, len(some))]
+            more = f"; that of {len(some):,} made pictures: {fid(few, self.reference):.4g}"
             self.ctx.metric(
-                "FID_real", self._fid(some), part="held out", n=len(some), note=note + (more if fewer else "")
+                "FID_real", fid(some, self.reference), part="held out", n=len(some), note=note + (more if fewer else "")
             )
             self._record_kid("KID_real", some, "held out", note)
         note = "the same for pictures of uniform noise"
-        self.ctx.metric("FID_noise", self._fid(self._noise(len(features))), part="noise", n=len(features), note=note)
+        self.ctx.metric(
+            "FID_noise", fid(self._noise(len(features)), self.reference), part="noise", n=len(features), note=note
+        )
         few = real[pick_like(self.reference.labels, self.counts, len(features), self.ctx.rng("manifold"))]
         if len(few) > NEIGHBOURS < len(features):
             precision, recall = precision_recall(features, few, NEIGHBOURS)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fgic_core.data.geometry import Size
+from fgic_core.data.geometry import Box, Size
+from fgic_core.data.images import cut_edges
 
 if TYPE_CHECKING:
     import torch
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 #: The largest share of a pixel that the colour of a map takes.
 OPACITY = 0.6
+#: How many rows of a picture are drawn at once.
+_BAND = 256
 
 
 def normalise(maps: torch.Tensor, size: Size) -> torch.Tensor:
@@ -51,9 +54,18 @@ def overlay(image: Image, values: np.ndarray[Any, Any]) -> Image:
     Colour and opacity both grow with the value, over a picture in muted colours, so that what the map leaves out stays
     to be seen and no place of value zero is tinted.
     """
+    drawn = image.convert("RGB")
+    values = np.asarray(values)
+    for first in range(0, image.height, _BAND):  # a photo's pixels as 64-bit floats need not all be there at once
+        box = (0, first, image.width, min(first + _BAND, image.height))
+        drawn.paste(_blend(drawn.crop(box), values[box[1] : box[3]]), box)
+    return drawn
+
+
+def _blend(image: Image, values: np.ndarray[Any, Any]) -> Image:
     from PIL import Image as Pillow
 
-    pixels = np.asarray(image.convert("RGB"), dtype=np.float64) / 255
+    pixels = np.asarray(image, dtype=np.float64) / 255
     grey = pixels @ np.array([0.299, 0.587, 0.114])
     muted = 0.5 * pixels + 0.5 * grey[..., None]
     value = np.clip(np.asarray(values, dtype=np.float64), 0, 1)
@@ -61,6 +73,22 @@ def overlay(image: Image, values: np.ndarray[Any, Any]) -> Image:
     alpha = (OPACITY * np.sqrt(value))[..., None]
     drawn = (1 - alpha) * muted + alpha * colour
     return Pillow.fromarray(np.rint(drawn * 255).astype(np.uint8))
+
+
+def overlay_region(image: Image, values: np.ndarray[Any, Any], region: Box | None) -> Image:
+    """A map over the part of a picture that was cut; the rest stays as it is.
+
+    Args:
+        image: the whole picture, 8-bit RGB.
+        values: (height, width) of the cut, in [0, 1].
+        region: what was cut; None for the whole picture.
+    """
+    if region is None:
+        return overlay(image, values)
+    box = cut_edges(region, Size(*image.size))
+    drawn = image.copy()
+    drawn.paste(overlay(image.crop(box), values), box)
+    return drawn
 
 
 def rank_similarity(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float | None:

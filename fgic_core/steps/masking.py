@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fgic_core.inference import logits_of
 from fgic_core.interfaces.attacker import Attacker
 from fgic_core.steps import reference_attacks as reference
 from fgic_core.steps.context import StepContext
@@ -137,18 +138,12 @@ def _count_gradients(network: nn.Module) -> Iterator[list[None]]:
 
 
 def _right(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Flags:
-    import torch
-
-    with torch.no_grad():
-        flags: Flags = (network(images).argmax(dim=1) == labels).cpu().numpy()
+    flags: Flags = (logits_of(network, images).argmax(dim=1) == labels).cpu().numpy()
     return flags
 
 
 def _classes(network: nn.Module, images: torch.Tensor) -> int:
-    import torch
-
-    with torch.no_grad():
-        return int(network(images[:1]).shape[1])
+    return logits_of(network, images[:1]).shape[1]
 
 
 @dataclass(frozen=True)

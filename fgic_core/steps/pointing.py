@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from fgic_core.data.geometry import Box, Size
+from fgic_core.data.input_spec import InputSpec
 from fgic_core.data.sample import Sample
-from fgic_core.interfaces.classifier import Classifier
 
 #: Whose boxes a map is scored against: people drew them, or a detector found them.
 BoxesOf = Literal["annotated", "detected"]
@@ -46,19 +46,19 @@ def object_boxes(sample: Sample) -> tuple[BoxesOf, list[Box]]:
     return "detected", [b.box for b in sorted(sample.boxes, key=lambda b: -(b.score or 0.0))[:1]]
 
 
-def boxes_in_input(sample: Sample, image: Size, classifier: Classifier) -> list[Box]:
+def boxes_in_input(sample: Sample, image: Size, spec: InputSpec) -> list[Box]:
     """The boxes of `object_boxes` in pixels of the network's input, clipped to it, empty ones left out.
 
     Args:
         sample: its boxes are in pixels of the whole picture.
         image: size of what the sample shows, that is of its region.
-        classifier: says where that lands in the input.
+        spec: says where that lands in the input.
     """
     _, boxes = object_boxes(sample)
     # `cut` takes whole pixels outward of the region clipped to the picture.
     left, top = (floor(max(edge, 0.0)) for edge in (sample.region.x1, sample.region.y1)) if sample.region else (0, 0)
-    placement = classifier.placement(image)
-    found = [placement.to_input(box.shift(-left, -top).clip(image)).clip(classifier.input_size()) for box in boxes]
+    placement = spec.placement(image)
+    found = [placement.to_input(box.shift(-left, -top).clip(image)).clip(spec.size) for box in boxes]
     return [box for box in found if not box.is_empty]
 
 

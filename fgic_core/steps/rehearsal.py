@@ -17,7 +17,7 @@ def rehearse(classifier: Classifier, explainer: Explainer, classes: int, uses: s
     are copies; global generators and settings are left as they are.
 
     Args:
-        classifier: not trained; one that cannot be built without data (`Classifier.untrained`) is not looked at.
+        classifier: not trained; one that cannot be built without data (`Classifier.build`) is not looked at.
         explainer: with its options.
         classes: how many there are.
         uses: the explainer's name, for its errors.
@@ -33,19 +33,19 @@ def rehearse(classifier: Classifier, explainer: Explainer, classes: int, uses: s
     with own_randomness(), own_settings():
         try:
             classifier, explainer = classifier.model_copy(deep=True), explainer.model_copy(deep=True)
-            model = classifier.untrained(classes)
-            if model is None:
+            built = classifier.for_fit().build([f"class {number}" for number in range(classes)])
+            if built is None:
                 return None
-            size = model.input_size()
+            network, size = built.network, built.input.size
             images = torch.rand((1, 3, size.height, size.width))
-            network = model.network()
         except KeyboardInterrupt:
             raise
         except BaseException:  # a model that cannot be built says so itself, as soon as its step begins
             return None
         try:
             with evaluation(network):
-                explain_checked(explainer, model, images, torch.zeros(1, dtype=torch.int64), uses, finite=False)
+                target, generator = torch.zeros(1, dtype=torch.int64), torch.Generator().manual_seed(0)
+                explain_checked(explainer, network, images, target, generator, uses, finite=False)
         except PluginError as error:
             return error
         except KeyboardInterrupt:

@@ -53,9 +53,9 @@ class NetworkState:
         return cls(
             tuple(module.training for module in modules),
             tuple(parameter.requires_grad for parameter in parameters),
-            tuple(None if p.grad is None else _digest(p.grad) for p in parameters),
+            tuple(None if p.grad is None else tensor_digest(p.grad) for p in parameters),
             tuple(tuple(key for word in _HOOKS for key in getattr(module, word, ())) for module in modules),
-            tuple(_digest(t) if content else (t.data_ptr(), _version(t)) for t in tensors),
+            tuple(tensor_digest(t) if content else (t.data_ptr(), _version(t)) for t in tensors),
             _generators(),
         )
 
@@ -91,7 +91,8 @@ def untouched(network: nn.Module, uses: str, method: str, content: bool = False)
         )
 
 
-def _digest(tensor: torch.Tensor) -> str:
+def tensor_digest(tensor: torch.Tensor) -> str:
+    """A digest of a tensor's values."""
     import torch
 
     flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)

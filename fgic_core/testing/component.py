@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fgic_core.interfaces import KINDS, Component
+from fgic_core.interfaces.component import plain_paths
 
 #: Packages that importing a component's module must not import, because checking a spec imports the module.
 HEAVY = (
@@ -81,6 +82,10 @@ class ComponentSuite:
     def test_every_option_is_described(self, component: Component) -> None:
         bare = [name for name, field in type(component).model_fields.items() if not field.description]
         assert not bare, f"these options have no description: {bare}"
+
+    def test_options_that_name_files_say_so(self, component: Component) -> None:
+        plain = plain_paths(type(component))
+        assert not plain, f"what lies at {' and '.join(plain)} counts into no key: type it InputFile or InputFolder"
 
     def test_options_survive_the_trip_through_json(self, component: Component) -> None:
         again = type(component).model_validate_json(component.model_dump_json())

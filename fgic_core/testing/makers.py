@@ -9,12 +9,22 @@ import numpy as np
 import pytest
 
 from fgic_core.errors import PluginError
-from fgic_core.interfaces import Detector, Generator
+from fgic_core.interfaces import Detector, FittedDetector, FittedGenerator, Generator
 from fgic_core.testing.component import ComponentSuite, assert_no_pickle, assert_saved_alike
 from fgic_core.testing.data import tiny_context, tiny_dataset
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from fgic_core.interfaces import Component
+
+
+def _assert_unchanged(component: Component, before: Component) -> None:
+    """Fail where `fit` or `load` left something in the recipe: what is learned is what they return."""
+    assert component.model_dump() == before.model_dump(), "an option was changed"
+    kept = (component.__pydantic_private__ or {}), (before.__pydantic_private__ or {})
+    assert kept[0] == kept[1], f"state was left in {', '.join(kept[0])}"
+    assert component.__dict__.keys() == before.__dict__.keys(), "an attribute was left in it"
 
 
 class DetectorSuite(ComponentSuite):
@@ -28,9 +38,6 @@ class DetectorSuite(ComponentSuite):
         """The detector under test, with options that train it for two epochs or more in seconds."""
         raise NotImplementedError(f"{type(self).__name__} must give its component: override the fixture `component`")
 
-    def _fresh(self, component: Detector) -> Detector:
-        return type(component).model_validate(component.model_dump())
-
     def _fitted(
         self,
         component: Detector,
@@ -40,8 +47,8 @@ class DetectorSuite(ComponentSuite):
         stop_at: int | None = None,
         seen: list[int] | None = None,
         empty: int = 4,
-    ) -> list[Image]:
-        """Train as the core does; ``stop_at`` interrupts when that epoch has been evaluated. Gives test pictures.
+    ) -> tuple[FittedDetector, list[Image]]:
+        """Train as the core does; ``stop_at`` interrupts when that epoch has been evaluated. Gives test pictures too.
 
         The epochs that are evaluated are added to ``seen``; ``empty`` pictures without an object are there for a
         detector that learns from them.
@@ -59,13 +66,35 @@ class DetectorSuite(ComponentSuite):
 
         context.measure_by(ruler)
         context.seed_everything("step")
-        component.fit(train.take(range(0, len(train), 2)), train.take(range(1, len(train), 2)), context)
+        some, others = (train.take(range(start, len(train), 2)) for start in (0, 1))
+        fitted = component.for_fit().fit(some, others, context)
         test = data.split("test")
-        return [test.picture(i) for i in range(4)]
+        return fitted, [test.picture(i) for i in range(4)]
+
+    def _opened(self, component: Detector, fitted: FittedDetector, folder: Path) -> FittedDetector:
+        """What was learned, saved and loaded again."""
+        folder.mkdir()
+        component.save(fitted, folder)
+        return component.load(folder, "cpu")
+
+    def test_fit_gives_what_was_learned_and_leaves_the_recipe_as_it_was(
+        self, component: Detector, tmp_path: Path
+    ) -> None:
+        """Two trainings of one recipe give two detectors, and loading one changes the recipe as little."""
+        before = type(component).model_validate(component.model_dump())
+        fitted, pictures = self._fitted(component, tmp_path)
+        assert isinstance(fitted, FittedDetector), f"fit gave a {type(fitted).__name__}"
+        other, _ = self._fitted(component, tmp_path, "other")
+        assert other is not fitted, "two trainings gave one and the same detector"
+        assert fitted.network is None or other.network is not fitted.network, "two trainings gave one network"
+        opened = self._opened(component, fitted, tmp_path / "opened")
+        assert opened is not fitted, "load gave what fit had given"
+        opened.detect(pictures)
+        _assert_unchanged(component, before)
 
     def test_it_gives_boxes_scores_and_labels_of_agreeing_shapes(self, component: Detector, tmp_path: Path) -> None:
-        pictures = self._fitted(component, tmp_path)
-        found = component.detect(pictures)
+        fitted, pictures = self._fitted(component, tmp_path)
+        found = fitted.detect(pictures)
         assert len(found) == len(pictures)
         for one in found:
             assert np.asarray(one.boxes).shape == (len(one.scores), 4)
@@ -77,24 +106,21 @@ class DetectorSuite(ComponentSuite):
             assert np.isin(np.asarray(one.labels), range(classes)).all(), said
 
     def test_a_picture_gives_the_same_boxes_alone_and_in_a_batch(self, component: Detector, tmp_path: Path) -> None:
-        pictures = self._fitted(component, tmp_path)
+        fitted, pictures = self._fitted(component, tmp_path)
         pictures[1] = pictures[1].resize((48, 80))
-        for together, alone in zip(component.detect(pictures), pictures, strict=True):
-            (single,) = component.detect([alone])
+        for together, alone in zip(fitted.detect(pictures), pictures, strict=True):
+            (single,) = fitted.detect([alone])
             assert len(together.boxes) == len(single.boxes)
             np.testing.assert_allclose(together.boxes, single.boxes, atol=1e-2)
             np.testing.assert_allclose(together.scores, single.scores, atol=1e-3)
             np.testing.assert_array_equal(together.labels, single.labels)
 
     def test_what_is_saved_and_loaded_detects_the_same(self, component: Detector, tmp_path: Path) -> None:
-        pictures = self._fitted(component, tmp_path)
-        (tmp_path / "saved").mkdir()
-        component.save(tmp_path / "saved")
+        fitted, pictures = self._fitted(component, tmp_path)
+        again = self._opened(component, fitted, tmp_path / "saved")
         assert_no_pickle(tmp_path / "saved")
-        assert_saved_alike(component.save, tmp_path)
-        again = self._fresh(component)
-        again.load(tmp_path / "saved", "cpu")
-        found = component.detect(pictures)
+        assert_saved_alike(lambda folder: component.save(fitted, folder), tmp_path)
+        found = fitted.detect(pictures)
         assert any(len(one.scores) for one in found), "it finds nothing to compare: give it options under which it does"
         for one, two in zip(found, again.detect(pictures), strict=True):
             np.testing.assert_array_equal(one.boxes, two.boxes)
@@ -107,11 +133,10 @@ class DetectorSuite(ComponentSuite):
             return
         kept = []
         for empty in (0, 4):
-            fresh = self._fresh(component)
-            self._fitted(fresh, tmp_path, f"empty-{empty}", empty=empty)
+            fitted, _ = self._fitted(component, tmp_path, f"empty-{empty}", empty=empty)
             folder = tmp_path / f"saved-{empty}"
             folder.mkdir()
-            fresh.save(folder)
+            component.save(fitted, folder)
             kept.append({file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()})
         assert kept[0] != kept[1], "negatives is true, and empty train pictures change nothing"
 
@@ -119,12 +144,11 @@ class DetectorSuite(ComponentSuite):
         """A detector that does not learn has nothing to interrupt."""
         if not component.learns():
             return
-        whole, stopped, resumed = (self._fresh(component) for _ in range(3))
-        pictures = self._fitted(whole, tmp_path, "whole")
+        whole, pictures = self._fitted(component, tmp_path, "whole")
         with pytest.raises(KeyboardInterrupt):
-            self._fitted(stopped, tmp_path, "cut", stop_at=2)
+            self._fitted(component, tmp_path, "cut", stop_at=2)
         seen: list[int] = []
-        self._fitted(resumed, tmp_path, "cut", seen=seen)
+        resumed, _ = self._fitted(component, tmp_path, "cut", seen=seen)
         assert seen, "it evaluates every epoch"
         assert seen[0] == 2, "it goes on after the last checkpoint"
         for one, two in zip(whole.detect(pictures), resumed.detect(pictures), strict=True):
@@ -140,31 +164,52 @@ class GeneratorSuite(ComponentSuite):
         """The generator under test, with options that train it for two epochs or more in seconds."""
         raise NotImplementedError(f"{type(self).__name__} must give its component: override the fixture `component`")
 
-    def _fresh(self, component: Generator) -> Generator:
-        return type(component).model_validate(component.model_dump())
-
     def _fitted(
-        self, component: Generator, folder: Path, name: str = "out", *, stop_at: int | None = None
-    ) -> list[int]:
-        """Train as the core does; ``stop_at`` interrupts when that epoch has been evaluated. Gives those evaluated."""
+        self,
+        component: Generator,
+        folder: Path,
+        name: str = "out",
+        *,
+        stop_at: int | None = None,
+        seen: list[int] | None = None,
+    ) -> FittedGenerator:
+        """Train as the core does; ``stop_at`` interrupts when that epoch has been evaluated.
+
+        The epochs that are evaluated are added to ``seen``.
+        """
         train = tiny_dataset(folder / "data", side=64).split("train")
         context = tiny_context(folder, name=name)
-        seen: list[int] = []
 
         def ruler(_: object, epoch: int) -> dict[str, dict[str, float]]:
-            seen.append(epoch)
+            if seen is not None:
+                seen.append(epoch)
             if epoch == stop_at:
                 raise KeyboardInterrupt
             return {"synthetic": {"FID": 100.0 / (epoch + 1), "KID": 1.0 / (epoch + 1)}}
 
-        context.measure_by(ruler)
+        context.measure_by(ruler, snapshots=False)
         context.seed_everything("step")
-        component.fit(train, context)
-        return seen
+        return component.for_fit().fit(train, context)
+
+    def test_fit_gives_what_was_learned_and_leaves_the_recipe_as_it_was(
+        self, component: Generator, tmp_path: Path
+    ) -> None:
+        """Two trainings of one recipe give two generators, and loading one changes the recipe as little."""
+        before = type(component).model_validate(component.model_dump())
+        fitted = self._fitted(component, tmp_path)
+        assert isinstance(fitted, FittedGenerator), f"fit gave a {type(fitted).__name__}"
+        other = self._fitted(component, tmp_path, "other")
+        assert other is not fitted, "two trainings gave one and the same generator"
+        assert fitted.network is None or other.network is not fitted.network, "two trainings gave one network"
+        (tmp_path / "opened").mkdir()
+        component.save(fitted, tmp_path / "opened")
+        opened = component.load(tmp_path / "opened", "cpu")
+        assert opened is not fitted, "load gave what fit had given"
+        opened.sample([0], [0])
+        _assert_unchanged(component, before)
 
     def test_it_gives_rgb_pictures_in_the_unit_range(self, component: Generator, tmp_path: Path) -> None:
-        self._fitted(component, tmp_path)
-        pictures = component.sample([0, 1, 2, 1], [0, 1, 2, 2**63 - 1])
+        pictures = self._fitted(component, tmp_path).sample([0, 1, 2, 1], [0, 1, 2, 2**63 - 1])
         assert pictures.shape == (4, 3, component.resolution, component.resolution)
         assert pictures.dtype == np.float32
         assert np.isfinite(pictures).all()
@@ -172,55 +217,54 @@ class GeneratorSuite(ComponentSuite):
         assert pictures.max() <= 1
 
     def test_label_and_seed_decide_a_picture_alone_and_in_a_batch(self, component: Generator, tmp_path: Path) -> None:
-        self._fitted(component, tmp_path)
+        fitted = self._fitted(component, tmp_path)
         labels, seeds = [0, 1, 1, 2], [5, 5, 6, 7]
-        together = component.sample(labels, seeds)
-        np.testing.assert_array_equal(together, component.sample(labels, seeds))
+        together = fitted.sample(labels, seeds)
+        np.testing.assert_array_equal(together, fitted.sample(labels, seeds))
         for row, (label, seed) in enumerate(zip(labels, seeds, strict=True)):
-            np.testing.assert_allclose(together[row], component.sample([label], [seed])[0], atol=1e-3)
+            np.testing.assert_allclose(together[row], fitted.sample([label], [seed])[0], atol=1e-3)
         assert np.abs(together[1] - together[2]).max() > 1e-3, "another seed gives another picture"
         assert not np.array_equal(together[0], together[1]), "another label gives another picture"
 
     def test_a_label_outside_the_classes_is_refused(self, component: Generator, tmp_path: Path) -> None:
-        self._fitted(component, tmp_path)
+        fitted = self._fitted(component, tmp_path)
         for label in (-1, len(tiny_dataset(tmp_path / "more").classes)):
             with pytest.raises(PluginError):
-                component.sample([0, label], [0, 1])
-
-    def test_sampling_before_training_is_refused(self, component: Generator) -> None:
-        with pytest.raises(PluginError):
-            self._fresh(component).sample([0], [0])
+                fitted.sample([0, label], [0, 1])
 
     def test_parents_are_samples_that_it_was_trained_on(self, component: Generator, tmp_path: Path) -> None:
-        self._fitted(component, tmp_path)
+        fitted = self._fitted(component, tmp_path)
         known = set(tiny_dataset(tmp_path / "more", side=64).split("train").ids)
-        parents = component.parents([0, 1, 2], [3, 4, 5])
+        parents = fitted.parents([0, 1, 2], [3, 4, 5])
         assert len(parents) == 3
         assert {name for of in parents for name in of} <= known
 
     def test_what_is_saved_and_loaded_samples_the_same(self, component: Generator, tmp_path: Path) -> None:
-        self._fitted(component, tmp_path)
+        fitted = self._fitted(component, tmp_path)
         (tmp_path / "saved").mkdir()
-        component.save(tmp_path / "saved")
+        component.save(fitted, tmp_path / "saved")
         assert_no_pickle(tmp_path / "saved")
-        assert_saved_alike(component.save, tmp_path)
-        again = self._fresh(component)
-        again.load(tmp_path / "saved", "cpu")
-        np.testing.assert_array_equal(component.sample([0, 2], [1, 2]), again.sample([0, 2], [1, 2]))
-        assert component.parents([0, 2], [1, 2]) == again.parents([0, 2], [1, 2])
+        assert_saved_alike(lambda folder: component.save(fitted, folder), tmp_path)
+        again = component.load(tmp_path / "saved", "cpu")
+        np.testing.assert_array_equal(fitted.sample([0, 2], [1, 2]), again.sample([0, 2], [1, 2]))
+        assert fitted.parents([0, 2], [1, 2]) == again.parents([0, 2], [1, 2])
 
     def test_it_is_measured_before_and_after_every_epoch(self, component: Generator, tmp_path: Path) -> None:
         """Or never, where nothing is trained."""
-        seen = self._fitted(component, tmp_path)
+        seen: list[int] = []
+        self._fitted(component, tmp_path, seen=seen)
         assert seen == list(range(len(seen)))
 
     def test_an_interrupted_training_makes_the_same_pictures(self, component: Generator, tmp_path: Path) -> None:
         """A generator that is not measured trains nothing that could be interrupted."""
-        whole, stopped, resumed = (self._fresh(component) for _ in range(3))
-        if not self._fitted(whole, tmp_path, "whole"):
+        seen: list[int] = []
+        whole = self._fitted(component, tmp_path, "whole", seen=seen)
+        if not seen:
             return
         with pytest.raises(KeyboardInterrupt):
-            self._fitted(stopped, tmp_path, "cut", stop_at=2)
-        assert self._fitted(resumed, tmp_path, "cut")[0] == 2, "it goes on after the last checkpoint"
+            self._fitted(component, tmp_path, "cut", stop_at=2)
+        seen.clear()
+        resumed = self._fitted(component, tmp_path, "cut", seen=seen)
+        assert seen[0] == 2, "it goes on after the last checkpoint"
         labels, seeds = [0, 1, 2], [1, 2, 3]
         np.testing.assert_array_equal(whole.sample(labels, seeds), resumed.sample(labels, seeds))

@@ -21,6 +21,7 @@ from fgic_core.run.record import RunRecord
 pytest.importorskip("sahi", reason="COCO files are written with sahi: pip install 'fgic[coco]'")
 
 SQUARES = '''
+import shutil
 import time
 from pathlib import Path
 
@@ -48,6 +49,18 @@ class Squares(DatasetReader):
             yield Sample(id=f"s{index}", path=f"{index}.png", label=index % 2, split=split, boxes=(box,))
 
 
+class Drawn(Squares):
+    """The same, with pictures of its own."""
+
+    def source(self):
+        return None
+
+    def samples(self, ctx):
+        for sample in super().samples(ctx):
+            shutil.copy(self.folder / sample.path, ctx.folder)
+            yield sample
+
+
 class Corner(Cropper):
     """Crops to the box."""
 
@@ -68,7 +81,10 @@ def spec(install, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """A spec of two steps in the working directory, its pictures beside it."""
     from PIL import Image
 
-    points = {"dataset": ["squares = square_plugin:Squares"], "cropper": ["corner = square_plugin:Corner"]}
+    points = {
+        "dataset": ["squares = square_plugin:Squares", "drawn = square_plugin:Drawn"],
+        "cropper": ["corner = square_plugin:Corner"],
+    }
     install("square-plugin", SQUARES, points)
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.chdir(tmp_path)
@@ -134,12 +150,23 @@ class TestSources:
         assert not (tmp_path / "runs").exists()
 
     def test_a_run_and_a_data_sets_folder_are_sources_too(self, spec: Path) -> None:
+        spec.write_text(SPEC.replace("dataset/squares", "dataset/drawn"))
         run = Pipeline.from_yaml(spec).run(device="cpu", report=False)
         assert convert("runs/squares/latest", "-o", "one") == 0
         assert convert(str(run.record.steps[0].folder), "-o", "two") == 0
         assert document("one") == document("two")
+
+    def test_where_pictures_lie_elsewhere_the_run_knows_it_and_the_data_sets_folder_does_not(
+        self, spec: Path, capsys
+    ) -> None:
+        run = Pipeline.from_yaml(spec).run(device="cpu", report=False)
+        assert convert("runs/squares/latest", "-o", "one") == 0
+        assert convert(str(run.record.steps[0].folder), "-o", "two") == 1
+        said = capsys.readouterr().err
+        assert re.search("where the pictures of the folder .* lie is not known\n +A run's directory says it", said)
+        assert not Path("two").exists()
         assert convert("runs/squares/latest", "-o", "three", "--step", "crops") == 0
-        assert document("three") == document("two")
+        assert document("three") == document("one")
 
     def test_overrides_change_a_spec(self, spec: Path, capsys) -> None:
         assert convert("spec.yaml", "-o", "out", "--set", "squares.with.broken=true") == 1
@@ -217,17 +244,17 @@ class TestMistakes:
 
     def test_a_picture_that_is_gone_is_one_message(self, spec: Path, capsys) -> None:
         assert convert("spec.yaml", "-o", "out") == 0
-        run = Pipeline.from_yaml(spec).run(device="cpu", report=False)
+        Pipeline.from_yaml(spec).run(device="cpu", report=False)
         Path("pictures", "3.png").unlink()
-        assert convert(str(run.record.steps[0].folder), "-o", "copied", "--copy-pictures") == 1
+        assert convert("runs/squares/latest", "-o", "copied", "--copy-pictures") == 1
         assert "3.png: the picture is missing" in capsys.readouterr().err
         assert not Path("copied").exists()
 
 
 def test_a_picture_that_became_a_pipe_is_not_waited_for(spec: Path, capsys, pipe) -> None:
-    run = Pipeline.from_yaml(spec).run(device="cpu", report=False)
+    Pipeline.from_yaml(spec).run(device="cpu", report=False)
     pipe(Path("pictures", "3.png"))
-    assert convert(str(run.record.steps[0].folder), "-o", "out", "--copy-pictures") == 1
+    assert convert("runs/squares/latest", "-o", "out", "--copy-pictures") == 1
     assert "3.png: the picture cannot be read: it is a named pipe and not a file" in capsys.readouterr().err
     assert not Path("out").exists()
 
@@ -255,10 +282,9 @@ main()
 def test_a_conversion_that_is_stopped_leaves_nothing(
     spec: Path, tmp_path: Path, number: int, wait_for: Callable[..., None]
 ) -> None:
-    run = Pipeline.from_yaml(spec).run(device="cpu", report=False)
-    folder = str(run.record.steps[0].folder)
+    Pipeline.from_yaml(spec).run(device="cpu", report=False)
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW, "data", "convert", folder, "-o", "out", "--copy-pictures"],
+        [sys.executable, "-c", SLOW, "data", "convert", "runs/squares/latest", "-o", "out", "--copy-pictures"],
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -100,7 +100,7 @@ class TestCheck:
         text = capsys.readouterr().out
         assert rows(text)["squares"] == "dataset/squares dataset compute was never computed"
         assert rows(text)["crops"] == "cropper/corner dataset of squares dataset compute was never computed"
-        assert "2 steps: 2 to compute, 0 reused." in text
+        assert "2 steps: at most 2 to compute, 0 reused." in text
 
     def test_it_computes_and_writes_nothing(self, spec: Path, tmp_path: Path) -> None:
         before = sorted(tmp_path.iterdir())

@@ -126,7 +126,7 @@ class TestShow:
     def test_it_prints_the_docstring_and_what_it_takes_and_gives(self, registry, capsys, monkeypatch) -> None:
         text = self.shown(registry, capsys, monkeypatch)
         assert "attacker/rounded" in text
-        assert "takes model and dataset, gives robustness" in text
+        assert "takes model, dataset, gives robustness" in text
         assert "Rounding hides the gradient." in text
 
     def test_options_have_types_defaults_and_descriptions(self, registry, capsys, monkeypatch) -> None:

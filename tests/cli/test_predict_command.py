@@ -19,7 +19,7 @@ from fgic_core.predict import find_left_out, find_pictures, predict
 from fgic_core.run.record import RunRecord, StepRecord
 
 COLOURS = '''
-from fgic_core import Classifier, Explainer, Size
+from fgic_core import Classifier, Explainer, FittedClassifier, InputSpec, Maps, Size
 
 
 class Colours(Classifier):
@@ -27,24 +27,18 @@ class Colours(Classifier):
 
     def fit(self, train, val, ctx): ...
 
-    def network(self):
+    def build(self, classes):
         from torch import nn
 
-        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-    def input_size(self):
-        return Size(32, 32)
-
-    def save(self, folder): ...
-
-    def load(self, folder, device): ...
+        network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        return FittedClassifier(network, InputSpec(Size(32, 32)), tuple(classes))
 
 
 class Itself(Explainer):
     """The channel of the class is the map."""
 
-    def explain(self, classifier, images, targets):
-        return images[range(len(images)), targets]
+    def explain(self, network, images, targets, generator):
+        return Maps(images[range(len(images)), targets][:, None], ("channel",))
 '''
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -58,11 +52,19 @@ def colours(install, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sys.modules.pop("colour_plugin", None)
 
 
-def an_artifact(store: Path, key: str, type_: str, uses: str, **inputs: str) -> Path:
+def an_artifact(store: Path, key: str, type_: str, uses: str, **sources: str) -> Path:
     folder = store / "artifacts" / key[:2] / key
     (folder / "component").mkdir(parents=True)
     ArtifactRecord(
-        type=type_, key=key, uses=uses, package="colour-plugin", version="1.2.3", options={}, seed=0, inputs=inputs
+        type=type_,
+        key=key,
+        uses=uses,
+        package="colour-plugin",
+        version="1.2.3",
+        options={},
+        seed=0,
+        inputs={},
+        sources=sources,
     ).write(folder)
     return folder
 
@@ -73,8 +75,9 @@ def model(colours: None, tmp_path: Path) -> Path:
     store = tmp_path / "store"
     an_artifact(store, "aa" * 16, "dataset", "cropper/square", dataset="dd" * 16)
     folder = an_artifact(store, "bb" * 16, "model", "classifier/colours", dataset="aa" * 16)
-    about = {"uses": "classifier/colours", "options": {}, "classes": ["red", "green", "blue"]}
-    (folder / "component.json").write_text(json.dumps(about))
+    from colour_plugin import Colours
+
+    Colours().save(Colours().build(["red", "green", "blue"]), folder / "component")
     return folder
 
 
@@ -195,14 +198,19 @@ class TestTheCommand:
         assert "trained on crops (cropper/square)" in capsys.readouterr().err
 
     def test_a_run_directory_is_as_good_as_a_model(self, model: Path, pictures: Path, tmp_path: Path, capsys) -> None:
-        step = StepRecord(
-            name="classifier", uses="classifier/colours", key="bb" * 16, folder=model, inputs={}, status="computed"
-        )
-        run = RunRecord(name="colours", seed=0, started="2026-01-01T00:00:00+00:00", store=tmp_path, steps=[step])
+        step = StepRecord(name="classifier", uses="classifier/colours", key="bb" * 16, inputs={}, status="computed")
+        store = model.parents[2]
+        run = RunRecord(name="colours", seed=0, started="2026-01-01T00:00:00+00:00", store=store, steps=[step])
         folder = tmp_path / "run"
         folder.mkdir()
         run.write(folder)
-        assert app.run(["predict", str(folder), str(pictures / "b.png"), "--device", "cpu", "--json"]) == 0
+        command = ["predict", str(folder), str(pictures / "b.png"), "--device", "cpu", "--json"]
+        assert app.run(command) == 0
+        assert json_lines(capsys.readouterr().out)[0]["top"][0]["class"] == "red"
+        store.rename(tmp_path / "elsewhere")
+        assert app.run(command) == 2
+        assert f"expected at {store}" in capsys.readouterr().err
+        assert app.run([*command, "--store", str(tmp_path / "elsewhere")]) == 0
         assert json_lines(capsys.readouterr().out)[0]["top"][0]["class"] == "red"
 
     def test_a_folder_that_is_neither_is_a_mistake(self, pictures: Path, capsys) -> None:

@@ -32,6 +32,7 @@ class Grey(DatasetReader):
         return ("dark", "bright")
 
     def samples(self, ctx):
+        """Dark before bright."""
         for label in (0, 1):
             draw(self.start + 40 * label).save(ctx.folder / f"{label}.png")
             boxes = (ObjectBox(Box(0, 0, 4, 4)),)
@@ -60,8 +61,63 @@ class Wider(Whole):
     def region(self, box, image):
         return box.expand(1)
 '''
-SPEC = "version: 1\nname: grey\nsteps:\n  data: {uses: dataset/grey}\n  crops: {uses: cropper/whole}\n"
+#: In a namespace package, with its helper in another module of the same distribution.
+TALL = '''
+from fgic_core import Box, Cropper
+from flat_helper import shifted
 
+
+class Tall(Cropper):
+    """The box, shifted."""
+
+    def region(self, box, image):
+        import lab_tools
+
+        return Box(*shifted(box.xyxy))
+'''
+HELPER = "SHIFT = 0\n\n\ndef shifted(edges):\n    return [edge + SHIFT for edge in edges]\n"
+SPEC = """\
+version: 1
+name: grey
+steps:
+  data: {uses: dataset/grey}
+  crops: {uses: cropper/whole}
+  tall: {uses: cropper/tall, from: {dataset: data}}
+"""
+
+#: What each plugin declares that it stands on: a package, and one that only its tests need.
+NEEDS = "Requires-Dist: lab-numbers>=1\nRequires-Dist: lab-tests; extra == 'test'\n"
+#: One whose option is a plain path, and one that imports by a name that no reader of the source can know.
+DOUBTFUL = '''
+from importlib import import_module
+from pathlib import Path
+
+from fgic_grey import Grey
+
+
+class Listed(Grey):
+    """From a table."""
+
+    table: Path
+
+
+class Chosen(Grey):
+    """By a module that an option names."""
+
+    helper: str = "math"
+
+    def classes(self):
+        import_module(self.helper)
+        return ("dark", "bright")
+'''
+DOUBT = """\
+version: 1
+name: doubt
+steps:
+  listed: {uses: dataset/listed, with: {table: table.csv}}
+  chosen: {uses: dataset/chosen}
+  crops: {uses: cropper/whole}
+"""
 #: What `check` says of a step: whether the store has it, and why not.
 Said = dict[str, tuple[bool, str]]
 
@@ -77,6 +133,16 @@ class World:
         (self.site / "fgic_grey" / "__init__.py").write_text(READER)
         (self.site / "fgic_grey" / "_drawing.py").write_text(DRAWING)
         (self.site / "fgic_whole.py").write_text(CROPPER)
+        (self.site / "lab" / "crops").mkdir(parents=True)
+        (self.site / "lab" / "crops" / "tall.py").write_text(TALL)
+        (self.site / "flat_helper.py").write_text(HELPER)
+        (self.site / "site-packages").mkdir()
+        (self.site / "site-packages" / "lab_tools.py").write_text("")
+        for name in ("lab_tools", "lab_numbers"):
+            about = self.site / "site-packages" / f"{name}-1.0.dist-info"
+            about.mkdir()
+            (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        self._declare("fgic-tall", "0.1", "[fgic.cropper]\ntall = lab.crops.tall:Tall\n", editable=True)
         self._declare("fgic-grey", "1.0", "[fgic.dataset]\ngrey = fgic_grey:Grey\n", editable=True)
         points = "[fgic.cropper]\nwhole = fgic_whole:Whole\nwider = fgic_whole:Wider\n"
         self._declare("fgic-whole", "2.0", points, editable=False)
@@ -85,7 +151,9 @@ class World:
         """What an installer writes; `direct_url.json` says that the sources are used where they are."""
         about = self.site / f"{name.replace('-', '_')}.dist-info"
         about.mkdir()
-        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: A test.\n")
+        (about / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: A test.\n{NEEDS}"
+        )
         (about / "entry_points.txt").write_text(points)
         if editable:
             url = {"url": self.site.as_uri(), "dir_info": {"editable": True}}
@@ -94,7 +162,7 @@ class World:
     def fgic(self, *arguments: str) -> str:
         """What the command of the copied core prints."""
         own = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "FORCE_COLOR", "FGIC_DEBUG", "FGIC_STORE")}
-        path = [str(self.core.parent), str(self.site), own.pop("PYTHONPATH", "")]
+        path = [str(self.core.parent), str(self.site), str(self.site / "site-packages"), own.pop("PYTHONPATH", "")]
         done = subprocess.run(
             [sys.executable, "-m", "fgic_core", *arguments],
             capture_output=True,
@@ -106,9 +174,13 @@ class World:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def check(self, *arguments: str) -> Said:
-        rows = json.loads(self.fgic("check", "spec.yaml", "--json", *arguments))
+    def check(self, *arguments: str, spec: str = "spec.yaml") -> Said:
+        rows = json.loads(self.fgic("check", spec, "--json", *arguments))
         return {row["step"]: (row["reused"], row["reason"]) for row in rows}
+
+    def computed(self, *arguments: str) -> set[str]:
+        """The steps that the store does not have."""
+        return {step for step, (reused, _) in self.check(*arguments).items() if not reused}
 
     @contextmanager
     def changed(self, file: Path, old: str = "", new: str = "# A comment.\n") -> Iterator[None]:
@@ -131,67 +203,150 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 IN_STORE = (True, "in the store")
 ANEW = (False, "its dataset (step data) is computed anew")
+ALL = {"data", "crops", "tall"}
 
 
 def test_nothing_is_computed_where_nothing_changed(world: World) -> None:
-    assert world.check() == {"data": IN_STORE, "crops": IN_STORE}
+    assert world.check() == {"data": IN_STORE, "crops": IN_STORE, "tall": IN_STORE}
 
 
-@pytest.mark.parametrize("file", ["__init__.py", "_drawing.py", "_words.json"])
-def test_a_file_of_an_editable_plugin_counts(world: World, file: str) -> None:
-    with world.changed(world.site / "fgic_grey" / file):
+def test_a_mended_line_of_an_editable_plugin_counts_and_is_named(world: World) -> None:
+    with world.changed(world.site / "fgic_grey" / "_drawing.py", "(8, 8)", "(9, 8)"):
         said = world.check()
-    assert said["data"][0] is False
-    assert said["data"][1].startswith("fgic-grey changed from 1.0+")
-    assert said["crops"] == ANEW
+    assert said == {"data": (False, "fgic-grey: its source changed"), "crops": ANEW, "tall": ANEW}
 
 
 @pytest.mark.parametrize(
-    "file",
-    ["data/geometry.py", "interfaces/context.py", "steps/dataset.py", "steps/new.py", "training.py", "openmmlab.py"],
+    ("file", "old", "new", "steps"),
+    [
+        ("fgic_grey/__init__.py", "+ 40", "+ 41", ALL),
+        ("fgic_grey/_words.json", "", "{}", ALL),  # what lies beside the modules may be read
+        ("lab/crops/tall.py", "Box(*shifted", "Box(*map(float, ()), *shifted", {"tall"}),
+        ("flat_helper.py", "SHIFT = 0", "SHIFT = 7", {"tall"}),
+        ("fgic_grey/_drawing.py", "", "# A comment.\n", set()),
+        ("fgic_grey/__init__.py", "Dark before bright", "In order", set()),
+        ("fgic_grey/_unused.py", "", "x = 1\n", set()),
+    ],
 )
-def test_the_cores_sources_that_decide_a_steps_output_count(world: World, file: str) -> None:
-    with world.changed(world.core / file):
-        said = world.check()
-    assert said == {"data": (False, "fgic itself changed"), "crops": (False, f"fgic itself changed; {ANEW[1]}")}
+def test_what_a_plugin_reaches_counts_for_its_steps_and_no_comment_or_docstring_does(
+    world: World, file: str, old: str, new: str, steps: set[str]
+) -> None:
+    with world.changed(world.site / file, old, new):
+        assert world.computed() == steps
 
 
-@pytest.mark.parametrize("file", ["report/page.py", "cli/terminal.py"])
-def test_what_only_shows_results_does_not_count(world: World, file: str) -> None:
-    with world.changed(world.core / file):
-        assert world.check() == {"data": IN_STORE, "crops": IN_STORE}
+@pytest.mark.parametrize(
+    ("file", "steps"),
+    [
+        ("data/geometry.py", ALL),
+        ("data/images.py", ALL),
+        ("steps/dataset.py", {"data", *ALL}),
+        ("steps/cropper.py", {"crops", "tall"}),
+        ("steps/classifier.py", set()),
+        ("training.py", set()),
+        ("report/page.py", set()),
+        ("cli/terminal.py", set()),
+    ],
+)
+def test_of_the_core_what_a_steps_driver_reaches_counts(world: World, file: str, steps: set[str]) -> None:
+    with world.changed(world.core / file, new="\n_ANOTHER = 1\n"):
+        assert world.computed() == steps
+    if file == "steps/dataset.py":
+        with world.changed(world.core / file, new="\n# A comment.\n"):
+            assert not world.computed()
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [("training.py", True), ("steps/classifier.py", True), ("report/charts.py", False), ("steps/cropper.py", False)],
+)
+def test_of_a_training_too_what_it_reaches_counts(world: World, file: str, changes: bool) -> None:
+    """By its key: the best epoch, say, is chosen by a class that the plugin imports and the driver does not."""
+    (world.root / "train.yaml").write_text(f"{SPEC}  net: {{uses: classifier/timm, from: {{dataset: data}}}}\n")
+
+    def key() -> str:
+        return next(row["key"] for row in json.loads(world.fgic("check", "train.yaml", "--json"))[-1:])
+
+    before = key()
+    with world.changed(world.core / file, new="\n_ANOTHER = 1\n"):
+        assert (key() != before) is changes
 
 
 def test_a_new_version_of_a_plugin_counts_for_its_own_steps(world: World) -> None:
     with world.changed(world.site / "fgic_whole.dist-info" / "METADATA", "Version: 2.0", "Version: 2.1"):
         said = world.check()
-    assert said == {"data": IN_STORE, "crops": (False, "fgic-whole changed from 2.0 to 2.1")}
+    assert said == {"data": IN_STORE, "crops": (False, "fgic-whole changed from 2.0 to 2.1"), "tall": IN_STORE}
 
 
-def test_a_new_version_of_an_editable_plugin_counts_too(world: World) -> None:
-    with world.changed(world.site / "fgic_grey.dist-info" / "METADATA", "Version: 1.0", "Version: 1.1"):
-        said = world.check()
-    assert said["data"][1].startswith("fgic-grey changed from 1.0+")
-    assert " to 1.1+" in said["data"][1]
-
-
-def test_a_new_version_of_an_installed_core_counts(world: World) -> None:
-    """Where the core is no editable install its version alone stands for it."""
-    about = world.core.parent / "fgic-0.dist-info"
-    about.mkdir()
-    try:
-        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: fgic\nVersion: 0\n")
-        world.fgic("pipeline", "spec.yaml", "--device", "cpu", "--no-report", "--quiet", "--store", "installed")
-        with world.changed(world.core / "steps" / "dataset.py"):
-            assert world.check("--store", "installed") == {"data": IN_STORE, "crops": IN_STORE}
-        with world.changed(world.core / "__init__.py", '__version__ = "', '__version__ = "9.'):
-            assert world.check("--store", "installed")["data"] == (False, "fgic itself changed")
-    finally:
-        shutil.rmtree(about)
+@pytest.mark.parametrize(("name", "steps"), [("lab_tools", {"tall"}), ("lab_numbers", ALL)])
+def test_another_version_of_what_a_plugin_imports_or_declares_counts(world: World, name: str, steps: set[str]) -> None:
+    folder = world.site / "site-packages" / f"{name}-1.0.dist-info"
+    for version, changed in (("1.1", True), ("1.0+cu128", False)):
+        moved = folder.rename(folder.with_name(f"{name}-{version}.dist-info"))
+        try:
+            said = world.check()
+        finally:
+            moved.rename(folder)
+        assert {step for step, (reused, _) in said.items() if not reused} == (steps if changed else set())
+        if changed:
+            assert f"{name.replace('_', '-')} changed from 1.0 to 1.1" in said[min(steps - {"crops"})][1]
 
 
 def test_options_seeds_and_components_count_with_the_reason(world: World) -> None:
-    assert world.check("--set", "data.with.start=80") == {"data": (False, "start changed from 90 to 80"), "crops": ANEW}
-    assert world.check("--set", "crops.seed=4") == {"data": IN_STORE, "crops": (False, "seed changed from 0 to 4")}
-    said = world.check("--set", "crops.uses=cropper/wider")
-    assert said == {"data": IN_STORE, "crops": (False, "uses changed from cropper/whole")}
+    said = world.check("--set", "data.with.start=80")
+    assert said == {"data": (False, "start changed from 90 to 80"), "crops": ANEW, "tall": ANEW}
+    assert world.check("--set", "data.seed=4")["data"] == (False, "seed changed from 0 to 4")
+    assert world.check("--set", "crops.uses=cropper/wider")["crops"] == (False, "uses changed from cropper/whole")
+
+
+def test_the_seed_of_what_draws_nothing_does_not_count(world: World) -> None:
+    assert not world.computed("--set", "crops.seed=4")
+
+
+def test_what_cannot_be_known_is_computed_every_time(world: World) -> None:
+    (world.site / "fgic_grey" / "_doubtful.py").write_text(DOUBTFUL)
+    points = world.site / "fgic_grey.dist-info" / "entry_points.txt"
+    (world.root / "table.csv").write_text("")
+    (world.root / "doubt.yaml").write_text(DOUBT)
+    with world.changed(points, new="listed = fgic_grey._doubtful:Listed\nchosen = fgic_grey._doubtful:Chosen\n"):
+        for _ in range(2):
+            world.fgic("pipeline", "doubt.yaml", "--device", "cpu", "--no-report", "--quiet")
+            said = world.check(spec="doubt.yaml")
+            path = "what lies at the option table is not looked at: its type is Path, not InputFile"
+            assert said["listed"] == (False, f"computed every time: {path}")
+            assert said["chosen"][0] is False
+            assert said["chosen"][1].startswith("computed every time: what it imports is not known before it runs (")
+            # Its output is the same all the same, and so nothing that takes it is computed again.
+            assert said["crops"] == (False, "its dataset (step chosen) is computed anew")
+        runs = sorted((world.root / "runs" / "doubt").glob("2*"))
+        steps = json.loads((runs[-1] / "run.json").read_text())["steps"]
+        assert [step["status"] for step in steps] == ["computed", "computed", "reused"]
+
+
+def test_pictures_of_equal_size_that_change_places_are_noticed(world: World) -> None:
+    from PIL import Image
+
+    for part in ("train", "test"):
+        for level, name in ((40, "dark"), (200, "bright")):
+            (world.root / "data" / part / name).mkdir(parents=True)
+            Image.new("RGB", (8, 8), (level,) * 3).save(world.root / "data" / part / name / "0.bmp")
+    (world.root / "swap.yaml").write_text(
+        "version: 1\nname: swap\nsteps:\n  pictures: {uses: dataset/image-folder, with: {root: data}}\n"
+    )
+    arguments = ("pipeline", "swap.yaml", "--device", "cpu", "--no-report", "--quiet")
+    assert "at most 1 to compute" in world.fgic("check", "swap.yaml")
+    world.fgic(*arguments)
+    assert world.check(spec="swap.yaml") == {"pictures": IN_STORE}
+    digests = []
+    for _ in range(2):
+        dark, bright = (world.root / "data" / "train" / name / "0.bmp" for name in ("dark", "bright"))
+        dark.rename(world.root / "x.bmp")
+        bright.rename(dark)
+        (world.root / "x.bmp").rename(bright)
+        assert world.check(spec="swap.yaml")["pictures"][0] is False
+        world.fgic(*arguments)
+        run = json.loads((world.root / "runs" / "swap" / "latest" / "run.json").read_text())
+        digests.append((run["steps"][0]["key"], run["steps"][0]["status"]))
+    # As they were before, they are the data set that the store has.
+    assert [status for _, status in digests] == ["computed", "reused"]
+    assert digests[0][0] != digests[1][0]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from fgic_core import Box, DataError, Dataset, ObjectBox, Part, PluginError, Sample, Size
 from fgic_core.data.checks import check_classes
 from fgic_core.data.dataset import BATCH, SCHEMA, DatasetWriter, Header, to_batch, to_sample
+from fgic_core.data.digest import digest_file
 
 numbers = st.floats(-1e4, 1e4, width=32)
 text = st.text(st.characters(blacklist_categories=("Cs",)), max_size=8)
@@ -230,6 +232,28 @@ def test_an_image_is_the_picture_cut_to_its_region(tmp_path: Path) -> None:
         dataset.image(2)
 
 
+def test_a_picture_that_was_replaced_since_its_row_was_written_is_refused(
+    tmp_path: Path, pipe: Callable[[Path], Path]
+) -> None:
+    """Another one of the same size in bytes too; a row that knows no digest believes what lies there."""
+    file = tmp_path / "0.bmp"
+    Image.new("RGB", (4, 4), (255, 0, 0)).save(file)
+    unknown = written(tmp_path, [sample(0, path="0.bmp")])
+    column = pa.array([digest_file(file)])
+    place = unknown.table.column_names.index("digest")
+    known = Dataset(unknown.header, unknown.table.set_column(place, unknown.table.field(place), column))
+    assert known.image(0).getpixel((0, 0)) == (255, 0, 0)
+    Image.new("RGB", (4, 4), (0, 0, 255)).save(file)
+    for look in (known.image, known.picture):
+        with pytest.raises(DataError, match=r"0\.bmp: this picture is another one than when") as caught:
+            look(0)
+        assert "Run the spec again" in str(caught.value)
+    assert unknown.image(0).getpixel((0, 0)) == (0, 0, 255)
+    pipe(file)
+    with pytest.raises(DataError, match=r"0\.bmp: the picture cannot be read: .*pipe"):
+        known.image(0)
+
+
 def test_a_region_outside_of_the_picture_names_the_file(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "0.png")
     with pytest.raises(DataError, match=r"0\.png.*no pixel"):
@@ -240,9 +264,9 @@ DAMAGED = {
     "not JSON": "{",
     "a list": "[]",
     "null": "null",
-    "no classes": '{"format": 2, "roots": {}, "part_names": [], "notes": [], "skipped": []}',
-    "roots a list": '{"format": 2, "classes": [], "roots": [], "part_names": [], "notes": [], "skipped": []}',
-    "skipped flat": '{"format": 2, "classes": [], "roots": {}, "part_names": [], "notes": [], "skipped": ["x"]}',
+    "no classes": '{"format": 3, "roots": {}, "part_names": [], "notes": [], "skipped": []}',
+    "roots a list": '{"format": 3, "classes": [], "roots": [], "part_names": [], "notes": [], "skipped": []}',
+    "skipped flat": '{"format": 3, "classes": [], "roots": {}, "part_names": [], "notes": [], "skipped": ["x"]}',
     "not UTF-8": b"\xff\xfe\x00",
 }
 
@@ -269,7 +293,7 @@ def test_a_data_set_of_before_pictures_could_be_empty_is_refused_in_one_line(tmp
     document = json.loads((tmp_path / "dataset.json").read_text())
     (tmp_path / "dataset.json").write_text(json.dumps({**document, "format": 1}))
     pq.write_table(table.drop_columns(["empty"]), tmp_path / "samples.parquet")
-    with pytest.raises(DataError, match="data set format 1 is not format 2\n  Make it again") as caught:
+    with pytest.raises(DataError, match="data set format 1 is not format 3\n  Make it again") as caught:
         Dataset.open(tmp_path)
     assert len(str(caught.value).splitlines()) == 2
 

@@ -75,3 +75,23 @@ def test_a_moved_placement_of_the_inputs_own_size_is_moved() -> None:
     drawn = Placement(1.0, 1.0, 4.0, 0.0, size, size).apply(Image.new("RGB", (10, 10), (9, 9, 9)), border=(0, 0, 0))
     assert drawn.getpixel((3, 0)) == (0, 0, 0)
     assert drawn.getpixel((4, 0)) == (9, 9, 9)
+
+
+@pytest.mark.parametrize("place", [letterbox, squash, center_crop])
+@pytest.mark.parametrize("source", [Size(90, 60), Size(31, 77), Size(400, 300)])
+def test_a_map_comes_back_to_the_pixels_it_was_made_of(place, source: Size) -> None:
+    placement: Placement = place(source, Size(64, 48))
+    values = np.zeros((48, 64), np.float32)
+    values[20:28, 28:40] = 1
+    back = placement.bring_back(values)
+    assert back.shape == (source.height, source.width)
+    rows, columns = (np.flatnonzero((back > 0.5).any(axis=axis)) for axis in (1, 0))
+    expected = placement.to_image(Box(28, 20, 40, 28)).clip(source)
+    found = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    assert np.abs(np.subtract(found, expected.xyxy)).max() <= 1.0
+
+
+def test_where_the_input_has_nothing_of_the_picture_a_map_that_comes_back_is_zero() -> None:
+    back = center_crop(Size(200, 100), Size(50, 50), 1.0).bring_back(np.ones((50, 50)))
+    assert back[:, :49].max() == back[:, 151:].max() == 0
+    assert back[:, 50:150].min() == 1

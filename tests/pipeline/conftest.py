@@ -7,9 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
-from fgic_core import Attacker, Classifier, Context, DatasetReader, Explainer, Pipeline, Registry, Run, Sample, Size
+from fgic_core import (
+    Attacker,
+    Classifier,
+    Context,
+    DatasetReader,
+    Explainer,
+    FittedClassifier,
+    InputSpec,
+    Pipeline,
+    Registry,
+    Run,
+    Sample,
+    Size,
+)
 
 SIDE = 4
 
@@ -42,29 +55,14 @@ class Greys(DatasetReader):
 class Ready(Classifier):
     """A network that is there from the start; `make` says which."""
 
-    _network: Any = PrivateAttr(None)
-    _count: int = PrivateAttr(0)
-
     def make(self, classes: int) -> Any:
         raise NotImplementedError
 
-    def fit(self, train: Any, val: Any, ctx: Context) -> None:
-        self._start(len(train.classes))
+    def build(self, classes: Sequence[str]) -> FittedClassifier:
+        return FittedClassifier(self.make(len(classes)), InputSpec(Size(SIDE, SIDE)), tuple(classes))
 
-    def _start(self, classes: int) -> None:
-        self._count, self._network = classes, self.make(classes)
-
-    def network(self) -> Any:
-        return self._network
-
-    def input_size(self) -> Size:
-        return Size(SIDE, SIDE)
-
-    def save(self, folder: Path) -> None:
-        (folder / "classes.txt").write_text(str(self._count))
-
-    def load(self, folder: Path, device: str) -> None:
-        self._start(int((folder / "classes.txt").read_text()))
+    def fit(self, train: Any, val: Any, ctx: Context) -> FittedClassifier:
+        return self.build(train.classes)
 
 
 @pytest.fixture

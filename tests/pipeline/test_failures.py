@@ -11,9 +11,20 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from pydantic import PrivateAttr
 
-from fgic_core import Classifier, Context, DatasetReader, Pipeline, Registry, Run, Sample, Size, hookimpl
+from fgic_core import (
+    Classifier,
+    Context,
+    DatasetReader,
+    FittedClassifier,
+    InputSpec,
+    Pipeline,
+    Registry,
+    Run,
+    Sample,
+    Size,
+    hookimpl,
+)
 from fgic_core.cli import app
 from fgic_core.errors import Interrupted
 
@@ -38,49 +49,37 @@ class Walking(Classifier):
 
     trouble: ClassVar[str] = ""
     started: ClassVar[list[int]] = []
-    _network: Any = PrivateAttr(None)
 
-    def fit(self, train: Any, val: Any, ctx: Context) -> None:
-        import torch
+    def build(self, classes: Any) -> FittedClassifier:
         from torch import nn
 
-        self._network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+        network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+        return FittedClassifier(network, InputSpec(Size(4, 4)), tuple(classes))
+
+    def fit(self, train: Any, val: Any, ctx: Context) -> FittedClassifier:
+        import torch
+
+        fitted = self.build(train.classes)
+        network = fitted.network
         drawn = torch.zeros(())
         if state := ctx.resume():
-            self._network.load_state_dict(state["network"])
+            network.load_state_dict(state["network"])
             drawn = state["drawn"]
         for epoch in ctx.epochs(4):
             type(self).started.append(epoch)
             drawn = drawn + torch.rand(())
             with torch.no_grad():
-                self._network[1].bias += drawn
+                network[1].bias += drawn
             ctx.log(epoch, drawn=drawn.item())
             if epoch == 2:
                 ctx.warn("the second epoch was warm")
             if epoch == 3 and self.trouble == "raise":
                 raise RuntimeError("planted")
-            state = {"network": self._network.state_dict(), "drawn": drawn}
+            state = {"network": network.state_dict(), "drawn": drawn}
             if epoch == 3 and self.trouble == "unsavable":
                 state["lock"] = threading.Lock()
             ctx.checkpoint(epoch, state)
-
-    def network(self) -> Any:
-        return self._network
-
-    def input_size(self) -> Size:
-        return Size(4, 4)
-
-    def save(self, folder: Path) -> None:
-        from safetensors.torch import save_file
-
-        save_file(self._network.state_dict(), folder / "walk.safetensors")
-
-    def load(self, folder: Path, device: str) -> None:
-        from safetensors.torch import load_file
-        from torch import nn
-
-        self._network = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
-        self._network.load_state_dict(load_file(folder / "walk.safetensors"))
+        return fitted
 
 
 SPEC: dict[str, Any] = {
@@ -110,7 +109,7 @@ def run(tmp: Path, store: str = "store", **options: Any) -> Run:
 def trained(result: Run) -> tuple[bytes, list[Any], list[str]]:
     """What a training that went on must share with one that was never stopped."""
     record = result.artifact("classifier")
-    weights = result.record.step("classifier").folder / "component" / "walk.safetensors"
+    weights = result.learned("classifier") / "component" / "model.safetensors"
     return weights.read_bytes(), record.curves, record.warnings
 
 
@@ -130,7 +129,9 @@ def test_a_training_that_failed_goes_on_after_its_last_whole_checkpoint(
     again = run(tmp_path)
     assert Walking.started == [1, 2, 3, 3, 4]
     assert trained(again) == trained(run(tmp_path, "other"))
-    assert again.artifact("classifier").warnings == ["the second epoch was warm"]
+    warnings = again.artifact("classifier").warnings
+    assert warnings[0] == "the second epoch was warm"
+    assert warnings[1:] == ["There is no test curve: the training kept no weights of its epochs."], "it never measures"
     assert not list((tmp_path / "store" / "unfinished").iterdir()), "of what is finished no checkpoint is kept"
 
 
@@ -240,11 +241,11 @@ class Gate(Plain):
 
     entered: ClassVar[threading.Event]
     open: ClassVar[threading.Event]
-    reads: ClassVar[list[int]]
+    times: ClassVar[list[int]]
 
     def samples(self, ctx: Context) -> Iterator[Sample]:
-        self.reads.append(1)
-        assert len(self.reads) == 1, "two runs compute one step"
+        self.times.append(1)
+        assert len(self.times) == 1, "two runs compute one step"
         self.entered.set()
         assert self.open.wait(600)
         yield from super().samples(ctx)
@@ -262,32 +263,45 @@ class Waits:
 def test_of_two_runs_at_once_one_computes_a_step_and_the_other_waits_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("entered", threading.Event()), ("open", threading.Event()), ("reads", [])):
+    for name, value in (("entered", threading.Event()), ("open", threading.Event()), ("times", [])):
         monkeypatch.setattr(Gate, name, value, raising=False)
     places = {"store": tmp_path / "store", "runs": tmp_path / "runs", "device": "cpu", "report": False, "until": "data"}
     found: list[Run] = []
     first = threading.Thread(target=lambda: found.append(pipeline(Gate).run(**places)))
     first.start()
-    assert Gate.entered.wait(600)
+    while first.is_alive() and not Gate.entered.wait(0.1):
+        pass
+    assert Gate.entered.is_set(), "the first run ended before it read a picture"
     second = pipeline(Gate).run(**places, observers=[Waits()])
     Gate.open.set()
     first.join(600)
-    assert len(Gate.reads) == 1
+    assert len(Gate.times) == 1
     assert found[0].record.step("data").status == "computed"
     step = second.record.step("data")
     assert (step.status, step.reason) == ("reused", "was computed by another run in the meantime")
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut", "record"])
-def test_a_damaged_artifact_is_computed_anew(tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("gone", "samples.parquet is missing"),
+        ("cut", "samples.parquet has another size"),
+        ("flipped", "samples.parquet has another content"),
+        ("record", "this folder holds no artifact: "),
+    ],
+)
+def test_a_damaged_artifact_is_computed_anew(tmp_path: Path, damage: str, said: str) -> None:
     folder = run(tmp_path, until="data").record.step("data").folder
     rows = folder / "samples.parquet"
     if damage == "gone":
         rows.unlink()
     elif damage == "cut":
         rows.write_bytes(rows.read_bytes()[:-1])
+    elif damage == "flipped":
+        rows.write_bytes(rows.read_bytes()[:-1] + b"?")
     else:
         (folder / "artifact.json").write_text("{")
     step = run(tmp_path, until="data").record.step("data")
-    assert (step.status, step.reason) == ("computed", "is no longer in the store")
+    assert step.status == "computed"
+    assert (step.reason or "").startswith(f"is damaged in the store: {said}")
     assert run(tmp_path, until="data").record.step("data").status == "reused"

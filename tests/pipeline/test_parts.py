@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow.parquet as pq
 import pytest
 import torch
-from pydantic import PrivateAttr
 from torch import nn
 
-from fgic_core import Attacker, BestEpoch, Classifier, Context, Dataset, Explainer, Run, Size
+from fgic_core import (
+    Attacker,
+    BestEpoch,
+    Classifier,
+    Context,
+    Dataset,
+    Explainer,
+    FittedClassifier,
+    InputSpec,
+    Maps,
+    Run,
+    Size,
+    read_weights,
+)
 
 Measure = Callable[..., Run]
 
@@ -39,8 +50,9 @@ class Still(Attacker):
 class Grey(Explainer):
     """The picture itself."""
 
-    def explain(self, classifier: Classifier, images: Any, targets: Any) -> torch.Tensor:
-        return images.mean(dim=1) * next(iter(classifier.network().parameters()), torch.ones(()))
+    def explain(self, network: Any, images: Any, targets: Any, generator: Any) -> Maps:
+        maps = images.mean(dim=1, keepdim=True) * next(iter(network.parameters()), torch.ones(()))
+        return Maps(maps, ("grey",))
 
 
 def pictures(*parts: str) -> list[tuple[int, int, str]]:
@@ -120,44 +132,32 @@ class Choosing(Classifier):
     """Tries a threshold in each epoch, keeps the best one, and notes what it was given."""
 
     keep: Literal["best", "last"] = "best"
-    _network: Any = PrivateAttr(None)
 
-    def fit(self, train: Any, val: Any, ctx: Context) -> None:
-        self._network = Threshold()
-        best, scores = BestEpoch(self._network, "accuracy", self.keep), []
+    def build(self, classes: Any) -> FittedClassifier:
+        return FittedClassifier(Threshold(), InputSpec(Size(4, 4)), tuple(classes))
+
+    def fit(self, train: Any, val: Any, ctx: Context) -> FittedClassifier:
+        fitted = self.build(train.classes)
+        best, scores = BestEpoch(fitted.network, "accuracy", self.keep), []
         for epoch in ctx.epochs(4):
             with torch.no_grad():
-                self._network.threshold.fill_((0.2, 0.5, 0.5, 0.8)[epoch - 1])
-            scores.append(dict(ctx.evaluate(self, epoch)))
+                fitted.network.threshold.fill_((0.2, 0.5, 0.5, 0.8)[epoch - 1])
+            scores.append(dict(ctx.evaluate(fitted, epoch)))
             best.see(epoch, scores[-1])
         best.restore()
         seen = {name: [levels(part), part.ids] for name, part in (("train", train), ("val", val))}
         (ctx.folder / "seen.json").write_text(json.dumps({**seen, "scores": scores, "epoch": best.epoch}))
-
-    def network(self) -> Any:
-        return self._network
-
-    def input_size(self) -> Size:
-        return Size(4, 4)
-
-    def save(self, folder: Path) -> None:
-        (folder / "threshold.json").write_text(json.dumps(self._network.threshold.item()))
-
-    def load(self, folder: Path, device: str) -> None:
-        self._network = Threshold()
-        with torch.no_grad():
-            self._network.threshold.fill_(json.loads((folder / "threshold.json").read_text()))
+        return fitted
 
 
 def seen(run: Run) -> dict[str, Any]:
     """What the classifier noted."""
-    found: dict[str, Any] = json.loads((run.record.step("classifier").folder / "seen.json").read_text())
+    found: dict[str, Any] = json.loads((run.learned("classifier") / "seen.json").read_text())
     return found
 
 
 def kept(run: Run) -> float:
-    found: float = json.loads((run.record.step("classifier").folder / "component" / "threshold.json").read_text())
-    return found
+    return read_weights(run.learned("classifier") / "component" / "model.safetensors").tensors["threshold"].item()
 
 
 VAL = [(0, 80, "val"), (0, 90, "val"), (1, 170, "val"), (1, 180, "val")]
@@ -171,8 +171,8 @@ def test_poisoned_test_labels_change_the_test_numbers_and_nothing_that_is_kept(m
         found.append(measure([*VAL, *test], kind=Choosing))
     files = []
     for run in found:
-        folder = run.record.step("classifier").folder
-        files.append({name: (folder / name).read_bytes() for name in ("seen.json", "component/threshold.json")})
+        folder = run.learned("classifier")
+        files.append({name: (folder / name).read_bytes() for name in ("seen.json", "component/model.safetensors")})
     assert files[0] == files[1]
     assert [kept(run) for run in found] == [0.5, 0.5]
     assert seen(found[0])["epoch"] == 2, "of equals the first"

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from fgic_core import Classifier, Context, Pipeline, Registry, Run, Sample, Size
+from fgic_core import Classifier, Context, FittedClassifier, InputSpec, Pipeline, Registry, Run, Sample, Size
+from fgic_core.run.artifacts import learned_folder
 
 
 def run(spec: Path, tmp: Path, *overrides: str, registry: Registry | None = None, **options: Any) -> Run:
@@ -21,14 +22,19 @@ def run(spec: Path, tmp: Path, *overrides: str, registry: Registry | None = None
 
 
 def files(result: Run, step: str) -> dict[str, bytes]:
-    """Every file of a step's artifact but the record, which holds times."""
-    folder = result.record.step(step).folder
-    found = {str(file.relative_to(folder)): file for file in sorted(folder.rglob("*")) if file.is_file()}
-    return {name: file.read_bytes() for name, file in found.items() if name != "artifact.json"}
+    """Every file of a step's artifact, and of what it learned, but the records, which hold times."""
+    own = result.record.step(step).folder
+    folders = {"": own, "learned/": learned_folder(own, result.artifact(step))}
+    return {
+        prefix + str(file.relative_to(folder)): file.read_bytes()
+        for prefix, folder in folders.items()
+        for file in sorted(folder.rglob("*") if folder else ())
+        if file.is_file() and file.name != "artifact.json"
+    }
 
 
 def weights(result: Run) -> bytes:
-    return files(result, "classifier")["component/linear.safetensors"]
+    return files(result, "classifier")["learned/component/model.safetensors"]
 
 
 TWO_STEPS = """\
@@ -123,7 +129,7 @@ NAMES: tuple[tuple[str | int, ...], ...] = ((), ("a",), ("b",), ("a", 1), ("a", 
 class Drawer(Classifier):
     """Writes down the numbers that it was given to draw."""
 
-    def fit(self, train: Any, val: Any, ctx: Context) -> None:
+    def fit(self, train: Any, val: Any, ctx: Context) -> FittedClassifier:
         import random
 
         import numpy as np
@@ -139,23 +145,14 @@ class Drawer(Classifier):
         }
         for epoch in ctx.epochs(2):
             drawn[f"torch in epoch {epoch}"] = [int(torch.randint(2**40, ()))]
-        self._text = json.dumps(drawn)
+        (ctx.folder / "drawn.json").write_text(json.dumps(drawn))
+        return self.build(train.classes)
 
-    _text: str = ""
-
-    def network(self) -> Any:
+    def build(self, classes: Any) -> FittedClassifier:
         from torch import nn
 
-        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-    def input_size(self) -> Size:
-        return Size(8, 8)
-
-    def save(self, folder: Path) -> None:
-        (folder / "drawn.json").write_text(self._text)
-
-    def load(self, folder: Path, device: str) -> None:
-        self._text = (folder / "drawn.json").read_text()
+        network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        return FittedClassifier(network, InputSpec(Size(8, 8)), tuple(classes))
 
 
 def test_what_a_component_draws_follows_the_seed_and_the_names(parted: tuple[Path, Registry], tmp_path: Path) -> None:
@@ -172,7 +169,7 @@ def test_what_a_component_draws_follows_the_seed_and_the_names(parted: tuple[Pat
             registry=registry,
             fresh=True,
         )
-        drawn = json.loads(files(one, "classifier")["component/drawn.json"])
+        drawn = json.loads(files(one, "classifier")["learned/drawn.json"])
         assert drawn.pop("again") == drawn["generator"], "equal names give equal numbers"
         assert found.setdefault(seed, drawn) == drawn, "equal seeds give equal numbers"
     for who, first in found[0].items():

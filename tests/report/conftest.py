@@ -20,6 +20,7 @@ from fgic_core.data.dataset import SCHEMA, Dataset, DatasetWriter, Header
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.sample import ObjectBox, Part, Sample
 from fgic_core.run.record import RunRecord, StepRecord
+from fgic_core.run.store import Store
 from fgic_core.steps.statistics import proportion
 
 NAMES = (
@@ -71,9 +72,11 @@ class FakeRun:
         return folder
 
     def record(self, name: str, uses: str, inputs: dict[str, str], **about: Any) -> None:
-        """A step in ``run.json`` alone."""
-        folder = self.root / "store" / name
-        self.steps.append(StepRecord(name=name, uses=uses, key=f"{name}-key", folder=folder, inputs=inputs, **about))
+        """A step in ``run.json`` alone; the store knows its folder by the key, these tests by the name."""
+        place = Store(self.root / "store").folder(f"{name}-key")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(self.root / "store" / name)
+        self.steps.append(StepRecord(name=name, uses=uses, key=f"{name}-key", inputs=inputs, **about))
 
     def write(self, status: str = "finished") -> Path:
         """Write ``run.json`` and give the run folder."""

@@ -212,11 +212,11 @@ def test_a_one_step_attack_that_loses_is_no_alarm(fake_run: Callable[..., Any]) 
 def test_an_artifact_without_verdicts_is_not_said_to_have_passed(fake_run: Callable[..., Any]) -> None:
     run = fake_run()
     run.all_steps()
-    path = run.root / "store" / "pgd" / "artifact.json"
-    document = json.loads(path.read_text(encoding="utf-8"))
+    folder = run.root / "store" / "pgd"
+    document = ArtifactRecord.read(folder).model_dump()
     for metric in document["metrics"]:
         del metric["verdict"]
-    path.write_text(json.dumps(document), encoding="utf-8")
+    ArtifactRecord.model_validate(document).write(folder)
     shown = article(read(run.folder), "pgd")
     assert "no verdict" in shown
     assert "Nothing was flagged" not in shown

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from fgic_core import Box, Detections, Detector, ObjectBox, Run, Sample
+from fgic_core import Box, Detections, Detector, FittedDetector, ObjectBox, Run, Sample
 
 Bench = Callable[..., Run]
 GREY = 120
@@ -27,12 +27,7 @@ def picture(number: int, objects: Sequence[Box], side: int = 24, split: str = "t
 def finder(answers: dict[int, Sequence[tuple[Box, float]]]) -> type[Detector]:
     """A ready detector that gives these boxes and scores for the picture of each number."""
 
-    class Told(Detector):
-        """Finds what it was told."""
-
-        def learns(self) -> bool:
-            return False
-
+    class Answers(FittedDetector):
         def detect(self, images: Sequence[Any]) -> list[Detections]:
             found = []
             for image in images:
@@ -42,9 +37,19 @@ def finder(answers: dict[int, Sequence[tuple[Box, float]]]) -> type[Detector]:
                 found.append(Detections(boxes, np.array([score for _, score in rows]), np.zeros(len(rows), int)))
             return found
 
-        def save(self, folder: Any) -> None: ...
+    class Told(Detector):
+        """Finds what it was told."""
 
-        def load(self, folder: Any, device: str) -> None: ...
+        def learns(self) -> bool:
+            return False
+
+        def fit(self, train: Any, val: Any, ctx: Any) -> Answers:
+            return Answers()
+
+        def save(self, fitted: Any, folder: Any) -> None: ...
+
+        def load(self, folder: Any, device: str) -> Answers:
+            return Answers()
 
     return Told
 
@@ -159,9 +164,7 @@ def test_a_detector_after_a_cropper_sees_whole_pictures(bench: Bench) -> None:
         pictures.append((sample, pixels))
     sizes = []
 
-    class Red(finder({})):  # type: ignore[misc]
-        """Finds what is red."""
-
+    class Reds(FittedDetector):
         def detect(self, images: Sequence[Any]) -> list[Detections]:
             found = []
             for image in images:
@@ -170,6 +173,15 @@ def test_a_detector_after_a_cropper_sees_whole_pictures(bench: Bench) -> None:
                 box = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
                 found.append(Detections(np.array([box], float), np.ones(1), np.zeros(1, int)))
             return found
+
+    class Red(finder({})):  # type: ignore[misc]
+        """Finds what is red."""
+
+        def fit(self, train: Any, val: Any, ctx: Any) -> Reds:
+            return Reds()
+
+        def load(self, folder: Any, device: str) -> Reds:
+            return Reds()
 
     steps = {
         "crops": {"uses": "cropper/box", "with": {"margin": 0.1}},

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 import timm
 import torch
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 from safetensors.torch import load_file, save_file
 
-from fgic_core import Dataset, Generator, PluginError, Run, Sample
+from fgic_core import Dataset, FittedGenerator, Generator, Run, Sample
 
 Bench = Callable[..., Run]
 SIDE = 64
@@ -42,27 +42,29 @@ def smooth(label: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     return first * slope + last * (1 - slope)
 
 
+class Sloped(FittedGenerator):
+    def __init__(self, board: bool) -> None:
+        self.board = board
+
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
+        board = (np.indices((SIDE, SIDE)).sum(axis=0) % 2 * 2 - 1)[..., None] * (60 if self.board else 0)
+        made = [smooth(k, np.random.default_rng(seed)) + board for k, seed in zip(labels, seeds, strict=True)]
+        return np.stack(made).transpose(0, 3, 1, 2).astype(np.float32) / 255
+
+
 class Slopes(Generator):
     """New pictures like the real ones; with a checkerboard of single pixels over them, where asked."""
 
     resolution: int = SIDE
     board: bool = Field(False, description="Lay a checkerboard of pixels over each.")
-    _trained: bool = PrivateAttr(False)
 
-    def fit(self, train: Any, ctx: Any) -> None:
-        self._trained = True
+    def fit(self, train: Any, ctx: Any) -> FittedGenerator:
+        return Sloped(self.board)
 
-    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
-        if not self._trained:
-            raise PluginError("not trained")
-        board = (np.indices((SIDE, SIDE)).sum(axis=0) % 2 * 2 - 1)[..., None] * (60 if self.board else 0)
-        made = [smooth(k, np.random.default_rng(seed)) + board for k, seed in zip(labels, seeds, strict=True)]
-        return np.stack(made).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    def save(self, fitted: Any, folder: Path) -> None: ...
 
-    def save(self, folder: Path) -> None: ...
-
-    def load(self, folder: Path, device: str) -> None:
-        self._trained = True
+    def load(self, folder: Path, device: str) -> FittedGenerator:
+        return Sloped(self.board)
 
 
 def pictures(per_class: int = 40) -> list[tuple[Sample, np.ndarray[Any, Any]]]:
@@ -104,29 +106,30 @@ def test_fid_says_its_network_its_n_and_that_few_pictures_bias_it(bench: Bench, 
     assert run.metric("more", "FID_real", "held out").n == 60, "what it is compared with has the same n"
 
 
+class Shown(FittedGenerator):
+    """Train pictures, and which rows of them each class has."""
+
+    def __init__(self, shown: Any, rows: list[Any]) -> None:
+        self.shown, self.rows = shown, rows
+
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
+        rows = [self.rows[k][seed % len(self.rows[k])] for k, seed in zip(labels, seeds, strict=True)]
+        return np.stack([self.shown[row] for row in rows]).transpose(0, 3, 1, 2).astype(np.float32) / 255
+
+
 class Again(Slopes):
     """The train pictures again."""
 
-    def fit(self, train: Any, ctx: Any) -> None:
-        self._trained = True
-        self._shown = [np.asarray(train.image(row)) for row in range(len(train))]
-        self._of = [np.flatnonzero(train.labels == label) for label in (0, 1)]
+    def fit(self, train: Any, ctx: Any) -> Shown:
+        shown = np.stack([np.asarray(train.image(row)) for row in range(len(train))])
+        return Shown(shown, [np.flatnonzero(train.labels == label) for label in (0, 1)])
 
-    _shown: Any = PrivateAttr(None)
-    _of: Any = PrivateAttr(None)
+    def save(self, fitted: Any, folder: Path) -> None:
+        np.savez(folder / "shown.npz", shown=fitted.shown, first=fitted.rows[0], second=fitted.rows[1])
 
-    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
-        if self._shown is None:
-            raise PluginError("not trained")
-        rows = [self._of[k][seed % len(self._of[k])] for k, seed in zip(labels, seeds, strict=True)]
-        return np.stack([self._shown[row] for row in rows]).transpose(0, 3, 1, 2).astype(np.float32) / 255
-
-    def save(self, folder: Path) -> None:
-        np.savez(folder / "shown.npz", shown=np.stack(self._shown), first=self._of[0], second=self._of[1])
-
-    def load(self, folder: Path, device: str) -> None:
+    def load(self, folder: Path, device: str) -> Shown:
         kept = np.load(folder / "shown.npz")
-        self._shown, self._of = list(kept["shown"]), [kept["first"], kept["second"]]
+        return Shown(kept["shown"], [kept["first"], kept["second"]])
 
 
 def test_made_and_real_pictures_come_to_the_network_the_same_way(bench: Bench, weights: Path) -> None:

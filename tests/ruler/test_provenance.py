@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import PrivateAttr
 
-from fgic_core import Box, Classifier, Cropper, Generator, ObjectBox, PluginError, Run, Sample, Size
+from fgic_core import (
+    Box,
+    Classifier,
+    Cropper,
+    FittedClassifier,
+    FittedGenerator,
+    Generator,
+    InputSpec,
+    ObjectBox,
+    Run,
+    Sample,
+    Size,
+)
 
 Bench = Callable[..., Run]
 SIDE = 24
@@ -53,60 +65,51 @@ def listener() -> tuple[type[Classifier], list[tuple[Any, Any]]]:
     class Listener(Classifier):
         """Writes down what it is given."""
 
-        _network: Any = PrivateAttr(None)
-
-        def fit(self, train: Any, val: Any, ctx: Any) -> None:
+        def fit(self, train: Any, val: Any, ctx: Any) -> FittedClassifier:
             given.append((list(train), list(val)))
-            self.load(Path(), "cpu")
+            return self.build(train.classes)
 
-        def network(self) -> Any:
-            return self._network
-
-        def input_size(self) -> Size:
-            return Size(8, 8)
-
-        def save(self, folder: Path) -> None: ...
-
-        def load(self, folder: Path, device: str) -> None:
+        def build(self, classes: Any) -> FittedClassifier:
             from torch import nn
 
-            self._network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
-            for parameter in self._network.parameters():
+            network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+            for parameter in network.parameters():
                 nn.init.zeros_(parameter)
+            return FittedClassifier(network, InputSpec(Size(8, 8)), tuple(classes))
 
     return Listener, given
+
+
+class Reel(FittedGenerator):
+    """The train pictures of each class, and their ids."""
+
+    def __init__(self, shown: list[list[Any]], ids: list[list[str]]) -> None:
+        self.shown, self.ids = shown, ids
+
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
+        return np.stack([self.shown[k][seed % len(self.shown[k])] for k, seed in zip(labels, seeds, strict=True)])
+
+    def parents(self, labels: Sequence[int], seeds: Sequence[int]) -> list[tuple[str, ...]]:
+        return [(self.ids[k][seed % len(self.ids[k])],) for k, seed in zip(labels, seeds, strict=True)]
 
 
 class Replay(Generator):
     """Gives the train pictures again, as it was shown them: each is its own parent."""
 
     resolution: int = 16
-    _shown: list[list[Any]] = PrivateAttr(default_factory=list)
-    _ids: list[list[str]] = PrivateAttr(default_factory=list)
 
-    def fit(self, train: Any, ctx: Any) -> None:
+    def fit(self, train: Any, ctx: Any) -> Reel:
         rows = [np.flatnonzero(train.labels == label) for label in range(2)]
-        self._shown = [[self.prepare(train.image(int(row))).numpy() for row in of] for of in rows]
-        self._ids = [[train.ids[int(row)] for row in of] for of in rows]
+        shown = [[self.prepare(train.image(int(row))).numpy() for row in of] for of in rows]
+        return Reel(shown, [[train.ids[int(row)] for row in of] for of in rows])
 
-    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
-        if not self._shown:
-            raise PluginError("not trained")
-        return np.stack([self._shown[k][seed % len(self._shown[k])] for k, seed in zip(labels, seeds, strict=True)])
+    def save(self, fitted: Any, folder: Path) -> None:
+        shown = [[picture.tolist() for picture in of] for of in fitted.shown]
+        (folder / "replay.json").write_text(json.dumps([shown, fitted.ids]))
 
-    def parents(self, labels: Sequence[int], seeds: Sequence[int]) -> list[tuple[str, ...]]:
-        return [(self._ids[k][seed % len(self._ids[k])],) for k, seed in zip(labels, seeds, strict=True)]
-
-    def save(self, folder: Path) -> None:
-        import json
-
-        (folder / "replay.json").write_text(json.dumps([[[p.tolist() for p in of] for of in self._shown], self._ids]))
-
-    def load(self, folder: Path, device: str) -> None:
-        import json
-
-        shown, self._ids = json.loads((folder / "replay.json").read_text())
-        self._shown = [[np.array(p, np.float32) for p in of] for of in shown]
+    def load(self, folder: Path, device: str) -> Reel:
+        shown, ids = json.loads((folder / "replay.json").read_text())
+        return Reel([[np.array(picture, np.float32) for picture in of] for of in shown], ids)
 
 
 def test_a_cropper_gives_the_samples_it_was_given_but_for_their_regions(bench: Bench) -> None:

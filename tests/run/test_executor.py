@@ -111,9 +111,7 @@ def test_fresh_computes_everything_anew(seven_steps: Path, tmp_path: Path) -> No
 def test_a_failing_step_stops_only_what_needs_it(seven_steps: Path, toys: Path, tmp_path: Path) -> None:
     source = (toys / "fgic_toys.py").read_text()
     (toys / "fgic_toys.py").write_text(
-        source.replace(
-            "return (gradient * images)", "raise RuntimeError('planted')\n        return (gradient * images)"
-        )
+        source.replace("return Maps((gradient", "raise RuntimeError('planted')\n        return Maps((gradient")
     )
     result = run(seven_steps, tmp_path)
     assert statuses(result)["map"] == "failed"

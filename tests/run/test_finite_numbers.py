@@ -84,7 +84,7 @@ def test_logits_so_large_that_their_loss_is_infinite_are_refused(seven_steps: Pa
     edit(
         toys,
         "loss.backward()\n            optimizer.step()",
-        "loss.backward()\n            self._network[3].bias.data += torch.tensor([3e38, -3e38, 0.0])",
+        "loss.backward()\n            network[3].bias.data += torch.tensor([3e38, -3e38, 0.0])",
     )
     result = run(seven_steps, tmp_path)
     error = result.record.step("classifier").error
@@ -129,4 +129,4 @@ def test_what_is_written_is_read_back_the_same(tmp_path: Path) -> None:
     common = {"key": "0" * 32, "uses": "classifier/mine", "package": "p", "version": "1", "options": {}, "inputs": {}}
     record = ArtifactRecord(type="model", seed=0, metrics=ctx.metrics, curves=ctx.curves, **common)
     record.write(tmp_path)
-    assert ArtifactRecord.read(tmp_path) == record
+    assert ArtifactRecord.read(tmp_path) == record.sealed()

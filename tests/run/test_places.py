@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, StoreError
 from fgic_core.hooks import hookimpl
 from fgic_core.pipeline import Pipeline, Run
@@ -72,7 +73,10 @@ def test_a_disk_that_fills_while_pictures_are_written_leaves_nothing(
     assert len(written) == 3
     assert step.status == "failed"
     assert step.error.startswith("step more: the disk is full")
-    assert {file for file in (tmp_path / "store" / "artifacts").rglob("*") if file.is_file()} == before
+    left = {file for file in (tmp_path / "store" / "artifacts").rglob("*") if file.is_file()} - before
+    (learned,) = {file.parent for file in left if file.name == "artifact.json"}  # it was whole before the disk was full
+    assert ArtifactRecord.read(learned).type == "fitted"
+    assert all(file.is_relative_to(learned) for file in left)
     assert run(seven_steps, tmp_path).ok
 
 
@@ -125,4 +129,6 @@ def test_the_plan_names_a_folder_whose_content_changed(toys: Path, tmp_path: Pat
     spec.write_text("version: 1\nsteps:\n  data: {uses: dataset/shelf, with: {root: .}}\n", encoding="utf-8")
     assert run(spec, tmp_path, store=tmp_path / ".store", runs=tmp_path / ".runs").ok
     Image.new("RGB", (40, 40), (9, 9, 9)).save(tmp_path / "a-1.png")
-    assert Pipeline.from_yaml(spec).plan(tmp_path / ".store").step("data").reason == "what lies at root changed"
+    assert (
+        Pipeline.from_yaml(spec).plan(tmp_path / ".store").step("data").reason == "pictures in root are new, or changed"
+    )

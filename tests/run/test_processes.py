@@ -57,7 +57,7 @@ class Paired(Linear):
             raise PluginError("planted", where="classifier/paired", hint="Take it out.")
         if ctx.rank == 1 and self.trouble == "die":
             os.kill(os.getpid(), signal.SIGKILL)
-        super().fit(train, val, ctx)
+        return super().fit(train, val, ctx)
 '''
 
 

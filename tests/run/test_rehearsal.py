@@ -14,7 +14,9 @@ import torch
 from fgic_core.errors import Interrupted
 from fgic_core.pipeline import Pipeline, Run
 
-EXPLAIN = "    def explain(self, classifier: Classifier, images: Any, targets: Any) -> Any:\n"
+EXPLAIN = "    def explain(self, network: Any, images: Any, targets: Any, generator: Any) -> Maps:\n"
+#: The rehearsal names classes `class 0` and so on; those of the toys are colours.
+BUILD = "    def build(self, classes: Sequence[str]) -> FittedClassifier:\n"
 REFUSES = "raise PluginError('no layer suits', where='explainer/saliency', hint='Set target_layer.')"
 
 
@@ -59,6 +61,19 @@ def test_the_explainer_fails_before_the_training_which_is_not_begun(refusing: Pa
     assert not [event for event in events if event.get("step") == "classifier" and event["event"] == "point"]
 
 
+@pytest.mark.slow
+def test_in_a_process_of_its_own_it_is_tried_too_and_one_that_dies_tells_nothing(
+    refusing: Path, toys: Path, tmp_path: Path
+) -> None:
+    result = run(refusing, tmp_path, isolation="run", until="map")
+    assert (statuses(result)["more"], statuses(result)["classifier"]) == ("computed", "skipped")
+    assert "no layer suits (seen before the training" in result.record.step("map").error
+    edit(toys, REFUSES, "os._exit(0)")
+    result = run(refusing, tmp_path, isolation="run", until="map")
+    assert (statuses(result)["classifier"], statuses(result)["map"]) == ("computed", "failed")
+    assert "ended with status 0 in the middle of it" in result.record.step("map").error
+
+
 def test_without_the_explainer_the_training_runs(refusing: Path, tmp_path: Path) -> None:
     assert statuses(run(refusing, tmp_path, until="classifier"))["classifier"] == "computed"
 
@@ -71,13 +86,13 @@ def test_a_classifier_that_is_there_already_is_explained_as_it_is(refusing: Path
 
 
 def test_a_classifier_that_cannot_be_had_untrained_is_trained(refusing: Path, toys: Path, tmp_path: Path) -> None:
-    edit(toys, "    def untrained(", "    def untrained_by_another_name(")
+    edit(toys, BUILD, f"{BUILD}        if classes[0].startswith('class '):\n            return None\n")
     result = run(refusing, tmp_path)
     assert (statuses(result)["classifier"], statuses(result)["map"]) == ("computed", "failed")
 
 
 def test_a_classifier_that_cannot_be_built_says_so_itself(refusing: Path, toys: Path, tmp_path: Path) -> None:
-    edit(toys, "        made = self.model_copy()", "        raise ValueError('planted')")
+    edit(toys, BUILD, f"{BUILD}        if classes[0].startswith('class '):\n            raise ValueError('planted')\n")
     result = run(refusing, tmp_path)
     assert (statuses(result)["classifier"], statuses(result)["map"]) == ("computed", "failed")
 
@@ -150,9 +165,7 @@ def test_settings_that_an_explainer_changes_do_not_reach_the_training(toys: Path
 def test_values_that_are_not_finite_before_the_training_do_not_stop_it(
     seven_steps: Path, toys: Path, tmp_path: Path
 ) -> None:
-    edit(
-        toys, "return (gradient * images).sum(1).detach()", "return (gradient * images).sum(1).detach() * float('nan')"
-    )
+    edit(toys, "sum(1, keepdim=True).detach()", "sum(1, keepdim=True).detach() * float('nan')")
     result = run(seven_steps, tmp_path)
     assert (statuses(result)["classifier"], statuses(result)["map"]) == ("computed", "failed")
     assert "not finite" in (result.record.step("map").error or "")
@@ -164,7 +177,9 @@ TRYING = "trying explainer/saliency before the training"
 
 
 def test_a_contract_that_the_explainer_breaks_is_seen_too(seven_steps: Path, toys: Path, tmp_path: Path) -> None:
-    edit(toys, "return (gradient * images).sum(1).detach()", "return (gradient * images).detach()")
+    edit(toys, "(gradient * images).sum(1, keepdim=True)", "(gradient * images)")
     result = run(seven_steps, tmp_path)
     assert statuses(result)["classifier"] == "skipped"
-    assert "explain gave (1, 3, 16, 16) (seen before the training" in result.record.step("map").error
+    assert (
+        "explain gave maps of (1, 3, 16, 16) with 1 names (seen before the training" in result.record.step("map").error
+    )

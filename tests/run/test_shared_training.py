@@ -41,9 +41,9 @@ def trainings(toys: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     fit = fgic_toys.Tint.fit
 
-    def counted(self: Any, train: Any, ctx: Any) -> None:
+    def counted(self: Any, train: Any, ctx: Any) -> Any:
         found.append(len(train))
-        fit(self, train, ctx)
+        return fit(self, train, ctx)
 
     monkeypatch.setattr(fgic_toys.Tint, "fit", counted)
     return found
@@ -106,10 +106,9 @@ def test_fresh_trains_once_more_for_all_steps(trainings: list[int], run: Callabl
 
 
 def test_a_damaged_training_is_trained_again(trainings: list[int], run: Callable[..., Run], tmp_path: Path) -> None:
-    run()
-    (kept,) = (tmp_path / "store" / "trained").iterdir()
+    kept = run().learned("both")
     damages: list[Callable[[], Any]] = [
-        lambda: (kept / "training.json").write_text("{"),
+        lambda: (kept / "artifact.json").write_text("{"),
         lambda: (kept / "component" / "tint.json").write_text(""),
         lambda: shutil.rmtree(kept / "component"),
     ]
@@ -136,7 +135,7 @@ def test_equal_options_on_different_inputs_make_different_pictures(
 def test_equal_options_on_different_inputs_are_two_trainings(trainings: list[int], run: Callable[..., Run]) -> None:
     result = run(spec=TWO_INPUTS.replace("per_class: 2", "per_class: 2, epochs: 1"))
     assert len(trainings) == 2
-    means = [(result.record.step(step).folder / "component" / "tint.json").read_text() for step in ("a", "b")]
+    means = [(result.learned(step) / "component" / "tint.json").read_text() for step in ("a", "b")]
     assert means[0] != means[1]
 
 

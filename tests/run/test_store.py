@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import StoreError
+from fgic_core.run.contents import files_of
 from fgic_core.run.store import Store
 
 KEY = "ab" * 16
@@ -15,6 +18,8 @@ KEY = "ab" * 16
 def fill(store: Store, text: str = "whole") -> Path:
     folder = store.begin(KEY)
     (folder / "data.txt").write_text(text)
+    (folder / "below").mkdir()
+    (folder / "below" / "more.txt").write_text("more")
     ArtifactRecord(
         type="dataset",
         key=KEY,
@@ -24,7 +29,7 @@ def fill(store: Store, text: str = "whole") -> Path:
         options={},
         seed=0,
         inputs={},
-        files={"data.txt": len(text)},
+        files=files_of(folder),
     ).write(folder)
     return store.commit(KEY, folder)
 
@@ -44,17 +49,43 @@ def test_an_artifact_is_absent_until_it_is_committed_and_then_whole(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "said"),
     [
-        lambda f: (f / "data.txt").unlink(),
-        lambda f: (f / "data.txt").write_text("cut"),
-        lambda f: (f / "artifact.json").write_text("{"),
+        (lambda f: (f / "data.txt").unlink(), "data.txt is missing"),
+        (lambda f: (f / "data.txt").write_text("cut"), "data.txt has another size"),
+        (lambda f: (f / "data.txt").write_text("whale"), "data.txt has another content"),
+        (lambda f: (f / "below" / "more.txt").write_text("less"), "below/more.txt has another content"),
+        (lambda f: shutil.rmtree(f / "below"), "below/more.txt is missing"),
+        (lambda f: (f / "artifact.json").write_text("{"), "this folder holds no artifact"),
+        (lambda f: edit(f, '"seed": 0', '"seed": 1'), "the record of this artifact was changed"),
+        (lambda f: edit(f, KEY, "cd" * 16), "the record of this artifact was changed"),
+        (lambda f: edit(f, '"format": 2', '"format": 1'), "this artifact has format 1"),
+        (lambda f: f.rename(Store(f.parents[2]).folder("ab" * 15 + "cd")), ""),
     ],
 )
-def test_a_damaged_artifact_counts_as_absent(tmp_path: Path, damage: object) -> None:
+def test_a_damaged_artifact_counts_as_absent_and_what_is_wrong_is_said(
+    tmp_path: Path, damage: Callable[[Path], object], said: str
+) -> None:
     store = Store(tmp_path)
-    damage(fill(store))  # type: ignore[operator]
+    damage(fill(store))
+    record, wrong = store.look(KEY)
+    assert record is None
     assert store.record(KEY) is None
+    assert said in wrong
+    assert bool(wrong) == bool(said)
+
+
+def test_an_artifact_under_another_key_is_none_of_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    other = "ab" * 15 + "cd"
+    fill(store).rename(store.folder(other))
+    assert store.look(other) == (None, "its record is of another artifact")
+
+
+def edit(folder: Path, before: str, after: str) -> None:
+    file = folder / "artifact.json"
+    assert before in file.read_text()
+    file.write_text(file.read_text().replace(before, after))
 
 
 def test_committing_again_replaces_the_artifact(tmp_path: Path) -> None:

@@ -16,14 +16,14 @@ from fgic_core import (
     Context,
     Cropper,
     DatasetReader,
-    Detections,
     Detector,
     Epsilon,
     Explainer,
+    FittedDetector,
+    FittedGenerator,
     Generator,
     InputFile,
     InputFolder,
-    PluginError,
     Registry,
     Sample,
     Size,
@@ -61,14 +61,14 @@ class Drawn(DatasetReader):
 class Boxes(Detector):
     """Finds nothing."""
 
-    def detect(self, images: Sequence[Any]) -> list[Detections]:
-        return []
+    def fit(self, train: Any, val: Any, ctx: Context) -> FittedDetector:
+        raise NotImplementedError
 
-    def save(self, folder: Path) -> None:
-        return None
+    def save(self, fitted: FittedDetector, folder: Path) -> None:
+        raise NotImplementedError
 
-    def load(self, folder: Path, device: str) -> None:
-        return None
+    def load(self, folder: Path, device: str) -> FittedDetector:
+        raise NotImplementedError
 
 
 class Square(Cropper):
@@ -83,17 +83,14 @@ class Square(Cropper):
 class Dreams(Generator):
     """Makes nothing."""
 
-    def fit(self, train: Any, ctx: Context) -> None:
-        return None
+    def fit(self, train: Any, ctx: Context) -> FittedGenerator:
+        raise NotImplementedError
 
-    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
-        return None
+    def save(self, fitted: FittedGenerator, folder: Path) -> None:
+        raise NotImplementedError
 
-    def save(self, folder: Path) -> None:
-        return None
-
-    def load(self, folder: Path, device: str) -> None:
-        return None
+    def load(self, folder: Path, device: str) -> FittedGenerator:
+        raise NotImplementedError
 
 
 class Layer(BaseModel):
@@ -130,25 +127,13 @@ class Net(Classifier):
     def fit(self, train: Any, val: Any, ctx: Context) -> None:
         return None
 
-    def network(self) -> Any:
-        raise PluginError("there is none")
-
-    def input_size(self) -> Size:
-        return Size(8, 8)
-
-    def save(self, folder: Path) -> None:
-        return None
-
-    def load(self, folder: Path, device: str) -> None:
-        return None
-
 
 class Cam(Explainer):
     """Grad-CAM."""
 
     method: Literal["gradcam", "gradcam++", "layercam"] = Field("gradcam", description="Which of the family.")
 
-    def explain(self, classifier: Classifier, images: Any, targets: Any) -> Any:
+    def explain(self, network: Any, images: Any, targets: Any, generator: Any) -> Any:
         return images
 
 

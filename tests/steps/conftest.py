@@ -9,32 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from pydantic import PrivateAttr
 
-from fgic_core import Box, Classifier, Dataset, Model, ObjectBox, Sample, Size
+from fgic_core import Box, Dataset, FittedClassifier, InputSpec, Model, ObjectBox, Sample, Size
 from fgic_core.data.dataset import DatasetWriter, Header
+from fgic_core.data.images import decode
 
 
-class Wrapped(Classifier):
-    """A classifier around a ready network."""
-
-    _ready: Any = PrivateAttr()
-    _size: Any = PrivateAttr()
-
-    def network(self) -> Any:
-        return self._ready
-
-    def input_size(self) -> Size:
-        return self._size
-
-    def interpolation(self) -> Any:
-        return "nearest"
-
-    def fit(self, train: Any, val: Any, ctx: Any) -> None: ...
-
-    def save(self, folder: Path) -> None: ...
-
-    def load(self, folder: Path, device: str) -> None: ...
+@pytest.fixture
+def made_up_digests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are decoded whatever digest their rows name: tests that plant copies name digests of no file."""
+    monkeypatch.setattr(Dataset, "_decoded", lambda self, index: decode(self.file(index)))
 
 
 @pytest.fixture
@@ -42,9 +26,8 @@ def wrap() -> Callable[..., Model]:
     """``wrap(network, side, classes)`` is a model."""
 
     def make(network: Any, side: int, classes: int = 2) -> Model:
-        classifier = Wrapped()
-        classifier._ready, classifier._size = network, Size(side, side)
-        return Model(classifier, tuple(f"class {n}" for n in range(classes)))
+        spec, names = InputSpec(Size(side, side), "nearest"), tuple(f"class {n}" for n in range(classes))
+        return Model(FittedClassifier(network, spec, names))
 
     return make
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -358,7 +359,7 @@ def test_a_one_step_attack_that_many_steps_beat_is_no_alarm(wrap, picture_set, c
 
 def test_checks_on_images_that_were_all_wrong_give_no_verdict(wrap, picture_set, ctx) -> None:
     inputs = steep(wrap, picture_set)
-    inputs["model"].classifier._ready.sharpness.data.neg_()
+    inputs["model"].fitted.network.sharpness.data.neg_()
     attacker.run(Honest(eps=(0.2,)), inputs, ctx)
     found = verdicts(ctx)
     assert found.pop("check_zero_gradient") == "pass"
@@ -383,7 +384,8 @@ def test_random_noise_that_beats_the_attack_is_flagged(wrap, picture_set, ctx) -
             return torch.stack([self.sharpness / 2 - mean, mean - self.sharpness / 2], dim=1)
 
     inputs = steep(wrap, picture_set)
-    inputs["model"].classifier._ready = Rounded()
+    model = inputs["model"]
+    inputs["model"] = replace(model, fitted=replace(model.fitted, network=Rounded()))
     attacker.run(Idle(eps=(0.2,)), inputs, ctx)
     assert any("the best of 10 random perturbations leaves" in warning for warning in ctx.warnings)
 
@@ -408,3 +410,12 @@ def test_a_difference_of_a_few_images_is_not_called_better() -> None:
 @pytest.mark.parametrize(("attacked", "checked"), [(1, 1), (8, 8), (24, 8), (64, 16), (200, 32), (1000, 32)])
 def test_the_checks_run_on_a_quarter_of_the_images_within_limits(attacked: int, checked: int) -> None:
     assert masking.how_many(attacked) == checked
+
+
+def test_a_norm_that_an_attack_does_not_know_is_refused() -> None:
+    class Pixels(Honest):
+        norms = ("Linf",)
+
+    assert Pixels(norm="Linf").norm == "Linf"
+    with pytest.raises(ValueError, match="norm should be Linf, which this attack knows; it is L2"):
+        Pixels(norm="L2")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,24 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import Field, PrivateAttr
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from fgic_core import Classifier, Context, DataError, Dataset, PluginError, Sample, Size
+import fgic_core
+from fgic_core import (
+    Classifier,
+    Context,
+    DataError,
+    Dataset,
+    FittedClassifier,
+    InputSpec,
+    PluginError,
+    Sample,
+    Size,
+)
 from fgic_core.data.artifact import Metric
 from fgic_core.data.dataset import DatasetWriter, Header
-from fgic_core.steps.classifier import run, training_parts
+from fgic_core.steps.classifier import run, use
+from fgic_core.steps.classifier_fit import classify, fit, learned_from, training_parts
 from fgic_core.steps.context import StepContext
 
 COLOURS = ((220, 40, 40), (40, 220, 40), (40, 40, 220))
@@ -35,23 +46,26 @@ class Plain(Classifier):
     """Softmax regression on the mean colour."""
 
     epochs: int = Field(3, ge=1, description="Passes.")
-    _network: Any = PrivateAttr(None)
     _seen: dict[str, Any] = PrivateAttr(default_factory=dict)
 
-    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
-        self._seen |= {"train": train, "val": val, "scores": [], "random": []}
-        self._network = self._make(len(train.classes))
-        images = torch.stack([self.prepare(train.image(row)) for row in range(len(train))])
+    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:
+        self._seen.update({"train": train, "val": val, "scores": [], "random": []})
+        fitted = self.build(train.classes)
+        images = torch.stack([fitted.input.prepare(train.image(row)) for row in range(len(train))])
         labels = torch.from_numpy(train.labels)
-        optimizer = torch.optim.Adam(self._network.parameters(), lr=0.1)
+        optimizer = torch.optim.Adam(fitted.network.parameters(), lr=0.1)
         for epoch in ctx.epochs(self.epochs):
-            self._network.train()
-            loss = nn.functional.cross_entropy(self._network(images), labels)
+            fitted.network.train()
+            loss = nn.functional.cross_entropy(fitted.network(images), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            self._seen["scores"].append(ctx.evaluate(self, epoch))
+            self._seen["scores"].append(ctx.evaluate(fitted, epoch))
             self._seen["random"].append(torch.rand(1).item())
+        return fitted
+
+    def build(self, classes: Sequence[str]) -> FittedClassifier:
+        return FittedClassifier(self._make(len(classes)), InputSpec(Size(8, 8)), tuple(classes))
 
     def _make(self, classes: int) -> nn.Module:
         network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, classes))
@@ -59,23 +73,9 @@ class Plain(Classifier):
         nn.init.zeros_(network[2].bias)
         return network
 
-    def network(self) -> nn.Module:
-        return self._network
-
-    def input_size(self) -> Size:
-        return Size(8, 8)
-
-    def save(self, folder: Path) -> None:
-        save_file(self._network.state_dict(), folder / "plain.safetensors")
-
-    def load(self, folder: Path, device: str) -> None:
-        state = load_file(folder / "plain.safetensors")
-        self._network = self._make(len(state["2.bias"]))
-        self._network.load_state_dict(state)
-
 
 @pytest.fixture
-def make(tmp_path: Path) -> Make:
+def make(tmp_path: Path, made_up_digests: None) -> Make:
     """Makes data sets of coloured pictures; ``change`` may replace or drop (None) samples."""
 
     def dataset(
@@ -127,11 +127,9 @@ def test_the_artifact_holds_the_component_its_options_and_classes_and_prediction
 ) -> None:
     ctx = context()
     run(Plain(epochs=20), {"dataset": make()}, ctx)
-    assert (ctx.folder / "component" / "plain.safetensors").exists()
+    assert (ctx.folder / "component" / "model.safetensors").exists()
     about = json.loads((ctx.folder / "component.json").read_text())
-    assert about["uses"] == "classifier/plain"
-    assert about["options"]["epochs"] == 20
-    assert about["classes"] == ["class 0", "class 1", "class 2"]
+    assert about == {"uses": "classifier/plain", "classes": ["class 0", "class 1", "class 2"]}
     table = pq.read_table(ctx.folder / "predictions.parquet")
     assert {field.name: str(field.type) for field in table.schema} == {
         "id": "string",
@@ -349,25 +347,26 @@ class _WrongShape(Plain):
 
 
 class _NotFinite(Plain):
-    def network(self) -> nn.Module:
+    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:
+        fitted = super().fit(train, val, ctx)
         with torch.no_grad():
-            self._network[2].bias.fill_(float("nan"))
-        return self._network
+            fitted.network[2].bias.fill_(float("nan"))
+        return fitted
 
 
-class _Normalises(Plain):
+class _Own(InputSpec):
     def prepare(self, image: Any) -> torch.Tensor:
         return super().prepare(image) * 4 - 2
 
 
-class _Random(Plain):
-    def prepare(self, image: Any) -> torch.Tensor:
-        return torch.rand(3, 8, 8)
+class _OwnInput(Plain):
+    def build(self, classes: Sequence[str]) -> FittedClassifier:
+        return replace(super().build(classes), input=_Own(Size(8, 8)))
 
 
-class _WrongSize(Plain):
-    def prepare(self, image: Any) -> torch.Tensor:
-        return torch.zeros(3, 9, 8)
+class _OtherNames(Plain):
+    def build(self, classes: Sequence[str]) -> FittedClassifier:
+        return super().build(sorted(classes, reverse=True))
 
 
 class _Lazy(Plain):
@@ -375,11 +374,31 @@ class _Lazy(Plain):
         pass
 
 
+class _Empty(Plain):
+    def _make(self, classes: int) -> None:
+        return None
+
+    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:
+        return self.build(train.classes)
+
+
+class _Itself(Plain):
+    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
+        ctx.evaluate(self, 1)
+
+
 class _Forgetful(Plain):
-    def load(self, folder: Path, device: str) -> None:
-        super().load(folder, device)
+    def load(self, folder: Path, device: str) -> FittedClassifier:
+        fitted = super().load(folder, device)
         with torch.no_grad():
-            self._network[2].bias.add_(torch.arange(3.0))
+            fitted.network[2].bias.add_(torch.arange(3.0))
+        return fitted
+
+
+class _Curious(Plain):
+    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:
+        ctx.log(1, curve=self.test_curve)
+        return super().fit(train, val, ctx)
 
 
 class _Restless(nn.Module):
@@ -402,10 +421,11 @@ class _Wakes(Plain):
     [
         (_WrongShape, r"network gave \(3, 4\) for a batch"),
         (_NotFinite, "not finite"),
-        (_Normalises, "prepare gave values from"),
-        (_Random, "two inputs for one picture"),
-        (_WrongSize, r"shape \(3, 9, 8\)"),
-        (_Lazy, "network gave a NoneType"),
+        (_OwnInput, "evaluate was given a _Own as input, not an InputSpec"),
+        (_OtherNames, "3 names of classes that are not those of the data set"),
+        (_Lazy, "fit gave a NoneType, not a FittedClassifier"),
+        (_Empty, "fit gave a NoneType as network"),
+        (_Itself, "evaluate was given a _Itself, not a FittedClassifier"),
         (_Forgetful, "other logits after save and load"),
         (_Wakes, "training mode"),
     ],
@@ -418,18 +438,129 @@ def test_a_classifier_that_breaks_its_contract_is_named_with_what_it_did(
     assert caught.value.where == "classifier/plain"
 
 
+def test_fit_cannot_read_an_option_that_plays_no_part_in_it(make: Make, context: Callable[..., StepContext]) -> None:
+    with pytest.raises(PluginError, match=r"_Curious.test_curve is declared use-only; fit must not read it"):
+        run(_Curious(), {"dataset": make()}, context())
+
+
 def test_measuring_in_the_middle_of_training_puts_the_modes_back(
     make: Make, context: Callable[..., StepContext]
 ) -> None:
     modes = []
 
     class Watching(Plain):
-        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
-            self._network = self._make(len(train.classes))
-            self._network.train()
-            self._network[1].eval()
-            ctx.evaluate(self, 1)
-            modes.extend(module.training for module in self._network)
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:
+            fitted = self.build(train.classes)
+            fitted.network.train()
+            fitted.network[1].eval()
+            ctx.evaluate(fitted, 1)
+            modes.extend(module.training for module in fitted.network)
+            return fitted
 
     run(Watching(), {"dataset": make()}, context())
     assert modes == [True, False, True]
+
+
+def test_the_curve_from_snapshots_is_what_measuring_at_every_epoch_gives(
+    make: Make, context: Callable[..., StepContext]
+) -> None:
+    """To the bit; and fit, which sees no test row, has measured none of it."""
+    data, ctx, measured = make(), context(), {}
+
+    class Measured(Plain):
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:
+            own, inner = ctx.evaluate, classify
+
+            def evaluate(fitted: FittedClassifier, epoch: int) -> Any:
+                measured[epoch] = inner(fitted, data.split("test"), context(), "test").scores
+                return own(fitted, epoch)
+
+            ctx.evaluate = evaluate  # type: ignore[method-assign]
+            return super().fit(train, val, ctx)
+
+    component = Measured(epochs=4)
+    learned = learned_from(component, data)
+    assert learned.splits == ["train"]
+    fitted = fit(component, learned, ctx)
+    assert not [point for point in ctx.curves if point.part == "test"]
+    assert ctx.metrics == []
+    assert fitted.classes == data.classes
+    use(component, {"dataset": data}, ctx, {"": ctx.folder})
+    found: dict[int, dict[str, float]] = {}
+    for point in ctx.curves:
+        if point.part == "test":
+            found.setdefault(point.epoch, {})[point.name] = point.value
+    assert found == measured
+    assert sorted(found) == [1, 2, 3, 4]
+    assert len({scores["loss"] for scores in found.values()}) == 4
+    assert ctx.warnings == []
+
+
+def test_without_snapshots_the_curve_is_absent_with_the_reason(make: Make, context: Callable[..., StepContext]) -> None:
+    class Silent(Plain):
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:
+            return self.build(train.classes)
+
+    for curve, said in ((True, ["There is no test curve: the training kept no weights of its epochs."]), (False, [])):
+        ctx = context()
+        run(Silent(test_curve=curve), {"dataset": make()}, ctx)
+        assert ctx.warnings == said
+
+
+def test_epochs_whose_weights_are_not_known_are_left_out_of_the_curve(
+    make: Make, context: Callable[..., StepContext]
+) -> None:
+    class Thawing(Plain):
+        """Trains the bias from the second epoch on alone."""
+
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:
+            fitted = self.build(train.classes)
+            for epoch in ctx.epochs(3):
+                fitted.network[2].bias.requires_grad_(epoch > 1)
+                with torch.no_grad():
+                    fitted.network[2].bias.add_(epoch - 1.0)
+                ctx.evaluate(fitted, epoch)
+            return fitted
+
+    ctx = context()
+    run(Thawing(), {"dataset": make()}, ctx)
+    assert sorted({point.epoch for point in ctx.curves if point.part == "test"}) == [2, 3]
+    said = "The test curve lacks 1 of 3 epochs: the snapshot of epoch 1 lacks weights that were trained later."
+    assert ctx.warnings == [said]
+
+
+def test_a_recipe_without_build_writes_save_and_load(tmp_path: Path) -> None:
+    class Ready(Plain):
+        def build(self, classes: Sequence[str]) -> None:
+            return None
+
+    fitted = Plain().build(["a", "b"])
+    Plain().save(fitted, tmp_path)
+    with pytest.raises(PluginError, match="Ready gives no network to load weights into"):
+        Ready().load(tmp_path, "cpu")
+
+
+def test_what_the_core_saves_is_loaded_with_its_input_and_classes_and_draws_nothing(tmp_path: Path) -> None:
+    spec = InputSpec(Size(8, 6), "nearest", "center_crop", 0.5, (1, 2, 3))
+    fitted = replace(Plain().build(["b", "a"]), input=spec)
+    Plain().save(fitted, tmp_path)
+    before = torch.get_rng_state()
+    again = Plain().load(tmp_path, "cpu")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (again.input, again.classes) == (spec, ("b", "a"))
+    assert not again.network.training
+    fgic_core.save_weights(fitted.network, tmp_path / "model.safetensors", classes=["b", "a"])
+    with pytest.raises(PluginError, match="what these weights say of themselves is incomplete: 'input'"):
+        Plain().load(tmp_path, "cpu")
+
+
+def test_what_is_used_has_the_weights_that_fit_gave(make: Make, context: Callable[..., StepContext]) -> None:
+    data, ctx, component = make(), context(), Plain()
+    fitted = fit(component, learned_from(component, data), ctx)
+    with torch.no_grad():
+        fitted.network[2].bias.add_(torch.arange(len(data.classes)) * 50.0)  # of an epoch without a snapshot
+    (ctx.folder / "component" / "model.safetensors").unlink()
+    component.save(fitted, ctx.folder / "component")
+    use(component, {"dataset": data}, ctx, {"": ctx.folder})
+    predicted = pq.read_table(ctx.folder / "predictions.parquet").column("predicted").to_pylist()
+    assert set(predicted) == {len(data.classes) - 1}

@@ -9,12 +9,30 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from pydantic import Field, PrivateAttr
+from pydantic import Field
+from torch import nn
 
-from fgic_core import Box, Context, DataError, Dataset, Detections, Detector, ObjectBox, PluginError, Sample, Size
+from fgic_core import (
+    Box,
+    Context,
+    DataError,
+    Dataset,
+    Detections,
+    Detector,
+    FittedDetector,
+    ObjectBox,
+    Part,
+    PluginError,
+    Sample,
+    Size,
+)
 from fgic_core.data.boxes import read_compared
 from fgic_core.data.dataset import SCHEMA, DatasetWriter, Header
+from fgic_core.registry import Entry
+from fgic_core.run.keys import Keys
+from fgic_core.run.memory import Memory
 from fgic_core.steps import cropper, detector
 from fgic_core.steps.context import StepContext
 
@@ -22,40 +40,27 @@ SIDE = 16
 CROWD = ObjectBox(Box(0, 0, SIDE, SIDE), crowd=True)
 
 
-class Colour(Detector):
-    """Finds what is not grey, if it has seen as many pictures as ``need``; writes down all that it is shown.
+class Finds(FittedDetector):
+    """Finds what is not grey, if as many train pictures as the recipe's ``need`` were seen.
 
-    Its score falls with the number of pictures it was trained on, so that folds can be told from the whole.
+    Its score falls with the number of pictures it was trained on, so that folds can be told from the whole; in training
+    its network knows how many epochs there were, and ``early`` says from which one on anything is found.
     """
 
-    epochs: int = Field(2, description="Passes over the train pictures.")
-    need: int = Field(0, description="Fewer train pictures than that, and it finds nothing.")
-    answer: str = Field("right", description="What detect gives.")
-
-    _seen: dict[str, list[str]] = PrivateAttr(default_factory=dict)
-    _scores: list[Any] = PrivateAttr(default_factory=list)
-
-    def learns(self) -> bool:
-        return self.epochs > 0
-
-    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
-        self._seen = {"train": train.ids, "val": val.ids}
-        with (LOG / "fits.jsonl").open("a") as file:
-            file.write(json.dumps({**self._seen, "seed": ctx.seed}) + "\n")
-        for epoch in ctx.epochs(self.epochs):
-            ctx.log(epoch, loss=1 / epoch)
-            self._scores.append(dict(ctx.evaluate(self, epoch)))
-            ctx.checkpoint(epoch, {"epoch": epoch})
+    def __init__(self, recipe: Colour, seen: dict[str, list[str]], scores: Sequence[Any] = ()) -> None:
+        self.recipe, self.seen, self.scores = recipe, seen, list(scores)
+        self.network = nn.ParameterDict({"epoch": nn.Parameter(torch.tensor(float(recipe.epochs)))})
 
     def detect(self, images: Sequence[Any]) -> list[Detections]:
         return [self._one(np.asarray(image).astype(int)) for image in images]
 
     def _one(self, pixels: np.ndarray[Any, Any]) -> Detections:
         ys, xs = np.nonzero(np.ptp(pixels, axis=2) > 60)
-        if not len(xs) or len(self._seen.get("train", ())) < self.need:
+        late = self.network["epoch"].item() < self.recipe.early
+        if not len(xs) or late or len(self.seen.get("train", ())) < self.recipe.need:
             return Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))
         right = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
-        score = 1 / (1 + len(self._seen.get("train", ())))
+        score = 1 / (1 + len(self.seen.get("train", ())))
         answers: dict[str, Any] = {
             "right": ([right], [score], [0]),
             "weak too": ([right, [0, 0, 2, 2]], [0.9, 0.01], [0, 0]),
@@ -66,14 +71,38 @@ class Colour(Detector):
             "nan": ([[np.nan, 0, 1, 1]], [score], [0]),
             "class": ([right], [score], [int(pixels[ys[0], xs[0]].argmax())]),
         }
-        boxes, scores, labels = answers[self.answer]
+        boxes, scores, labels = answers[self.recipe.answer]
         return Detections(np.array(boxes, float), np.array(scores, float), np.array(labels, int))
 
-    def save(self, folder: Path) -> None:
-        (folder / "colour.json").write_text(json.dumps(self._seen))
 
-    def load(self, folder: Path, device: str) -> None:
-        self._seen = json.loads((folder / "colour.json").read_text())
+class Colour(Detector):
+    """Finds what is not grey; writes down all that it is shown."""
+
+    epochs: int = Field(2, description="Passes over the train pictures.")
+    need: int = Field(0, description="Fewer train pictures than that, and it finds nothing.")
+    early: int = Field(0, description="The epoch before which it finds nothing.")
+    answer: str = Field("right", description="What detect gives.")
+
+    def learns(self) -> bool:
+        return self.epochs > 0
+
+    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Finds:
+        fitted = Finds(self, {"train": train.ids, "val": val.ids})
+        with (LOG / "fits.jsonl").open("a") as file:
+            file.write(json.dumps({**fitted.seen, "seed": ctx.seed}) + "\n")
+        for epoch in ctx.epochs(self.epochs):
+            ctx.log(epoch, loss=1 / epoch)
+            with torch.no_grad():
+                fitted.network["epoch"].fill_(epoch)
+            fitted.scores.append(dict(ctx.evaluate(fitted, epoch)))
+            ctx.checkpoint(epoch, {"epoch": epoch})
+        return fitted
+
+    def save(self, fitted: Any, folder: Path) -> None:
+        (folder / "colour.json").write_text(json.dumps([fitted.seen, fitted.scores]))
+
+    def load(self, folder: Path, device: str) -> Finds:
+        return Finds(self, *json.loads((folder / "colour.json").read_text()))
 
 
 class Ready(Colour):
@@ -97,7 +126,7 @@ def fits(folder: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Callable[..., Dataset]:
+def data(tmp_path: Path, made_up_digests: None) -> Callable[..., Dataset]:
     """``data(train=6, test=4, change=…)`` is a data set of two classes, a coloured rectangle in each picture."""
 
     def make(
@@ -140,6 +169,12 @@ def run(component: Detector, dataset: Dataset, folder: Path, name: str = "out") 
     ctx = StepContext(place, uses="detector/colour", scratch=folder / "scratch" / name)
     detector.run(component, {"dataset": dataset}, ctx)
     return Dataset.open(ctx.folder), ctx
+
+
+def scores(ctx: StepContext) -> list[dict[str, float]]:
+    """What `Context.evaluate` gave the detector, epoch by epoch."""
+    found: list[dict[str, float]] = json.loads((ctx.folder / "component" / "colour.json").read_text())[1]
+    return found
 
 
 def metrics(ctx: StepContext, part: str) -> dict[str, Any]:
@@ -343,19 +378,17 @@ def test_empty_train_pictures_go_to_a_detector_that_learns_from_them_and_to_no_o
 def test_empty_pictures_of_the_validation_part_count_when_the_epoch_is_chosen(
     data: Callable[..., Dataset], tmp_path: Path
 ) -> None:
-    component = Colour()
     dataset = with_val(data(change=without_object("train-0-0")), 2)
-    run(component, dataset, tmp_path)
+    _, ctx = run(Colour(), dataset, tmp_path)
     (seen,) = fits(tmp_path)
     assert seen["val"] == ["train-0-0", "train-0-1"]
-    assert [scores["mAP50"] for scores in component._scores] == pytest.approx([0.5, 0.5])
+    assert [one["mAP50"] for one in scores(ctx)] == pytest.approx([0.5, 0.5])
 
 
 def test_a_validation_part_without_an_object_chooses_nothing(data: Callable[..., Dataset], tmp_path: Path) -> None:
-    component = Colour()
-    _, ctx = run(component, with_val(data(change=without_object("train-0-0", "train-0-1")), 2), tmp_path)
+    _, ctx = run(Colour(), with_val(data(change=without_object("train-0-0", "train-0-1")), 2), tmp_path)
     assert any("no validation picture has a box to choose the epoch by" in warning for warning in ctx.warnings)
-    assert "mAP" in component._scores[0]
+    assert "mAP" in scores(ctx)[0]
 
 
 def test_the_test_part_reaches_neither_the_fit_nor_the_choice(data: Callable[..., Dataset], tmp_path: Path) -> None:
@@ -366,13 +399,12 @@ def test_the_test_part_reaches_neither_the_fit_nor_the_choice(data: Callable[...
         wrong = (ObjectBox(Box(0, 0, 1, 1)),)
         return dataclasses.replace(sample, boxes=wrong) if sample.split == "test" else sample
 
-    clean, poisoned = Colour(), Colour()
-    _, first = run(clean, data(), tmp_path, "clean")
-    _, second = run(poisoned, data(change=poison, name="poisoned"), tmp_path, "poisoned")
+    _, first = run(Colour(), data(), tmp_path, "clean")
+    _, second = run(Colour(), data(change=poison, name="poisoned"), tmp_path, "poisoned")
     one, other = fits(tmp_path)
     assert one == other
-    assert clean._scores == poisoned._scores
-    assert set(clean._scores[0]) == {"mAP", "mAP50", "mAP75"}
+    assert scores(first) == scores(second)
+    assert set(scores(first)[0]) == {"mAP", "mAP50", "mAP75"}
     curves = [{(p.epoch, p.part, p.name): p.value for p in ctx.curves} for ctx in (first, second)]
     assert curves[0][1, "test", "mAP"] == pytest.approx(1)
     assert curves[1][1, "test", "mAP"] == 0
@@ -510,12 +542,11 @@ def test_a_validation_part_without_boxes_is_replaced_by_one_cut_from_train(
     def bare(sample: Sample) -> Sample:
         return dataclasses.replace(sample, boxes=()) if sample.id in ("train-0-0", "train-0-1") else sample
 
-    component = Colour()
-    _, ctx = run(component, with_val(data(change=bare), 2), tmp_path)
+    _, ctx = run(Colour(), with_val(data(change=bare), 2), tmp_path)
     (seen,) = fits(tmp_path)
     assert seen["val"]
     assert not {"train-0-0", "train-0-1"} & set(seen["val"])
-    assert "mAP" in component._scores[0]
+    assert "mAP" in scores(ctx)[0]
     assert any("no validation picture has a box to choose the epoch by" in warning for warning in ctx.warnings)
 
 
@@ -612,10 +643,9 @@ def test_what_weights_have_seen_counts_into_the_key_of_a_step(tmp_path: Path) ->
     for content in (None, b"one", b"other"):
         if content is not None:
             (tmp_path / "seen.parquet").write_bytes(content)
-        keys.append(component.model_dump(mode="json", context={"fingerprint": True})["weights"])
+        entry = Entry("detector", "ready", "this process", "0", "", f"{Ready.__module__}:Ready")
+        keys.append(Keys(Memory()).document(entry, component, 0, {}).key)
     assert len(set(keys)) == 3
-    assert {len(key) for key in keys} == {32}
-    assert component.model_dump(mode="json")["weights"] == str(weights)
 
 
 def test_too_few_pictures_for_the_folds_are_an_error_before_anything_is_trained(
@@ -681,8 +711,8 @@ def test_a_detector_that_forgets_what_it_learned_is_caught(
     class Forgets(Colour):
         """Loads nothing."""
 
-        def load(self, folder: Path, device: str) -> None:
-            self._seen = {}
+        def load(self, folder: Path, device: str) -> Finds:
+            return Finds(self, {})
 
     with pytest.raises(PluginError, match="finds other boxes after save and load"):
         run(Forgets(need=need), data(), tmp_path)
@@ -696,18 +726,157 @@ def test_an_interrupted_cross_fitting_goes_on_where_it_was(data: Callable[..., D
     class Stops(Colour):
         """Is interrupted in the second fold."""
 
-        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Finds:
             if len(fits(LOG)) == 2 if (LOG / "fits.jsonl").exists() else False:
                 raise KeyboardInterrupt
-            super().fit(train, val, ctx)
+            return super().fit(train, val, ctx)
 
     ctx = StepContext(tmp_path / "cut", uses="detector/colour", scratch=tmp_path / "scratch")
     with pytest.raises(KeyboardInterrupt):
         detector.run(Stops(crossfit=3), {"dataset": dataset}, ctx)
-    again = Colour(crossfit=3)
     (tmp_path / "cut2").mkdir()
     ctx = StepContext(tmp_path / "cut2", uses="detector/colour", scratch=tmp_path / "scratch")
-    detector.run(again, {"dataset": dataset}, ctx)
-    assert again._scores == [], "its epochs were done"
+    detector.run(Colour(crossfit=3), {"dataset": dataset}, ctx)
+    assert scores(ctx) == [], "its epochs were done"
     whole, _ = run(Colour(crossfit=3), dataset, tmp_path, "whole")
     assert Dataset.open(ctx.folder).table.equals(whole.table)
+
+
+# Learning and use are two.
+
+
+def test_what_is_learned_from_is_train_and_validation_and_of_them_what_is_read(
+    data: Callable[..., Dataset],
+) -> None:
+    """Nothing about test rows is in it, no box that another detector found, nothing of crops."""
+    import dataclasses
+
+    found = ObjectBox(Box(0, 0, 3, 3), score=0.5, origin="predicted:detector/other")
+
+    def changed(sample: Sample) -> Sample:
+        if sample.split == "test":
+            return dataclasses.replace(sample, label=1 - sample.label, boxes=())
+        cropped = {"region": Box(1, 1, 9, 9), "region_origin": "predicted", "parts": (Part("eye", 1, 1),)}
+        return dataclasses.replace(sample, boxes=(*sample.boxes, found), **cropped)  # type: ignore[arg-type]
+
+    plain, other = (
+        with_val(data(change=change, name=name), 2) for change, name in ((lambda s: s, "a"), (changed, "b"))
+    )
+    one, two = (detector.learned_from(Colour(), dataset) for dataset in (plain, other))
+    assert one.ids == [name for name in plain.ids if not name.startswith("test")]
+    assert one.splits == ["train", "val"]
+    assert one.table.equals(two.table)
+    assert (one.header.notes, one.header.searched) == ((), ())
+    assert len(detector.learned_from(Ready(), plain)) == 0
+
+
+def test_fit_needs_no_test_row_and_use_no_fit(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    dataset = data()
+    learned = detector.learned_from(Colour(), dataset)
+    contexts = []
+    for name in ("fit", "use"):
+        (tmp_path / name).mkdir()
+        contexts.append(StepContext(tmp_path / name, uses="detector/colour"))
+    detector.fit(Colour(), learned, contexts[0])
+    assert {place.name for place in contexts[0].folder.iterdir()} == {"component", "snapshots"}
+    assert {point.part for point in contexts[0].curves} == {"train", "val"}
+    component = Colour(min_score=0.99)
+    detector.use(component, {"dataset": dataset}, contexts[1], {"": tmp_path / "fit"})
+    whole, ctx = run(Colour(min_score=0.99), dataset, tmp_path, "whole")
+    assert Dataset.open(tmp_path / "use").table.equals(whole.table)
+    assert contexts[0].curves + contexts[1].curves == ctx.curves
+
+
+def test_a_use_only_option_cannot_be_read_in_fit(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    class Peeks(Colour):
+        """Trains for what will be asked of it."""
+
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Finds:
+            ctx.log(1, bound=self.min_score)
+            return super().fit(train, val, ctx)
+
+    with pytest.raises(PluginError, match="min_score is declared use-only; fit must not read it"):
+        run(Peeks(), data(), tmp_path)
+
+
+def test_what_is_no_fitted_detector_is_told(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    class Old(Colour):
+        """Keeps what it learns to itself."""
+
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Any:
+            return None
+
+    class Itself(Colour):
+        """Has itself measured."""
+
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Any:
+            ctx.evaluate(self, 1)
+
+    for component, said in ((Old(), "fit gave a NoneType"), (Itself(), "evaluate was given a Itself")):
+        with pytest.raises(PluginError, match=f"{said}, not a FittedDetector"):
+            run(component, data(name=said), tmp_path, said)
+
+
+def test_the_test_curve_is_that_of_each_epochs_weights_and_the_last_are_used(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    class Chosen(Colour):
+        """Ends with other weights than those of its last epoch."""
+
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Finds:
+            return chosen(super().fit(train, val, ctx))
+
+        def load(self, folder: Path, device: str) -> Finds:
+            return chosen(super().load(folder, device))
+
+    def chosen(fitted: Finds) -> Finds:
+        with torch.no_grad():
+            fitted.network["epoch"].fill_(9)
+        return fitted
+
+    _, ctx = run(Chosen(epochs=3, early=2), data(), tmp_path)
+    curve = {part: [p.value for p in ctx.curves if (p.part, p.name) == (part, "mAP")] for part in ("val", "test")}
+    assert curve == {"val": pytest.approx([0, 1, 1]), "test": pytest.approx([0, 1, 1])}
+    _, ctx = run(Chosen(epochs=3, early=4), data(name="late"), tmp_path, "late")
+    assert [p.value for p in ctx.curves if (p.part, p.name) == ("test", "mAP")] == [0, 0, 0]
+    assert metrics(ctx, "test")["mAP"] == pytest.approx(1)
+
+
+def test_without_a_network_there_is_no_test_curve_and_that_is_said(
+    data: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    class Unkept(FittedDetector):
+        """Finds what another one finds."""
+
+        def __init__(self, inner: Finds) -> None:
+            self.inner, self.seen, self.scores = inner, inner.seen, inner.scores
+
+        def detect(self, images: Sequence[Any]) -> list[Detections]:
+            return self.inner.detect(images)
+
+    class Bare(Colour):
+        """Has no network."""
+
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Any:
+            fitted = Unkept(Finds(self, {"train": train.ids, "val": val.ids}))
+            ctx.evaluate(fitted, 1)
+            return fitted
+
+    _, ctx = run(Bare(), data(), tmp_path)
+    assert {point.part for point in ctx.curves} == {"val"}
+    assert ctx.warnings == ["noted", "There is no test curve: the training kept no weights of its epochs."]
+    _, ctx = run(Bare(test_curve=False), data(name="none"), tmp_path, "none")
+    assert ctx.warnings == ["noted"]
+
+
+def test_boxes_are_found_and_measured_with_one_look_at_each_picture(
+    data: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dataclasses
+
+    dataset = data(change=lambda sample: dataclasses.replace(sample, size=None))
+    looked: list[int] = []
+    picture = Dataset.picture
+    monkeypatch.setattr(Dataset, "picture", lambda self, row: (looked.append(row), picture(self, row))[1])
+    run(Ready(), dataset, tmp_path)
+    assert len(looked) == len(dataset)

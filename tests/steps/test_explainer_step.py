@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from fgic_core import Box, DataError, Explainer, ObjectBox, PluginError, Size
+from fgic_core import Box, DataError, Explainer, Maps, ObjectBox, PluginError, Size
 from fgic_core.steps import explainer, maps, pointing
 from fgic_core.steps.context import StepContext
 
@@ -44,18 +44,18 @@ class RedEvidence(nn.Module):
 class GradientTimesInput(Explainer):
     """A small honest explainer."""
 
-    def explain(self, classifier: Any, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def explain(self, network: Any, images: Any, targets: Any, generator: Any) -> Maps:
         leaf = images.clone().requires_grad_()
-        logits = classifier.network()(leaf).gather(1, targets[:, None]).sum()
-        return (torch.autograd.grad(logits, leaf)[0] * images).sum(dim=1)
+        logits = network(leaf).gather(1, targets[:, None]).sum()
+        return Maps((torch.autograd.grad(logits, leaf)[0] * images).sum(dim=1, keepdim=True), ("pixels",))
 
 
 class Edges(Explainer):
     """Draws the picture's edges and never asks the network."""
 
-    def explain(self, classifier: Any, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def explain(self, network: Any, images: Any, targets: Any, generator: Any) -> Maps:
         grey = images.mean(dim=1)
-        return torch.nn.functional.pad((grey[:, 1:] - grey[:, :-1]).abs(), (0, 0, 0, 1))
+        return Maps(torch.nn.functional.pad((grey[:, 1:] - grey[:, :-1]).abs(), (0, 0, 0, 1))[:, None], ("edges",))
 
 
 class Constant(Explainer):
@@ -63,8 +63,8 @@ class Constant(Explainer):
 
     value: float = 0.0
 
-    def explain(self, classifier: Any, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return torch.full((len(images), 3, 3), self.value)
+    def explain(self, network: Any, images: Any, targets: Any, generator: Any) -> Maps:
+        return Maps(torch.full((len(images), 1, 3, 3), self.value), ("constant",))
 
 
 def red_patches(count: int = 12) -> tuple[list[np.ndarray[Any, Any]], list[int], list[list[Box]]]:
@@ -277,9 +277,9 @@ def _grad(network: Any) -> None:
 )
 def test_an_explainer_that_leaves_traces_is_refused(cheat, message, wrap, picture_set, ctx) -> None:
     class Cheater(GradientTimesInput):
-        def explain(self, classifier: Any, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-            maps = super().explain(classifier, images, targets)
-            cheat(classifier.network())
+        def explain(self, network: Any, images: Any, targets: Any, generator: Any) -> Maps:
+            maps = super().explain(network, images, targets, generator)
+            cheat(network)
             return maps
 
     with pytest.raises(PluginError, match=message) as caught:
@@ -287,18 +287,39 @@ def test_an_explainer_that_leaves_traces_is_refused(cheat, message, wrap, pictur
     assert str(caught.value).startswith("explainer/toy: explain changed")
 
 
+def test_of_several_maps_the_first_is_drawn_and_scored_and_the_seed_decides(wrap, picture_set, ctx, tmp_path) -> None:
+    drawn = []
+
+    class Several(GradientTimesInput):
+        def explain(self, network: Any, images: Any, targets: Any, generator: Any) -> Maps:
+            drawn.append(float(torch.rand((), generator=generator)))
+            first = super().explain(network, images, targets, generator).maps
+            return Maps(torch.cat([first, torch.zeros_like(first)], dim=1), ("pixels", "nothing"))
+
+    inputs = {"model": wrap(RedEvidence(), SIDE), "dataset": picture_set(*red_patches())}
+    explainer.run(Several(), inputs, ctx)
+    assert metrics(ctx)["pointing_game"].value == 1.0
+    assert metrics(ctx)["zero_maps"].value == 0
+    assert drawn == [drawn[0], drawn[0]], "with random weights the numbers are the first batch's again"
+    (tmp_path / "again").mkdir()
+    explainer.run(Several(), inputs, StepContext(tmp_path / "again", uses="explainer/toy", seed=2))
+    assert drawn[2] != drawn[0]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (torch.zeros(4, 1, 3, 3), r"explain gave \(4, 1, 3, 3\)"),
-        (torch.zeros(3, 3, 3), r"explain gave \(3, 3, 3\)"),
-        (torch.full((4, 3, 3), float("nan")), "not finite"),
-        (np.zeros((4, 3, 3)), "explain gave ndarray"),
+        (torch.zeros(4, 1, 3, 3), "explain gave Tensor, not Maps"),
+        (Maps(torch.zeros(4, 1, 3, 3), ("a", "b")), r"explain gave maps of \(4, 1, 3, 3\) with 2 names"),
+        (Maps(torch.zeros(3, 1, 3, 3), ("a",)), r"explain gave maps of \(3, 1, 3, 3\) with 1 names"),
+        (Maps(torch.zeros(4, 0, 3, 3), ()), r"explain gave maps of \(4, 0, 3, 3\)"),
+        (Maps(torch.full((4, 1, 3, 3), float("nan")), ("a",)), "not finite"),
+        (Maps(np.zeros((4, 1, 3, 3)), ("a",)), "explain gave maps of ndarray"),
     ],
 )
 def test_a_map_that_breaks_the_contract_is_refused(given, message, wrap, picture_set, ctx) -> None:
     class Wrong(Explainer):
-        def explain(self, classifier: Any, images: torch.Tensor, targets: torch.Tensor) -> Any:
+        def explain(self, network: Any, images: Any, targets: Any, generator: Any) -> Any:
             return given
 
     with pytest.raises(PluginError, match=message):
@@ -309,10 +330,10 @@ def test_a_box_lands_on_its_pixels_through_region_and_letterbox(wrap, picture_se
     values = np.full((60, 90, 3), 128, dtype=np.uint8)
     values[20:40, 30:60] = (255, 0, 0)
     dataset = picture_set([values], [0], [[Box(30, 20, 60, 40)]], regions=[Box(10.6, 5.2, 79.5, 44.9)])
-    classifier = wrap(RedEvidence(), 64).classifier
+    spec = wrap(RedEvidence(), 64).fitted.input
     image = dataset.image(0)
-    (box,) = pointing.boxes_in_input(dataset[0], Size(*image.size), classifier)
-    pixels = classifier.prepare(image)
+    (box,) = pointing.boxes_in_input(dataset[0], Size(*image.size), spec)
+    pixels = spec.prepare(image)
     red = ((pixels[0] > 0.9) & (pixels[1] < 0.1)).nonzero()
     (top, left), (bottom, right) = red.amin(dim=0).tolist(), (red.amax(dim=0) + 1).tolist()
     assert box.xyxy == pytest.approx((left, top, right, bottom), abs=1.0)
@@ -334,6 +355,13 @@ def test_a_batch_is_scaled_as_its_maps_alone() -> None:
     raw = torch.rand(5, 3, 7, generator=torch.Generator().manual_seed(0))
     together = maps.normalise(raw, Size(20, 10))
     assert torch.equal(together, torch.cat([maps.normalise(one[None], Size(20, 10)) for one in raw]))
+
+
+def test_a_map_over_a_tall_picture_lies_where_it_should() -> None:
+    values = np.zeros((700, 4), np.float32)
+    values[300:600] = 1
+    drawn = np.asarray(maps.overlay(Image.new("RGB", (4, 700), (120, 120, 120)), values))
+    np.testing.assert_array_equal((np.ptp(drawn, axis=2) > 20).all(axis=1), values[:, 0] > 0)
 
 
 def test_a_zero_map_leaves_the_picture_untinted() -> None:

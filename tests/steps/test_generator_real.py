@@ -10,44 +10,48 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 from PIL import Image
-from pydantic import PrivateAttr
 
-from fgic_core import Dataset, Generator, Metric, Sample, Size, StepContext
+from fgic_core import Dataset, FittedGenerator, Generator, Metric, Sample, Size, StepContext
 from fgic_core.data.dataset import DatasetWriter, Header
 from fgic_core.steps import generator as driver
 
 DATA = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
 DOGS = DATA / "stanford_dogs_crops64"
 WEIGHTS = DATA.parent / "weights" / "mobilenetv2_100.imagenet1k_dequantised.safetensors"
-CLASSES, TRAIN, TEST, SAMPLES = 8, 60, 30, 240
+CLASSES, TRAIN, TEST, SAMPLES = 6, 40, 20, 120
 
 pytestmark = pytest.mark.skipif(
     not (DOGS.is_dir() and WEIGHTS.is_file()), reason=f"no real data at {DATA} (set FGIC_REAL_DATA)"
 )
 
 
-class Drawn(Generator):
+class Pools(FittedGenerator):
     """Shows real pictures from a pool: new ones, one of each class, those of train, or those of the next class."""
 
-    resolution: int = 64
-    how: Literal["perfect", "collapsed", "copies", "swapped"]
-    _pools: Any = PrivateAttr()
-
-    def fit(self, train: Any, ctx: Any) -> None:
-        return None
+    def __init__(self, how: str) -> None:
+        self.how = how
 
     def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
         made = []
         for label, seed in zip(labels, seeds, strict=True):
-            pool = self._pools[(label + (self.how == "swapped")) % CLASSES]
+            pool = POOLS[self.how][(label + (self.how == "swapped")) % CLASSES]
             made.append(pool[0 if self.how == "collapsed" else np.random.default_rng(seed).integers(len(pool))])
         return np.stack(made).transpose(0, 3, 1, 2).astype(np.float32) / 255
 
-    def save(self, folder: Path) -> None:
-        return None
 
-    def load(self, folder: Path, device: str) -> None:
-        self._pools = POOLS[self.how]
+class Drawn(Generator):
+    """Shows real pictures."""
+
+    resolution: int = 64
+    how: Literal["perfect", "collapsed", "copies", "swapped"]
+
+    def fit(self, train: Any, ctx: Any) -> Pools:
+        return Pools(self.how)
+
+    def save(self, fitted: Any, folder: Path) -> None: ...
+
+    def load(self, folder: Path, device: str) -> Pools:
+        return Pools(self.how)
 
 
 POOLS: dict[str, list[Any]] = {}
@@ -83,7 +87,6 @@ def metrics(how: str, dogs: Dataset, folder: Path) -> dict[str, Metric]:
     component = Drawn(
         how=how, per_class=2, fid_model="mobilenetv2_100", fid_weights=WEIGHTS, fid_size=64, fid_samples=SAMPLES
     )
-    component._pools = POOLS[how]
     (folder / how).mkdir()
     ctx = StepContext(folder / how, uses="generator/drawn")
     driver.run(component, {"dataset": dogs}, ctx)

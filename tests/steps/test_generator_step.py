@@ -6,19 +6,19 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from pydantic import PrivateAttr
 from safetensors.numpy import load_file, save_file
 
-from fgic_core import DataError, Dataset, Generator, Model, PluginError, Sample, Size, StepContext
+from fgic_core import DataError, Dataset, FittedGenerator, Generator, Model, PluginError, Sample, Size, StepContext
 from fgic_core.data.dataset import DatasetWriter, Header
 from fgic_core.data.images import read_origin
 from fgic_core.steps import generator as driver
+from fgic_core.steps import generator_fit
 from fgic_core.steps.generator_reference import pick_like, shares
 from fgic_core.steps.validation import cut_val
 
@@ -36,49 +36,60 @@ def draw(label: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     return pixels
 
 
+class Grown(FittedGenerator):
+    """What `Planted` learns: its train pictures; and what it was told at each evaluation."""
+
+    def __init__(self, recipe: Planted, train: Any, labels: Any) -> None:
+        self.recipe, self.train, self.labels = recipe, train, labels
+
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
+        if not 0 <= min(labels) <= max(labels) < CLASSES:
+            raise PluginError("no such class")
+        made = [self.one(label, np.random.default_rng(seed)) for label, seed in zip(labels, seeds, strict=True)]
+        return np.stack(made).transpose(0, 3, 1, 2).astype(np.float32) / 255
+
+    def one(self, label: int, rng: np.random.Generator) -> Any:
+        how = self.recipe.how
+        if how == "copies":
+            return self.train[rng.choice(np.flatnonzero(self.labels == label))]
+        if how == "collapsed":
+            return draw(label, np.random.default_rng(label))
+        if how == "blurred":
+            return np.mean([draw(label, rng) for _ in range(5)], axis=0)
+        if how == "noise":
+            return rng.integers(0, 256, (SIDE, SIDE, 3))
+        return draw((label + 1) % CLASSES if how == "swapped" else label, rng)
+
+
 class Planted(Generator):
     """Makes what it is told to: new pictures of the truth, one picture a class, train pictures, or wrong classes."""
 
     resolution: int = SIDE
     how: Literal["perfect", "collapsed", "copies", "swapped", "blurred", "noise"] = "perfect"
     epochs: int = 0
-    _train: Any = PrivateAttr(None)
-    _labels: Any = PrivateAttr(None)
-    _seen: list[Any] = PrivateAttr(default_factory=list)
+    Fitted: ClassVar[type[Grown]] = Grown
 
-    def fit(self, train: Any, ctx: Any) -> None:
-        self._train = np.stack([np.asarray(train.image(row)) for row in range(len(train))])
-        self._labels = train.labels
+    def fit(self, train: Any, ctx: Any) -> Grown:
+        fitted = self.Fitted(self, np.stack([np.asarray(train.image(row)) for row in range(len(train))]), train.labels)
+        SEEN.clear()
         if self.epochs and ctx.resume() is None:
-            self._seen.append(dict(ctx.evaluate(self, 0)))
+            SEEN.append(dict(ctx.evaluate(fitted, 0)))
         for epoch in ctx.epochs(self.epochs):
             ctx.log(epoch, loss_gen=1 / epoch, loss_disc=0.5)
-            self._seen.append(dict(ctx.evaluate(self, epoch)))
+            SEEN.append(dict(ctx.evaluate(fitted, epoch)))
             ctx.checkpoint(epoch, {"epoch": epoch})
+        return fitted
 
-    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
-        if self._train is None or not 0 <= min(labels) <= max(labels) < CLASSES:
-            raise PluginError("not trained, or no such class")
-        made = [self._one(label, np.random.default_rng(seed)) for label, seed in zip(labels, seeds, strict=True)]
-        return np.stack(made).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    def save(self, fitted: Any, folder: Path) -> None:
+        save_file({"train": fitted.train, "labels": fitted.labels}, folder / "planted.safetensors")
 
-    def _one(self, label: int, rng: np.random.Generator) -> Any:
-        if self.how == "copies":
-            return self._train[rng.choice(np.flatnonzero(self._labels == label))]
-        if self.how == "collapsed":
-            return draw(label, np.random.default_rng(label))
-        if self.how == "blurred":
-            return np.mean([draw(label, rng) for _ in range(5)], axis=0)
-        if self.how == "noise":
-            return rng.integers(0, 256, (SIDE, SIDE, 3))
-        return draw((label + 1) % CLASSES if self.how == "swapped" else label, rng)
-
-    def save(self, folder: Path) -> None:
-        save_file({"train": self._train, "labels": self._labels}, folder / "planted.safetensors")
-
-    def load(self, folder: Path, device: str) -> None:
+    def load(self, folder: Path, device: str) -> Grown:
         found = load_file(folder / "planted.safetensors")
-        self._train, self._labels = found["train"], found["labels"]
+        return self.Fitted(self, found["train"], found["labels"])
+
+
+#: What the last training was told at each evaluation.
+SEEN: list[dict[str, float]] = []
 
 
 class Means:
@@ -94,7 +105,8 @@ class Means:
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is an extractor, as if the weights of one were given."""
-    monkeypatch.setattr(driver, "extractor_of", lambda component, device: Means())
+    for module in (driver, generator_fit):
+        monkeypatch.setattr(module, "extractor_of", lambda component, device: Means())
 
 
 Make = Callable[..., Dataset]
@@ -157,6 +169,15 @@ def run(tmp_path: Path) -> Callable[..., Outcome]:
     return drive
 
 
+def planted(made: type[Grown]) -> type[Planted]:
+    """A generator that learns what is made with."""
+
+    class Other(Planted):
+        Fitted = made
+
+    return Other
+
+
 # What is written.
 
 
@@ -175,8 +196,7 @@ def test_made_pictures_are_train_samples_with_their_origin(data: Make, run: Call
 
 def test_seed_and_class_make_each_picture_again(data: Make, run: Callable[..., Outcome]) -> None:
     out = run(Planted(per_class=3), data())
-    again = Planted()
-    again.load(out.folder / "component", "cpu")
+    again = Planted().load(out.folder / "component", "cpu")
     told = {row["id"]: row for row in pq.read_table(out.folder / "made.parquet").to_pylist()}
     assert list(told) == [s.id for s in out.made]
     assert len({row["seed"] for row in told.values()}) == len(told)
@@ -235,7 +255,7 @@ def test_a_generator_learns_from_real_train_pictures_alone(data: Make, run: Call
     real = data(change=lambda s: replace(s, origin="synthetic:generator/x") if s.id == "train-0-0" else s)
     component = Planted(per_class=1, keep="synthetic")
     out = run(component, real)
-    assert len(component._train) == 47
+    assert len(component.load(out.folder / "component", "cpu").train) == 47
     assert "train-0-0" in out.data.ids, "what an earlier generator made is synthetic and goes on"
     assert [s.origin for s in out.data.split("train")].count("real") == 0
     assert out.metric("real", "train").value == 0
@@ -252,11 +272,11 @@ def test_two_generators_in_a_row_add_up(data: Make, run: Callable[..., Outcome])
 def test_held_out_parents_keep_their_children_out_of_training(
     data: Make, run: Callable[..., Outcome], tmp_path: Path
 ) -> None:
-    class Child(Planted):
+    class Child(Grown):
         def parents(self, labels: Any, seeds: Any) -> Any:
             return [(f"train-{label}-{seed % 12}",) for label, seed in zip(labels, seeds, strict=True)]
 
-    out = run(Child(per_class=10), data())
+    out = run(planted(Child)(per_class=10), data())
     assert all(len(s.parents) == 1 for s in out.made)
     train, val = cut_val(out.data.split("train"), 0.25, StepContext(tmp_path, seed=0))
     assert {s.origin for s in val} == {"real"}
@@ -301,28 +321,29 @@ def test_a_data_set_of_synthetic_pictures_alone_is_refused(data: Make, run: Call
     ],
 )
 def test_a_broken_contract_is_told(wrong: Any, said: str, data: Make, run: Callable[..., Outcome]) -> None:
-    class Broken(Planted):
+    class Broken(Grown):
         def sample(self, labels: Any, seeds: Any) -> Any:
             return wrong(super().sample(labels, seeds))
 
     with pytest.raises(PluginError, match=said):
-        run(Broken(), data())
+        run(planted(Broken)(), data())
 
 
 def test_strange_parents_are_told(data: Make, run: Callable[..., Outcome]) -> None:
-    class Broken(Planted):
+    class Broken(Grown):
         def parents(self, labels: Any, seeds: Any) -> Any:
             return [("test-0-0",)] * len(labels)
 
     with pytest.raises(PluginError, match="names test-0-0, which is no real train sample"):
-        run(Broken(), data())
+        run(planted(Broken)(), data())
 
 
 def test_a_generator_that_forgets_is_told(data: Make, run: Callable[..., Outcome]) -> None:
     class Broken(Planted):
-        def load(self, folder: Path, device: str) -> None:
-            super().load(folder, device)
-            self._train = self._train[::-1].copy()
+        def load(self, folder: Path, device: str) -> Grown:
+            fitted = super().load(folder, device)
+            fitted.train = fitted.train[::-1].copy()
+            return fitted
 
     with pytest.raises(PluginError, match="other pictures after save and load"):
         run(Broken(how="copies"), data())
@@ -361,18 +382,18 @@ def test_new_pictures_are_no_copies(data: Make, run: Callable[..., Outcome]) -> 
 
 
 def test_refused_pictures_are_made_again(data: Make, run: Callable[..., Outcome]) -> None:
-    class Sometimes(Planted):
-        def _one(self, label: int, rng: Any) -> Any:
-            return self._train[0] if rng.random() < 0.5 else draw(label, rng)
+    class Sometimes(Grown):
+        def one(self, label: int, rng: Any) -> Any:
+            return self.train[0] if rng.random() < 0.5 else draw(label, rng)
 
-    out = run(Sometimes(per_class=10, drop_copies=True, max_tries=20), data())
+    out = run(planted(Sometimes)(per_class=10, drop_copies=True, max_tries=20), data())
     assert np.bincount([s.label for s in out.made]).tolist() == [10] * CLASSES
     tries = pq.read_table(out.folder / "made.parquet")["tries"].to_numpy()
     refused = out.metric("refused")
     assert refused.value == sum(tries) - 40 > 0
     assert refused.n == sum(tries)
     assert "by drop_copies" in refused.note
-    short = run(Sometimes(per_class=10, drop_copies=True, max_tries=1), data_of(out), "short")
+    short = run(planted(Sometimes)(per_class=10, drop_copies=True, max_tries=1), data_of(out), "short")
     assert short.told("are missing: the filters dropped what was made in 1 tries")
     assert len(short.made) < 40
 
@@ -395,7 +416,11 @@ def test_a_classifier_drops_what_it_does_not_recognise(
             far = (images.unsqueeze(1) - colours[None, :, :, None, None]).abs().sum(2)
             return 40 * (far < 0.25).float().mean((2, 3))
 
-    model = replace(wrap(Nearest(), SIDE, CLASSES), classes=tuple(f"colour {n}" for n in range(CLASSES)))
+    def knows(*classes: str) -> Model:
+        model = wrap(Nearest(), SIDE, CLASSES)
+        return replace(model, fitted=replace(model.fitted, classes=classes))
+
+    model = knows(*(f"colour {n}" for n in range(CLASSES)))
     real = data()
     good = run(Planted(per_class=5, min_confidence=0.5), real, "good", model=model)
     kept = pq.read_table(good.folder / "made.parquet")["confidence"].to_numpy()
@@ -406,16 +431,15 @@ def test_a_classifier_drops_what_it_does_not_recognise(
     wrong = run(Planted(how="swapped", **one_try), real, "wrong", model=model)
     assert len(right.made) > 30
     assert len(wrong.made) < 10
-    other = replace(model, classes=("a", "b", "c", "d"))
     with pytest.raises(DataError, match="they are not the 4 of the data set"):
-        run(Planted(per_class=5, min_confidence=0.5), real, "other", model=other)
+        run(Planted(per_class=5, min_confidence=0.5), real, "other", model=knows("a", "b", "c", "d"))
 
 
 @pytest.mark.usefixtures("measured")
 def test_distance_drops_what_is_too_near_or_too_far(data: Make, run: Callable[..., Outcome]) -> None:
     real = data()
-    both = {"fid_pretrained": True, "per_class": 6, "max_tries": 50}
-    out = run(Planted(min_distance=0.5, max_distance=1.5, **both), real)
+    both = {"fid_pretrained": True, "per_class": 6, "fid_samples": 60}
+    out = run(Planted(min_distance=0.5, max_distance=1.5, max_tries=50, **both), real)
     kept = pq.read_table(out.folder / "made.parquet")["distance"].to_numpy()
     assert 0.5 <= kept.min() <= kept.max() <= 1.5
     with pytest.raises(DataError, match="dropped every picture"):
@@ -425,9 +449,8 @@ def test_distance_drops_what_is_too_near_or_too_far(data: Make, run: Callable[..
 
 
 def test_nothing_to_make_trains_nothing(data: Make, run: Callable[..., Outcome]) -> None:
-    component = Planted(top_up=3)
-    out = run(component, data())
-    assert component._train is None
+    out = run(Planted(top_up=3), data())
+    assert not (out.folder / "component").exists()
     assert len(out.data) == 96
     assert out.told("Nothing was trained and no picture made")
     for options in ({"top_up": 3}, {"ratio": 0.01}):
@@ -534,7 +557,8 @@ def test_an_extractor_that_sees_nothing_is_refused(
         def __call__(self, pictures: Any) -> Any:
             return np.round(super().__call__(pictures)[:, :1] / 100)
 
-    monkeypatch.setattr(driver, "extractor_of", lambda component, device: Blind())
+    for module in (driver, generator_fit):
+        monkeypatch.setattr(module, "extractor_of", lambda component, device: Blind())
     with pytest.raises(PluginError, match=r"sees no difference between many real pictures: only \d+%"):
         run(Planted(), data())
 
@@ -551,12 +575,11 @@ def test_what_is_measured_does_not_depend_on_how_many_are_written(data: Make, ru
 
 @pytest.mark.usefixtures("measured")
 def test_the_curve_has_an_untrained_generator_and_every_epoch(data: Make, run: Callable[..., Outcome]) -> None:
-    component = Planted(per_class=1, epochs=3, curve_samples=40, fid_samples=60)
-    out = run(component, data())
+    out = run(Planted(per_class=1, epochs=3, curve_samples=40, fid_samples=60), data())
     curve = [point for point in out.ctx.curves if point.name == "FID"]
     assert [(point.epoch, point.part) for point in curve] == [(epoch, "synthetic") for epoch in range(4)]
     assert len({point.value for point in curve}) == 1, "the same labels and seeds at every epoch"
-    assert [set(seen) for seen in component._seen] == [{"FID", "KID"}] * 4
+    assert [set(seen) for seen in SEEN] == [{"FID", "KID"}] * 4
     about = json.loads((out.folder / "grids" / "grids.json").read_text())
     assert about == {"labels": [0, 1, 2, 3], "columns": 4, "epochs": [0, 1, 2, 3]}
     with Image.open(out.folder / "grids" / "000002.png") as grid:
@@ -572,20 +595,18 @@ def test_of_many_epochs_grids_are_kept_evenly(data: Make, run: Callable[..., Out
 
 @pytest.mark.usefixtures("measured")
 def test_the_curve_can_be_measured_at_some_epochs_alone(data: Make, run: Callable[..., Outcome]) -> None:
-    component = Planted(per_class=1, epochs=103, curve_every=3, curve_samples=8, fid_samples=60)
-    out = run(component, data())
+    out = run(Planted(per_class=1, epochs=103, curve_every=3, curve_samples=8, fid_samples=60), data())
     assert [point.epoch for point in out.ctx.curves if point.name == "KID"] == [*range(0, 103, 3), 103]
-    assert [set(seen) for seen in component._seen[:4]] == [{"FID", "KID"}, set(), set(), {"FID", "KID"}]
+    assert [set(seen) for seen in SEEN[:4]] == [{"FID", "KID"}, set(), set(), {"FID", "KID"}]
     assert json.loads((out.folder / "grids" / "grids.json").read_text())["epochs"] == [*range(0, 97, 12), 103]
 
 
 def test_without_weights_there_is_no_figure_and_it_says_why(data: Make, run: Callable[..., Outcome]) -> None:
-    component = Planted(per_class=1, epochs=1)
-    out = run(component, data())
+    out = run(Planted(per_class=1, epochs=1), data())
     for name in ("FID", "KID"):
         assert out.metric(name).value is None
         assert "set fid_weights or fid_pretrained" in out.metric(name).note
-    assert component._seen == [{}, {}]
+    assert SEEN == [{}, {}]
     assert out.metric("copies").value == 0
 
 
@@ -594,10 +615,64 @@ def test_what_fit_gets_does_not_hold_test_pictures(data: Make, run: Callable[...
     seen: list[str] = []
 
     class Curious(Planted):
-        def fit(self, train: Any, ctx: Any) -> None:
+        def fit(self, train: Any, ctx: Any) -> Grown:
             seen.extend(train.ids)
-            super().fit(train, ctx)
+            return super().fit(train, ctx)
 
     real = data()
     run(Curious(per_class=1, fid_samples=10), real)
     assert set(seen) == set(real.split("train").ids)
+
+
+# Learning and use are two.
+
+
+def test_one_training_serves_other_amounts_and_filters(data: Make, run: Callable[..., Outcome], tmp_path: Path) -> None:
+    real = data()
+    learned = driver.learned_from(Planted(), real)
+    assert learned.ids == real.split("train").ids
+    for name in ("fit", "use"):
+        (tmp_path / name).mkdir()
+    ctx = StepContext(tmp_path / "fit", scratch=tmp_path / "fit-scratch", uses="generator/planted", seed=3)
+    driver.fit(Planted(epochs=2), learned, ctx)
+    assert {place.name for place in ctx.folder.iterdir()} == {"component", "grids"}
+    component = Planted(epochs=2, per_class=2, keep="synthetic", drop_copies=True)
+    ctx = StepContext(tmp_path / "use", uses="generator/planted", seed=3)
+    driver.use(component, {"dataset": real}, ctx, {"": tmp_path / "fit"})
+    whole = run(component, real, "whole")
+    made = Dataset.open(tmp_path / "use")
+    assert [sample.label for sample in made.split("train")] == [0, 0, 1, 1, 2, 2, 3, 3]
+    for one, two in zip(made.split("train"), whole.made, strict=True):
+        assert (tmp_path / "use" / one.path).read_bytes() == (whole.folder / two.path).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["per_class", "keep", "min_confidence", "drop_copies", "max_tries", "fid_samples"])
+def test_a_use_only_option_cannot_be_read_in_fit(name: str, data: Make, run: Callable[..., Outcome]) -> None:
+    class Peeks(Planted):
+        """Trains for what will be asked of it."""
+
+        def fit(self, train: Any, ctx: Any) -> Grown:
+            getattr(self, name)
+            return super().fit(train, ctx)
+
+    with pytest.raises(PluginError, match=f"{name} is declared use-only; fit must not read it"):
+        run(Peeks(per_class=1), data(per_class=2, test=1))
+
+
+def test_what_is_no_fitted_generator_is_told(data: Make, run: Callable[..., Outcome]) -> None:
+    class Old(Planted):
+        """Keeps what it learns to itself."""
+
+        def fit(self, train: Any, ctx: Any) -> Any:
+            return None
+
+    class Itself(Planted):
+        """Has itself measured."""
+
+        def fit(self, train: Any, ctx: Any) -> Any:
+            ctx.evaluate(self, 0)
+
+    real = data(per_class=2, test=1)
+    for component, said in ((Old(), "fit gave a NoneType"), (Itself(), "evaluate was given a Itself")):
+        with pytest.raises(PluginError, match=f"{said}, not a FittedGenerator"):
+            run(component, real, said)

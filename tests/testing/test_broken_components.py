@@ -31,6 +31,7 @@ DETECTORS = {
     "ForgetfulDetector": "test_what_is_saved_and_loaded_detects_the_same",
     "PicklingDetector": "test_what_is_saved_and_loaded_detects_the_same",
     "BlindDetector": "test_what_is_saved_and_loaded_detects_the_same",
+    "RememberingDetector": "test_fit_gives_what_was_learned_and_leaves_the_recipe_as_it_was",
     "DetectorThatStartsAnew": "test_an_interrupted_training_finds_the_same_boxes",
     "DetectorThatLosesItsWay": "test_an_interrupted_training_finds_the_same_boxes",
 }
@@ -43,7 +44,7 @@ GENERATORS = {
     "Doubles": "test_it_gives_rgb_pictures_in_the_unit_range",
     "WrongResolution": "test_it_gives_rgb_pictures_in_the_unit_range",
     "AnyLabel": "test_a_label_outside_the_classes_is_refused",
-    "Untrained": "test_sampling_before_training_is_refused",
+    "RememberingGenerator": "test_fit_gives_what_was_learned_and_leaves_the_recipe_as_it_was",
     "StrangeParents": "test_parents_are_samples_that_it_was_trained_on",
     "PicklingGenerator": "test_what_is_saved_and_loaded_samples_the_same",
     "ForgetfulGenerator": "test_what_is_saved_and_loaded_samples_the_same",
@@ -53,12 +54,13 @@ GENERATORS = {
 }
 CLASSIFIERS = {
     "SoundClassifier": None,
-    "NormalisedInputs": "test_the_network_maps_the_unit_range_to_one_logit_a_class",
+    "OtherInput": "test_the_network_maps_the_unit_range_to_one_logit_a_class",
     "OneLogitTooMany": "test_the_network_maps_the_unit_range_to_one_logit_a_class",
     "Probabilities": "test_the_network_maps_the_unit_range_to_one_logit_a_class",
     "LogitsByBatch": "test_a_picture_has_the_same_logits_alone_and_in_a_batch",
     "NoGradients": "test_gradients_reach_the_picture",
-    "PreparesAtRandom": "test_a_picture_is_prepared_the_same_every_time",
+    "RemembersItself": "test_it_is_a_recipe_that_fit_and_load_leave_as_it_was",
+    "OneNetworkForAll": "test_it_is_a_recipe_that_fit_and_load_leave_as_it_was",
     "ForgetfulClassifier": "test_what_is_saved_and_loaded_gives_the_same_logits",
     "PicklingClassifier": "test_what_is_saved_and_loaded_gives_the_same_logits",
     "ClassifierThatStartsAnew": "test_an_interrupted_training_ends_with_the_same_weights",

@@ -28,7 +28,7 @@ TestSign = suite(AttackerSuite, fgic_toys.Sign())
 BROKEN = """
 import pytest, torch
 from fgic_core.testing import *
-from fgic_core import Attacker, Cropper, Explainer
+from fgic_core import Attacker, Cropper, Explainer, Maps
 
 class Outside(Attacker):
     '''Leaves the ball, and the network in training mode.'''
@@ -38,8 +38,8 @@ class Outside(Attacker):
 
 class Edges(Explainer):
     '''Ignores the network.'''
-    def explain(self, classifier, images, targets):
-        return images.mean(1)
+    def explain(self, network, images, targets, generator):
+        return Maps(images.mean(1, keepdim=True), ("edges",))
 
 class Away(Cropper):
     '''Shows nothing of the object.'''

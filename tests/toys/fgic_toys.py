@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from fgic_core import (
     Attacker,
@@ -22,8 +22,13 @@ from fgic_core import (
     Detections,
     Detector,
     Explainer,
+    FittedClassifier,
+    FittedDetector,
+    FittedGenerator,
     Generator,
     InputFolder,
+    InputSpec,
+    Maps,
     ObjectBox,
     PluginError,
     Sample,
@@ -80,34 +85,45 @@ class Shelf(DatasetReader):
             yield Sample(id=file.stem, path=file.name, label=self.classes().index(name), split=split, boxes=(box,))
 
 
-class Bright(Detector):
-    """Finds the most colourful rectangle; learns nothing but the threshold."""
+class Threshold(FittedDetector):
+    """What `Bright` learns: the spread of the channels that counts as colour."""
 
-    threshold: float = Field(60.0, description="Spread of the channels that counts as colour.")
-    _trained_on: list[str] = PrivateAttr(default_factory=list)
+    def __init__(self, threshold: float, trained_on: list[str]) -> None:
+        from torch import nn, tensor
 
-    def fit(self, train: Any, val: Any, ctx: Context) -> None:
-        self._trained_on = [*train.ids, *val.ids]
-        assert all(name.startswith("train") for name in self._trained_on)
-        for epoch in ctx.epochs(2):
-            ctx.log(epoch, loss=1 / epoch)
-            ctx.evaluate(self, epoch)
-            ctx.checkpoint(epoch, {})
+        self.network = nn.ParameterDict({"threshold": nn.Parameter(tensor(threshold))})
+        self.trained_on = trained_on
 
     def detect(self, images: Sequence[Any]) -> list[Detections]:
         found = []
+        threshold = self.network["threshold"].item()
         for image in images:
             pixels = np.asarray(image).astype(int)
-            ys, xs = np.nonzero(np.ptp(pixels, axis=2) > self.threshold)
+            ys, xs = np.nonzero(np.ptp(pixels, axis=2) > threshold)
             boxes = [[xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]] if len(xs) else np.zeros((0, 4))
             found.append(Detections(np.array(boxes, dtype=float), np.full(len(boxes), 0.9), np.zeros(len(boxes), int)))
         return found
 
-    def save(self, folder: Path) -> None:
-        (folder / "bright.json").write_text(json.dumps({"trained_on": self._trained_on}))
 
-    def load(self, folder: Path, device: str) -> None:
-        self._trained_on = json.loads((folder / "bright.json").read_text())["trained_on"]
+class Bright(Detector):
+    """Finds the most colourful rectangle; learns nothing but the threshold."""
+
+    threshold: float = Field(60.0, description="Spread of the channels that counts as colour.")
+
+    def fit(self, train: Any, val: Any, ctx: Context) -> Threshold:
+        fitted = Threshold(self.threshold, [*train.ids, *val.ids])
+        assert all(name.startswith("train") for name in fitted.trained_on)
+        for epoch in ctx.epochs(2):
+            ctx.log(epoch, loss=1 / epoch)
+            ctx.evaluate(fitted, epoch)
+            ctx.checkpoint(epoch, {})
+        return fitted
+
+    def save(self, fitted: Any, folder: Path) -> None:
+        (folder / "bright.json").write_text(json.dumps({"trained_on": fitted.trained_on}))
+
+    def load(self, folder: Path, device: str) -> Threshold:
+        return Threshold(self.threshold, json.loads((folder / "bright.json").read_text())["trained_on"])
 
 
 class Exact(Cropper):
@@ -119,41 +135,52 @@ class Exact(Cropper):
         return box.expand(self.margin)
 
 
+class Means(FittedGenerator):
+    """What `Tint` learns: the mean colour of each class."""
+
+    def __init__(self, means: list[list[float]], resolution: int) -> None:
+        self.means, self.resolution = means, resolution
+
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> np.ndarray[Any, Any]:
+        if not set(labels) <= set(range(len(self.means))):
+            raise PluginError("a label is none of the classes")
+        pictures = []
+        for label, seed in zip(labels, seeds, strict=True):
+            noise = np.random.default_rng(seed).normal(0, 12, (3, self.resolution, self.resolution))
+            pictures.append(np.clip(np.array(self.means[label])[:, None, None] + noise, 0, 255) / 255)
+        return np.array(pictures, dtype=np.float32)
+
+
 class Tint(Generator):
     """Noise around the mean colour of the class."""
 
     resolution: int = Field(16, ge=4, description="Width and height in pixels.")
     epochs: int = Field(0, ge=0, description="How often it is measured; it learns all at once.")
-    _means: list[list[float]] = PrivateAttr(default_factory=list)
 
-    def fit(self, train: Any, ctx: Context) -> None:
-        self._means = []
+    def fit(self, train: Any, ctx: Context) -> Means:
+        means = []
         for label in range(len(train.classes)):
             rows = np.flatnonzero(train.labels == label)
             colours = [np.asarray(train.image(int(i))).mean((0, 1)) for i in rows] or [np.zeros(3)]
-            self._means.append([float(v) for v in np.mean(colours, axis=0)])
+            means.append([float(v) for v in np.mean(colours, axis=0)])
+        fitted = self.made(means)
         if self.epochs and ctx.resume() is None:
             ctx.warn("a toy was trained")
-            ctx.evaluate(self, 0)
+            ctx.evaluate(fitted, 0)
         for epoch in ctx.epochs(self.epochs):
             ctx.log(epoch, loss=1 / epoch)
-            ctx.evaluate(self, epoch)
+            ctx.evaluate(fitted, epoch)
             ctx.checkpoint(epoch, {})
+        return fitted
 
-    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> np.ndarray[Any, Any]:
-        if not set(labels) <= set(range(len(self._means))):
-            raise PluginError("a label is none of the classes")
-        pictures = []
-        for label, seed in zip(labels, seeds, strict=True):
-            noise = np.random.default_rng(seed).normal(0, 12, (3, self.resolution, self.resolution))
-            pictures.append(np.clip(np.array(self._means[label])[:, None, None] + noise, 0, 255) / 255)
-        return np.array(pictures, dtype=np.float32)
+    def made(self, means: list[list[float]]) -> Means:
+        return Means(means, self.resolution)
 
-    def save(self, folder: Path) -> None:
-        (folder / "tint.json").write_text(json.dumps(self._means))
+    def save(self, fitted: Any, folder: Path) -> None:
+        (folder / "tint.json").write_text(json.dumps(fitted.means))
 
-    def load(self, folder: Path, device: str) -> None:
-        self._means = json.loads((folder / "tint.json").read_text())
+    def load(self, folder: Path, device: str) -> Means:
+        return self.made(json.loads((folder / "tint.json").read_text()))
 
 
 class Linear(Classifier):
@@ -163,34 +190,38 @@ class Linear(Classifier):
     lr: float = Field(0.5, gt=0, description="Learning rate.")
     pause: float = Field(0.0, ge=0, description="Seconds to sleep in each epoch, so that a test can interrupt.")
     hold: int = Field(0, ge=0, description="The epoch in which it waits as long as a test's file `hold` is there.")
-    _network: Any = PrivateAttr(None)
 
     def _build(self, classes: int) -> Any:
         from torch import nn
 
         return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Dropout(0.2), nn.Linear(48, classes))
 
-    def fit(self, train: Any, val: Any, ctx: Context) -> None:
+    def build(self, classes: Sequence[str]) -> FittedClassifier:
+        return FittedClassifier(self._build(len(classes)), InputSpec(Size(16, 16)), tuple(classes))
+
+    def fit(self, train: Any, val: Any, ctx: Context) -> FittedClassifier:
         import torch
 
-        self._network = self._build(len(train.classes))
-        optimizer = torch.optim.SGD(self._network.parameters(), lr=self.lr, momentum=0.9)
+        fitted = self.build(train.classes)
+        network = fitted.network
+        optimizer = torch.optim.SGD(network.parameters(), lr=self.lr, momentum=0.9)
         if state := ctx.resume():
-            self._network.load_state_dict(state["network"])
+            network.load_state_dict(state["network"])
             optimizer.load_state_dict(state["optimizer"])
-        images = torch.stack([self.prepare(train.image(i)) for i in range(len(train))])
+        images = torch.stack([fitted.input.prepare(train.image(i)) for i in range(len(train))])
         labels = torch.from_numpy(train.labels)
         for epoch in ctx.epochs(self.epochs):
-            self._network.train()
-            loss = torch.nn.functional.cross_entropy(self._network(images), labels)
+            network.train()
+            loss = torch.nn.functional.cross_entropy(network(images), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             ctx.log(epoch, loss=loss.item())
             self._wait(epoch)
-            ctx.evaluate(self, epoch)
-            ctx.checkpoint(epoch, {"network": self._network.state_dict(), "optimizer": optimizer.state_dict()})
+            ctx.evaluate(fitted, epoch)
+            ctx.checkpoint(epoch, {"network": network.state_dict(), "optimizer": optimizer.state_dict()})
             time.sleep(self.pause)
+        return fitted
 
     def _wait(self, epoch: int) -> None:
         if epoch != self.hold:
@@ -200,42 +231,18 @@ class Linear(Classifier):
         while (place / "hold").exists():
             time.sleep(0.02)
 
-    def untrained(self, classes: int) -> Classifier:
-        made = self.model_copy()
-        made._network = self._build(classes)
-        return made
-
-    def network(self) -> Any:
-        return self._network
-
-    def input_size(self) -> Size:
-        return Size(16, 16)
-
-    def save(self, folder: Path) -> None:
-        from safetensors.torch import save_file
-
-        save_file(self._network.state_dict(), folder / "linear.safetensors")
-
-    def load(self, folder: Path, device: str) -> None:
-        from safetensors.torch import load_file
-
-        state = load_file(folder / "linear.safetensors")
-        self._network = self._build(state["3.bias"].shape[0])
-        self._network.load_state_dict(state)
-        self._network.to(device)
-
 
 class Saliency(Explainer):
     """The gradient of the class's logit times the input (Shrikumar et al. 2016)."""
 
-    def explain(self, classifier: Classifier, images: Any, targets: Any) -> Any:
+    def explain(self, network: Any, images: Any, targets: Any, generator: Any) -> Maps:
         import torch
 
         with torch.enable_grad():
             inputs = images.clone().requires_grad_(True)
-            logits = classifier.network()(inputs)
+            logits = network(inputs)
             (gradient,) = torch.autograd.grad(logits.gather(1, targets[:, None]).sum(), inputs)
-        return (gradient * images).sum(1).detach()
+        return Maps((gradient * images).sum(1, keepdim=True).detach(), ("pixels",))
 
 
 class Sign(Attacker):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from fgic_core import Classifier, InputFile, PluginError, Size
+from fgic_core import Classifier, InputFile
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from fgic_classify_timm._network import Network
-    from fgic_core import Context, Dataset
-    from fgic_core.data.images import Interpolation
+    from fgic_core import Context, Dataset, FittedClassifier
 
 #: Arguments of ``timm.create_model`` that have an option of their own here, or that would unpickle a file.
 _TAKEN = {
@@ -94,8 +91,6 @@ class TimmClassifier(Classifier):
         "32-true", description="Numbers that training computes with, as Lightning Fabric names them."
     )
 
-    _network: Network | None = PrivateAttr(None)
-
     @field_validator("weights")
     @classmethod
     def _no_pickle(cls, path: Path | None) -> Path | None:
@@ -120,45 +115,18 @@ class TimmClassifier(Classifier):
             raise ValueError(f"warmup_epochs should be less than epochs ({self.epochs})")
         return self
 
-    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
+    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:
         from fgic_classify_timm._network import build
         from fgic_classify_timm._training import train_network
 
-        self._network = build(self, train.classes, ctx)
-        train_network(self, self._network, train, ctx)
+        fitted = build(self, train.classes, ctx)
+        train_network(self, fitted, train, ctx)
+        return fitted
 
-    def untrained(self, classes: int) -> TimmClassifier:
-        from fgic_classify_timm._network import Network, from_scratch
+    def build(self, classes: Sequence[str]) -> FittedClassifier:
+        from fgic_classify_timm._network import from_scratch, wrap
 
-        made = self.model_copy()
-        made._network = Network(*from_scratch(self, classes), None)
-        return made
-
-    def network(self) -> nn.Module:
-        return self._built()
-
-    def input_size(self) -> Size:
-        return Size(*self._built().input_size)
-
-    def interpolation(self) -> Interpolation:
-        return self._built().interpolation
-
-    def _built(self) -> Network:
-        if self._network is None:
-            raise PluginError(
-                f"{self.model} has no network yet", where="classifier/timm", hint="Call fit or load first."
-            )
-        return self._network
-
-    def save(self, folder: Path) -> None:
-        from fgic_classify_timm._network import save
-
-        save(self._built(), self.model, folder)
-
-    def load(self, folder: Path, device: str) -> None:
-        from fgic_classify_timm._network import load
-
-        self._network = load(self, folder).to(device)
+        return wrap(*from_scratch(self, len(classes)), classes)
 
 
 __all__ = ["TimmClassifier"]

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from fgic_classify_timm._network import WHERE
-from fgic_core import Context, Dataset, PluginError
+from fgic_core import Context, Dataset, InputSpec, PluginError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +30,8 @@ class Augmented(TorchDataset[tuple[torch.Tensor, int]]):
     an interruption changes them.
     """
 
-    def __init__(self, train: Dataset, options: TimmClassifier, ctx: Context, epoch: int) -> None:
-        self._train, self._options, self._ctx, self._epoch = train, options, ctx, epoch
+    def __init__(self, train: Dataset, options: TimmClassifier, spec: InputSpec, ctx: Context, epoch: int) -> None:
+        self._train, self._options, self._spec, self._ctx, self._epoch = train, options, spec, ctx, epoch
         self._labels = train.labels
 
     def __len__(self) -> int:
@@ -39,7 +39,7 @@ class Augmented(TorchDataset[tuple[torch.Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         image = augment(self._train.image(index), self._options, self._ctx.rng("augment", self._epoch, index))
-        return self._options.prepare(image), int(self._labels[index])
+        return self._spec.prepare(image), int(self._labels[index])
 
 
 def augment(image: Image.Image, options: TimmClassifier, rng: np.random.Generator) -> Image.Image:
@@ -99,7 +99,7 @@ def check_shares(options: TimmClassifier, train: Dataset, ctx: Context) -> None:
 
 
 def loader(
-    train: Dataset, options: TimmClassifier, ctx: Context, epoch: int
+    train: Dataset, options: TimmClassifier, spec: InputSpec, ctx: Context, epoch: int
 ) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
     """The batches of one epoch: images (n, 3, h, w) in [0, 1] and labels (n,), shuffled.
 
@@ -108,7 +108,7 @@ def loader(
     order = [int(row) for row in ctx.rng("shuffle", epoch).permutation(len(train))]
     batches = in_batches(order, options.batch_size, ctx.devices)
     return DataLoader(
-        Augmented(train, options, ctx, epoch),  # type: ignore[arg-type]
+        Augmented(train, options, spec, ctx, epoch),  # type: ignore[arg-type]
         batch_sampler=[rows[ctx.rank :: ctx.devices] for rows in batches],
         num_workers=ctx.workers,
         pin_memory=ctx.device.startswith("cuda"),

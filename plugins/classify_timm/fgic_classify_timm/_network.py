@@ -1,11 +1,9 @@
-"""The network: a timm model with its normalisation, its first weights, and its files."""
+"""The network: a timm model with its normalisation, and its first weights."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import timm
@@ -14,45 +12,56 @@ from timm.data import resolve_model_data_config
 from torch import nn
 
 from fgic_classify_timm._weights import head_names, load_hub_weights, load_local_weights
-from fgic_core import Context, PluginError, load_weights, nearest, save_weights
+from fgic_core import Context, FittedClassifier, InputSpec, PluginError, Size, nearest
 
 if TYPE_CHECKING:
     from fgic_classify_timm import TimmClassifier
     from fgic_core.data.images import Interpolation
 
 WHERE = "classifier/timm"
-FORMAT = 1
 
 
 class Network(nn.Module):
     """A timm model behind its normalisation: float RGB in [0, 1], (n, 3, h, w), to logits (n, classes).
 
+    Its state is the timm model's, by timm's own names: the normalisation is known from the options.
+
     Attributes:
         model: the timm model.
-        input_size: width and height in pixels.
         mean, std: of the three channels, for values in [0, 1].
-        classes: their names, where they are known.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, model: nn.Module, config: Mapping[str, Any], classes: Sequence[str] | None) -> None:
+    def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        _, height, width = config["input_size"]
-        self.model, self.classes = model, classes
-        self.input_size = (int(width), int(height))
-        self.interpolation: Interpolation = _interpolation(config["interpolation"])
-        self.register_buffer("mean", torch.tensor(config["mean"]).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(config["std"]).view(1, -1, 1, 1), persistent=False)
+        self.model = model
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.model((images - self.mean) / self.std)
         return logits
 
+    def state_dict(self, *args: Any, **more: Any) -> Any:
+        """The timm model's."""
+        return self.model.state_dict(*args, **more)
+
+    def load_state_dict(self, state: Mapping[str, Any], *args: Any, **more: Any) -> Any:
+        """Give the timm model its state."""
+        return self.model.load_state_dict(state, *args, **more)
+
     def heads(self) -> list[tuple[str, nn.Module]]:
         """The layers that give the logits, with their names in the timm model."""
         return [(name, self.model.get_submodule(name)) for name in head_names(self.model)]
+
+
+def wrap(model: nn.Module, config: Mapping[str, Any], classes: Sequence[str]) -> FittedClassifier:
+    """A timm model with its normalisation inside and its input beside it, as timm's configuration says."""
+    _, height, width = config["input_size"]
+    spec = InputSpec(Size(int(width), int(height)), _interpolation(config["interpolation"]))
+    return FittedClassifier(Network(model, config["mean"], config["std"]), spec, tuple(classes))
 
 
 def _interpolation(name: str) -> Interpolation:
@@ -61,7 +70,7 @@ def _interpolation(name: str) -> Interpolation:
     return known.get(name, "bicubic")
 
 
-def build(options: TimmClassifier, classes: Sequence[str], ctx: Context) -> Network:
+def build(options: TimmClassifier, classes: Sequence[str], ctx: Context) -> FittedClassifier:
     """The network to train: built for the classes (their names), with its first weights, on the CPU.
 
     What is initialised at random depends on the step's seed alone.
@@ -77,7 +86,7 @@ def build(options: TimmClassifier, classes: Sequence[str], ctx: Context) -> Netw
             load_local_weights(model, options.weights, again, classes, ctx)
         elif options.pretrained:
             model = load_hub_weights(options.model, again)
-    return Network(model, config, classes)
+    return wrap(model, config, classes)
 
 
 def from_scratch(options: TimmClassifier, classes: int) -> tuple[nn.Module, dict[str, Any]]:
@@ -154,42 +163,3 @@ def _check_size(model: nn.Module, size: tuple[int, int, int], name: str) -> None
         raise PluginError(
             f"{name} does not take pictures of {side} pixels: {error}", where=WHERE, hint=f"Its own size is {own}."
         ) from error
-
-
-def save(network: Network, model: str, folder: Path) -> None:
-    """Write ``model.safetensors``, with timm's own names and those of the classes, and ``model.json``."""
-    about = {} if network.classes is None else {"classes": list(network.classes)}
-    save_weights(network.model, folder / "model.safetensors", **about)
-    width, height = network.input_size
-    document = {
-        "format": FORMAT,
-        "model": model,
-        "classes": int(network.model.num_classes),  # type: ignore[arg-type]
-        "input_size": [3, height, width],
-        "mean": network.mean.flatten().tolist(),
-        "std": network.std.flatten().tolist(),
-        "interpolation": network.interpolation,
-        "timm": timm.__version__,
-    }
-    (folder / "model.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-
-
-def load(options: TimmClassifier, folder: Path) -> Network:
-    """The network that `save` wrote; never downloads.
-
-    Raises:
-        PluginError: a file is missing or damaged, or belongs to another model.
-    """
-    try:
-        document = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        if document["format"] != FORMAT:
-            raise ValueError(f"format {document['format']} is not format {FORMAT}")
-        if document["model"] != options.model:
-            raise ValueError(f"it holds {document['model']}, but the options say {options.model}")
-        if not len(document["mean"]) == len(document["std"]) == len(document["input_size"]) == 3:
-            raise ValueError("mean, std and input_size should have three numbers each")
-        network = Network(create(options, int(document["classes"])), document, None)
-        network.classes = load_weights(network.model, folder / "model.safetensors").classes
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PluginError(f"this model cannot be read: {error}", where=str(folder), hint="Train it again.") from error
-    return network.eval()

@@ -16,19 +16,21 @@ from torch import distributed, nn
 
 from fgic_classify_timm._data import check_shares, in_batches, loader
 from fgic_classify_timm._network import WHERE, Network
-from fgic_core import BestEpoch, Context, Dataset, PluginError
+from fgic_core import BestEpoch, Context, Dataset, FittedClassifier, InputSpec, PluginError
 
 if TYPE_CHECKING:
     from fgic_classify_timm import TimmClassifier
 
 
-def train_network(options: TimmClassifier, network: Network, train: Dataset, ctx: Context) -> None:
-    """Train the network in place, on the context's device, and leave the chosen epoch's weights in it.
+def train_network(options: TimmClassifier, fitted: FittedClassifier, train: Dataset, ctx: Context) -> None:
+    """Train what `build` gave in place, on the context's device, and leave the chosen epoch's weights in it.
 
     Raises:
         PluginError: the loss is no longer finite; the precision or the number of devices cannot be had, or a batch
             is too small for them.
     """
+    network = fitted.network
+    assert isinstance(network, Network)
     fabric = make_fabric(options, ctx)
     check_shares(options, train, ctx)
     fabric.launch()
@@ -48,10 +50,10 @@ def train_network(options: TimmClassifier, network: Network, train: Dataset, ctx
         if scheduler is not None:
             scheduler.step(epoch - 1)
         training_mode(network, options.trainable)
-        numbers = one_epoch(fabric, model, stepper, options, train, ctx, epoch)
+        numbers = one_epoch(fabric, model, stepper, options, train, fitted.input, ctx, epoch)
         ctx.log(epoch, **numbers, lr=optimizer.param_groups[0]["lr"])
         network.eval()
-        best.see(epoch, measure(fabric, network, options, ctx, epoch))
+        best.see(epoch, measure(fabric, fitted, ctx, epoch))
         ctx.checkpoint(
             epoch,
             {
@@ -74,6 +76,7 @@ def one_epoch(
     optimizer: Any,
     options: TimmClassifier,
     train: Dataset,
+    spec: InputSpec,
     ctx: Context,
     epoch: int,
 ) -> dict[str, float]:
@@ -88,7 +91,7 @@ def one_epoch(
     right = torch.zeros((), device=fabric.device)
     sizes = [len(rows) for rows in in_batches(range(len(train)), options.batch_size, ctx.devices)]
     with ctx.progress(f"epoch {epoch}/{options.epochs}", len(train)) as progress:
-        for size, batch in zip(sizes, loader(train, options, ctx, epoch), strict=True):
+        for size, batch in zip(sizes, loader(train, options, spec, ctx, epoch), strict=True):
             images, labels = fabric.to_device(batch)
             logits = model(images)
             loss = criterion(logits, labels)
@@ -110,17 +113,17 @@ def one_epoch(
     return {"loss": mean, "accuracy": right.item() / len(train)}
 
 
-def measure(fabric: Fabric, network: Network, options: TimmClassifier, ctx: Context, epoch: int) -> Mapping[str, float]:
+def measure(fabric: Fabric, fitted: FittedClassifier, ctx: Context, epoch: int) -> Mapping[str, float]:
     """Have the core measure the network after an epoch.
 
     With several devices each process measures, which takes no longer than waiting for one. All have the first one's
     running statistics then, and go by its accuracy: none may stop, or keep an epoch, where the others do not.
     """
     if fabric.world_size == 1:
-        return ctx.evaluate(options, epoch)
-    for buffer in network.buffers():
+        return ctx.evaluate(fitted, epoch)
+    for buffer in fitted.network.buffers():
         distributed.broadcast(buffer, src=0)
-    accuracy = torch.tensor(ctx.evaluate(options, epoch).get("accuracy", math.nan), dtype=torch.float64)
+    accuracy = torch.tensor(ctx.evaluate(fitted, epoch).get("accuracy", math.nan), dtype=torch.float64)
     accuracy = accuracy.to(fabric.device)
     distributed.broadcast(accuracy, src=0)
     return {} if accuracy.isnan() else {"accuracy": accuracy.item()}

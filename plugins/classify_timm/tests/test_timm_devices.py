@@ -78,6 +78,7 @@ def train(colours: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         output = tmp_path / name / f"out-{len(list((tmp_path / name).glob('out-*')))}"
         output.mkdir(parents=True)
         job = Job(
+            node="fit",
             uses="classifier/timm",
             options=options,
             inputs={"dataset": data},
@@ -124,7 +125,7 @@ def test_two_devices_train_what_one_trains_and_tell_it(
     ours, theirs = weights(tmp_path, "one"), weights(tmp_path, "two")
     assert ours.keys() == theirs.keys()
     assert max((ours[name] - theirs[name]).abs().max().item() for name in ours) < 1e-4
-    before = build(TimmClassifier.model_validate(BATCH_FREE), "abc", context()).model.state_dict()
+    before = build(TimmClassifier.model_validate(BATCH_FREE), "abc", context()).network.state_dict()
     assert max((ours[name] - before[name]).abs().max().item() for name in ours) > 1e-2
     assert recorder.points == two.curves
     assert recorder.metrics == two.metrics
@@ -156,12 +157,12 @@ def test_the_processes_shares_make_up_each_batch(
     colours: Dataset, context: Callable[..., StepContext], tiny: Callable[..., TimmClassifier]
 ) -> None:
     ctx, options, train = context(), tiny(batch_size=7), colours.split("train")
-    options._network = build(options, "abc", ctx)
-    whole = [labels.tolist() for _, labels in loader(train, options, ctx, 1)]
+    spec = build(options, "abc", ctx).input
+    whole = [labels.tolist() for _, labels in loader(train, options, spec, ctx, 1)]
     ctx.devices = 2
     shares = []
     for ctx.rank in range(2):
-        shares.append([labels.tolist() for _, labels in loader(train, options, ctx, 1)])
+        shares.append([labels.tolist() for _, labels in loader(train, options, spec, ctx, 1)])
     assert [len(labels) for labels in whole] == [7, 7, 7, 3]
     flat = [label for labels in whole for label in labels]
     assert [len(labels) for labels in shares[0]] == [4, 4, 5]

@@ -7,10 +7,11 @@ import timm
 import torch
 from fgic_classify_timm import TimmClassifier
 from fgic_classify_timm._network import build
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from fgic_core import PluginError
+from fgic_core import PluginError, read_weights
 from fgic_core.testing import tiny_context
+from fgic_core.weights import save_tensors
 
 MODEL = "test_resnet"
 
@@ -23,19 +24,19 @@ def weights(tmp_path: Path) -> Path:
 
 
 def test_a_head_for_other_classes_starts_at_zero_and_so_with_equal_logits(weights: Path, tmp_path: Path) -> None:
-    network = build(TimmClassifier(model=MODEL, weights=weights), "abc", tiny_context(tmp_path)).eval()
+    network = build(TimmClassifier(model=MODEL, weights=weights), "abc", tiny_context(tmp_path)).network.eval()
     with torch.no_grad():
         assert torch.equal(network(torch.rand(2, 3, 160, 160)), torch.zeros(2, 3))
 
 
 def test_a_head_for_the_same_number_of_classes_is_kept(weights: Path, tmp_path: Path) -> None:
-    network = build(TimmClassifier(model=MODEL, weights=weights), "abcdefg", tiny_context(tmp_path)).eval()
+    network = build(TimmClassifier(model=MODEL, weights=weights), "abcdefg", tiny_context(tmp_path)).network.eval()
     with torch.no_grad():
         assert network(torch.rand(2, 3, 160, 160)).abs().sum() > 0
 
 
 def test_without_weights_the_head_is_drawn(tmp_path: Path) -> None:
-    network = build(TimmClassifier(model=MODEL, pretrained=False), "abc", tiny_context(tmp_path)).eval()
+    network = build(TimmClassifier(model=MODEL, pretrained=False), "abc", tiny_context(tmp_path)).network.eval()
     with torch.no_grad():
         assert network(torch.rand(2, 3, 160, 160)).abs().sum() > 0
 
@@ -43,9 +44,9 @@ def test_without_weights_the_head_is_drawn(tmp_path: Path) -> None:
 def saved(tmp_path: Path, classes: str = "abc") -> tuple[Path, torch.Tensor]:
     """The file of a classifier of these classes, as a step writes it, and its head's rows."""
     classifier = TimmClassifier(model=MODEL, pretrained=False)
-    classifier._network = build(classifier, classes, tiny_context(tmp_path, name="saved"))
-    classifier.save(tmp_path)
-    return tmp_path / "model.safetensors", classifier._network.model.state_dict()["fc.weight"]
+    fitted = build(classifier, classes, tiny_context(tmp_path, name="saved"))
+    classifier.save(fitted, tmp_path)
+    return tmp_path / "model.safetensors", fitted.network.state_dict()["fc.weight"]
 
 
 def test_a_heads_rows_go_to_the_classes_of_their_names(tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ def test_a_heads_rows_go_to_the_classes_of_their_names(tmp_path: Path) -> None:
     path, rows = saved(tmp_path)
     path = path.rename(tmp_path / "copied.safetensors")
     ctx = tiny_context(tmp_path)
-    head = build(TimmClassifier(model=MODEL, weights=path), "cab", ctx).model.state_dict()
+    head = build(TimmClassifier(model=MODEL, weights=path), "cab", ctx).network.model.state_dict()
     assert torch.equal(head["fc.weight"], rows[[2, 0, 1]])
     assert ctx.warnings == []
 
@@ -61,7 +62,7 @@ def test_a_heads_rows_go_to_the_classes_of_their_names(tmp_path: Path) -> None:
 def test_a_head_for_as_many_other_classes_starts_new_and_they_are_named(tmp_path: Path) -> None:
     path, _ = saved(tmp_path)
     ctx = tiny_context(tmp_path)
-    head = build(TimmClassifier(model=MODEL, weights=path), "abx", ctx).model.state_dict()
+    head = build(TimmClassifier(model=MODEL, weights=path), "abx", ctx).network.model.state_dict()
     assert not head["fc.weight"].any()
     assert ctx.warnings == [
         "the weights model.safetensors tell other classes apart than the data set has: c and not x: the head starts new"
@@ -110,7 +111,7 @@ def test_weights_of_whole_numbers_or_nan_are_refused(tmp_path: Path) -> None:
 
 def test_a_saved_model_of_whole_numbers_is_not_loaded(tmp_path: Path) -> None:
     path, _ = saved(tmp_path)
-    state = {name: value.to(torch.int8) for name, value in load_file(path).items()}
-    save_file(state, path)
+    whole = read_weights(path)
+    save_tensors({name: value.to(torch.int8) for name, value in whole.tensors.items()}, path, **whole.about)
     with pytest.raises(PluginError, match="are of another type than the model's"):
         TimmClassifier(model=MODEL, pretrained=False).load(tmp_path, "cpu")

@@ -14,7 +14,6 @@ import timm
 import torch
 from fgic_classify_timm import TimmClassifier
 from fgic_classify_timm._network import build
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from fgic_core import Dataset, PluginError, Size
@@ -36,35 +35,23 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 def test_mean_and_deviation_are_the_models_own_and_stand_inside_the_network(
     tiny: Make, context: MakeContext, model: str, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> None:
-    network = build(tiny(model=model, image_size=None), "abc", context()).eval()
-    images = torch.rand(1, 3, *network.input_size)
+    fitted = build(tiny(model=model, image_size=None), "abc", context())
+    network = fitted.network.eval()
+    images = torch.rand(1, 3, fitted.input.size.height, fitted.input.size.width)
     normalised = (images - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     with torch.no_grad():
         assert torch.allclose(network(images), network.model(normalised), atol=1e-5)
 
 
 def test_size_and_interpolation_are_the_models_own_unless_a_size_is_given(tiny: Make, context: MakeContext) -> None:
-    classifier = tiny(model="test_resnet", image_size=None)
-    classifier._network = build(classifier, "abc", context())
-    assert classifier.input_size() == Size(160, 160)
-    assert classifier.interpolation() == "bilinear"
-    classifier = tiny(model="test_efficientnet", image_size=48)
-    classifier._network = build(classifier, "abc", context())
-    assert classifier.input_size() == Size(48, 48)
-    assert classifier.interpolation() == "bicubic"
-
-
-def test_prepare_letterboxes_into_values_from_0_to_1(tiny: Make, context: MakeContext) -> None:
-    classifier = tiny(image_size=32)
-    classifier._network = build(classifier, "abc", context())
-    tensor = classifier.prepare(Image.new("RGB", (64, 32), (255, 0, 0)))
-    assert tensor.shape == (3, 32, 32)
-    assert torch.allclose(tensor[:, 16, 16], torch.tensor([1.0, 0.0, 0.0]))
-    assert torch.allclose(tensor[:, 0, 16], torch.full((3,), 128 / 255))
+    spec = build(tiny(model="test_resnet", image_size=None), "abc", context()).input
+    assert (spec.size, spec.interpolation, spec.fit) == (Size(160, 160), "bilinear", "letterbox")
+    spec = build(tiny(model="test_efficientnet", image_size=48), "abc", context()).input
+    assert (spec.size, spec.interpolation, spec.fit) == (Size(48, 48), "bicubic", "letterbox")
 
 
 def test_a_transformer_takes_another_size_that_its_patches_divide(tiny: Make, context: MakeContext) -> None:
-    network = build(tiny(model="test_vit", image_size=96), "abc", context()).eval()
+    network = build(tiny(model="test_vit", image_size=96), "abc", context()).network.eval()
     with torch.no_grad():
         assert network(torch.rand(1, 3, 96, 96)).shape == (1, 3)
 
@@ -96,8 +83,8 @@ def test_a_model_is_named_and_not_addressed(model: str) -> None:
 
 
 def test_model_options_reach_the_model_and_wrong_ones_are_refused(tiny: Make, context: MakeContext) -> None:
-    plain = build(tiny(), "abc", context()).eval()
-    same = build(tiny(model_options={"pad_type": "same"}), "abc", context()).eval()
+    plain = build(tiny(), "abc", context()).network.eval()
+    same = build(tiny(model_options={"pad_type": "same"}), "abc", context()).network.eval()
     same.load_state_dict(plain.state_dict())
     images = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
@@ -116,41 +103,31 @@ def test_a_saved_model_is_read_again_bit_by_bit_without_the_network(
     tiny: Make, colours: Dataset, context: MakeContext, tmp_path: Path
 ) -> None:
     classifier = tiny(model_options={"pad_type": "same"}, dropout=0.1, epochs=1)
-    classifier.fit(colours.split("train"), colours.split("val"), context())
+    fitted = classifier.fit(colours.split("train"), colours.split("val"), context())
     folder = tmp_path / "saved"
     folder.mkdir()
-    classifier.save(folder)
-    assert sorted(file.name for file in folder.iterdir()) == ["model.json", "model.safetensors"]
-    again = TimmClassifier.model_validate({**classifier.model_dump(), "pretrained": True})
-    again.load(folder, "cpu")
+    classifier.save(fitted, folder)
+    assert [file.name for file in folder.iterdir()] == ["model.safetensors"]
+    again = TimmClassifier.model_validate({**classifier.model_dump(), "pretrained": True}).load(folder, "cpu")
     images = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
-        assert torch.equal(again.network()(images), classifier.network()(images))
-    assert again.input_size() == classifier.input_size()
+        assert torch.equal(again.network(images), fitted.network(images))
+    assert (again.input, again.classes) == (fitted.input, ("red", "green", "blue"))
     # timm alone reads the file too.
     timm.create_model(classifier.model, num_classes=3).load_state_dict(load_file(folder / "model.safetensors"))
 
 
 def test_a_damaged_or_foreign_model_is_refused(tiny: Make, context: MakeContext, tmp_path: Path) -> None:
-    classifier = tiny()
-    classifier._network = build(classifier, "abc", context())
-    classifier.save(tmp_path)
-    with pytest.raises(PluginError, match="it holds test_efficientnet, but the options say test_resnet"):
+    tiny().save(build(tiny(), "abc", context()), tmp_path)
+    with pytest.raises(PluginError, match="Are they of the network that the options describe"):
         tiny(model="test_resnet").load(tmp_path, "cpu")
     whole = (tmp_path / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(PluginError, match="cannot be read"):
         tiny().load(tmp_path, "cpu")
-    (tmp_path / "model.json").write_text("[]")
+    (tmp_path / "model.safetensors").unlink()
     with pytest.raises(PluginError, match="cannot be read"):
         tiny().load(tmp_path, "cpu")
-
-
-def test_a_component_without_a_network_says_so(tiny: Make) -> None:
-    with pytest.raises(PluginError, match="no network yet"):
-        tiny().network()
-    with pytest.raises(PluginError, match="no network yet"):
-        tiny().input_size()
 
 
 def local(tmp_path: Path, model: str = "test_efficientnet", **options: object) -> tuple[Path, dict[str, torch.Tensor]]:
@@ -166,7 +143,7 @@ def test_local_weights_with_another_head_are_taken_and_the_new_head_is_said(
 ) -> None:
     path, state = local(tmp_path)
     ctx = context()
-    found = build(tiny(weights=path), "abc", ctx).model.state_dict()
+    found = build(tiny(weights=path), "abc", ctx).network.state_dict()
     assert all(torch.equal(found[name], value) for name, value in state.items() if not name.startswith("classifier."))
     assert found["classifier.weight"].shape[0] == 3
     (warning,) = ctx.warnings
@@ -178,7 +155,7 @@ def test_local_weights_with_the_same_number_of_classes_keep_their_head(
 ) -> None:
     path, state = local(tmp_path, num_classes=3)
     ctx = context()
-    found = build(tiny(weights=path), "abc", ctx).model.state_dict()
+    found = build(tiny(weights=path), "abc", ctx).network.state_dict()
     assert all(torch.equal(found[name], value) for name, value in state.items())
     (warning,) = ctx.warnings
     assert "nothing in the weights local.safetensors says which 3 classes they tell apart" in warning
@@ -190,7 +167,7 @@ def test_position_embeddings_of_local_weights_are_resampled_to_the_size(
     path, state = local(tmp_path, "test_vit")
     for classes in (3, 1000):
         names = [str(number) for number in range(classes)]
-        found = build(tiny(model="test_vit", image_size=96, weights=path), names, context()).model.state_dict()
+        found = build(tiny(model="test_vit", image_size=96, weights=path), names, context()).network.state_dict()
         assert found["pos_embed"].shape != state["pos_embed"].shape
         assert torch.equal(found["blocks.0.attn.qkv.weight"], state["blocks.0.attn.qkv.weight"])
         assert torch.equal(found["head.weight"], state["head.weight"]) == (classes == 1000)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
 from fgic_classify_timm import TimmClassifier
-from PIL.Image import Image
 
-from fgic_core import Dataset
+from fgic_core import Dataset, InputSpec
 from fgic_core.steps.context import StepContext
 
 Make = Callable[..., TimmClassifier]
@@ -57,25 +56,17 @@ def test_the_seed_decides_the_order(tiny: Make, colours: Dataset, context: MakeC
     assert found[0] != found[2]
 
 
-class Noting(TimmClassifier):
-    """Notes what each picture is made into, in the order of training."""
-
-    noted: ClassVar[list[bytes]] = []
-
-    def prepare(self, image: Image) -> torch.Tensor:
-        self.noted.append(image.tobytes())
-        return super().prepare(image)
-
-
 def test_a_picture_is_another_one_in_every_epoch(
     tiny: Make, colours: Dataset, context: MakeContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Noting, "noted", [])
+    noted, prepare = [], InputSpec.prepare
+    monkeypatch.setattr(
+        InputSpec, "prepare", lambda self, image: (noted.append(image.tobytes()), prepare(self, image))[1]
+    )
     train = Watched(colours.split("train"))
-    options = tiny(epochs=2, crop_scale=0.4).model_dump()
-    Noting.model_validate(options).fit(train, colours.split("val"), context())
-    assert len(Noting.noted) == len(train.asked) == 48
-    pairs = list(zip(train.asked, Noting.noted, strict=True))
+    tiny(epochs=2, crop_scale=0.4).fit(train, colours.split("val"), context())
+    assert len(noted) == len(train.asked) == 48
+    pairs = list(zip(train.asked, noted, strict=True))
     first, second = dict(pairs[:24]), dict(pairs[24:])
     assert first.keys() == second.keys()
     assert sum(first[row] != second[row] for row in first) > 20
@@ -86,8 +77,8 @@ def test_the_seed_decides_the_first_weights(tiny: Make, colours: Dataset, contex
     found = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         classifier = tiny(epochs=1, lr=1e-12, weight_decay=0.0)
-        classifier.fit(colours.split("train"), colours.split("val"), context(name, seed=seed))
-        found.append(dict(classifier.network().named_parameters())["model.conv_stem.weight"].detach())
+        fitted = classifier.fit(colours.split("train"), colours.split("val"), context(name, seed=seed))
+        found.append(fitted.network.state_dict()["conv_stem.weight"])
     assert torch.equal(found[0], found[1])
     assert float((found[0] - found[2]).abs().max()) > 1e-3
 
@@ -96,12 +87,10 @@ def test_a_saved_model_keeps_a_normalisation_that_is_not_imagenets(
     tiny: Make, colours: Dataset, context: MakeContext, tmp_path: Any
 ) -> None:
     classifier = tiny(model="test_resnet", epochs=1)
-    classifier.fit(colours.split("train"), colours.split("val"), context())
-    (tmp_path / "saved").mkdir()
-    classifier.save(tmp_path / "saved")
-    again = tiny(model="test_resnet", epochs=1)
-    again.load(tmp_path / "saved", "cpu")
+    fitted = classifier.fit(colours.split("train"), colours.split("val"), context())
+    classifier.save(fitted, tmp_path)
+    again = classifier.load(tmp_path, "cpu")
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        assert torch.equal(again.network()(images), classifier.network()(images))
-        assert torch.equal(again.network()(images), again.network().model((images - 0.5) / 0.5))
+        assert torch.equal(again.network(images), fitted.network(images))
+        assert torch.equal(again.network(images), again.network.model((images - 0.5) / 0.5))

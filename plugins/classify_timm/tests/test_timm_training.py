@@ -14,15 +14,15 @@ from fgic_classify_timm._data import in_batches, loader
 from fgic_classify_timm._network import build
 from fgic_classify_timm._training import freeze, make_optimizer, make_scheduler, train_network, training_mode
 
-from fgic_core import BestEpoch, Dataset, PluginError
+from fgic_core import BestEpoch, Dataset, FittedClassifier, PluginError
 from fgic_core.steps.context import StepContext
 
 Make = Callable[..., TimmClassifier]
 MakeContext = Callable[..., StepContext]
 
 
-def weights_of(classifier: TimmClassifier) -> dict[str, bytes]:
-    return {name: value.numpy().tobytes() for name, value in classifier.network().state_dict().items()}
+def weights_of(fitted: FittedClassifier) -> dict[str, bytes]:
+    return {name: value.numpy().tobytes() for name, value in fitted.network.state_dict().items()}
 
 
 def rates(options: TimmClassifier) -> list[float]:
@@ -79,11 +79,11 @@ def test_it_learns_classes_that_can_be_told_apart(
 ) -> None:
     ctx = context()
     classifier = tiny(epochs=16, optimizer=optimizer, lr=lr, grayscale=0.0, schedule="cosine")
-    classifier.fit(colours.split("train"), colours.split("val"), ctx)
+    fitted = classifier.fit(colours.split("train"), colours.split("val"), ctx)
     test = colours.split("test")
-    images = torch.stack([classifier.prepare(test.image(row)) for row in range(len(test))])
+    images = torch.stack([fitted.input.prepare(test.image(row)) for row in range(len(test))])
     with torch.no_grad():
-        assert (classifier.network()(images).argmax(1).numpy() == test.labels).mean() > 0.9
+        assert (fitted.network(images).argmax(1).numpy() == test.labels).mean() > 0.9
     losses = curve(ctx, "loss")
     assert len(losses) == 16
     assert losses[-1] < losses[0]
@@ -99,8 +99,8 @@ def test_the_second_step_goes_on_in_the_direction_of_the_first_by_the_momentum(
     def trained(**options: Any) -> dict[str, torch.Tensor]:
         own = {"batch_size": len(train), "schedule": "none", "keep": "last", "lr": 0.01, **options}
         classifier = tiny(**own)
-        classifier.fit(train, val, context("-".join(map(str, own.values()))))
-        return {name: value.detach().clone() for name, value in classifier.network().named_parameters()}
+        fitted = classifier.fit(train, val, context("-".join(map(str, own.values()))))
+        return {name: value.detach().clone() for name, value in fitted.network.named_parameters()}
 
     start, first = trained(epochs=1, lr=1e-30, momentum=momentum), trained(epochs=1, momentum=momentum)
     plain, moved = trained(epochs=2, momentum=0.0), trained(epochs=2, momentum=momentum)
@@ -131,12 +131,12 @@ class _Stopping(StepContext):
 
 
 def by_validation(ctx: StepContext, val: Dataset) -> None:
-    """Measure a component by its accuracy on ``val``."""
+    """Measure what is fitted by its accuracy on ``val``."""
 
-    def ruler(component: Any, epoch: int) -> Mapping[str, Mapping[str, float]]:
-        images = torch.stack([component.prepare(val.image(row)) for row in range(len(val))])
+    def ruler(fitted: Any, epoch: int) -> Mapping[str, Mapping[str, float]]:
+        images = torch.stack([fitted.input.prepare(val.image(row)) for row in range(len(val))])
         with torch.no_grad():
-            logits = component.network()(images)
+            logits = fitted.network(images)
         return {"val": {"accuracy": float((logits.argmax(1).numpy() == val.labels).mean())}}
 
     ctx.measure_by(ruler)
@@ -148,18 +148,18 @@ def test_an_interrupted_training_ends_with_the_same_bits_as_one_that_was_not(
 ) -> None:
     train, val = colours.split("train"), colours.split("test")
     options: dict[str, Any] = {"epochs": 4, "optimizer": optimizer, "lr": 0.002, "dropout": 0.3, "crop_scale": 0.5}
-    whole, whole_ctx = tiny(**options), context("whole")
+    whole_ctx = context("whole")
     by_validation(whole_ctx, val)
-    whole.fit(train, val, whole_ctx)
+    whole = tiny(**options).fit(train, val, whole_ctx)
 
     stopped_ctx = context("stopped", _Stopping)
     by_validation(stopped_ctx, val)
     with pytest.raises(_Stopped):
         tiny(**options).fit(train, val, stopped_ctx)
     torch.rand(7)  # whatever else the process did in between
-    resumed, resumed_ctx = tiny(**options), context("stopped")
+    resumed_ctx = context("stopped")
     by_validation(resumed_ctx, val)
-    resumed.fit(train, val, resumed_ctx)
+    resumed = tiny(**options).fit(train, val, resumed_ctx)
 
     assert resumed_ctx.resumed == 2
     assert weights_of(resumed) == weights_of(whole)
@@ -173,8 +173,8 @@ def test_another_seed_gives_other_weights_and_the_same_seed_the_same(
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         classifier = tiny(epochs=1)
         torch.rand(3)
-        classifier.fit(colours.split("train"), colours.split("val"), context(name, seed=seed))
-        found.append(weights_of(classifier))
+        fitted = classifier.fit(colours.split("train"), colours.split("val"), context(name, seed=seed))
+        found.append(weights_of(fitted))
     assert found[0] == found[1]
     assert found[0] != found[2]
 
@@ -192,8 +192,8 @@ def test_augmentation_depends_on_the_picture_and_epoch_and_not_on_the_batch_size
 
     def seen(epoch: int, batch_size: int) -> torch.Tensor:
         options, ctx = tiny(batch_size=batch_size, crop_scale=0.4, grayscale=0.5), context()
-        options._network = build(options, "abc", ctx)
-        return torch.cat([images for images, _ in loader(train, options, ctx, epoch)])
+        spec = build(options, "abc", ctx).input
+        return torch.cat([images for images, _ in loader(train, options, spec, ctx, epoch)])
 
     assert torch.equal(seen(1, 4), seen(1, 9))
     assert not torch.equal(seen(1, 4), seen(2, 4))
@@ -211,10 +211,11 @@ def test_a_frozen_backbone_stays_as_it_was_with_its_batchnorm_statistics(
 ) -> None:
     ctx = context()
     classifier = tiny(trainable="head", epochs=2, dropout=0.2)
-    network = classifier._network = build(classifier, "abc", ctx)
+    fitted = build(classifier, "abc", ctx)
+    network = fitted.network
     before = {name: value.clone() for name, value in network.model.state_dict().items()}
     assert any("running_mean" in name for name in before)
-    train_network(classifier, network, colours.split("train"), ctx)
+    train_network(classifier, fitted, colours.split("train"), ctx)
     changed = {name for name, value in network.model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"classifier.weight", "classifier.bias"}
 
@@ -222,21 +223,23 @@ def test_a_frozen_backbone_stays_as_it_was_with_its_batchnorm_statistics(
 def test_training_everything_moves_the_batchnorm_statistics(tiny: Make, colours: Dataset, context: MakeContext) -> None:
     ctx = context()
     classifier = tiny(epochs=1)
-    network = classifier._network = build(classifier, "abc", ctx)
+    fitted = build(classifier, "abc", ctx)
+    network = fitted.network
     before = network.model.bn1.running_mean.clone()
-    train_network(classifier, network, colours.split("train"), ctx)
+    train_network(classifier, fitted, colours.split("train"), ctx)
     assert not torch.equal(network.model.bn1.running_mean, before)
 
 
 @pytest.mark.parametrize("model", ["test_efficientnet", "test_vit", "test_convnext", "test_resnet"])
 def test_a_frozen_backbone_has_no_graph_and_dropout_still_drops(tiny: Make, context: MakeContext, model: str) -> None:
     options = tiny(model=model, trainable="head", dropout=0.5, image_size=None)
-    network = build(options, "abc", context())
+    fitted = build(options, "abc", context())
+    network = fitted.network
     for _, head in network.heads():
         torch.nn.init.normal_(head.weight)
     freeze(network, "head")
     training_mode(network, "head")
-    images = torch.rand(2, 3, *network.input_size)
+    images = torch.rand(2, 3, fitted.input.size.height, fitted.input.size.width)
     features = network.model.forward_features(images)
     assert not features.requires_grad
     first, second = network(images), network(images)
@@ -248,8 +251,7 @@ def test_fit_leaves_an_evaluating_network_whose_parameters_can_be_differentiated
     tiny: Make, colours: Dataset, context: MakeContext
 ) -> None:
     classifier = tiny(trainable="head", epochs=1)
-    classifier.fit(colours.split("train"), colours.split("val"), context())
-    network = classifier.network()
+    network = classifier.fit(colours.split("train"), colours.split("val"), context()).network
     assert not any(module.training for module in network.modules())
     assert all(parameter.requires_grad and parameter.grad is None for parameter in network.parameters())
 
@@ -258,17 +260,15 @@ def test_the_best_epoch_is_kept_and_of_equals_the_first(tiny: Make, colours: Dat
     accuracies = {1: 0.2, 2: 0.7, 3: 0.7, 4: 0.1}
     seen: dict[int, dict[str, bytes]] = {}
 
-    def ruler(component: Any, epoch: int) -> Mapping[str, Mapping[str, float]]:
-        seen[epoch] = weights_of(component)
+    def ruler(fitted: Any, epoch: int) -> Mapping[str, Mapping[str, float]]:
+        seen[epoch] = weights_of(fitted)
         return {"val": {"accuracy": accuracies[epoch]}, "test": {"accuracy": epoch / 10}}
 
     found = {}
     for keep in ("best", "last"):
         ctx = context(keep)
         ctx.measure_by(ruler)
-        classifier = tiny(epochs=4, keep=keep)
-        classifier.fit(colours.split("train"), colours.split("val"), ctx)
-        found[keep] = weights_of(classifier)
+        found[keep] = weights_of(tiny(epochs=4, keep=keep).fit(colours.split("train"), colours.split("val"), ctx))
     assert found == {"best": seen[2], "last": seen[4]}
     assert seen[2] != seen[3]
 
@@ -277,19 +277,17 @@ def test_early_stopping_counts_epochs_without_a_better_one(tiny: Make, colours: 
     accuracies = [0.1, 0.5, 0.5, 0.4, 0.9, 0.9]
     ctx = context()
     ctx.measure_by(lambda component, epoch: {"val": {"accuracy": accuracies[epoch - 1]}})
-    classifier = tiny(epochs=6, early_stopping=2)
-    classifier.fit(colours.split("train"), colours.split("val"), ctx)
+    fitted = tiny(epochs=6, early_stopping=2).fit(colours.split("train"), colours.split("val"), ctx)
     assert curve(ctx, "accuracy", "val") == [0.1, 0.5, 0.5, 0.4]
     # Going on from the last checkpoint finds that it is over already.
     again = context()
     again.measure_by(lambda component, epoch: pytest.fail("was trained further"))
-    resumed = tiny(epochs=6, early_stopping=2)
-    resumed.fit(colours.split("train"), colours.split("val"), again)
-    assert weights_of(resumed) == weights_of(classifier)
+    resumed = tiny(epochs=6, early_stopping=2).fit(colours.split("train"), colours.split("val"), again)
+    assert weights_of(resumed) == weights_of(fitted)
 
 
 def test_without_a_ruler_the_last_epoch_is_kept(tiny: Make, context: MakeContext) -> None:
-    network = build(tiny(), "abc", context())
+    network = build(tiny(), "abc", context()).network
     best = BestEpoch(network, "accuracy")
     best.see(1, {})
     before = network.model.classifier.bias.clone()
@@ -324,9 +322,9 @@ def test_bfloat16_training_gives_float32_weights_that_differ_from_full_precision
     found = {}
     for precision in ("32-true", "bf16-mixed"):
         classifier = tiny(epochs=1, precision=precision)
-        classifier.fit(colours.split("train"), colours.split("val"), context(precision))
-        assert all(parameter.dtype == torch.float32 for parameter in classifier.network().parameters())
-        found[precision] = weights_of(classifier)
+        fitted = classifier.fit(colours.split("train"), colours.split("val"), context(precision))
+        assert all(parameter.dtype == torch.float32 for parameter in fitted.network.parameters())
+        found[precision] = weights_of(fitted)
     assert found["32-true"] != found["bf16-mixed"]
 
 

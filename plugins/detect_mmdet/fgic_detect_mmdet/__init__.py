@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from fgic_core import Detections, Detector, InputFile, PluginError, nearest
+from fgic_core import Detector, InputFile, nearest
+from fgic_detect_mmdet._bases import bases
 from fgic_detect_mmdet._shipped import shipped_configs
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from fgic_core import Context, Dataset
+    from fgic_core import Context, Dataset, FittedDetector
     from fgic_detect_mmdet._network import Network
 
 
@@ -88,8 +87,6 @@ class MmdetDetector(Detector):
         None, ge=1, description="Stop after that many epochs without a better validation mAP."
     )
 
-    _network: Network | None = PrivateAttr(None)
-
     @field_validator("config")
     @classmethod
     def _is_shipped(cls, name: str, info: ValidationInfo) -> str:
@@ -125,34 +122,34 @@ class MmdetDetector(Detector):
             raise ValueError("objects should be left out where epochs is not 0 or per_class is true")
         return self
 
+    def reads(self) -> Sequence[Path]:
+        """Besides, what `config_file` is based on."""
+        return [*super().reads(), *(bases(self.config_file) if self.config_file is not None else ())]
+
     def learns(self) -> bool:
         return self.epochs > 0
 
-    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
+    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Network:
         from fgic_detect_mmdet._network import build
 
-        self._network = build(self, train.classes, ctx)
+        network = build(self, train.classes, ctx)
         if self.learns():
             from fgic_detect_mmdet._training import train_network
 
-            self._network.try_out(train.picture(0))
-            train_network(self, self._network, train, ctx)
+            network.try_out(train.picture(0))
+            train_network(self, network, train, ctx)
+        return network
 
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
-        return self._built().detect(images)
-
-    def _built(self) -> Network:
-        if self._network is None:
-            raise PluginError("there is no network yet", where="detector/mmdet", hint="Call fit or load first.")
-        return self._network
-
-    def save(self, folder: Path) -> None:
-        self._built().save(folder)
-
-    def load(self, folder: Path, device: str) -> None:
+    def save(self, fitted: FittedDetector, folder: Path) -> None:
         from fgic_detect_mmdet._network import Network
 
-        self._network = Network.load(folder).to(device)
+        assert isinstance(fitted, Network)
+        fitted.save(folder)
+
+    def load(self, folder: Path, device: str) -> Network:
+        from fgic_detect_mmdet._network import Network
+
+        return Network.load(folder, self.min_score).to(device)
 
 
 __all__ = ["MmdetDetector"]

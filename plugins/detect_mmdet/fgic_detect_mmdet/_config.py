@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Parts of a model that need more than boxes to learn from.
 _MASKS = ("mask_head", "semantic_head", "panoptic_head", "panoptic_fusion_head", "mask_roi_extractor", "track_head")
+#: Boxes below that score may be cut, in training and where nothing else is asked for.
+WEAK = 0.05
 _SCALES = ("scale", "scales", "img_scale", "crop_size")
 
 
@@ -111,11 +113,21 @@ def fit_model(config: ConfigDict, options: MmdetDetector, classes: int | None, n
     if options.proposals is not None:
         _set_proposals(model, options.proposals)
     for node in nodes(model.get("test_cfg")):
-        if "score_thr" in node:  # boxes that are to go into the data set must not be cut here
-            node.score_thr = min(node.score_thr, options.min_score)
+        if "score_thr" in node:  # weak boxes count for average precision
+            node.score_thr = min(node.score_thr, WEAK)
     if options.image_scale is not None:
         _set_scale(config, options.image_scale)
     override(config, options.overrides)
+
+
+def let_in(test_cfg: Any, score: float) -> None:
+    """Have boxes of that score through: those that are to go into the data set must not be cut before.
+
+    A bound above `WEAK` is one that overrides asked for, and stays.
+    """
+    for node in nodes(test_cfg):
+        if "score_thr" in node and node["score_thr"] <= WEAK:
+            node["score_thr"] = min(node["score_thr"], score)
 
 
 def nodes(value: Any) -> Iterator[Any]:

@@ -15,6 +15,7 @@ from torchvision.ops import nms
 
 from fgic_core import (
     Detections,
+    FittedDetector,
     PluginError,
     Weights,
     check_weights,
@@ -25,7 +26,7 @@ from fgic_core import (
     save_weights,
 )
 from fgic_core.openmmlab import scope
-from fgic_detect_mmdet._config import fit_model, frozen_norm, nodes, pipeline_of, read_config
+from fgic_detect_mmdet._config import fit_model, frozen_norm, let_in, nodes, pipeline_of, read_config
 from fgic_detect_mmdet._mmdet import WHERE, import_mmdet
 from fgic_detect_mmdet._weights import load_into, new_heads
 
@@ -45,18 +46,18 @@ SUPPRESSION = 0.5
 _LOADERS = ("LoadImageFromFile", "LoadImageFromNDArray")
 
 
-class Network:
+class Network(FittedDetector):
     """A detector that finds boxes in pictures of any size.
 
     Attributes:
-        model: mmdet's model; its data preprocessor normalises.
+        model, network: mmdet's model; its data preprocessor normalises.
         config: the whole config that training takes; None for a network that was loaded.
     """
 
     def __init__(self, model: nn.Module, document: Mapping[str, Any], config: ConfigDict | None = None) -> None:
         from mmcv.transforms import Compose
 
-        self.model = model
+        self.model = self.network = model
         self.config = config
         self._document = dict(document)
         with scope("mmdet"):
@@ -154,8 +155,12 @@ class Network:
         (folder / "model.json").write_text(json.dumps(self._document, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Network:
+    def load(cls, folder: Path, min_score: float) -> Network:
         """The network that `save` wrote, on the CPU.
+
+        Args:
+            folder: where it lies.
+            min_score: boxes of that score are not cut.
 
         Raises:
             PluginError: a file is missing or damaged.
@@ -165,7 +170,9 @@ class Network:
             document = json.loads((folder / "model.json").read_text(encoding="utf-8"))
             if document["format"] != FORMAT:
                 raise ValueError(f"format {document['format']} is not format {FORMAT}")
-            model = make_model(_tuples(document["model"]))
+            config = _tuples(document["model"])
+            let_in(config.get("test_cfg"), min_score)
+            model = make_model(config)
             load_weights(model, folder / "model.safetensors")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise PluginError(

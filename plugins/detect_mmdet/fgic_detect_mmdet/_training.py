@@ -194,7 +194,7 @@ class Epochs(EpochBasedTrainLoop):
             self._epoch = epoch - 1
             self.run_epoch()
             task.network.model.eval()
-            task.best.see(epoch, ctx.evaluate(options, epoch))
+            task.best.see(epoch, ctx.evaluate(task.network, epoch))
             ctx.checkpoint(epoch, self._state(epoch))
         task.best.restore()
         self.runner.call_hook("after_train")

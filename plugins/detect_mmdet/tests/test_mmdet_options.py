@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fgic_detect_mmdet import MmdetDetector
-from fgic_detect_mmdet._config import fit_model, frozen_norm, pipeline_of, read_config
+from fgic_detect_mmdet._config import fit_model, frozen_norm, let_in, pipeline_of, read_config
 from fgic_detect_mmdet._shipped import shipped_configs
 
 from fgic_core import PluginError, Registry
@@ -150,8 +150,12 @@ def test_nested_overrides_are_the_same_as_dotted_ones() -> None:
 
 
 def test_no_box_that_min_score_lets_in_is_cut_before() -> None:
-    assert changed(min_score=0.001).model.test_cfg.rcnn.score_thr == 0.001
-    assert changed(min_score=0.5).model.test_cfg.rcnn.score_thr == 0.05
+    """Training does not know of min_score; where a detector is opened for use, what it lets in is let through."""
+    assert changed(min_score=0.001).model.test_cfg.rcnn.score_thr == 0.05
+    asked = changed(overrides={"model.test_cfg.rcnn.score_thr": 0.3})
+    for config, min_score, bound in ((changed(), 0.001, 0.001), (changed(), 0.5, 0.05), (asked, 0.001, 0.3)):
+        let_in(config.model.test_cfg, min_score)
+        assert config.model.test_cfg.rcnn.score_thr == bound
 
 
 @pytest.mark.parametrize(

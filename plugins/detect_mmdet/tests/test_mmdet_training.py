@@ -204,8 +204,7 @@ def test_a_training_that_mixes_pictures_is_decided_by_the_seed_alone(
             return {}
 
         ctx.measure_by(ruler)
-        component.fit(data.split("train").take(range(24)), data.split("test"), ctx)
-        return component._network.model.state_dict()  # type: ignore[union-attr]
+        return component.fit(data.split("train").take(range(24)), data.split("test"), ctx).model.state_dict()
 
     whole = fitted("whole")
     with pytest.raises(KeyboardInterrupt):
@@ -286,8 +285,8 @@ def test_from_scratch_no_batchnorm_is_frozen_wherever_it_stands(name: str, tmp_p
 
 def test_a_config_that_repeats_and_concatenates_data_sets_trains(data: Dataset, tmp_path: Path) -> None:
     component = MmdetDetector(config="retinanet_r50_fpn_1x_voc0712", image_scale=64, epochs=1, batch_size=4)
-    component.fit(data.split("train").take(range(4)), data.split("test"), tiny_context(tmp_path))
-    assert len(component.detect([data.picture(0)])) == 1
+    fitted = component.fit(data.split("train").take(range(4)), data.split("test"), tiny_context(tmp_path))
+    assert len(fitted.detect([data.picture(0)])) == 1
 
 
 def test_a_config_that_cannot_detect_is_refused_before_it_is_trained(data: Dataset, tmp_path: Path) -> None:
@@ -299,10 +298,9 @@ def test_a_config_that_cannot_detect_is_refused_before_it_is_trained(data: Datas
 def test_a_picture_as_thin_as_a_line_is_extended(small: Callable[..., MmdetDetector], tmp_path: Path) -> None:
     from PIL import Image
 
-    component = small()
-    component._network = build(component, "a", tiny_context(tmp_path))
+    network = build(small(), "a", tiny_context(tmp_path))
     for size in ((3, 900), (900, 3), (1, 1)):
-        (found,) = component.detect([Image.new("RGB", size)])
+        (found,) = network.detect([Image.new("RGB", size)])
         assert found.boxes.shape == (len(found.scores), 4)
 
 
@@ -311,8 +309,8 @@ def test_the_best_epoch_is_kept_and_waiting_for_a_better_one_ends(
 ) -> None:
     seen: list[dict[str, torch.Tensor]] = []
 
-    def ruler(component: Any, epoch: int) -> dict[str, dict[str, float]]:
-        seen.append({name: value.clone() for name, value in component._network.model.state_dict().items()})
+    def ruler(fitted: Any, epoch: int) -> dict[str, dict[str, float]]:
+        seen.append({name: value.clone() for name, value in fitted.network.state_dict().items()})
         return {"val": {"mAP": (0.1, 0.3, 0.3, 0.2, 0.9)[epoch - 1]}}
 
     for keep, best in (("best", 1), ("last", 3)):
@@ -320,23 +318,23 @@ def test_the_best_epoch_is_kept_and_waiting_for_a_better_one_ends(
         component = small(epochs=5, early_stopping=2, keep=keep)
         ctx = tiny_context(tmp_path, name=keep)
         ctx.measure_by(ruler)
-        component.fit(data.split("train").take(range(4)), data.split("test"), ctx)
+        own = component.fit(data.split("train").take(range(4)), data.split("test"), ctx).model.state_dict()
         assert len(seen) == 4, "epochs 3 and 4 are no better than 2"
-        own = component._network.model.state_dict()  # type: ignore[union-attr]
         assert all(torch.equal(own[name], value) for name, value in seen[best].items())
 
 
 def test_weights_can_be_used_as_they_are(small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path) -> None:
     component = small(epochs=1)
-    component.fit(data.split("train"), data.split("test"), tiny_context(tmp_path))
+    fitted = component.fit(data.split("train"), data.split("test"), tiny_context(tmp_path))
     (tmp_path / "saved").mkdir()
-    component.save(tmp_path / "saved")
+    component.save(fitted, tmp_path / "saved")
+    assert small(min_score=0.001).load(tmp_path / "saved", "cpu").model.roi_head.test_cfg.score_thr == 0.001
     again = small(epochs=0, weights=tmp_path / "saved" / "model.safetensors")
     assert not again.learns()
-    again.fit(data.take([]), data.take([]), tiny_context(tmp_path, name="again"))
+    other = again.fit(data.take([]), data.take([]), tiny_context(tmp_path, name="again"))
     pictures = [data.picture(row) for row in range(3)]
-    for one, other in zip(component.detect(pictures), again.detect(pictures), strict=True):
-        np.testing.assert_array_equal(one.boxes, other.boxes)
+    for one, two in zip(fitted.detect(pictures), other.detect(pictures), strict=True):
+        np.testing.assert_array_equal(one.boxes, two.boxes)
 
 
 def test_boxes_are_in_the_pictures_own_pixels(
@@ -344,16 +342,14 @@ def test_boxes_are_in_the_pictures_own_pixels(
 ) -> None:
     """A picture of twice the size has boxes of twice the size: the network sees the same."""
     component = small(epochs=2)
-    component.fit(data.split("train"), data.split("test"), tiny_context(tmp_path))
+    fitted = component.fit(data.split("train"), data.split("test"), tiny_context(tmp_path))
     picture = data.picture(0)
-    (one,), (large,) = component.detect([picture]), component.detect([picture.resize((128, 128), 0)])
+    (one,), (large,) = fitted.detect([picture]), fitted.detect([picture.resize((128, 128), 0)])
     assert len(one.boxes)
     np.testing.assert_allclose(large.boxes[:1] / 2, one.boxes[:1], atol=1.5)
 
 
-def test_before_fit_and_load_there_is_no_network(small: Callable[..., MmdetDetector], tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match="Call fit or load first"):
-        small().detect([])
+def test_a_folder_without_a_detector_is_refused(small: Callable[..., MmdetDetector], tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="this detector cannot be read"):
         small().load(tmp_path, "cpu")
 
@@ -366,8 +362,8 @@ def test_other_families_train_and_detect(name: str, tmp_path: Path) -> None:
     data = tiny_dataset(tmp_path / "data", side=64, per_class=1, empty=5)
     component = MmdetDetector(config=name, image_scale=64, epochs=1, batch_size=4)
     ctx = tiny_context(tmp_path)
-    component.fit(data.split("train"), data.split("test"), ctx)
+    fitted = component.fit(data.split("train"), data.split("test"), ctx)
     assert math.isfinite(next(point.value for point in ctx.curves if point.name == "loss"))
-    assert len(component.detect([data.picture(0)])) == 1
+    assert len(fitted.detect([data.picture(0)])) == 1
     if name.startswith("yolox"):
         assert ctx.warnings == ["hooks of the config that are not run: YOLOXModeSwitchHook, SyncNormHook, EMAHook"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from fgic_detect_mmdet import MmdetDetector
-from fgic_detect_mmdet._network import build
+from fgic_detect_mmdet._network import Network, build
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -35,12 +35,17 @@ def test_the_seed_decides_the_first_weights(small: Callable[..., MmdetDetector],
 HEAD = "roi_head.bbox_head.fc_cls.bias"
 
 
-def saved(detector: MmdetDetector, folder: Path, classes: Sequence[str]) -> Path:
-    """The file of a detector of these classes, as a step writes it; the first is found least, the last most."""
-    detector._network = build(detector, classes, tiny_context(folder, name="saved"))
+def network_of(detector: MmdetDetector, folder: Path, classes: Sequence[str]) -> Network:
+    """A detector of these classes, of which the first is found least, the last most."""
+    network = build(detector, classes, tiny_context(folder, name="saved"))
     with torch.no_grad():
-        dict(detector._network.model.named_parameters())[HEAD][:] = torch.tensor([*range(len(classes)), 0.0])
-    detector.save(folder)
+        dict(network.model.named_parameters())[HEAD][:] = torch.tensor([*range(len(classes)), 0.0])
+    return network
+
+
+def saved(detector: MmdetDetector, folder: Path, classes: Sequence[str]) -> Path:
+    """The file of `network_of`, as a step writes it."""
+    detector.save(network_of(detector, folder, classes), folder)
     return (folder / "model.safetensors").rename(folder / "copied.safetensors")
 
 
@@ -63,17 +68,16 @@ def test_a_head_that_fits_no_number_of_classes_is_refused(
 
 def test_labels_are_matched_by_the_names_of_their_classes(small: Callable[..., MmdetDetector], tmp_path: Path) -> None:
     """Weights of the classes in another order give the same boxes with the labels of their names, saved again too."""
-    first = small(per_class=True)
-    path = saved(first, tmp_path, "abc")
-    second = small(per_class=True, weights=path, epochs=0)
+    first = network_of(small(per_class=True), tmp_path, "abc")
+    path = saved(small(per_class=True), tmp_path, "abc")
+    component = small(per_class=True, weights=path, epochs=0)
     ctx = tiny_context(tmp_path)
-    second._network = build(second, "cab", ctx)
+    second = build(component, "cab", ctx)
     assert ctx.warnings == []
-    second.save(tmp_path)
-    third = small(per_class=True, weights=path, epochs=0)
-    third.load(tmp_path, "cpu")
-    fourth = small(per_class=True, weights=tmp_path / "model.safetensors", epochs=0)
-    fourth._network = build(fourth, "abc", tiny_context(tmp_path, name="back"))
+    component.save(second, tmp_path)
+    third = component.load(tmp_path, "cpu")
+    again = small(per_class=True, weights=tmp_path / "model.safetensors", epochs=0)
+    fourth = build(again, "abc", tiny_context(tmp_path, name="back"))
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8))
     found = [one.detect([picture])[0] for one in (first, second, third, fourth)]
     assert set(found[0].labels.tolist()) == {0, 1, 2}
@@ -249,9 +253,9 @@ def test_weights_of_other_classes_are_used_as_they_are_and_what_counts_is_an_obj
     for objects in (None, [3], [16], [40]):
         detector = small(weights=tmp_path / "coco.safetensors", epochs=0, objects=objects)
         ctx = tiny_context(tmp_path, name=f"objects-{objects}")
-        detector._network = build(detector, "a", ctx)
+        network = build(detector, "a", ctx)
         assert ctx.warnings == []
-        (found,) = detector.detect([picture])
+        (found,) = network.detect([picture])
         assert not found.labels.any()
         scores[str(objects)] = found.scores.max(initial=0.0)
     assert scores["None"] == scores["[3]"] > scores["[16]"] > 0.1

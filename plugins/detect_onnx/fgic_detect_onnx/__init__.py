@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, field_validator
 
-from fgic_core import Detections, Detector, InputFile, PluginError
+from fgic_core import Detector, InputFile
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from fgic_core import Context, Dataset
+    from fgic_core import Context, Dataset, FittedDetector
     from fgic_detect_onnx._model import OnnxModel
 
 
@@ -59,8 +56,6 @@ class OnnxDetector(Detector):
         "the picture's own size with `boxes`.",
     )
 
-    _model: OnnxModel | None = PrivateAttr(None)
-
     @field_validator("weights")
     @classmethod
     def _onnx(cls, path: Path) -> Path:
@@ -81,7 +76,7 @@ class OnnxDetector(Detector):
     def learns(self) -> bool:
         return False
 
-    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
+    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> OnnxModel:
         """Open the file for ``ctx.device``; neither data set is looked at.
 
         Raises:
@@ -91,27 +86,20 @@ class OnnxDetector(Detector):
 
         if not ctx.device.startswith(("cpu", "cuda")):
             ctx.warn(f"the detector ran on the CPU: this plugin does not use ONNX Runtime on {ctx.device}")
-        self._model = open_model(self, ctx.device)
+        return open_model(self, ctx.device)
 
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
-        model = self._opened()
-        return [model.detect(image) for image in images]
-
-    def save(self, folder: Path) -> None:
+    def save(self, fitted: FittedDetector, folder: Path) -> None:
         """Write ``model.onnx``, the bytes of `weights`, and ``detector.json``: how it is read, and the names."""
-        self._opened().save(folder)
+        from fgic_detect_onnx._model import OnnxModel
 
-    def load(self, folder: Path, device: str) -> None:
+        assert isinstance(fitted, OnnxModel)
+        fitted.save(folder)
+
+    def load(self, folder: Path, device: str) -> OnnxModel:
+        """Open what `save` wrote; the files of `weights` and `label_names` are not needed any more."""
         from fgic_detect_onnx._model import load_model
 
-        self._model = load_model(self, folder, device)
-
-    def _opened(self) -> OnnxModel:
-        if self._model is None:
-            raise PluginError(
-                f"{self.weights.name} is not open yet", where="detector/onnx", hint="Call fit or load first."
-            )
-        return self._model
+        return load_model(self, folder, device)
 
 
 __all__ = ["OnnxDetector"]

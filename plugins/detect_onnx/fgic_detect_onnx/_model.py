@@ -12,7 +12,7 @@ import onnxruntime
 import torch
 from torchvision.ops import nms
 
-from fgic_core import Box, Detections, PluginError, Size, regular_file
+from fgic_core import Box, Detections, FittedDetector, PluginError, Size, regular_file
 from fgic_detect_onnx._formats import BORDER, FORMATS, SIDE, Format, recognise
 from fgic_detect_onnx._names import find_classes, find_names
 from fgic_detect_onnx._session import Outputs, Session
@@ -29,7 +29,7 @@ MODEL, DOCUMENT = "model.onnx", "detector.json"
 _ROUNDING = 1e-3
 
 
-class OnnxModel:
+class OnnxModel(FittedDetector):
     """A detector that is open.
 
     Attributes:
@@ -53,12 +53,15 @@ class OnnxModel:
         self.format, self.size, self.names = form, size, names
         self._kept = find_classes(options.classes, names)
 
-    def detect(self, image: Image) -> Detections:
-        """The objects in a picture, in its own pixels, most confident first.
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """The objects in each picture, in its own pixels, most confident first.
 
         Raises:
             PluginError: the model fails, or gives what its format does not allow.
         """
+        return [self._one(image) for image in images]
+
+    def _one(self, image: Image) -> Detections:
         pixels, placement = self.format.input(image, self.size)
         outputs = self._session(pixels)
         size = Size(pixels.shape[2], pixels.shape[1])

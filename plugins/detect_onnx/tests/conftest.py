@@ -13,7 +13,7 @@ from fgic_detect_onnx import OnnxDetector
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from fgic_core import StepContext
+from fgic_core import FittedDetector, StepContext
 
 SIDE = 64
 STRIDES = (8, 16, 32)
@@ -148,13 +148,11 @@ def boxes_of() -> Callable[..., dict[str, np.ndarray[Any, Any]]]:
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Callable[..., OnnxDetector]:
-    """Makes a detector and opens it on the CPU."""
+def opened(tmp_path: Path) -> Callable[..., FittedDetector]:
+    """Opens a detector on the CPU."""
 
-    def make(weights: Path, **options: Any) -> OnnxDetector:
-        detector = OnnxDetector(weights=weights, **options)
-        detector.fit(None, None, StepContext(tmp_path))  # type: ignore[arg-type]
-        return detector
+    def make(weights: Path, **options: Any) -> FittedDetector:
+        return OnnxDetector(weights=weights, **options).fit(None, None, StepContext(tmp_path))  # type: ignore[arg-type]
 
     return make
 

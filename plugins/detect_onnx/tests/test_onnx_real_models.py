@@ -58,7 +58,7 @@ def test_what_torchvision_exports_gives_the_boxes_that_torchvision_gives(form, f
 @pytest.mark.skipif(not (DOGS.is_dir() and YOLOX.is_file()), reason=f"no real data at {DATA} (set FGIC_REAL_DATA)")
 def test_yolox_finds_the_annotated_dog_in_most_pictures(opened):
     detector = opened(YOLOX, classes=["dog"])
-    assert detector._model.format.name == "yolox"
+    assert detector.format.name == "yolox"
     overlaps = []
     for breed in sorted((DOGS / "Images").iterdir()):
         for file in islice(sorted(breed.iterdir()), 4):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from fgic_core import Detections, Detector, InputFile, PluginError
+from fgic_core import Detector, InputFile
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from fgic_core import Context, Dataset
-    from fgic_detect_torchvision._network import Network
+    from fgic_core import Context, Dataset, FittedDetector
+    from fgic_detect_torchvision._detection import Finder
 
 #: Endings of the files that `weights` reads: the first as it is, the others with torch's loader for weights alone.
 _FORMATS = (".safetensors", ".pth", ".pt")
@@ -102,8 +99,6 @@ class TorchvisionDetector(Detector):
         None, ge=1, description="Stop after that many epochs without a better validation mAP."
     )
 
-    _network: Network | None = PrivateAttr(None)
-
     @field_validator("weights")
     @classmethod
     def _known_format(cls, path: Path | None) -> Path | None:
@@ -140,38 +135,30 @@ class TorchvisionDetector(Detector):
     def learns(self) -> bool:
         return self.epochs > 0
 
-    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> None:
+    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Finder:
+        from fgic_detect_torchvision._detection import Finder
         from fgic_detect_torchvision._network import build
         from fgic_detect_torchvision._training import train_network
 
-        self._network = build(self, train.classes, ctx)
-        self._network.let_in(self.min_score)
+        network = build(self, train.classes, ctx)
         if self.epochs:
-            train_network(self, self._network, train, ctx)
-        self._network.to(ctx.device).eval()
+            train_network(self, network, train, ctx)
+        return Finder(network.to(ctx.device).eval(), self.objects)
 
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
-        from fgic_detect_torchvision._detection import detect
-
-        return detect(self._built(), images, self.objects)
-
-    def _built(self) -> Network:
-        if self._network is None:
-            raise PluginError(
-                f"{self.model} has no network yet", where="detector/torchvision", hint="Call fit or load first."
-            )
-        return self._network
-
-    def save(self, folder: Path) -> None:
+    def save(self, fitted: FittedDetector, folder: Path) -> None:
+        from fgic_detect_torchvision._detection import Finder
         from fgic_detect_torchvision._network import save
 
-        save(self._built(), folder)
+        assert isinstance(fitted, Finder)
+        save(fitted.network, folder)
 
-    def load(self, folder: Path, device: str) -> None:
+    def load(self, folder: Path, device: str) -> Finder:
+        from fgic_detect_torchvision._detection import Finder
         from fgic_detect_torchvision._network import load
 
-        self._network = load(self, folder).to(device)
-        self._network.let_in(self.min_score)
+        network = load(self, folder).to(device)
+        network.let_in(self.min_score)
+        return Finder(network, self.objects)
 
 
 __all__ = ["TorchvisionDetector"]

@@ -8,12 +8,28 @@ from typing import TYPE_CHECKING
 import torch
 from torchvision.ops import nms
 
-from fgic_core import Detections, evaluation, to_tensor
+from fgic_core import Detections, FittedDetector, evaluation, to_tensor
 from fgic_detect_torchvision._data import widened
 from fgic_detect_torchvision._network import NMS_IOU, Network
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+class Finder(FittedDetector):
+    """Finds objects with a network.
+
+    Attributes:
+        network: with the weights to detect with.
+        labels: of the network (from 1), whose boxes count; all where it is None.
+    """
+
+    def __init__(self, network: Network, labels: Sequence[int] | None) -> None:
+        self.network: Network = network
+        self.labels = labels
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        return detect(self.network, images, self.labels)
 
 
 def detect(network: Network, images: Sequence[Image], labels: Sequence[int] | None = None) -> list[Detections]:

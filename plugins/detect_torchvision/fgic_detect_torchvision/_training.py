@@ -12,6 +12,7 @@ from torch import nn
 
 from fgic_core import BestEpoch, Context, Dataset, PluginError
 from fgic_detect_torchvision._data import Objects, Pictures, in_batches, loader, objects
+from fgic_detect_torchvision._detection import Finder
 from fgic_detect_torchvision._network import Network
 from fgic_detect_torchvision._weights import WHERE
 
@@ -49,7 +50,7 @@ def train_network(options: TorchvisionDetector, network: Network, train: Dataset
         numbers = one_epoch(fabric, model, stepper, options, pictures, ctx, epoch)
         ctx.log(epoch, **numbers, lr=optimizer.param_groups[0]["lr"])
         network.eval()
-        best.see(epoch, ctx.evaluate(options, epoch))
+        best.see(epoch, ctx.evaluate(Finder(network, options.objects), epoch))
         ctx.checkpoint(
             epoch,
             {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "best": best.state_dict(epoch)},

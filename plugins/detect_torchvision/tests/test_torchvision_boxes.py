@@ -138,7 +138,5 @@ def test_what_is_not_to_be_learnt_leaves_the_weights_as_they_are_without_it(
     found = []
     for name, more in (("plain", ()), ("poisoned", (crowd, predicted))):
         data = write([sample(ObjectBox(Box(4, 4, 30, 30), 1), *more, name=row) for row in "ab"], name)
-        detector = tiny(per_class=True)
-        detector.fit(data, data, context())
-        found.append(detector._built().state_dict())
+        found.append(tiny(per_class=True).fit(data, data, context()).network.state_dict())
     assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())

@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from fgic_detect_torchvision import TorchvisionDetector
+from fgic_detect_torchvision._detection import detect
 from fgic_detect_torchvision._network import build
 from fgic_detect_torchvision._training import training_mode
 from PIL import Image
 
-from fgic_core import Box, Dataset, ObjectBox, PluginError, Sample, evaluation
+from fgic_core import Box, Dataset, ObjectBox, Sample, evaluation
 from fgic_core.steps.context import StepContext
 
 Make = Callable[..., TorchvisionDetector]
@@ -31,7 +33,7 @@ def test_label_k_of_the_network_is_class_k_minus_one_and_label_0_is_no_object(
     tiny: Make, context: MakeContext, model: str, per_class: bool, index: int
 ) -> None:
     detector = tiny(model=model, per_class=True)
-    network = detector._network = build(detector, "ab", context())
+    network = build(detector, "ab", context())
     if model == "faster-rcnn":
         head = network.model.roi_heads.box_predictor.cls_score
     else:
@@ -42,7 +44,7 @@ def test_label_k_of_the_network_is_class_k_minus_one_and_label_0_is_no_object(
         head.bias.view(-1, 3)[:, index] = 3.0  # of three logits: the background's and two classes'
     if not per_class:
         network.shape = replace(network.shape, per_class=False)
-    (found,) = detector.detect([Image.new("RGB", (48, 40))])
+    (found,) = detect(network, [Image.new("RGB", (48, 40))])
     assert set(found.labels.tolist()) == (set() if index == 0 else {index - 1 if per_class else 0})
 
 
@@ -50,15 +52,15 @@ def test_what_was_taken_for_two_classes_is_one_object_where_classes_do_not_count
     tiny: Make, context: MakeContext
 ) -> None:
     detector = tiny(model="retinanet", per_class=True)
-    network = detector._network = build(detector, "ab", context())
+    network = build(detector, "ab", context())
     head = network.model.head.classification_head.cls_logits
     with torch.no_grad():
         head.weight.zero_()
         head.bias.fill_(1.0)
     picture = Image.new("RGB", (48, 40))
-    (apart,) = detector.detect([picture])
+    (apart,) = detect(network, [picture])
     network.shape = replace(network.shape, per_class=False)
-    (together,) = detector.detect([picture])
+    (together,) = detect(network, [picture])
     assert set(apart.labels.tolist()) == {0, 1}
     boxes = [Box(*map(float, box)) for box in together.boxes]
     assert all(one.iou(two) <= 0.5 for place, one in enumerate(boxes) for two in boxes[:place])
@@ -77,22 +79,20 @@ def test_small_and_thin_pictures_are_detected_in_and_learnt_from(
         [Sample(id=n, path=f"{n}.png", label=0, split="train", size=Size(*size), boxes=(whole,)) for n in "ab"]
     )
     detector = tiny(model=model, image_size=32)
-    detector.fit(data, data, context())
-    for found in detector.detect([data.picture(0), Image.new("RGB", size)]):
+    for found in detector.fit(data, data, context()).detect([data.picture(0), Image.new("RGB", size)]):
         assert np.isfinite(found.boxes).all()
 
 
 def test_a_picture_is_not_changed_by_its_batch_nor_the_networks_mode_by_detecting(
     tiny: Make, rectangles: Rectangles, context: MakeContext
 ) -> None:
-    detector = tiny()
-    network = detector._network = build(detector, "ab", context())
+    network = build(tiny(), "ab", context())
     training_mode(network)
     network.model.rpn.eval()
     modes = [module.training for module in network.modules()]
     large, small = Image.new("RGB", (90, 20), "red"), rectangles(1).picture(0)
-    (alone,) = detector.detect([small])
-    _, together = detector.detect([large, small])
+    (alone,) = detect(network, [small])
+    _, together = detect(network, [large, small])
     assert np.array_equal(alone.boxes, together.boxes)
     assert np.array_equal(alone.scores, together.scores)
     assert [module.training for module in network.modules()] == modes
@@ -117,9 +117,20 @@ def test_options_that_contradict_each_other_are_refused(options: dict[str, Any],
         TorchvisionDetector.model_validate(options)
 
 
-def test_a_detector_without_a_network_says_so(tiny: Make) -> None:
-    with pytest.raises(PluginError, match="no network yet"):
-        tiny().detect([Image.new("RGB", (20, 20))])
+def test_boxes_weaker_than_the_networks_own_bound_come_where_min_score_asks_for_them(
+    tiny: Make, rectangles: Rectangles, context: MakeContext, tmp_path: Path
+) -> None:
+    """Where the detector is opened for use. In training the bound is the same whatever min_score is."""
+    data, counts = rectangles(2), []
+    for min_score in (0.5, 0.05, 0.001):
+        detector, folder = tiny(min_score=min_score), tmp_path / f"{min_score}"
+        fitted = detector.for_fit().fit(data, data, context(f"fit-{min_score}"))
+        folder.mkdir()
+        detector.save(fitted, folder)
+        bounds = [one.network.model.roi_heads.score_thresh for one in (fitted, detector.load(folder, "cpu"))]
+        assert bounds == [0.05, min(0.05, min_score)]
+        counts.append(len(detector.load(folder, "cpu").detect([data.picture(0)])[0].scores))
+    assert counts[0] == counts[1] <= counts[2]
 
 
 def test_importing_the_component_imports_no_torch() -> None:

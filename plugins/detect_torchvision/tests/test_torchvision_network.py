@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from fgic_detect_torchvision import TorchvisionDetector
+from fgic_detect_torchvision._detection import Finder, detect
 from fgic_detect_torchvision._network import Network, Shape, build
 from fgic_detect_torchvision._weights import load_into
 from PIL import Image
@@ -46,8 +47,7 @@ def test_torchvisions_own_detectors_fit_name_by_name_and_detect_the_same(
     theirs = detection.__dict__[name](
         weights=None, weights_backbone=None, num_classes=3, min_size=64, max_size=107, **_same_limits(name)
     )
-    detector = TorchvisionDetector.model_validate({**ours, "per_class": True, "image_size": 64})
-    network = detector._network = Network(shape(**ours))
+    network = Network(shape(**ours)).eval()
     ctx = context()
     weights = Weights(Path("theirs.pth"), dict(theirs.state_dict()), {"classes": ["a", "b"]})
     load_into(network.model, network.shape, weights, "ab", ctx, trained=False)
@@ -56,7 +56,7 @@ def test_torchvisions_own_detectors_fit_name_by_name_and_detect_the_same(
     with torch.no_grad():
         image = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
         (expected,) = theirs.eval()([image])
-    (found,) = detector.detect([picture])
+    (found,) = detect(network, [picture])
     kept = expected["labels"] > 0
     assert len(found.scores) == int(kept.sum())
     np.testing.assert_allclose(found.boxes, expected["boxes"][kept].numpy(), atol=1e-4)
@@ -82,23 +82,20 @@ def test_a_saved_model_is_read_again_without_its_first_weights(
     folder.mkdir()
     data = rectangles(4)
     detector = tiny(model=model, per_class=True, weights=path, image_size=48)
-    detector.fit(data, data, context())
-    detector.save(folder)
+    fitted = detector.fit(data, data, context())
+    detector.save(fitted, folder)
     assert sorted(file.name for file in folder.iterdir()) == ["model.json", "model.safetensors"]
     path.unlink()
-    again = TorchvisionDetector.model_validate(detector.model_dump(), context={"trusted": True})
-    again.load(folder, "cpu")
-    for one, two in zip(detector.detect([picture]), again.detect([picture]), strict=True):
+    again = TorchvisionDetector.model_validate(detector.model_dump(), context={"trusted": True}).load(folder, "cpu")
+    for one, two in zip(fitted.detect([picture]), again.detect([picture]), strict=True):
         assert np.array_equal(one.boxes, two.boxes)
         assert np.array_equal(one.labels, two.labels)
-    assert again._built().shape == detector._built().shape
+    assert again.network.shape == fitted.network.shape
     assert json.loads((folder / "model.json").read_text())["norm"] == "FrozenBN"
 
 
 def test_a_damaged_or_foreign_model_is_refused(tiny: Make, context: MakeContext, tmp_path: Path) -> None:
-    detector = tiny()
-    detector._network = build(detector, "ab", context())
-    detector.save(tmp_path)
+    tiny().save(Finder(build(tiny(), "ab", context()), None), tmp_path)
     for other in ({"model": "retinanet"}, {"backbone": "resnet18"}, {"per_class": True}):
         with pytest.raises(PluginError, match=f"its {next(iter(other))} is .*, but the options say"):
             tiny(**other).load(tmp_path, "cpu")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from fgic_detect_torchvision import TorchvisionDetector
+from fgic_detect_torchvision._detection import Finder, detect
 from fgic_detect_torchvision._network import build
 from fgic_detect_torchvision._training import rate, train_network
 
@@ -22,8 +23,8 @@ Rectangles = Callable[..., Dataset]
 MODELS = ("faster-rcnn", "retinanet")
 
 
-def weights_of(detector: TorchvisionDetector) -> dict[str, bytes]:
-    return {name: value.numpy().tobytes() for name, value in detector._built().state_dict().items()}
+def weights_of(fitted: Finder) -> dict[str, bytes]:
+    return {name: value.numpy().tobytes() for name, value in fitted.network.state_dict().items()}
 
 
 def curve(ctx: StepContext, name: str, part: str = "train") -> list[float]:
@@ -32,7 +33,7 @@ def curve(ctx: StepContext, name: str, part: str = "train") -> list[float]:
 
 def ruled(ctx: StepContext, scores: list[float]) -> StepContext:
     """The context, with these mAP on validation epoch by epoch."""
-    ctx.measure_by(lambda component, epoch: {"val": {"mAP": scores[epoch - 1]}})
+    ctx.measure_by(lambda fitted, epoch: {"val": {"mAP": scores[epoch - 1]}})
     return ctx
 
 
@@ -53,10 +54,8 @@ def test_it_learns_to_find_objects_and_where_asked_to_tell_their_classes(
     detector = TorchvisionDetector.model_validate(
         {"backbone": "resnet18", "epochs": 6, "warmup_iters": 0, "schedule": "cosine", **options}
     )
-    detector._network = build(detector, "ab", ctx)
-    before = average_precision(detector.detect(pictures), test)
-    detector.fit(train, train, ctx)
-    found = detector.detect(pictures)
+    before = average_precision(detect(build(detector, "ab", ctx), pictures), test)
+    found = detector.fit(train, train, ctx).detect(pictures)
     after = average_precision(found, test)
     assert before < 0.3
     assert after > 0.5
@@ -83,9 +82,9 @@ def test_empty_pictures_are_trained_on_and_those_that_nobody_annotated_are_not(
         samples += [Sample(id=f"{n}", path=f"{n}.png", label=1, split="train", **about) for n in (1, 2)]
         detector, ctx = tiny(model=model, batch_size=1), context(name)
         train = write(samples, name)
-        detector.fit(train, train.take([]), ctx)
+        fitted = detector.fit(train, train.take([]), ctx)
         assert all(math.isfinite(loss) for loss in curve(ctx, "loss"))
-        return weights_of(detector), ctx
+        return weights_of(fitted), ctx
 
     empty, ctx = trained("empty", empty=True)
     assert ctx.warnings == []
@@ -113,14 +112,14 @@ def test_an_interrupted_training_ends_with_the_same_bits_as_one_that_was_not(
 ) -> None:
     data, scores = rectangles(5), [0.1, 0.4, 0.3]
     options: dict[str, Any] = {"model": model, "epochs": 3, "batch_size": 2, "warmup_iters": 4, "keep": "last"}
-    whole, whole_ctx = tiny(**options), ruled(context("whole"), scores)
-    whole.fit(data, data, whole_ctx)
+    whole_ctx = ruled(context("whole"), scores)
+    whole = tiny(**options).fit(data, data, whole_ctx)
 
     with pytest.raises(_Stopped):
         tiny(**options).fit(data, data, ruled(context("stopped", _Stopping, keep=True), scores))
     torch.rand(7)  # whatever else the process did in between
-    resumed, resumed_ctx = tiny(**options), ruled(context("stopped", keep=True), scores)
-    resumed.fit(data, data, resumed_ctx)
+    resumed_ctx = ruled(context("stopped", keep=True), scores)
+    resumed = tiny(**options).fit(data, data, resumed_ctx)
 
     assert resumed_ctx.resumed == 2
     assert weights_of(resumed) == weights_of(whole)
@@ -131,8 +130,8 @@ def test_the_best_epoch_outlives_an_interruption(tiny: Make, rectangles: Rectang
     data, scores = rectangles(2), [0.1, 0.4, 0.4]
     seen: dict[int, dict[str, bytes]] = {}
 
-    def ruler(component: Any, epoch: int) -> Mapping[str, Mapping[str, float]]:
-        seen[epoch] = weights_of(component)
+    def ruler(fitted: Any, epoch: int) -> Mapping[str, Mapping[str, float]]:
+        seen[epoch] = weights_of(fitted)
         return {"val": {"mAP": scores[epoch - 1]}, "test": {"mAP": epoch / 10}}
 
     stopped = context("stopped", _Stopping, keep=True)
@@ -141,8 +140,7 @@ def test_the_best_epoch_outlives_an_interruption(tiny: Make, rectangles: Rectang
         tiny(epochs=3).fit(data, data, stopped)
     resumed_ctx = context("stopped", keep=True)
     resumed_ctx.measure_by(ruler)
-    resumed = tiny(epochs=3)
-    resumed.fit(data, data, resumed_ctx)
+    resumed = tiny(epochs=3).fit(data, data, resumed_ctx)
     assert weights_of(resumed) == seen[2]
     assert seen[2] != seen[3]
 
@@ -153,9 +151,7 @@ def test_another_seed_gives_other_weights_and_the_same_seed_the_same(
     data, found = rectangles(2), []
     for seed in (0, 0, 1):
         torch.rand(3)
-        detector = tiny()
-        detector.fit(data, data, context(seed=seed))
-        found.append(weights_of(detector))
+        found.append(weights_of(tiny().fit(data, data, context(seed=seed))))
     assert found[0] == found[1]
     assert found[0] != found[2]
 
@@ -217,7 +213,7 @@ def test_a_small_norm_shortens_the_steps(tiny: Make, rectangles: Rectangles, con
     for clip_norm in (None, 1e-6):
         ctx = context()
         detector = tiny(clip_norm=clip_norm, weight_decay=0.0)
-        network = detector._network = build(detector, "ab", ctx)
+        network = build(detector, "ab", ctx)
         before = network.model.backbone.body["0"][0].weight.detach().clone()
         train_network(detector, network, data, ctx)
         moved.append((network.model.backbone.body["0"][0].weight - before).abs().max().item())
@@ -234,7 +230,7 @@ def test_frozen_layers_keep_their_weights_and_batchnorm_statistics(
     path = tmp_path / "backbone.safetensors"
     save_classifier(path)
     detector, ctx = tiny(norm="BN", weights=path, trainable_layers=2), context()
-    network = detector._network = build(detector, "ab", ctx)
+    network = build(detector, "ab", ctx)
     before = {name: value.clone() for name, value in network.model.backbone.body.state_dict().items()}
     train_network(detector, network, rectangles(4), ctx)
     after = network.model.backbone.body.state_dict()

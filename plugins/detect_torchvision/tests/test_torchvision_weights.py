@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from fgic_detect_torchvision import TorchvisionDetector
+from fgic_detect_torchvision._detection import Finder, detect
 from fgic_detect_torchvision._network import Network, Shape, build
 from fgic_detect_torchvision._weights import _new_name, read
 from PIL import Image
@@ -32,9 +33,9 @@ def save_detector(
     path: Path, detector: TorchvisionDetector, ctx: StepContext, classes: Sequence[str] = "ab"
 ) -> Network:
     """Build a detector and write it as it is, as the artifact of a step does."""
-    network = detector._network = build(detector, classes, ctx)
+    network = build(detector, classes, ctx).eval()
     path.parent.mkdir(exist_ok=True)
-    detector.save(path.parent)
+    detector.save(Finder(network, None), path.parent)
     assert path.name == "model.safetensors"
     return network
 
@@ -116,15 +117,14 @@ def test_without_epochs_the_weights_are_used_as_they_are_and_nothing_is_learnt(
     tiny: Make, rectangles: Callable[..., Dataset], context: MakeContext, tmp_path: Path, picture: Image.Image
 ) -> None:
     path = tmp_path / "saved" / "model.safetensors"
-    first = tiny(per_class=True)
-    save_detector(path, first, context(seed=3), classes=("red", "blue"))
+    first = save_detector(path, tiny(per_class=True), context(seed=3), classes=("red", "blue"))
     detector, ctx = tiny(per_class=True, weights=path, epochs=0), context()
     assert not detector.learns()
     assert tiny().learns()
     nothing = rectangles(2).take([])
-    detector.fit(nothing, nothing, ctx)
+    fitted = detector.fit(nothing, nothing, ctx)
     assert ctx.warnings == []
-    for one, two in zip(first.detect([picture]), detector.detect([picture]), strict=True):
+    for one, two in zip(detect(first, [picture]), fitted.detect([picture]), strict=True):
         assert np.array_equal(one.boxes, two.boxes)
 
 
@@ -140,13 +140,13 @@ def test_labels_are_matched_by_the_names_of_their_classes(
         state = network.model.state_dict()
         head = "roi_heads.box_predictor.cls_score.bias" if model == "faster-rcnn" else f"{LOGITS}bias"
         state[head].view(-1, 4)[:] = torch.tensor([-9.0, 1.0, 2.0, 3.0])
-    first.save(path.parent)
+    first.save(Finder(network, None), path.parent)
     path = path.rename(tmp_path / "copied.safetensors")
     second = tiny(model=model, per_class=True, weights=path, epochs=0)
     ctx = context()
-    second._network = build(second, "cab", ctx)
+    other = build(second, "cab", ctx)
     assert ctx.warnings == []
-    (one,), (two,) = first.detect([picture]), second.detect([picture])
+    (one,), (two,) = detect(network, [picture]), detect(other, [picture])
     assert {1, 2} <= set(one.labels.tolist())
     assert np.array_equal(np.array([1, 2, 0])[one.labels], two.labels)
     np.testing.assert_allclose(one.boxes, two.boxes, atol=1e-3)
@@ -234,8 +234,7 @@ def test_without_epochs_and_classes_every_label_or_those_asked_for_are_objects(
 
     def scores(objects: list[int] | None) -> set[float]:
         detector = tiny(model="retinanet", weights=path, epochs=0, objects=objects)
-        detector.fit(nothing, nothing, context())
-        (found,) = detector.detect([picture])
+        (found,) = detector.fit(nothing, nothing, context()).detect([picture])
         assert set(found.labels.tolist()) <= {0}
         return {round(float(score), 3) for score in found.scores}
 

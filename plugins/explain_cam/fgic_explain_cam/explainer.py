@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from fgic_core import Classifier, Explainer
+from fgic_core import Explainer, Maps
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 
 class CamExplainer(Explainer):
@@ -30,8 +31,10 @@ class CamExplainer(Explainer):
         "the global pooling of a CNN, or the first norm of the last block of a ViT.",
     )
 
-    def explain(self, classifier: Classifier, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Maps (n, h, w) >= 0 at the layer's resolution; see `Explainer.explain`.
+    def explain(
+        self, network: nn.Module, images: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
+    ) -> Maps:
+        """One map of each picture, 0 or more, at the layer's resolution; uses no randomness. See `Explainer.explain`.
 
         Raises:
             PluginError: the named layer does not exist, its output is no map, or none was found by itself.
@@ -39,7 +42,6 @@ class CamExplainer(Explainer):
         from fgic_explain_cam._cam import activation_and_gradient, weigh
         from fgic_explain_cam._layers import find_layer
 
-        network = classifier.network()
         layer = find_layer(network, images[:1], self.target_layer)
         activation, gradient = activation_and_gradient(network, layer, images, targets)
-        return weigh(self.method, activation, gradient)
+        return Maps(weigh(self.method, activation, gradient)[:, None], (layer.name,))

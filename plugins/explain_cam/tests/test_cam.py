@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,37 +14,20 @@ import torchvision
 from fgic_explain_cam import CamExplainer
 from fgic_explain_cam._cam import activation_and_gradient
 from fgic_explain_cam._layers import find_layer
-from pydantic import PrivateAttr, ValidationError
+from pydantic import ValidationError
 from timm.models import mlp_mixer
 from torch import nn
 
-from fgic_core import Classifier, PluginError, Size
+from fgic_core import PluginError
 
 METHODS = ("gradcam", "gradcam++", "layercam")
 
 
-class Wrapped(Classifier):
-    """A classifier around a ready network."""
-
-    _ready: Any = PrivateAttr()
-
-    def network(self) -> Any:
-        return self._ready
-
-    def input_size(self) -> Size:
-        return Size(64, 64)
-
-    def fit(self, train: Any, val: Any, ctx: Any) -> None: ...
-
-    def save(self, folder: Path) -> None: ...
-
-    def load(self, folder: Path, device: str) -> None: ...
-
-
-def wrap(network: nn.Module) -> Wrapped:
-    classifier = Wrapped()
-    classifier._ready = network
-    return classifier
+def explain(explainer: CamExplainer, network: nn.Module, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The explainer's one map of each picture, (n, h, w)."""
+    given = explainer.explain(network, images, targets, torch.Generator())
+    assert len(given.names) == 1
+    return given.maps.squeeze(1)
 
 
 def small_cnn(seed: int = 0) -> nn.Sequential:
@@ -68,7 +50,7 @@ def test_maps_equal_those_of_the_library_grad_cam(method: str) -> None:
 
     kinds = {"gradcam": library.GradCAM, "gradcam++": library.GradCAMPlusPlus, "layercam": library.LayerCAM}
     network, (images, targets) = small_cnn(), batch()
-    maps = CamExplainer(method=method, target_layer="4").explain(wrap(network), images, targets)
+    maps = explain(CamExplainer(method=method, target_layer="4"), network, images, targets)
     with kinds[method](network, [network[4]]) as cam:
         cam(images, [ClassifierOutputTarget(int(target)) for target in targets])
         held = cam.activations_and_grads
@@ -83,8 +65,8 @@ def test_maps_equal_those_of_the_library_grad_cam(method: str) -> None:
 def test_a_batch_gives_what_its_images_give_alone(method: str) -> None:
     network, (images, targets) = small_cnn(), batch(5)
     explainer = CamExplainer(method=method)
-    together = explainer.explain(wrap(network), images, targets)
-    alone = [explainer.explain(wrap(network), images[[row]], targets[[row]]) for row in range(5)]
+    together = explain(explainer, network, images, targets)
+    alone = [explain(explainer, network, images[[row]], targets[[row]]) for row in range(5)]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-6, rtol=1e-4)
 
 
@@ -98,7 +80,7 @@ def test_the_network_is_left_as_it_was_found(training: bool) -> None:
     modes, state = [m.training for m in network.modules()], torch.get_rng_state()
     images, targets = batch()
     kept = images.clone()
-    CamExplainer().explain(wrap(network), images, targets)
+    explain(CamExplainer(), network, images, targets)
     assert [m.training for m in network.modules()] == modes
     assert not any(m._forward_hooks or m._backward_hooks or m._forward_pre_hooks for m in network.modules())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -113,20 +95,20 @@ def test_the_network_is_left_as_it_was_found(training: bool) -> None:
 
 def test_train_mode_gives_the_maps_of_evaluation_mode() -> None:
     images, targets = batch()
-    maps = CamExplainer().explain(wrap(small_cnn().eval()), images, targets)
-    assert torch.equal(CamExplainer().explain(wrap(small_cnn().train()), images, targets), maps)
+    maps = explain(CamExplainer(), small_cnn().eval(), images, targets)
+    assert torch.equal(explain(CamExplainer(), small_cnn().train(), images, targets), maps)
 
 
 def test_frozen_networks_and_inference_mode_make_no_difference() -> None:
     images, targets = batch()
-    expected = CamExplainer().explain(wrap(small_cnn()), images, targets)
+    expected = explain(CamExplainer(), small_cnn(), images, targets)
     frozen = small_cnn().requires_grad_(False)
-    assert torch.equal(CamExplainer().explain(wrap(frozen), images, targets), expected)
+    assert torch.equal(explain(CamExplainer(), frozen, images, targets), expected)
     with torch.no_grad():
-        assert torch.equal(CamExplainer().explain(wrap(small_cnn()), images, targets), expected)
+        assert torch.equal(explain(CamExplainer(), small_cnn(), images, targets), expected)
     network = small_cnn()
     with torch.inference_mode():
-        inside = CamExplainer().explain(wrap(network), images * 1, targets * 1)
+        inside = explain(CamExplainer(), network, images * 1, targets * 1)
     assert torch.equal(inside, expected)
 
 
@@ -134,7 +116,7 @@ def test_frozen_networks_and_inference_mode_make_no_difference() -> None:
 def test_without_evidence_the_map_is_zero_and_not_nan(method: str) -> None:
     network = small_cnn()
     nn.init.zeros_(network[-1].weight)
-    maps = CamExplainer(method=method).explain(wrap(network), *batch())
+    maps = explain(CamExplainer(method=method), network, *batch())
     assert torch.equal(maps, torch.zeros_like(maps))
 
 
@@ -149,7 +131,7 @@ def test_the_evidence_of_a_planted_patch_is_found(method: str) -> None:
     image = torch.zeros(1, 3, 32, 32)
     image[0, 0, 4:12, 20:28] = 1.0  # red speaks for class 0
     image[0, 2, 20:28, 4:12] = 1.0  # blue speaks for class 1
-    maps = CamExplainer(method=method).explain(wrap(network), image.repeat(2, 1, 1, 1), torch.tensor([0, 1]))
+    maps = explain(CamExplainer(method=method), network, image.repeat(2, 1, 1, 1), torch.tensor([0, 1]))
     assert maps.shape == (2, 8, 8)
     assert {tuple(place.tolist()) for place in maps[0].nonzero()} == {(r, c) for r in (1, 2) for c in (5, 6)}
     assert {tuple(place.tolist()) for place in maps[1].nonzero()} == {(r, c) for r in (5, 6) for c in (1, 2)}
@@ -157,8 +139,8 @@ def test_the_evidence_of_a_planted_patch_is_found(method: str) -> None:
 
 def test_random_weights_change_the_map() -> None:
     images, targets = batch()
-    one = CamExplainer().explain(wrap(small_cnn(0)), images, targets)
-    other = CamExplainer().explain(wrap(small_cnn(1)), images, targets)
+    one = explain(CamExplainer(), small_cnn(0), images, targets)
+    other = explain(CamExplainer(), small_cnn(1), images, targets)
     assert not torch.allclose(one, other, atol=1e-3)
 
 
@@ -201,7 +183,7 @@ def test_the_layer_is_found_by_itself(build: Any, layer: str, shape: tuple[int, 
     images, targets = batch(2, 64)
     found = find_layer(network, images[:1], None)
     assert found.name == layer
-    assert CamExplainer().explain(wrap(network), images, targets).shape == (2, *shape)
+    assert explain(CamExplainer(), network, images, targets).shape == (2, *shape)
     assert activation_and_gradient(network, found, images, targets)[1].abs().amax() > 0
 
 
@@ -243,7 +225,7 @@ def test_a_number_of_tokens_that_fits_no_map_is_not_guessed_at() -> None:
         img_size=32, patch_size=16, embed_dim=16, depth=1, num_heads=2, reg_tokens=62, num_classes=4
     ).eval()
     with pytest.raises(PluginError, match=r"norm1: its output has the shape .* which is no map"):
-        CamExplainer(target_layer="blocks.0.norm1").explain(wrap(network), *batch(1, 32))
+        explain(CamExplainer(target_layer="blocks.0.norm1"), network, *batch(1, 32))
 
 
 def test_strides_of_tokens_that_no_map_shows_are_halves_of_the_map_before() -> None:
@@ -257,7 +239,7 @@ def test_strides_of_tokens_that_no_map_shows_are_halves_of_the_map_before() -> N
             return self.head(self.norm(tokens).mean(1))
 
     images, targets = torch.rand((1, 3, 36, 60)), torch.zeros(1, dtype=torch.int64)
-    assert CamExplainer().explain(wrap(Pooled().eval()), images, targets).shape == (1, 5, 8)
+    assert explain(CamExplainer(), Pooled().eval(), images, targets).shape == (1, 5, 8)
 
 
 @pytest.mark.parametrize(("layer", "last"), [("blocks.1.attn.attn_drop", 65), ("blocks.1.attn.q_norm", 8)])
@@ -267,7 +249,7 @@ def test_parts_of_attention_are_no_maps(layer: str, last: int) -> None:
     for block in network.blocks:
         block.attn.fused_attn = False
     with pytest.raises(PluginError, match=rf"{layer}: its output has the shape \(1, 2, 65, {last}\)") as refused:
-        CamExplainer(target_layer=layer).explain(wrap(network), *batch(1, 128))
+        explain(CamExplainer(target_layer=layer), network, *batch(1, 128))
     assert "such as blocks.0.norm1 (1, 65, 16), blocks.1.norm1 (1, 65, 16)." in str(refused.value)
 
 
@@ -277,14 +259,14 @@ def test_a_matrix_of_tokens_by_fewer_tokens_is_no_map_and_the_maps_inside_attent
     attention = "stages.0.blocks.0.attn"
     network.get_submodule(attention).fused_attn = False
     with pytest.raises(PluginError, match=r"shape \(1, 1, 1536, 24\), which is a part of attention and no map"):
-        CamExplainer(target_layer=f"{attention}.attn_drop").explain(wrap(network), images, targets)
-    assert CamExplainer(target_layer=f"{attention}.sr").explain(wrap(network), images, targets).shape == (1, 4, 6)
+        explain(CamExplainer(target_layer=f"{attention}.attn_drop"), network, images, targets)
+    assert explain(CamExplainer(target_layer=f"{attention}.sr"), network, images, targets).shape == (1, 4, 6)
 
 
 def test_a_network_without_maps_is_refused_with_advice() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 4))
     with pytest.raises(PluginError, match="no layer of this network suits"):
-        CamExplainer().explain(wrap(network), *batch())
+        explain(CamExplainer(), network, *batch())
 
 
 class Latent(nn.Module):
@@ -309,7 +291,7 @@ def test_a_mixer_is_mapped_at_its_last_tokens() -> None:
     network = timm.models.MlpMixer(num_classes=4, img_size=32, patch_size=8, num_blocks=1, embed_dim=16).eval()
     layer = find_layer(network, batch(1)[0], None)
     assert layer.name == "norm"
-    assert CamExplainer().explain(wrap(network), *batch(1)).shape == (1, 4, 4)
+    assert explain(CamExplainer(), network, *batch(1)).shape == (1, 4, 4)
 
 
 def small(kind: str) -> nn.Module:
@@ -379,7 +361,7 @@ def test_a_map_has_the_grid_of_the_picture_and_its_places(kind: str, size: tuple
 def test_a_layer_after_the_last_attention_of_a_class_token_is_refused_and_gives_no_empty_map() -> None:
     network = vit().eval()
     with pytest.raises(PluginError, match=r"depend on no place of this layer's output(.|\n)*norm1 of the last block"):
-        CamExplainer(target_layer="norm").explain(wrap(network), *batch(2, 64))
+        explain(CamExplainer(target_layer="norm"), network, *batch(2, 64))
 
 
 @pytest.mark.parametrize(
@@ -389,14 +371,14 @@ def test_a_layer_after_the_last_attention_of_a_class_token_is_refused_and_gives_
 def test_a_layer_that_does_not_suit_is_refused(layer: str, message: str) -> None:
     network = torchvision.models.resnet18(num_classes=4).eval()
     with pytest.raises(PluginError, match=message):
-        CamExplainer(target_layer=layer).explain(wrap(network), *batch(1, 64))
+        explain(CamExplainer(target_layer=layer), network, *batch(1, 64))
     assert not any(module._forward_hooks for module in network.modules())
 
 
 def test_a_misspelt_layer_is_answered_with_the_nearest() -> None:
     network = torchvision.models.resnet18(num_classes=4).eval()
     with pytest.raises(PluginError, match=r"layer4 \(1, 512, 2, 2\)"):
-        CamExplainer(target_layer="layr4").explain(wrap(network), *batch(1, 64))
+        explain(CamExplainer(target_layer="layr4"), network, *batch(1, 64))
 
 
 def test_a_layer_that_the_logits_do_not_use_is_refused() -> None:
@@ -407,7 +389,7 @@ def test_a_layer_that_the_logits_do_not_use_is_refused() -> None:
         nn.Sequential(*network[:10])(images),
     )[1]
     with pytest.raises(PluginError, match="do not depend on the output of this layer"):
-        CamExplainer(target_layer="side").explain(wrap(network), *batch())
+        explain(CamExplainer(target_layer="side"), network, *batch())
 
 
 def test_an_unknown_method_is_no_option() -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from fgic_core import Generator, InputFile, PluginError
+from fgic_core import Generator, InputFile
 
 if TYPE_CHECKING:
-    from fgic_core import Context, Dataset
+    from fgic_core import Context, Dataset, FittedGenerator
     from fgic_gen_biggan._network import Network
 
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -93,8 +92,6 @@ class BigganGenerator(Generator):
         None, ge=1, description="Stop when FID was measured so many times without being better."
     )
 
-    _network: Network | None = PrivateAttr(None)
-
     @field_validator("weights")
     @classmethod
     def _a_checkpoint(cls, path: Path | None) -> Path | None:
@@ -113,30 +110,26 @@ class BigganGenerator(Generator):
             )
         return self
 
-    def fit(self, train: Dataset, ctx: Context) -> None:
+    def fit(self, train: Dataset, ctx: Context) -> Network:
         from fgic_gen_biggan._network import build
 
-        self._network = build(self, train, ctx)
+        network = build(self, train, ctx)
         if self.epochs:
             from fgic_gen_biggan._training import train_network
 
-            train_network(self, self._network, train, ctx)
+            train_network(self, network, train, ctx)
+        return network
 
-    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Any:
-        return self._built().sample(labels, seeds)
-
-    def _built(self) -> Network:
-        if self._network is None:
-            raise PluginError("there is no network yet", where="generator/biggan", hint="Call fit or load first.")
-        return self._network
-
-    def save(self, folder: Path) -> None:
-        self._built().save(folder)
-
-    def load(self, folder: Path, device: str) -> None:
+    def save(self, fitted: FittedGenerator, folder: Path) -> None:
         from fgic_gen_biggan._network import Network
 
-        self._network = Network.load(folder, device)
+        assert isinstance(fitted, Network)
+        fitted.save(folder)
+
+    def load(self, folder: Path, device: str) -> Network:
+        from fgic_gen_biggan._network import Network
+
+        return Network.load(folder, device)
 
 
 __all__ = ["BigganGenerator"]

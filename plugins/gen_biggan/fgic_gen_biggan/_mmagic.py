@@ -69,11 +69,10 @@ def _narrowly() -> Parts:
     try:
         # The registry imports ``mmagic.models`` when it is first asked: while the name stands for little.
         import_module("mmagic.registry").MODELS.import_from_location()
-        biggan = "mmagic.models.editors.biggan.biggan"
         return Parts(
-            import_module(biggan).BigGAN,
-            import_module(f"{biggan}_deep_generator").BigGANDeepGenerator,
-            import_module(f"{biggan}_deep_discriminator").BigGANDeepDiscriminator,
+            import_module("mmagic.models.editors.biggan.biggan").BigGAN,
+            import_module("mmagic.models.editors.biggan.biggan_deep_generator").BigGANDeepGenerator,
+            import_module("mmagic.models.editors.biggan.biggan_deep_discriminator").BigGANDeepDiscriminator,
             import_module("mmagic.models.data_preprocessors.data_preprocessor").DataPreprocessor,
             import_module("mmagic.models.base_models.average_model").ExponentialMovingAverage,
             import_module("mmagic.structures").DataSample,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from fgic_core import Context, Dataset, PluginError, evaluation, load_weights, save_weights
+from fgic_core import Context, Dataset, FittedGenerator, PluginError, evaluation, load_weights, save_weights
 from fgic_core.openmmlab import scope
 from fgic_gen_biggan._gan import settle
 from fgic_gen_biggan._mmagic import WHERE, import_mmagic
@@ -28,7 +28,7 @@ _EMBEDDING = 0.3
 
 
 @dataclass
-class Network:
+class Network(FittedGenerator):
     """A generator and what is needed to sample from it.
 
     Attributes:
@@ -44,6 +44,12 @@ class Network:
     classes: list[str]
     known: list[bool]
     truncation: float | None
+
+    @property
+    def network(self) -> nn.Module:  # type: ignore[override]
+        """The generator."""
+        found: nn.Module = self.generator
+        return found
 
     def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> np.ndarray[Any, Any]:
         """Pictures (n, 3, h, w), float32 in [0, 1].

@@ -155,7 +155,7 @@ class Epochs(EpochBasedTrainLoop):
             self._resume(state)
         else:
             task.stand(0)
-            ctx.evaluate(options, 0)
+            ctx.evaluate(task.network, 0)
         self._count()
         for epoch in ctx.epochs(self._max_epochs):
             if options.early_stopping is not None and task.best.waited >= options.early_stopping:
@@ -165,7 +165,7 @@ class Epochs(EpochBasedTrainLoop):
             self._epoch = epoch - 1
             self.run_epoch()
             task.stand(epoch)
-            scores = ctx.evaluate(options, epoch)
+            scores = ctx.evaluate(task.network, epoch)
             task.best.see(epoch, scores)
             task.watch.see(epoch, self.runner.losses, task.variety(), scores)
             ctx.checkpoint(epoch, self._state(epoch))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from fgic_core import Generator, InputFile, PluginError
+from fgic_core import Generator, InputFile
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from fgic_core import Context, Dataset
-    from fgic_gen_diffusers._network import Network
+    from fgic_core import Context, Dataset, FittedGenerator
+    from fgic_gen_diffusers._sampling import Denoiser
 
 
 class DiffusionGenerator(Generator):
@@ -107,8 +104,6 @@ class DiffusionGenerator(Generator):
         "Without FID it is the last.",
     )
 
-    _network: Network | None = PrivateAttr(None)
-
     @field_validator("weights")
     @classmethod
     def _no_pickle(cls, path: Path | None) -> Path | None:
@@ -140,37 +135,27 @@ class DiffusionGenerator(Generator):
             )
         return self
 
-    def fit(self, train: Dataset, ctx: Context) -> None:
+    def fit(self, train: Dataset, ctx: Context) -> Denoiser:
         from fgic_gen_diffusers._network import build
+        from fgic_gen_diffusers._sampling import Denoiser
         from fgic_gen_diffusers._training import train_network
 
         trained, averaged = build(self, train, ctx)
-        self._network = averaged
         train_network(self, trained, averaged, train, ctx)
+        return Denoiser(self, averaged)
 
-    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> np.ndarray[Any, Any]:
-        from fgic_gen_diffusers._sampling import sample
-
-        return sample(self, self._built(), labels, seeds)
-
-    def _built(self) -> Network:
-        if self._network is None:
-            raise PluginError(
-                "there is no network yet to make pictures with",
-                where="generator/diffusion",
-                hint="Call fit or load first.",
-            )
-        return self._network
-
-    def save(self, folder: Path) -> None:
+    def save(self, fitted: FittedGenerator, folder: Path) -> None:
         from fgic_gen_diffusers._network import save
+        from fgic_gen_diffusers._sampling import Denoiser
 
-        save(self._built(), folder)
+        assert isinstance(fitted, Denoiser)
+        save(fitted.network, folder)
 
-    def load(self, folder: Path, device: str) -> None:
+    def load(self, folder: Path, device: str) -> Denoiser:
         from fgic_gen_diffusers._network import load
+        from fgic_gen_diffusers._sampling import Denoiser
 
-        self._network = load(self, folder).to(device)
+        return Denoiser(self, load(self, folder).to(device))
 
 
 __all__ = ["DiffusionGenerator"]

@@ -8,12 +8,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from fgic_core import PluginError
+from fgic_core import FittedGenerator, PluginError
 from fgic_gen_diffusers._network import Network
 from fgic_gen_diffusers._weights import WHERE
 
 if TYPE_CHECKING:
     from fgic_gen_diffusers import DiffusionGenerator
+
+
+class Denoiser(FittedGenerator):
+    """Makes pictures of noise with a network.
+
+    Attributes:
+        network: the average of the trained weights.
+    """
+
+    def __init__(self, options: DiffusionGenerator, network: Network) -> None:
+        self._options = options
+        self.network: Network = network
+
+    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> np.ndarray[Any, Any]:
+        return sample(self._options, self.network, labels, seeds)
 
 
 def sample(

@@ -14,6 +14,7 @@ from fgic_core import BestEpoch, Context, Dataset, PluginError
 from fgic_gen_diffusers._data import Source, in_batches
 from fgic_gen_diffusers._network import Network
 from fgic_gen_diffusers._noise import STEPS
+from fgic_gen_diffusers._sampling import Denoiser
 from fgic_gen_diffusers._weights import WHERE
 
 if TYPE_CHECKING:
@@ -31,18 +32,19 @@ def train_network(
     source = Source(options, train, ctx)
     optimizer = torch.optim.AdamW(trained.parameters(), lr=options.lr, weight_decay=options.weight_decay)
     best = BestEpoch(averaged, "FID", options.use_epoch, best="min")
+    fitted = Denoiser(options, averaged)
     if state := ctx.resume():
         trained.load_state_dict(state["trained"])
         averaged.load_state_dict(state["averaged"])
         optimizer.load_state_dict(state["optimizer"])
         best.load_state_dict(state["best"])
     else:
-        ctx.evaluate(options, 0)
+        ctx.evaluate(fitted, 0)
     for epoch in ctx.epochs(options.epochs):
         trained.train()
         loss = one_epoch(options, trained, averaged, optimizer, source, train, ctx, epoch)
         ctx.log(epoch, loss=loss, lr=optimizer.param_groups[0]["lr"])
-        best.see(epoch, ctx.evaluate(options, epoch))
+        best.see(epoch, ctx.evaluate(fitted, epoch))
         ctx.checkpoint(
             epoch,
             {

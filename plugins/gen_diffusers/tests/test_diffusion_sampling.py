@@ -33,11 +33,10 @@ def test_a_class_has_the_colour_that_it_had_in_train(
     tiny: Make, colours: Callable[..., Dataset], context: Callable[..., StepContext], rgb: np.ndarray
 ) -> None:
     """Neither labels off by one nor BGR: red and blue are among the colours."""
-    generator = tiny(**LEARNS)
-    generator.fit(colours([8, 8, 8, 8]), context())
+    fitted = tiny(**LEARNS).fit(colours([8, 8, 8, 8]), context())
     labels = [3, 0, 2, 1, 0, 1, 2, 3]
     for sampler in ("dpmsolver++", "ddim"):
-        found = _colours(sample(tiny(**LEARNS, sampler=sampler), generator._built(), labels, list(range(8))))
+        found = _colours(sample(tiny(**LEARNS, sampler=sampler), fitted.network, labels, list(range(8))))
         assert _nearest(found, rgb) == labels
         assert np.abs(found - rgb[labels]).max() < 0.2
 
@@ -47,12 +46,12 @@ def test_guidance_draws_pictures_towards_their_class(
 ) -> None:
     """After a short training the classes are not apart yet; guidance takes them apart."""
     generator = tiny(**{**LEARNS, "epochs": 12}, guidance_scale=1, drop_labels=0.3)
-    generator.fit(colours([8, 8, 8]), context())
+    fitted = generator.fit(colours([8, 8, 8]), context())
     labels, seeds = [0, 1, 2] * 4, list(range(12))
 
     def apart(scale: float) -> float:
         options = tiny(**LEARNS, guidance_scale=scale)
-        found = _colours(sample(options, generator._built(), labels, seeds)).reshape(4, 3, 3)
+        found = _colours(sample(options, fitted.network, labels, seeds)).reshape(4, 3, 3)
         return float(np.linalg.norm(found - found.mean(axis=1, keepdims=True), axis=2).mean())
 
     assert apart(3) > 1.05 * apart(1)
@@ -90,11 +89,9 @@ def test_a_class_without_pictures_is_refused(
     tiny: Make, colours: Callable[..., Dataset], context: Callable[..., StepContext], tmp_path: Any
 ) -> None:
     generator = tiny()
-    generator.fit(colours([3, 0, 3]), context())
-    again = tiny()
-    generator.save(tmp_path)
-    again.load(tmp_path, "cpu")
-    for one in (generator, again):
+    fitted = generator.fit(colours([3, 0, 3]), context())
+    generator.save(fitted, tmp_path)
+    for one in (fitted, generator.load(tmp_path, "cpu")):
         assert one.sample([0, 2], [1, 2]).shape == (2, 3, 16, 16)
         with pytest.raises(PluginError, match="no picture of the class 1 was learned from"):
             one.sample([0, 1], [1, 2])

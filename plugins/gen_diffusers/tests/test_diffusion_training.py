@@ -14,6 +14,7 @@ import torch
 from fgic_gen_diffusers import DiffusionGenerator, _data, _training
 from fgic_gen_diffusers._data import Source
 from fgic_gen_diffusers._network import Network, build
+from fgic_gen_diffusers._sampling import Denoiser
 from fgic_gen_diffusers._training import batches, decay, rate
 from safetensors.torch import load_file
 
@@ -22,8 +23,8 @@ from fgic_core import Dataset, PluginError, StepContext
 Make = Callable[..., DiffusionGenerator]
 
 
-def _weights(generator: DiffusionGenerator) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in generator._built().unet.state_dict().items()}
+def _weights(fitted: Denoiser) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in fitted.network.unet.state_dict().items()}
 
 
 def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -102,26 +103,26 @@ def test_pictures_that_do_not_fit_into_memory_give_the_same_weights(
     context: Callable[..., StepContext],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kept, read, data = tiny(), tiny(), colours()
-    kept.fit(data, context("kept"))
+    data = colours()
+    kept = tiny().fit(data, context("kept"))
     monkeypatch.setattr(_data, "MOST_KEPT", 0)
-    read.fit(data, context("read", workers=workers))
+    read = tiny().fit(data, context("read", workers=workers))
     assert _same(_weights(kept), _weights(read))
 
 
 def test_measuring_does_not_change_the_training(
     tiny: Make, colours: Callable[..., Dataset], context: Callable[..., StepContext]
 ) -> None:
-    plain, measured, data = tiny(epochs=2, dropout=0.2), tiny(epochs=2, dropout=0.2), colours()
-    plain.fit(data, context("plain"))
+    generator, data = tiny(epochs=2, dropout=0.2), colours()
+    plain = generator.fit(data, context("plain"))
     ctx, seen = context("measured"), []
 
-    def ruler(component: Any, epoch: int) -> dict[str, dict[str, float]]:
-        seen.append(component.sample([0, 1], [1, 2]))
+    def ruler(fitted: Any, epoch: int) -> dict[str, dict[str, float]]:
+        seen.append(fitted.sample([0, 1], [1, 2]))
         return {}
 
     ctx.measure_by(ruler)
-    measured.fit(data, ctx)
+    measured = generator.fit(data, ctx)
     assert _same(_weights(plain), _weights(measured))
     assert np.abs(seen[0] - seen[2]).max() > 1e-4, "what is measured has learned"
 
@@ -141,13 +142,13 @@ def test_the_epoch_with_the_least_fid_is_used(
     """The state before training, epoch 0, is none of them, however good its FID."""
     generator, ctx, weights = tiny(epochs=4, use_epoch=use_epoch), context(), []
 
-    def ruler(component: Any, epoch: int) -> dict[str, dict[str, float]]:
-        weights.append(_weights(component))
+    def ruler(fitted: Any, epoch: int) -> dict[str, dict[str, float]]:
+        weights.append(_weights(fitted))
         return {"synthetic": {"FID": [0.5, *scores][epoch]}} if scores else {}
 
     ctx.measure_by(ruler)
-    generator.fit(colours(), ctx)
-    assert [_same(_weights(generator), each) for each in weights].index(True) == expected
+    fitted = generator.fit(colours(), ctx)
+    assert [_same(_weights(fitted), each) for each in weights].index(True) == expected
 
 
 def test_what_samples_is_the_moving_average_of_the_weights(
@@ -167,8 +168,7 @@ def test_what_samples_is_the_moving_average_of_the_weights(
         average(averaged, trained, keep)
 
     monkeypatch.setattr(_training, "average", spy)
-    generator.fit(data, context())
-    generator.save(tmp_path)
+    generator.save(generator.fit(data, context()), tmp_path)
     found = load_file(tmp_path / "model.safetensors")
     expected = first
     for step, weights in enumerate(seen[1:]):
@@ -232,18 +232,18 @@ def test_the_gradient_is_clipped(
     tiny: Make, colours: Callable[..., Dataset], context: Callable[..., StepContext]
 ) -> None:
     """AdamW takes no notice of the gradient's length, but of how it changes: the weights are others."""
-    clipped, free, data = tiny(clip_norm=1e-3, epochs=2), tiny(clip_norm=None, epochs=2), colours()
-    clipped.fit(data, context("clipped"))
-    free.fit(data, context("free"))
+    data = colours()
+    clipped = tiny(clip_norm=1e-3, epochs=2).fit(data, context("clipped"))
+    free = tiny(clip_norm=None, epochs=2).fit(data, context("free"))
     assert not _same(_weights(clipped), _weights(free))
 
 
 def test_training_in_sixteen_bits_keeps_weights_of_thirty_two(
     tiny: Make, colours: Callable[..., Dataset], context: Callable[..., StepContext]
 ) -> None:
-    half, full, data = tiny(precision="bf16-mixed"), tiny(), colours()
-    half.fit(data, context("half"))
-    full.fit(data, context("full"))
+    data = colours()
+    half = tiny(precision="bf16-mixed").fit(data, context("half"))
+    full = tiny().fit(data, context("full"))
     found, expected = _weights(half), _weights(full)
     assert all(value.dtype == torch.float32 for value in found.values())
     assert not _same(found, expected)
@@ -261,7 +261,5 @@ def test_it_prints_nothing_and_needs_no_network(
         raise AssertionError("no connection is made")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    generator = tiny()
-    generator.fit(colours(), context())
-    generator.sample([0], [0])
+    tiny().fit(colours(), context()).sample([0], [0])
     assert capfd.readouterr() == ("", "")

@@ -55,8 +55,7 @@ def test_a_training_starts_from_them(
     tmp_path: Path,
 ) -> None:
     generator = tiny(weights=saved, lr=1e-12)
-    generator.fit(colours(), context())
-    generator.save(tmp_path)
+    generator.save(generator.fit(colours(), context()), tmp_path)
     found, first = load_file(tmp_path / "model.safetensors"), load_file(saved)
     assert all(torch.allclose(found[name], first[name], atol=1e-6) for name in first)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from fgic_core import Box, DataError, Dataset, PluginError
+from fgic_core import Box, DataError, Dataset, FittedGenerator, PluginError
 from fgic_gen_mix._blend import Paste, cutmix, mixup, paste
 from fgic_gen_mix._pictures import Cache, Pixels, View, background, cutout
 from fgic_gen_mix._scenes import scenes
@@ -46,7 +46,7 @@ class Draw:
     where: tuple[float, float]
 
 
-class Mixer:
+class Mixer(FittedGenerator):
     """Draws parents and mixes them.
 
     Args:
@@ -123,10 +123,17 @@ class Mixer:
         return Draw(first, second, (bool(flips[0]), bool(flips[1])), share, grow, (rng.random(), rng.random()))
 
     def parents(self, labels: Sequence[int], seeds: Sequence[int]) -> list[tuple[str, ...]]:
+        """Ids of the two samples each picture is made of, the one of its class first. No picture is decoded."""
         draws = [self.draw(int(label), int(seed)) for label, seed in zip(labels, seeds, strict=True)]
         return [(self.ids[one.first], self.ids[one.second]) for one in draws]
 
     def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Pixels:
+        """(n, 3, resolution, resolution) float32 in [0, 1].
+
+        Raises:
+            PluginError: a label has no train samples.
+            DataError: a picture or a mask is missing or broken.
+        """
         draws = [self.draw(int(label), int(seed)) for label, seed in zip(labels, seeds, strict=True)]
         side = self.options.resolution
         pictures = np.empty((len(draws), 3, side, side), dtype=np.float32)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, model_validator
 
-from fgic_core import Generator, PluginError
+from fgic_core import Generator
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from fgic_core import Context, Dataset
+    from fgic_core import Context, Dataset, FittedGenerator
     from fgic_gen_mix._mixer import Mixer
 
 #: The methods that an option is for.
@@ -31,8 +28,8 @@ _OF = {
 class MixGenerator(Generator):
     """Make pictures of a class from two train pictures: paste an object, or mix.
 
-    Nothing is trained. Each picture has two parents, which `parents` names: the first is of the picture's class and is
-    drawn uniformly among that class's samples.
+    Nothing is trained. Each picture has two parents, which are named: the first is of the picture's class and is drawn
+    uniformly among that class's samples.
 
     Sources: D. Dwibedi, I. Misra, M. Hebert, "Cut, Paste and Learn", ICCV 2017; H. Zhang et al., "mixup: Beyond
     Empirical Risk Minimization", ICLR 2018; S. Yun et al., "CutMix", ICCV 2019.
@@ -85,8 +82,6 @@ class MixGenerator(Generator):
         "`resize` shows it; 0 takes all.",
     )
 
-    _mixer: Mixer | None = PrivateAttr(None)
-
     @model_validator(mode="after")
     def _no_option_of_another_method(self) -> MixGenerator:
         fields = type(self).model_fields
@@ -99,7 +94,7 @@ class MixGenerator(Generator):
         """Which second parents there are: `partner`, or the method's default."""
         return self.partner or ("any" if self.method == "paste" else "same")
 
-    def fit(self, train: Dataset, ctx: Context) -> None:
+    def fit(self, train: Dataset, ctx: Context) -> Mixer:
         """Keep the train samples. Nothing is trained, and nothing measured.
 
         Raises:
@@ -108,33 +103,18 @@ class MixGenerator(Generator):
         """
         from fgic_gen_mix._mixer import Mixer
 
-        self._mixer = Mixer(self, train, ctx.warn)
+        return Mixer(self, train, ctx.warn)
 
-    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> np.ndarray[Any, Any]:
-        """(n, 3, resolution, resolution) float32 in [0, 1].
-
-        Raises:
-            PluginError: neither `fit` nor `load` was called, or a label has no train samples.
-            DataError: a picture or a mask is missing or broken.
-        """
-        return self._ready().sample(labels, seeds)
-
-    def parents(self, labels: Sequence[int], seeds: Sequence[int]) -> list[tuple[str, ...]]:
-        """Ids of the two samples each picture is made of, the one of its class first. No picture is decoded."""
-        return self._ready().parents(labels, seeds)
-
-    def save(self, folder: Path) -> None:
+    def save(self, fitted: FittedGenerator, folder: Path) -> None:
         """Write the rows that are drawn from. The pictures stay where they are."""
-        self._ready().data.write(folder)
+        from fgic_gen_mix._mixer import Mixer
 
-    def load(self, folder: Path, device: str) -> None:
+        assert isinstance(fitted, Mixer)
+        fitted.data.write(folder)
+
+    def load(self, folder: Path, device: str) -> Mixer:
         """Take the rows back. The pictures are read from where they were."""
         from fgic_core import Dataset
         from fgic_gen_mix._mixer import Mixer
 
-        self._mixer = Mixer(self, Dataset.open(folder), None)
-
-    def _ready(self) -> Mixer:
-        if self._mixer is None:
-            raise PluginError("there are no pictures to mix yet", where="generator/mix", hint="Call fit or load first.")
-        return self._mixer
+        return Mixer(self, Dataset.open(folder), None)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fgic_gen_mix import MixGenerator
+from fgic_gen_mix._mixer import Mixer
 from fgic_gen_mix._pictures import background
 from fgic_gen_mix._scenes import free_share
 from PIL import Image
@@ -42,20 +43,19 @@ def red(folder, name="red", *boxes, **more) -> Sample:
     return picture(folder, name, RED, *(boxes or (boxed(40, 40, 60, 60),)), **more)
 
 
-def fitted(folder: Path, *samples, told=None, resolution=100, **options) -> MixGenerator:
+def fitted(folder: Path, *samples, told=None, resolution=100, **options) -> Mixer:
     with DatasetWriter(folder, Header(("class 0", "class 1"), {"flat": folder})) as writer:
         writer.write_samples(samples, "flat")
     component, context = MixGenerator(resolution=resolution, **{**EXACT, **options}), tiny_context(folder)
     if told is not None:
         context.warn = told.append
-    component.fit(Dataset.open(folder), context)
-    return component
+    return component.fit(Dataset.open(folder), context)
 
 
 def pasted(folder: Path, thing: Sample, ground: Sample, **options) -> np.ndarray:
-    component = fitted(folder, thing, ground, **options)
-    assert component.parents([0], [0]) == [(thing.id, ground.id)]
-    return component.sample([0], [0])[0]
+    mixer = fitted(folder, thing, ground, **options)
+    assert mixer.parents([0], [0]) == [(thing.id, ground.id)]
+    return mixer.sample([0], [0])[0]
 
 
 def shown(pixels, colour) -> np.ndarray:
@@ -74,9 +74,9 @@ def test_the_pasted_object_is_shown_whole_wherever_the_backgrounds_own_is(tmp_pa
     """Of 300x100 pixels, ``center_crop`` shows those from 100 to 200."""
     edges, size = ((40, x, 60, x + 25), (100, 300)) if upright else ((x, 40, x + 25, 60), (300, 100))
     ground = picture(tmp_path, "blue", BLUE, boxed(*edges), label=1, size=size)
-    component = fitted(tmp_path, red(tmp_path), ground, resize=resize, flip=flip, resolution=150)
+    mixer = fitted(tmp_path, red(tmp_path), ground, resize=resize, flip=flip, resolution=150)
     for seed in range(4 if flip else 1):
-        pixels = component.sample([0], [seed])[0]
+        pixels = mixer.sample([0], [seed])[0]
         ys, xs = np.nonzero(pixels[0] - pixels[2] > 0.3)
         width, height = np.ptp(xs) + 1, np.ptp(ys) + 1
         aspect = {"squash": 3.0 if upright else 1 / 3}.get(resize, 1.0)
@@ -131,14 +131,14 @@ def test_a_picture_that_is_all_object_is_no_background(tmp_path):
     full = picture(tmp_path, "full", BLUE, boxed(0, 0, 81, 60), boxed(0, 50, 81, 100), label=1)
     ground = picture(tmp_path, "free", BLUE, boxed(0, 0, 80, 60), boxed(0, 50, 80, 100), label=1)
     told: list[str] = []
-    component = fitted(tmp_path, red(tmp_path), full, ground, told=told)
+    mixer = fitted(tmp_path, red(tmp_path), full, ground, told=told)
     assert told == ["1 of 3 train samples are no background: boxes leave less than 20% of them free"]
-    pairs = component.parents([0] * 40, range(40)) + component.parents([1] * 40, range(40))
+    pairs = mixer.parents([0] * 40, range(40)) + mixer.parents([1] * 40, range(40))
     assert {first for first, _ in pairs} == {"red", "full", "free"}
     assert {second for _, second in pairs} == {"red", "free"}
     told.clear()
-    component = fitted(tmp_path, red(tmp_path), full, ground, min_background=0.0, told=told)
-    assert {second for _, second in component.parents([0] * 40, range(40))} == {"full", "free"}
+    mixer = fitted(tmp_path, red(tmp_path), full, ground, min_background=0.0, told=told)
+    assert {second for _, second in mixer.parents([0] * 40, range(40))} == {"full", "free"}
     assert told == []
 
 
@@ -172,8 +172,8 @@ def test_the_only_background_cannot_be_that_of_its_own_object(tmp_path):
 def test_a_region_beside_the_picture_is_neither_object_nor_background(tmp_path):
     samples = [red(tmp_path, name) for name in "ab"]
     samples.append(picture(tmp_path, "c", BLUE, boxed(5, 5, 40, 40), region=Box(200, 200, 300, 300)))
-    component = fitted(tmp_path, *samples, min_background=0.0)
-    assert {name for pair in component.parents([0] * 40, range(40)) for name in pair} == {"a", "b"}
+    mixer = fitted(tmp_path, *samples, min_background=0.0)
+    assert {name for pair in mixer.parents([0] * 40, range(40)) for name in pair} == {"a", "b"}
 
 
 def test_the_free_share_counts_what_boxes_have_in_common_once():
@@ -192,14 +192,14 @@ def test_large_pictures_are_kept_at_twice_the_resolution(tmp_path, resize):
     ground = picture(
         tmp_path, "blue", BLUE, boxed(500, 500, 900, 800), boxed(1200, 200, 1500, 500), size=large, label=1
     )
-    component = fitted(tmp_path, thing, ground, resize=resize, resolution=side, feather=0.03)
-    pixels = component.sample([0], [0])[0]
+    mixer = fitted(tmp_path, thing, ground, resize=resize, resolution=side, feather=0.03)
+    pixels = mixer.sample([0], [0])[0]
     assert not bluish(pixels).any()
     assert shown(pixels, RED).sum() > 60
-    kept = list(component._mixer._views._kept.values())
+    kept = list(mixer._views._kept.values())
     assert len(kept) == 2
     assert all(one.nbytes <= 3.3 * (2 * side) ** 2 for one in kept)
-    assert component._mixer._views.used == sum(one.nbytes for one in kept)
+    assert mixer._views.used == sum(one.nbytes for one in kept)
 
 
 def test_scaling_down_a_large_picture_does_not_alias(tmp_path):
@@ -217,7 +217,7 @@ def test_scaling_down_a_large_picture_does_not_alias(tmp_path):
 def test_scaling_down_carries_nothing_of_the_objects_beyond_what_is_hidden(tmp_path, mask):
     objects = boxed(503, 507, 902, 805), boxed(1203, 203, 1502, 501)
     ground = picture(tmp_path, "blue", BLUE, *objects, size=(2000, 1500), label=1, mask=mask)
-    component = fitted(tmp_path, red(tmp_path), ground, resolution=64)
-    view = background(component._mixer.data, 1, component)
+    mixer = fitted(tmp_path, red(tmp_path), ground, resolution=64)
+    view = background(mixer.data, 1, mixer.options)
     assert view.image.shape == (128, 128, 3)
     assert (view.image == 250).all()

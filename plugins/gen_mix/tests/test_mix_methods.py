@@ -9,6 +9,7 @@ import pytest
 from fgic_gen_mix import MixGenerator
 from fgic_gen_mix._blend import rectangle
 from fgic_gen_mix._fill import fill
+from fgic_gen_mix._mixer import Mixer
 from fgic_gen_mix._pictures import Cache
 from PIL import Image
 from pydantic import ValidationError
@@ -42,13 +43,12 @@ def dataset(folder: Path, samples, classes=2) -> Dataset:
     return Dataset.open(folder)
 
 
-def fitted(folder: Path, samples, classes=2, told=None, **options) -> MixGenerator:
+def fitted(folder: Path, samples, classes=2, told=None, **options) -> Mixer:
     """What it warns of is appended to ``told``."""
     component, context = MixGenerator(resolution=SIDE, **options), tiny_context(folder)
     if told is not None:
         context.warn = told.append
-    component.fit(dataset(folder, samples, classes), context)
-    return component
+    return component.fit(dataset(folder, samples, classes), context)
 
 
 def colour(rgb):
@@ -64,10 +64,10 @@ def two(folder, **more):
 
 
 def test_mixup_of_two_flat_pictures_is_their_weighted_sum(tmp_path):
-    component = fitted(tmp_path, two(tmp_path), method="mixup")
-    pictures = component.sample([0] * 20, range(20))
-    for seed, (pixels, parents) in enumerate(zip(pictures, component.parents([0] * 20, range(20)), strict=True)):
-        share = component._mixer.draw(0, seed).share
+    mixer = fitted(tmp_path, two(tmp_path), method="mixup")
+    pictures = mixer.sample([0] * 20, range(20))
+    for seed, (pixels, parents) in enumerate(zip(pictures, mixer.parents([0] * 20, range(20)), strict=True)):
+        share = mixer.draw(0, seed).share
         first, second = (colour(RED if name == "a" else BLUE) for name in parents)
         assert set(parents) == {"a", "b"}
         np.testing.assert_allclose(
@@ -77,10 +77,10 @@ def test_mixup_of_two_flat_pictures_is_their_weighted_sum(tmp_path):
 
 @pytest.mark.parametrize("partner", ["same", "any"])
 def test_cutmix_replaces_the_area_that_it_says(tmp_path, partner):
-    component = fitted(tmp_path, two(tmp_path), method="cutmix", partner=partner)
-    pictures = component.sample([0] * 50, range(50))
-    for seed, (pixels, parents) in enumerate(zip(pictures, component.parents([0] * 50, range(50)), strict=True)):
-        share = component._mixer.draw(0, seed).share
+    mixer = fitted(tmp_path, two(tmp_path), method="cutmix", partner=partner)
+    pictures = mixer.sample([0] * 50, range(50))
+    for seed, (pixels, parents) in enumerate(zip(pictures, mixer.parents([0] * 50, range(50)), strict=True)):
+        share = mixer.draw(0, seed).share
         first, second = (is_colour(pixels, RED if name == "a" else BLUE) for name in parents)
         assert (first ^ second).all()
         assert 0 <= first.mean() - share <= 1 / SIDE
@@ -101,23 +101,23 @@ def test_a_rectangle_of_any_share_lies_inside(share):
 
 @pytest.mark.parametrize("alpha", [0.2, 1.0, 4.0])
 def test_shares_have_the_moments_of_beta(tmp_path, alpha):
-    component = fitted(tmp_path, two(tmp_path), method="mixup", alpha=alpha)
-    shares = np.array([component._mixer.draw(0, seed).share for seed in range(4000)])
+    mixer = fitted(tmp_path, two(tmp_path), method="mixup", alpha=alpha)
+    shares = np.array([mixer.draw(0, seed).share for seed in range(4000)])
     assert abs(shares.mean() - 0.5) < 0.02
     assert abs(shares.var() - 1 / (4 * (2 * alpha + 1))) < 0.01
 
 
 def test_with_any_partner_the_larger_share_has_the_label(tmp_path):
     samples = [picture(tmp_path, "a", RED), picture(tmp_path, "b", BLUE, label=1)]
-    component = fitted(tmp_path, samples, method="mixup", partner="any")
-    assert component.parents([0, 1], [1, 2]) == [("a", "b"), ("b", "a")]
-    assert min(component._mixer.draw(0, seed).share for seed in range(200)) >= 0.5
+    mixer = fitted(tmp_path, samples, method="mixup", partner="any")
+    assert mixer.parents([0, 1], [1, 2]) == [("a", "b"), ("b", "a")]
+    assert min(mixer.draw(0, seed).share for seed in range(200)) >= 0.5
 
 
 def test_parents_are_drawn_uniformly_and_are_two(tmp_path):
     samples = [picture(tmp_path, name, RED) for name in "abcd"]
-    component = fitted(tmp_path, samples, method="mixup")
-    pairs = component.parents([0] * 2400, range(2400))
+    mixer = fitted(tmp_path, samples, method="mixup")
+    pairs = mixer.parents([0] * 2400, range(2400))
     assert all(first != second for first, second in pairs)
     counts = np.unique([f"{first}{second}" for first, second in pairs], return_counts=True)[1]
     assert len(counts) == 12
@@ -127,9 +127,9 @@ def test_parents_are_drawn_uniformly_and_are_two(tmp_path):
 def pasted(folder, thing, ground, **options):
     """The picture of class 0, whose only object is ``thing``, on the only other sample."""
     options = {"scale_jitter": 0.0, "flip": False, "feather": 0.0, "margin": 0.0, **options}
-    component = fitted(folder, [thing, ground], method="paste", **options)
-    assert component.parents([0], [0]) == [(thing.id, ground.id)]
-    return component.sample([0], [0])[0]
+    mixer = fitted(folder, [thing, ground], method="paste", **options)
+    assert mixer.parents([0], [0]) == [(thing.id, ground.id)]
+    return mixer.sample([0], [0])[0]
 
 
 @pytest.mark.parametrize(("size", "edge"), [(20, 0), (10, 2), (30, 2)])
@@ -181,8 +181,8 @@ def test_boxes_and_masks_follow_the_region(tmp_path):
     region = Box(8, 8, 40, 40)
     thing = picture(tmp_path, "a", GREY, RED, (10, 10, 26, 26), mask=(10, 10, 18, 26), region=region)
     ground = picture(tmp_path, "b", WHITE, BLUE, (24, 24, 40, 40), label=1, region=region)
-    component = fitted(tmp_path, [thing, ground], scale_jitter=0, flip=False, feather=0, margin=0, resize="squash")
-    pixels = component.sample([0], [0])[0]
+    mixer = fitted(tmp_path, [thing, ground], scale_jitter=0, flip=False, feather=0, margin=0, resize="squash")
+    pixels = mixer.sample([0], [0])[0]
     assert is_colour(pixels, RED)[36:60, 36:44].all(), "the object's left half, where the region shows the box"
     assert is_colour(pixels, WHITE)[:28].all()
     assert is_colour(pixels, WHITE)[36:60, 52:].all()
@@ -214,10 +214,10 @@ def test_samples_without_a_box_are_told_once_and_not_used(tmp_path):
     samples = [picture(tmp_path, name, GREY, RED, (10, 10, 30, 30)) for name in "ab"]
     samples += [picture(tmp_path, name, GREY) for name in "cd"]
     told = []
-    component = fitted(tmp_path, samples, told=told)
+    mixer = fitted(tmp_path, samples, told=told)
     assert len(told) == 1
     assert told[0].startswith("2 of 4 train samples show no box")
-    assert {name for of in component.parents([0] * 50, range(50)) for name in of} == {"a", "b"}
+    assert {name for of in mixer.parents([0] * 50, range(50)) for name in of} == {"a", "b"}
 
 
 def test_a_mask_of_another_size_is_an_error_that_names_the_file(tmp_path):
@@ -237,9 +237,9 @@ def test_a_class_of_one_sample_has_no_partner(tmp_path, method):
 
 
 def test_an_empty_class_is_no_error_until_it_is_asked_for(tmp_path):
-    component = fitted(tmp_path, two(tmp_path), method="mixup")
-    component.sample([0], [0])
-    for ask in (component.sample, component.parents):
+    mixer = fitted(tmp_path, two(tmp_path), method="mixup")
+    mixer.sample([0], [0])
+    for ask in (mixer.sample, mixer.parents):
         with pytest.raises(PluginError, match="no train samples of label 1"):
             ask([1], [0])
 
@@ -277,8 +277,8 @@ def test_the_cache_keeps_what_was_used_last_within_its_memory():
 @pytest.mark.parametrize("partner", ["same", "any"])
 def test_labels_that_are_not_quite_true_are_told_once(tmp_path, method, partner):
     told = []
-    component = fitted(tmp_path, two(tmp_path), method=method, partner=partner, told=told)
-    component.sample([0], [0])
+    mixer = fitted(tmp_path, two(tmp_path), method=method, partner=partner, told=told)
+    mixer.sample([0], [0])
     expected = ["partner is any: up to half of a made picture can show another class than its label says"]
     assert told == (expected if partner == "any" else [])
 

@@ -46,14 +46,14 @@ def test_real_dogs_are_pasted_whole_over_others(tmp_path: Path) -> None:
     with DatasetWriter(tmp_path, Header(tuple(breeds), {"dogs": DOGS})) as writer:
         writer.write_samples(samples, "dogs")
     component = MixGenerator(resolution=96, scale_jitter=0.0)
-    component.fit(Dataset.open(tmp_path), tiny_context(tmp_path))
+    mixer = component.fit(Dataset.open(tmp_path), tiny_context(tmp_path))
     labels, seeds = [0, 1, 2] * 5, list(range(15))
-    pictures = component.sample(labels, seeds)
+    pictures = mixer.sample(labels, seeds)
     own = {one.id: one.label for one in samples}
-    assert [own[first] for first, _ in component.parents(labels, seeds)] == labels
+    assert [own[first] for first, _ in mixer.parents(labels, seeds)] == labels
     assert pictures.std(axis=(1, 2, 3)).min() > 0.05
     backgrounds = {
-        seed: component.prepare(component._mixer.data.image(component._mixer.draw(label, seed).second)).numpy()
+        seed: component.prepare(mixer.data.image(mixer.draw(label, seed).second)).numpy()
         for label, seed in zip(labels, seeds, strict=True)
     }
     assert all(np.abs(pictures[row] - backgrounds[row]).mean() > 0.02 for row in seeds)

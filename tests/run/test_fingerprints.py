@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from fgic_core.interfaces.component import fingerprint
+from fgic_core.run.fingerprints import UNREAD, Fingerprints
+from fgic_core.run.memory import Memory
+
+
+def fingerprint(folder: Path) -> str:
+    """As it is once the pictures are read."""
+    found = Fingerprints(Memory())
+    return found.read(folder) if found(folder).startswith(UNREAD) else found(folder)
 
 
 @pytest.fixture
@@ -24,7 +31,14 @@ def test_it_does_not_depend_on_the_place(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("below/a.png", b"123456"), ("list.txt", b"b\n"), ("below/b.png", b"1"), ("new/x.csv", b"")]
+    ("name", "content"),
+    [
+        ("below/a.png", b"123456"),
+        ("below/a.png", b"54321"),
+        ("list.txt", b"b\n"),
+        ("below/b.png", b"1"),
+        ("new/x.csv", b""),
+    ],
 )
 def test_a_change_that_matters_changes_it(folder: Path, name: str, content: bytes) -> None:
     before = fingerprint(folder)
@@ -78,6 +92,41 @@ def test_a_picture_that_cannot_be_read_here_is_another_one_where_it_can(folder: 
     (folder / "a.heic").write_bytes(b"x")
     found = {}
     for there in (True, False):
-        monkeypatch.setattr("fgic_core.interfaces.component.has_heif", lambda there=there: there)
+        monkeypatch.setattr("fgic_core.run.fingerprints.has_heif", lambda there=there: there)
         found[there] = fingerprint(folder)
     assert found[True] != found[False]
+
+
+def test_a_folder_whose_pictures_were_never_read_has_none_of_content(folder: Path) -> None:
+    found = Fingerprints(Memory())
+    before = found(folder)
+    assert before.startswith(UNREAD)
+    assert found.unread == {folder}
+    told: list[tuple[int, int]] = []
+    after = found.read(folder, lambda done, total: told.append((done, total)))
+    assert not after.startswith(UNREAD)
+    assert told == [(0, 1), (1, 1)]
+    assert found(folder) == after
+    assert not found.unread
+
+
+def test_what_was_read_is_remembered_in_another_process_until_a_file_changes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fgic_core.run.memory._TICK", 0.0)  # else files this new are believed by nobody else
+    memory = Memory(tmp_path / "memory.sqlite3")
+    after = Fingerprints(memory).read(folder)
+    memory.flush()
+    assert Fingerprints(Memory(tmp_path / "memory.sqlite3"))(folder) == after
+    assert Fingerprints(Memory(tmp_path / "memory.sqlite3", trusted=False))(folder).startswith(UNREAD)
+    (folder / "below" / "a.png").write_bytes(b"54321")
+    assert Fingerprints(Memory(tmp_path / "memory.sqlite3"))(folder).startswith(UNREAD)
+
+
+def test_pictures_that_change_places_are_seen_although_no_size_changes(folder: Path) -> None:
+    (folder / "below" / "b.png").write_bytes(b"98765")
+    before = fingerprint(folder)
+    (folder / "below" / "a.png").rename(folder / "c")
+    (folder / "below" / "b.png").rename(folder / "below" / "a.png")
+    (folder / "c").rename(folder / "below" / "b.png")
+    assert fingerprint(folder) != before

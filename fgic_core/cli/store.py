@@ -1,0 +1,114 @@
+"""``fgic store``: what lies in the store, whether it is whole, and what nothing needs any more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fgic_core.cli.output import console, note, printable, table
+from fgic_core.data.files import in_bytes
+from fgic_core.errors import StoreError
+from fgic_core.run.store import Store
+from fgic_core.run.upkeep import Stored, contents, needless, remove, verify
+
+
+def print_contents(root: Path, as_json: bool) -> int:
+    """Print everything in a store; returns 0.
+
+    Raises:
+        StoreError: there is no store.
+    """
+    found = list(contents(_store(root)))
+    if as_json:
+        print(json.dumps([_row(one) for one in found], indent=1, ensure_ascii=False))
+        return 0
+    _print_table(found)
+    console().print(f"\n{_total(found)} in {printable(str(root))}.")
+    return 0
+
+
+def print_damages(root: Path, as_json: bool) -> int:
+    """Read the whole store and print what is damaged; returns 1 where something is, else 0.
+
+    Raises:
+        StoreError: there is no store.
+    """
+    from rich.progress import Progress
+
+    store = _store(root)
+    with Progress(console=console(stderr=True), transient=True) as bars:
+        bar = bars.add_task("reading artifacts")
+        damaged = verify(store, lambda done, total: bars.update(bar, completed=done, total=total))
+    if as_json:
+        print(json.dumps([_row(one) for one in damaged], indent=1, ensure_ascii=False))
+        return 1 if damaged else 0
+    for one in damaged:
+        users = f" (of {', '.join(one.used_by)})" if one.used_by else ""
+        print(printable(f"{one.key}{users}: {one.wrong}"))
+    count = len(store.stored())
+    if damaged:
+        note(f"{len(damaged)} of {count} artifacts are damaged. The next run that needs one computes it again.")
+        return 1
+    print(f"All {count} artifacts are whole.")
+    return 0
+
+
+def collect(root: Path, runs: Sequence[Path], *, delete: bool) -> int:
+    """Print, or remove, what nothing needs any more; returns 1 where something could not be removed, else 0.
+
+    Raises:
+        StoreError: there is no store.
+    """
+    store = _store(root)
+    found = needless(store, runs)
+    if not delete:
+        _print_table(found)
+        what = f"\nNothing needs {_total(found)}."
+        console().print(f"{what} --delete removes them." if found else "\nEverything in the store is needed.")
+        return 0
+    kept = [one for one in found if not remove(store, one)]
+    gone = [one for one in found if one not in kept]
+    print(f"Removed {_total(gone)}.")
+    for one in kept:
+        note(f"{one.key} is left: a run is at it, or it cannot be removed.")
+    return 1 if kept else 0
+
+
+def _store(root: Path) -> Store:
+    if not root.is_dir():
+        raise StoreError("there is no store", where=str(root), hint="Name its folder with --store, or run a spec.")
+    return Store(root)
+
+
+def _print_table(found: Sequence[Stored]) -> None:
+    rows = table("key", "uses", "type", "size", "made", "used by")
+    rows.columns[3].justify = "right"
+    for one in found:
+        record = one.record
+        kind = (record.type if record is not None else "damaged") if one.finished else "unfinished"
+        made = record.created[:16].replace("T", " ") if record is not None else ""
+        uses = record.uses if record is not None else ""
+        rows.add_row(one.key[:12], uses, kind, in_bytes(one.size), made, "\n".join(one.used_by))
+    console().print(rows)
+
+
+def _total(found: Sequence[Stored]) -> str:
+    count = len(found)
+    return f"{count:,} artifact{'s' * (count != 1)} ({in_bytes(sum(one.size for one in found))})"
+
+
+def _row(one: Stored) -> dict[str, Any]:
+    record = one.record
+    return {
+        "key": one.key,
+        "folder": str(one.folder),
+        "size": one.size,
+        "finished": one.finished,
+        "uses": record.uses if record is not None else None,
+        "type": record.type if record is not None else None,
+        "created": record.created if record is not None else None,
+        "used_by": list(one.used_by),
+        "wrong": one.wrong,
+    }

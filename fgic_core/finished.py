@@ -1,0 +1,196 @@
+"""What a run gave: its numbers, its data, its models, and its trained pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fgic_core.data.artifact import ArtifactRecord, Metric
+from fgic_core.errors import StoreError
+from fgic_core.interfaces import KINDS
+from fgic_core.registry import Registry
+from fgic_core.run.record import RunRecord, StepRecord
+
+if TYPE_CHECKING:
+    from fgic_core.data.dataset import Dataset
+    from fgic_core.data.geometry import Box
+    from fgic_core.data.model import Model
+    from fgic_core.predict import Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: the run directory.
+        record: what happened, step by step.
+        report: the HTML page; None if it could not be written.
+        problems: what went wrong beside the steps: observers that failed, a report that could not be written.
+    """
+
+    folder: Path
+    record: RunRecord
+    report: Path | None = None
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def open(cls, folder: Path | str, store: Path | str | None = None) -> Run:
+        """The run in a run directory.
+
+        Args:
+            folder: the run directory.
+            store: where the artifacts lie, if not where `RunRecord.read` looks for them.
+        """
+        folder = Path(folder)
+        report = folder / "report.html"
+        record = RunRecord.read(folder, Path(store) if store is not None else None)
+        return cls(folder, record, report if report.exists() else None)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every step that was asked for has its artifact."""
+        return self.record.status == "finished"
+
+    def artifact(self, step: str) -> ArtifactRecord:
+        """What a step's artifact records of itself."""
+        return ArtifactRecord.read(self._step(step).folder)
+
+    def learned(self, step: str) -> Path:
+        """The folder of what a step learned; ``component/`` has its weights.
+
+        Raises:
+            StoreError: it learned nothing, or what it learned is no longer in the store.
+        """
+        from fgic_core.run.artifacts import learned_folder
+
+        folder = self._step(step).folder
+        found = learned_folder(folder, ArtifactRecord.read(folder))
+        if found is None or not found.is_dir():
+            what = "learned nothing" if found is None else "has learned is no longer in the store"
+            raise StoreError(f"what step {step} {what}" if found else f"step {step} {what}", where=str(folder))
+        return found
+
+    def metrics(self, step: str) -> list[Metric]:
+        """The numbers the core measured at a step."""
+        return self.artifact(step).metrics
+
+    def metric(self, step: str, name: str, part: str = "") -> Metric:
+        """One of them, of exactly that part: a figure of train is never given for one of test.
+
+        Raises:
+            KeyError: there is none; names the parts that there are.
+        """
+        found = {metric.part: metric for metric in self.metrics(step) if metric.name == name}
+        if part not in found:
+            parts = f", but of {', '.join(map(repr, found))}" if found else ""
+            raise KeyError(f"step {step} has no metric {name!r} of part {part!r}{parts}")
+        return found[part]
+
+    def dataset(self, step: str | None = None) -> Dataset:
+        """The data set that a step gave; by default the last one."""
+        from fgic_core.data.dataset import Dataset
+
+        return Dataset.open(self._of_type("dataset", step).folder, self.record.roots)
+
+    def model(self, step: str | None = None, device: str = "cpu", registry: Registry | None = None) -> Model:
+        """The model that a step gave; by default the last one."""
+        from fgic_core.run.artifacts import open_model
+
+        folder = self._of_type("model", step).folder
+        return open_model(folder, registry or Registry(), device, self.record.project)
+
+    def predictor(
+        self,
+        step: str | None = None,
+        device: str = "cpu",
+        box: Box | Sequence[float] | None = None,
+        whole: bool = False,
+        registry: Registry | None = None,
+    ) -> Predictor:
+        """The trained pipeline: it takes new pictures the way that the run took its test pictures.
+
+        The run's detector finds the object, its cropper cuts it, its classifier names it. Where nothing is found, or
+        the run crops nothing, whole pictures are taken.
+
+        Args:
+            step: the classifier's step; by default the last one.
+            device: torch's name of it.
+            box: ``x1, y1, x2, y2`` in pixels of the upright picture, in place of a detector's; for one picture.
+            whole: take whole pictures, whatever the run did.
+            registry: where components come from; by default what is installed.
+
+        Raises:
+            FgicError: the run cropped its test pictures to annotated boxes, and neither ``box`` nor ``whole`` is given.
+            StoreError: a part of it is no longer in the store.
+        """
+        from fgic_core.predict import Predictor
+        from fgic_core.run.route import open_regions, read_box, route_of
+
+        registry = registry or Registry()
+        route = route_of(self.record, self._of_type("model", step))
+        given = read_box(box) if box is not None else None
+        model = self.model(route.classifier.name, device, registry)
+        regions = open_regions(self.record, route, registry, model, given, whole)
+        return Predictor(model, regions, route.cropper.uses if whole and route.cropper is not None else "")
+
+    def _step(self, name: str) -> StepRecord:
+        for step in self.record.steps:
+            if step.name == name:
+                return step
+        raise StoreError(
+            f"the run has no step {name!r}", hint=f"Its steps are {', '.join(s.name for s in self.record.steps)}."
+        )
+
+    def _of_type(self, kind: str, name: str | None) -> StepRecord:
+        steps = self.record.steps if name is None else [self._step(name)]
+        gone = []
+        for step in reversed(steps):
+            try:
+                if ArtifactRecord.read(step.folder).type == kind:
+                    return step
+            except StoreError:
+                gone += [step] if step.status in ("reused", "computed") else []
+        if any(KINDS[step.uses.partition("/")[0]].gives == kind for step in gone):
+            raise StoreError(
+                f"the {kind} of this run is no longer in the store",
+                where=str(self.folder),
+                hint=f"The store was expected at {self.record.store}. If it lies elsewhere, name it with --store or "
+                "$FGIC_STORE; else run the spec again: what the store lacks is computed anew.",
+            )
+        raise StoreError(
+            f"no {kind} is in this run" if name is None else f"step {name} gave no {kind}", where=str(self.folder)
+        )
+
+
+def load_model(
+    folder: Path | str,
+    step: str | None = None,
+    device: str = "cpu",
+    registry: Registry | None = None,
+    store: Path | str | None = None,
+) -> Model:
+    """The trained classifier of a run directory or of a model artifact's folder.
+
+    Args:
+        folder: ``runs/<name>/<time>``, ``runs/<name>/latest``, or an artifact.
+        step: the classifier's step, where a run has several; the last one by default.
+        store: where a run's artifacts lie, if not where `RunRecord.read` looks for them.
+
+    Raises:
+        StoreError: there is no model.
+    """
+    folder = Path(folder)
+    if (folder / "run.json").exists():
+        return Run.open(folder, store).model(step, device, registry)
+    if (folder / "artifact.json").exists():
+        from fgic_core.run.artifacts import open_model
+
+        return open_model(folder, registry or Registry(), device)
+    raise StoreError(
+        "this is neither a run directory nor a model",
+        where=str(folder),
+        hint="Give a folder such as runs/<name>/latest.",
+    )

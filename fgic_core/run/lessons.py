@@ -1,0 +1,110 @@
+"""What a step learns from a data set that lies in the store: its trainings, each with the digest of its rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fgic_core.data.digest import digest_of
+from fgic_core.interfaces import Component
+from fgic_core.registry import Entry
+from fgic_core.run.keys import Keys
+
+if TYPE_CHECKING:
+    from fgic_core.steps.lesson import Lesson
+
+
+@dataclass(frozen=True, slots=True)
+class LessonKey:
+    """What the key of a training has of it.
+
+    Attributes:
+        name: see `fgic_core.steps.lesson.Lesson`.
+        content: the digest of its rows.
+        seed: its seed.
+    """
+
+    name: str
+    content: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What is known, before it is opened, of a classifier that a step is given: its classes."""
+
+    classes: tuple[str, ...]
+
+    @classmethod
+    def read(cls, folder: Path) -> Taught:
+        document = json.loads((folder / "component.json").read_text(encoding="utf-8"))
+        return cls(tuple(document["classes"]))
+
+
+def cut(
+    component: Component, uses: str, seed: int, dataset: Path, given: Mapping[str, Any], roots: Mapping[str, Path]
+) -> list[tuple[Lesson, LessonKey]]:
+    """Work out the trainings of a step.
+
+    Args:
+        component: what is to learn; uses: its name.
+        seed: of the step.
+        dataset: the artifact's folder.
+        given: what else the step takes, as far as it matters here (`Taught`).
+        roots: where pictures lie.
+
+    Raises:
+        DataError: there is nothing to learn from.
+    """
+    from fgic_core.data.contents import table_digests
+    from fgic_core.data.dataset import Dataset
+    from fgic_core.steps.context import StepContext
+    from fgic_core.steps.lesson import MAIN
+
+    context = StepContext(Path(), uses=uses, seed=seed)
+    context.inputs = given
+    made = import_module(f"fgic_core.steps.{component.kind}_fit").lessons(
+        component, Dataset.open(dataset, roots), context
+    )
+    found = []
+    for lesson in made:
+        header = lesson.data.header
+        about = {"classes": header.classes, "part_names": header.part_names}
+        content = digest_of({**about, "rows": table_digests(lesson.data.table)})
+        own = seed if lesson.name == MAIN else context.seed_of(lesson.name)
+        found.append((lesson, LessonKey(lesson.name, content, own)))
+    return found
+
+
+def lesson_keys(
+    keys: Keys,
+    entry: Entry,
+    component: Component,
+    seed: int,
+    dataset: tuple[Path, str],
+    models: Mapping[str, tuple[Path, str]],
+) -> list[LessonKey]:
+    """The trainings of a step, from memory where they were worked out before.
+
+    Args:
+        keys: works out and remembers.
+        entry: the component's declaration; component: what is to learn; seed: of the step.
+        dataset: folder and content of the data set.
+        models: folder and content of classifiers that the step takes, by port.
+
+    Raises:
+        DataError: there is nothing to learn from.
+    """
+    inputs = {"dataset": dataset[1]} | {port: content for port, (_, content) in models.items()}
+    asked = keys.document(entry, component, seed, inputs, "cut").key
+    told = keys.memory.get("lessons", asked, "")
+    if told is None:
+        given = {port: Taught.read(folder) for port, (folder, _) in models.items()}
+        found = [key for _, key in cut(component, entry.uses, seed, dataset[0], given, {})]
+        told = json.dumps([[key.name, key.content, key.seed] for key in found])
+        keys.memory.put("lessons", asked, "", told)
+    return [LessonKey(*one) for one in json.loads(told)]

@@ -1,0 +1,62 @@
+"""What changed since a step was last computed, in words, by its key documents."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fgic_core.run.fingerprints import UNREAD
+
+
+def changes(last: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
+    """What differs between two key documents of a step, but for its inputs."""
+    if last["uses"] != document["uses"]:
+        return [f"uses changed from {last['uses']}"]
+    before, now = last["options"], document["options"]
+    found = [
+        _option(name, before.get(name), now.get(name))
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+    if last["seed"] != document["seed"]:
+        found.append(f"seed changed from {last['seed']} to {document['seed']}")
+    found += _packages(last, document)
+    if (last["core"], last["format"]) != (document["core"], document["format"]):
+        found.append("fgic itself changed")
+    return found
+
+
+def _packages(last: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
+    before, now = last["package"], document["package"]
+    found = []
+    if before != now:
+        same = before.get("version") == now["version"]
+        how = ": its source changed" if same else f" changed from {before.get('version')} to {now['version']}"
+        found.append(f"{now['name']}{how}")
+    stood, stands = last.get("stands_on", {}), document["stands_on"]
+    return found + [
+        f"{name} changed from {stood.get(name, 'none')} to {stands.get(name, 'none')}"
+        for name in sorted({*stood, *stands})
+        if stood.get(name) != stands.get(name)
+    ]
+
+
+def _option(name: str, before: Any, now: Any) -> str:
+    if name == "(reads)":
+        return "a file that its options lead to changed"
+    if _is_fingerprint(now) and str(now).startswith(UNREAD):
+        return f"pictures in {name} are new, or changed"
+    if _is_fingerprint(before) and _is_fingerprint(now):
+        return f"what lies at {name} changed"
+    return f"{name} changed from {_short(before)} to {_short(now)}"
+
+
+def _is_fingerprint(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(rf"({UNREAD})?[0-9a-f]{{32}}", value) is not None
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

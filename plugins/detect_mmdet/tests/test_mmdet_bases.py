@@ -1,0 +1,117 @@
+"""What a config is based on counts: it is found as MMEngine finds it, without MMEngine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fgic_detect_mmdet import MmdetDetector
+from mmengine.config import Config
+
+MODEL = "model = dict(type='X')\n"
+LAZY = "from mmengine.config import read_base\n\nwith read_base():\n    "
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("own", "files"),
+    [
+        ("c.py", {"c.py": "_base_ = './b.py'\n", "b.py": MODEL}),
+        ("sub/c.py", {"sub/c.py": "_base_ = ['../b.py', 'd.yaml']\n", "b.py": MODEL, "sub/d.yaml": "x: 1\n"}),
+        ("c.py", {"c.py": "_base_ = ['b' + '.py'] + ['d.json']\n", "b.py": MODEL, "d.json": '{"x": 1}'}),
+        ("c.py", {"c.py": "_base_ = 'b.py'\n", "b.py": "_base_ = 'far/a.yaml'\n", "far/a.yaml": "model: {type: X}\n"}),
+        ("c.yaml", {"c.yaml": "_base_: [b.yml, ./far/d.py]\n", "b.yml": "model: {type: X}\n", "far/d.py": "x = 1\n"}),
+        ("c.json", {"c.json": '{"_base_": "b.json"}', "b.json": '{"model": {"type": "X"}}'}),
+        (
+            "c.py",
+            {"c.py": "_base_ = '{{ fileDirname }}/{{fileBasenameNoExtension}}2{{fileExtname}}'\n", "c2.py": MODEL},
+        ),
+        ("c.py", {"c.py": "_base_ = '{{$FGIC_NO_SUCH:b.py}}'\nx = {{_base_.model.type}}\n", "b.py": MODEL}),
+        ("c.py", {"c.py": "_base_ = '{{$FGIC_A_BASE:none.py}}'\n", "b.py": MODEL}),
+        ("c.py", {"c.py": f"{LAZY}from .b import *\n", "b.py": MODEL}),
+        (
+            "sub/c.py",
+            {
+                "sub/c.py": f"{LAZY}from ..far.b import *\n",
+                "far/b.py": f"{LAZY}from .a import model\n",
+                "far/a.py": MODEL,
+            },
+        ),
+    ],
+)
+def test_every_file_that_mmengine_reads_counts(
+    own: str, files: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FGIC_A_BASE", "b.py")
+    write(tmp_path, files)
+    assert Config.fromfile(str(tmp_path / own)).model.type == "X"
+    wanted = sorted(tmp_path / name for name in files if name != own)
+    assert list(MmdetDetector(config_file=tmp_path / own).reads()) == wanted
+
+
+def test_the_folder_stands_for_bases_that_only_a_run_would_tell(tmp_path: Path) -> None:
+    write(tmp_path, {"c.py": "_base_ = [f'./{one}.py' for one in 'bd']\n", "b.py": MODEL, "d.py": "x = 1\n"})
+    assert Config.fromfile(str(tmp_path / "c.py")).x == 1
+    assert list(MmdetDetector(config_file=tmp_path / "c.py").reads()) == [tmp_path]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "_base_ = 3\n",
+        "_base_ = 'a' + 1\n",
+        "_base_ = 'none.py'\n",
+        "_base_ = 'c.py'\n",
+        "def f(:",
+        "_base_ = 'pipe.py'\n",
+    ],
+)
+def test_what_cannot_be_read_is_left_to_who_reads_it(text: str, tmp_path: Path, pipe: Callable[[Path], Path]) -> None:
+    pipe(tmp_path / "pipe.py")
+    write(tmp_path, {"c.py": text})
+    assert list(MmdetDetector(config_file=tmp_path / "c.py").reads()) == []
+
+
+def test_no_yaml_builds_an_object(tmp_path: Path) -> None:
+    write(tmp_path, {"c.yaml": "_base_: !!python/object/apply:os.mkdir ['made']\n"})
+    assert list(MmdetDetector(config_file=tmp_path / "c.yaml").reads()) == []
+    assert not Path("made").exists()
+
+
+def test_bases_are_found_without_mmengine_and_their_content_is_in_the_key(tmp_path: Path) -> None:
+    write(tmp_path, {"c.py": "x = 2\n_base_ = './b.py'\n", "b.py": MODEL})
+    (tmp_path / "s.yaml").write_text(
+        "version: 1\nsteps:\n  d: {uses: dataset/synthetic-birds}\n"
+        "  x: {uses: detector/mmdet, with: {config_file: c.py}}\n"
+    )
+    program = (
+        "import sys\nfrom fgic_core.cli import main\nsys.argv = ['fgic', 'check', 's.yaml', '--json']\n"
+        "try:\n    main()\n"
+        "finally:\n    assert not {'mmengine', 'torch'} & set(sys.modules)\n"
+    )
+
+    def key() -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return {row["step"]: row["key"] for row in json.loads(done.stdout)}["x"]
+
+    before = key()
+    (tmp_path / "b.py").write_text(MODEL.replace("X", "Y"))
+    assert key() != before

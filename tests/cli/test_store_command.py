@@ -1,0 +1,81 @@
+"""``fgic store``: what lies there, what is damaged, and what nothing needs any more."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fgic_core.cli import app
+from fgic_core.pipeline import Pipeline
+
+SPEC = """\
+version: 1
+name: shop
+steps:
+  dots: {uses: dataset/dots}
+  boxes: {uses: detector/bright}
+"""
+
+
+@pytest.fixture
+def store(toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store with a data set, a detector and its boxes, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop.yaml").write_text(SPEC)
+    assert Pipeline.from_yaml(tmp_path / "shop.yaml").run(device="cpu", report=False).ok
+    return tmp_path / ".fgic" / "store"
+
+
+def test_it_lists_what_there_is_and_who_uses_it(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["store", "ls", "--json"]) == 0
+    found = {(one["uses"], one["type"]): one["used_by"] for one in json.loads(capsys.readouterr().out)}
+    assert found == {
+        ("dataset/dots", "dataset"): ["shop/dots"],
+        ("detector/bright", "dataset"): ["shop/boxes"],
+        ("detector/bright", "fitted"): ["shop/boxes.fit"],
+    }
+    assert app.run(["store", "ls"]) == 0
+    assert "3 artifacts (" in capsys.readouterr().out
+
+
+def test_it_names_what_is_damaged_and_the_next_run_mends_that_alone(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(["store", "verify"]) == 0
+    assert capsys.readouterr().out == "All 3 artifacts are whole.\n"
+    plan = Pipeline.from_yaml(tmp_path / "shop.yaml").plan()
+    file = plan.step("dots").folder / "images" / "train-0-0.png"
+    content = bytearray(file.read_bytes())
+    content[40] ^= 1
+    file.write_bytes(content)
+    assert app.run(["store", "verify"]) == 1
+    said = capsys.readouterr()
+    assert said.out == f"{plan.step('dots').key} (of shop/dots): images/train-0-0.png has another content\n"
+    assert "1 of 3 artifacts are damaged" in said.err
+    result = Pipeline.from_yaml(tmp_path / "shop.yaml").run(device="cpu", report=False)
+    assert [step.status for step in result.record.steps] == ["computed", "reused"]
+    assert app.run(["store", "verify"]) == 0
+
+
+def test_it_removes_what_neither_a_spec_nor_a_run_needs(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Pipeline.from_yaml(tmp_path / "shop.yaml", ["boxes.with.threshold=70"])
+    assert other.run(device="cpu", report=False, runs=tmp_path / "elsewhere").ok
+    assert app.run(["store", "gc"]) == 0
+    assert "Everything in the store is needed." in capsys.readouterr().out  # the run directory of before names it
+    assert app.run(["store", "gc", "--runs", "elsewhere"]) == 0
+    assert "Nothing needs 2 artifacts" in capsys.readouterr().out
+    assert app.run(["store", "gc", "--runs", "elsewhere", "--delete"]) == 0
+    assert "Removed 2 artifacts" in capsys.readouterr().out
+    assert all(step.reused for step in other.plan().steps)
+    assert not Pipeline.from_yaml(tmp_path / "shop.yaml").plan().step("boxes").reused
+    assert app.run(["store", "verify"]) == 0
+
+
+def test_a_store_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("ls", "verify", "gc"):
+        assert app.run(["store", command, "--store", str(tmp_path / "none")]) == 2
+        assert "there is no store" in capsys.readouterr().err

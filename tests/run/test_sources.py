@@ -1,0 +1,67 @@
+"""Which sources a module stands on, as far as this repository's own can be followed."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+import pytest
+
+from fgic_core.interfaces import KINDS
+from fgic_core.run.memory import Memory
+from fgic_core.run.sources import Sources, parse
+
+POINTS = [
+    point for kind in KINDS for point in entry_points(group=f"fgic.{kind}") if point.dist.name.startswith("fgic-")
+]
+
+
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point.group}/{point.name}")
+def test_every_component_of_this_repository_can_be_traced(point: EntryPoint) -> None:
+    """Else its steps would be computed every time."""
+    reached = Sources(Memory()).reached(point.module)
+    assert reached.untraced == ()
+    assert reached.packages
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_driver_can_be_traced(kind: str) -> None:
+    reached = Sources(Memory()).reached(f"fgic_core.steps.{kind}")
+    assert reached.untraced == ()
+    assert "pyarrow" in reached.packages
+
+
+@pytest.mark.parametrize(
+    ("line", "traced"),
+    [
+        ("import_module('json.tool')", True),
+        ("importlib.import_module('json.tool')", True),
+        ("import_module(f'json.{name}')", False),
+        ("__import__(name)", False),
+        ("exec(text)", False),
+        ("network.eval()", True),
+        ("runpy.run_path(name)", False),
+    ],
+)
+def test_an_import_by_a_name_is_followed_where_the_name_is_written(line: str, traced: bool) -> None:
+    parsed = parse(f"x = 1\n{line}\n".encode(), "some.module")
+    assert parsed.untraced == ([] if traced else [2])
+    assert (("json.tool", []) in parsed.imports) is ("json.tool" in line)
+
+
+@pytest.mark.parametrize(
+    ("text", "reaches"),
+    [
+        ("from fgic_core import read_weights\n", True),
+        ("import fgic_core as core\n\nx = core.read_weights\n", True),
+        ("import fgic_core\n\nx = fgic_core.Box\n", False),
+        ("from fgic_core import Box\n", False),
+        ("if TYPE_CHECKING:\n    from fgic_core import read_weights\n", False),
+    ],
+)
+def test_of_the_core_a_plugin_reaches_what_defines_the_names_that_it_takes(
+    text: str, reaches: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fgic_taker.py").write_text(f"from typing import TYPE_CHECKING\n\n{text}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert ("torch" in Sources(Memory()).reached("fgic_taker").packages) is reaches
