@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import fgic_core
+from fgic_core.run.memory import _TICK
 
 READER = '''
 from fgic_core import Box, DatasetReader, ObjectBox, Sample
@@ -335,6 +337,8 @@ def test_pictures_of_equal_size_that_change_places_are_noticed(world: World) -> 
     )
     arguments = ("pipeline", "swap.yaml", "--device", "cpu", "--no-report", "--quiet")
     assert "at most 1 to compute" in world.fgic("check", "swap.yaml")
+    settle = _TICK + 0.1  # files that are newer are believed by no other process
+    time.sleep(settle)
     world.fgic(*arguments)
     assert world.check(spec="swap.yaml") == {"pictures": IN_STORE}
     digests = []
@@ -344,6 +348,7 @@ def test_pictures_of_equal_size_that_change_places_are_noticed(world: World) -> 
         bright.rename(dark)
         (world.root / "x.bmp").rename(bright)
         assert world.check(spec="swap.yaml")["pictures"][0] is False
+        time.sleep(settle)
         world.fgic(*arguments)
         run = json.loads((world.root / "runs" / "swap" / "latest" / "run.json").read_text())
         digests.append((run["steps"][0]["key"], run["steps"][0]["status"]))
