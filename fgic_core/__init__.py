@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from fgic_core.data.images import to_tensor as to_tensor
     from fgic_core.data.input_spec import InputSpec as InputSpec
     from fgic_core.data.model import Model as Model
+    from fgic_core.data.quantities import Quantity as Quantity
+    from fgic_core.data.quantities import quantity as quantity
     from fgic_core.data.sample import ObjectBox as ObjectBox
     from fgic_core.data.sample import Part as Part
     from fgic_core.data.sample import Sample as Sample
@@ -85,6 +87,7 @@ _HOME = {
     "fgic_core.data.images": ("Placement", "center_crop", "decode", "letterbox", "squash", "to_image", "to_tensor"),
     "fgic_core.data.input_spec": ("InputSpec",),
     "fgic_core.data.model": ("Model",),
+    "fgic_core.data.quantities": ("Quantity", "quantity"),
     "fgic_core.data.sample": ("ObjectBox", "Part", "Sample", "Split"),
     "fgic_core.errors": ("DataError", "FgicError", "PluginError", "nearest"),
     "fgic_core.hooks": ("hookimpl",),

@@ -77,17 +77,28 @@ class Run:
         """The numbers the core measured at a step."""
         return self.artifact(step).metrics
 
-    def metric(self, step: str, name: str, part: str = "") -> Metric:
-        """One of them, of exactly that part: a figure of train is never given for one of test.
+    def metric(self, step: str, name: str, split: str = "", **at: float | str) -> Metric:
+        """One of them, of exactly that split: a figure of train is never given for one of test.
+
+        Args:
+            step: the step.
+            name: a quantity, such as ``accuracy``.
+            split: ``train``, ``val``, ``test``, or empty for what is of no one split.
+            at: at what it was measured, such as ``eps=4 / 255``; what tells no two apart may be left out.
 
         Raises:
-            KeyError: there is none; names the parts that there are.
+            KeyError: there is none, or there are several; says which there are.
         """
-        found = {metric.part: metric for metric in self.metrics(step) if metric.name == name}
-        if part not in found:
-            parts = f", but of {', '.join(map(repr, found))}" if found else ""
-            raise KeyError(f"step {step} has no metric {name!r} of part {part!r}{parts}")
-        return found[part]
+        named = [metric for metric in self.metrics(step) if metric.name == name]
+        found = [metric for metric in named if metric.split == split and metric.is_at(**at)]
+        if len(found) == 1:
+            return found[0]
+        wanted = ", ".join([repr(split), *(f"{key}={value!r}" for key, value in at.items())])
+        there = [
+            ", ".join([repr(m.split), *(f"{key}={value!r}" for key, value in m.at.items())]) for m in found or named
+        ]
+        which = f"; there are those of {'; '.join(there)}" if there else ""
+        raise KeyError(f"step {step} has {'several metrics' if found else 'no metric'} {name!r} of {wanted}{which}")
 
     def dataset(self, step: str | None = None) -> Dataset:
         """The data set that a step gave; by default the last one."""

@@ -21,7 +21,7 @@ from fgic_core.run.sources import Reached, Sources, locate
 #: What a key is of: learning, doing with what was learned (or all there is to do), or cutting what is learned from.
 Node = Literal["fit", "use", "cut"]
 #: Raised whenever the meaning of a key or of an artifact's files changes.
-KEY_FORMAT = 3
+KEY_FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)

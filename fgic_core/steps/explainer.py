@@ -205,13 +205,13 @@ def _measure(rows: list[dict[str, Any]], zero: int, split: str, ctx: StepContext
             f"{zero} of {len(rows)} maps are all zero: nothing in them speaks for the class. They count as missed."
         )
     share = proportion(zero, len(rows))
-    ctx.metric("zero_maps", part=split, unit="fraction", **share._asdict())
+    ctx.metric("zero_maps", split=split, **share._asdict())
     against = {of: [row for row in rows if row["boxes_of"] == of] for of in _GAMES}
     left_out = _left_out(rows)
     if not against["annotated"]:
         what = "an annotated box" if against["detected"] else "a box"
         note = f"no explained sample has {what}{left_out}"
-        ctx.metric("pointing_game", None, n=0, part=split, unit="fraction", note=note)
+        ctx.metric("pointing_game", None, n=0, split=split, note=note)
     for of, scored in against.items():
         if scored:
             _measure_pointing(of, scored, left_out, split, ctx)
@@ -228,7 +228,7 @@ def _left_out(rows: list[dict[str, Any]]) -> str:
 def _measure_pointing(of: BoxesOf, scored: list[dict[str, Any]], left_out: str, split: str, ctx: StepContext) -> None:
     """The pointing game of the maps that are scored against boxes of one kind, and what to read it beside."""
     game, energy_name = _GAMES[of]
-    about: dict[str, Any] = {"part": split, "unit": "fraction"}
+    about: dict[str, Any] = {"split": split}
     covered = np.array([row["random_hit"] for row in scored])
     note = f"no tolerance; the boxes cover {covered.mean():.0%} of the input on average"
     if of == "detected":

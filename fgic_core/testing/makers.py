@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from fgic_core.interfaces import Component
+    from fgic_core.steps.context import Scores
 
 
 def _assert_unchanged(component: Component, before: Component) -> None:
@@ -57,7 +58,7 @@ class DetectorSuite(ComponentSuite):
         train = data.split("train") if component.learns() else data.take([])
         context = tiny_context(folder, name=name)
 
-        def ruler(_: object, epoch: int) -> dict[str, dict[str, float]]:
+        def ruler(_: object, epoch: int) -> Scores:
             if seen is not None:
                 seen.append(epoch)
             if epoch == stop_at:
@@ -180,12 +181,12 @@ class GeneratorSuite(ComponentSuite):
         train = tiny_dataset(folder / "data", side=64).split("train")
         context = tiny_context(folder, name=name)
 
-        def ruler(_: object, epoch: int) -> dict[str, dict[str, float]]:
+        def ruler(_: object, epoch: int) -> Scores:
             if seen is not None:
                 seen.append(epoch)
             if epoch == stop_at:
                 raise KeyboardInterrupt
-            return {"synthetic": {"FID": 100.0 / (epoch + 1), "KID": 1.0 / (epoch + 1)}}
+            return {"": {"FID": 100.0 / (epoch + 1), "KID": 1.0 / (epoch + 1)}}
 
         context.measure_by(ruler, snapshots=False)
         context.seed_everything("step")

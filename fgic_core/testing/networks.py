@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fgic_core.data.dataset import Dataset
+    from fgic_core.steps.context import Scores
 
 
 class SmallCnn(Classifier):
@@ -117,7 +118,7 @@ class ClassifierSuite(ComponentSuite):
         context = tiny_context(folder, name=name)
         seen: list[int] = []
 
-        def ruler(fitted: object, epoch: int) -> dict[str, dict[str, float]]:
+        def ruler(fitted: object, epoch: int) -> Scores:
             assert isinstance(fitted, FittedClassifier), "ctx.evaluate is given what fit returns"
             seen.append(epoch)
             if epoch == stop_at:

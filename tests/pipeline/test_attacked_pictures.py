@@ -49,11 +49,11 @@ def test_robust_accuracy_counts_what_is_right_before_and_after_out_of_all(measur
     run = measure(test, Bright, attack=Darker(eps=("16/255",)))
     clean = run.metric("attack", "clean_accuracy", "test")
     assert (clean.value, clean.n) == (5 / 7, 7)
-    robust = run.metric("attack", "robust_accuracy", "eps=16/255")
+    robust = run.metric("attack", "robust_accuracy", "test", eps=16 / 255)
     assert (robust.value, robust.n) == (3 / 7, 7)
-    success = run.metric("attack", "attack_success", "eps=16/255")
+    success = run.metric("attack", "attack_success", "test", eps=16 / 255)
     assert (success.value, success.n) == (2 / 5, 5)
-    still = run.metric("attack", "robust_accuracy", "eps=0")
+    still = run.metric("attack", "robust_accuracy", "test", eps=0)
     assert (still.value, still.n) == (5 / 7, 7)
 
 
@@ -69,7 +69,7 @@ def test_every_eps_is_measured_from_the_clean_picture(measure: Measure) -> None:
 def test_a_fraction_is_that_many_grey_levels(measure: Measure, eps: str, right: float) -> None:
     """132 less 4 is above one half, 132 less 5 below it."""
     run = measure([(1, 132, "test")], Bright, attack=Darker(eps=(eps,)))
-    assert run.metric("attack", "robust_accuracy", f"eps={eps}").value == right
+    assert run.metric("attack", "robust_accuracy", "test", eps=float(eps.partition("/")[0]) / 255).value == right
     rows = pq.read_table(run.record.step("attack").folder / "robustness.parquet").to_pylist()
     assert rows[-1]["eps"] == float(eps.partition("/")[0]) / 255
 

@@ -73,7 +73,9 @@ def test_the_fifth_guess_counts_for_top_5_and_the_sixth_does_not(measure: Measur
 def test_top_5_is_told_of_more_than_five_classes(measure: Measure, classes: int, top5: bool) -> None:
     run = measure(ranked(1, 0, 0, 0, 0, *[3] * (classes > 5), classes=classes), Ranking, classes=classes)
     found = [
-        metric.value for metric in run.metrics("classifier") if metric.name == "top5_accuracy" and metric.part == "test"
+        metric.value
+        for metric in run.metrics("classifier")
+        if metric.name == "top5_accuracy" and metric.split == "test"
     ]
     assert found == ([1 / 4] if top5 else [])
 

@@ -153,7 +153,7 @@ def test_an_interrupt_keeps_the_epochs_and_the_next_run_gives_the_same_bytes(sev
     class CtrlC:
         @hookimpl
         def point(self, step: Any, point: Any) -> None:
-            if point.epoch == 3 and point.part == "train":
+            if point.epoch == 3 and point.split == "train":
                 os.kill(os.getpid(), signal.SIGINT)
 
     whole = run(seven_steps, tmp_path, store=tmp_path / "whole", until="classifier")

@@ -118,7 +118,7 @@ def test_no_record_holds_such_a_number_however_it_is_made(value: float) -> None:
     with pytest.raises(ValidationError, match="finite number"):
         Metric(name="loss", value=1.0, high=value)
     with pytest.raises(ValidationError, match="finite number"):
-        Point(epoch=1, part="train", name="loss", value=value)
+        Point(epoch=1, split="train", name="loss", value=value)
 
 
 def test_what_is_written_is_read_back_the_same(tmp_path: Path) -> None:

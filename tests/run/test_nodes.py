@@ -166,7 +166,7 @@ def test_a_crash_between_learning_and_using_loses_nothing(
     result = go()
     assert trained.count("Linear") == 1
     assert statuses(result)["net"] == "computed"
-    assert [point.part for point in result.artifact("net").curves if point.name == "accuracy"] == ["val"] * 2 + [
+    assert [point.split for point in result.artifact("net").curves if point.name == "accuracy"] == ["val"] * 2 + [
         "test"
     ] * 2
 

@@ -98,7 +98,7 @@ def read(
 
 
 def measured(ctx: StepContext, name: str) -> dict[str, float | None]:
-    return {metric.part: metric.value for metric in ctx.metrics if metric.name == name}
+    return {metric.split: metric.value for metric in ctx.metrics if metric.name == name}
 
 
 FOUR = [sample(n) for n in range(4)]
