@@ -177,8 +177,9 @@ def scores(ctx: StepContext) -> list[dict[str, float]]:
     return found
 
 
-def metrics(ctx: StepContext, part: str) -> dict[str, Any]:
-    return {metric.name: metric.value for metric in ctx.metrics if metric.split == part and not metric.at}
+def metrics(ctx: StepContext, split: str, **at: str) -> dict[str, Any]:
+    """Those of the split that were measured at just that."""
+    return {metric.name: metric.value for metric in ctx.metrics if (metric.split, metric.at) == (split, at)}
 
 
 def test_found_boxes_are_written_beside_the_annotated_ones_and_measured(
@@ -463,7 +464,7 @@ def test_cross_fitted_boxes_come_from_a_detector_that_did_not_see_the_picture(
         assert crossfit.score == pytest.approx(1 / (1 + len(unseen[0]["train"])), abs=1e-6)
         sizes.append(sample.id)
     assert not any(box.origin.startswith("crossfit") for sample in dataset.split("test") for box in sample.boxes)
-    assert metrics(ctx, "train, cross-fitted")["box_recall50"] == 1
+    assert metrics(ctx, "train", boxes="cross-fitted")["box_recall50"] == 1
     assert {point.split for point in ctx.curves} == {"train", "val", "test"}
     assert len(ctx.curves) == 2 * (1 + 3 + 3), "the folds' curves are their own"
     assert not [place for place in ctx.folder.iterdir() if place.name.startswith(".")]

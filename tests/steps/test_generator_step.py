@@ -190,8 +190,8 @@ def test_made_pictures_are_train_samples_with_their_origin(data: Make, run: Call
     assert {s.origin for s in out.made} == {"synthetic:generator/planted"}
     assert np.bincount([s.label for s in out.made]).tolist() == [3] * CLASSES
     assert len(set(out.data.ids)) == len(out.data)
-    assert out.metric("synthetic", "train").value == 12
-    assert out.metric("real", "train").value == 48
+    assert out.metric("synthetic").value == 12
+    assert out.metric("real").value == 48
 
 
 def test_seed_and_class_make_each_picture_again(data: Make, run: Callable[..., Outcome]) -> None:
@@ -258,7 +258,7 @@ def test_a_generator_learns_from_real_train_pictures_alone(data: Make, run: Call
     assert len(component.load(out.folder / "component", "cpu").train) == 47
     assert "train-0-0" in out.data.ids, "what an earlier generator made is synthetic and goes on"
     assert [s.origin for s in out.data.split("train")].count("real") == 0
-    assert out.metric("real", "train").value == 0
+    assert out.metric("real").value == 0
 
 
 def test_two_generators_in_a_row_add_up(data: Make, run: Callable[..., Outcome]) -> None:
