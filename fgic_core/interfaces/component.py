@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
+    PrivateAttr,
     SerializationInfo,
     ValidationInfo,
 )
@@ -49,7 +50,9 @@ class Component(BaseModel):
     Heavy packages (torch, timm, mmdet) are imported inside methods, so that reading a spec stays quick.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), arbitrary_types_allowed=True, validate_default=True
+    )
 
     #: The interface's word in ``uses: kind/name``; set by the interfaces, never by a plugin.
     kind: ClassVar[str]
@@ -60,6 +63,8 @@ class Component(BaseModel):
     gives: ClassVar[ArtifactType]
     #: Whether a step of it can compute on several devices, in a process for each; see `Context.rank`.
     several_devices: ClassVar[bool] = False
+    #: Of a component that an option names (`fgic_core.ComponentOption`), its declaration.
+    _entry: Any = PrivateAttr(None)
 
     def draws(self) -> bool:
         """Whether the step's seed has a part in what it gives. If not, steps of other seeds share its artifact."""

@@ -60,7 +60,7 @@ def open_component(folder: Path, registry: Registry, project: Path | None = None
     """
     record = ArtifactRecord.read(folder)
     # Options were validated when the step ran; the files they name (`weights:`) need no longer exist.
-    context = {"base": project or folder, "trusted": True}
+    context = {"base": project or folder, "trusted": True, "registry": registry}
     return registry.get(record.uses).model_validate(dict(record.options), context=context)
 
 

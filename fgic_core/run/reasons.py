@@ -30,17 +30,25 @@ def changes(last: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
 
 def _packages(last: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
     before, now = last["package"], document["package"]
-    found = []
-    if before != now:
-        same = before.get("version") == now["version"]
-        how = ": its source changed" if same else f" changed from {before.get('version')} to {now['version']}"
-        found.append(f"{now['name']}{how}")
+    found = _package(before, now)
+    within, inner = before.get("within", {}), now.get("within", {})
+    for where in sorted(within.keys() & inner.keys()):  # of another one, the option itself says it
+        found += [f"{one} ({where})" for one in _package(within[where], inner[where])]
     stood, stands = last.get("stands_on", {}), document["stands_on"]
     return found + [
         f"{name} changed from {stood.get(name, 'none')} to {stands.get(name, 'none')}"
         for name in sorted({*stood, *stands})
         if stood.get(name) != stands.get(name)
     ]
+
+
+def _package(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    names = ("name", "version", "sources")
+    if all(before.get(name) == now[name] for name in names):
+        return []
+    same = before.get("version") == now["version"]
+    how = ": its source changed" if same else f" changed from {before.get('version')} to {now['version']}"
+    return [f"{now['name']}{how}"]
 
 
 def _option(name: str, before: Any, now: Any) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from fgic_core.interfaces import Component
+from fgic_core.nested import REFUSED, Misfit, Refused, entry_of
+from fgic_core.registry import Registry
 from fgic_core.spec.document import Node
 from fgic_core.spec.errors import Place, Problem, did_you_mean, plain
 
@@ -46,8 +49,18 @@ _SHOULD_BE = {
 }
 
 
+#: Options by ``kind/name`` that a component has where nothing else is said.
+Defaults = Mapping[str, Node]
+
+
 def make(
-    component: type[Component], uses: str, given: Node | None, base: Path, step: Places
+    component: type[Component],
+    uses: str,
+    given: Node | None,
+    base: Path,
+    step: Places,
+    registry: Registry,
+    defaults: Defaults,
 ) -> Component | list[Problem]:
     """The component with the options of a step's ``with``, or what is wrong with them.
 
@@ -57,6 +70,7 @@ def make(
         given: the value of ``with``; None where there is none.
         base: folder that relative paths start at.
         step: where the step's words stand.
+        registry: where components come from that options name; defaults: what those have that say nothing else.
     """
     if given is not None and not isinstance(given.value, dict) and given.value is not None:
         hint = "Write with: {option: value, ...}."
@@ -66,14 +80,24 @@ def make(
             )
         ]
     root = given if given is not None and given.value is not None else Node({}, step.options)
-    options = root.plain()
+    options, plain_defaults = root.plain(), {name: node.plain() for name, node in defaults.items()}
     try:
-        made = component.model_validate(options, context={"base": base})
+        context = {"base": base, "registry": registry, "defaults": plain_defaults}
+        made = component.model_validate(options, context=context)
     except ValidationError as error:
-        return list(_Mapping(component, uses, root, step).problems(error))
+        return list(_Mapping(component, uses, root, step, defaults).problems(error))
     except Exception as error:  # a plugin's own validator; the other steps are still checked
         return [Problem(f"{uses} failed while it checked its options: {plain(error)}", step.uses)]
-    return list(_misread(root, made)) or made
+    return list(_misread(root, made, defaults)) or made
+
+
+def filled(options: Node | None, defaults: Node | None) -> Node | None:
+    """Options, and the defaults of their component for those that they do not give."""
+    if defaults is None or (options is not None and not isinstance(options.value, (dict, type(None)))):
+        return options
+    if options is None or options.value is None:
+        return defaults
+    return replace(options, value={**defaults.value, **options.value})
 
 
 class Places:
@@ -85,24 +109,43 @@ class Places:
 
 
 class _Mapping:
-    """Maps the errors of one validation."""
+    """Maps the errors of one validation; those of a component that an option names have a mapping of their own.
 
-    def __init__(self, component: type[Component], uses: str, root: Node, step: Places) -> None:
+    Args:
+        above: the path from the step's options to these.
+    """
+
+    def __init__(
+        self,
+        component: type[Component],
+        uses: str,
+        root: Node,
+        step: Places,
+        defaults: Defaults,
+        above: tuple[str | int, ...] = (),
+    ) -> None:
         self.component, self.uses, self.root, self.step = component, uses, root, step
+        self.defaults, self.above = defaults, above
 
     def problems(self, error: ValidationError) -> Iterator[Problem]:
         wrong: dict[tuple[str | int, ...], list[Any]] = {}
+        refused: set[tuple[str | int, ...]] = set()
         for one in error.errors(include_url=False):
             path, rest = self._walk(one["loc"])
-            if one["type"] == "missing":
+            if one["type"] == REFUSED:
+                refused.add(path)
+                yield from self._component(path, rest, one["ctx"])
+            elif one["type"] == "missing":
                 yield self._missing(path, str(rest[-1]) if rest else "")
             elif one["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
                 yield self._unknown(path)
             else:
                 wrong.setdefault((*path, "[key]") if rest[-1:] == ("[key]",) else path, []).append(one)
         for path, errors in wrong.items():
+            if path in refused:  # what else might stand there
+                continue
             # A list counts as too short when an item of it is refused; the item's own problem says enough.
-            below = any(len(other) > len(path) and other[: len(path)] == path for other in wrong)
+            below = any(len(other) > len(path) and other[: len(path)] == path for other in [*wrong, *refused])
             if not (below and all(one["type"] == "too_short" for one in errors)):
                 yield self._wrong(path, errors)
 
@@ -134,11 +177,39 @@ class _Mapping:
         above = self._node(path[:-1])
         return above.value[str(path[-1])].key if isinstance(above.value, dict) else self._node(path).place
 
+    def _component(
+        self, path: tuple[str | int, ...], rest: tuple[str | int, ...], about: Mapping[str, Any]
+    ) -> Iterator[Problem]:
+        """What is wrong with a component that an option names; with `rest` it is the option's default."""
+        node = self._node(path) if path else Node(None, self.step.options)
+        at = (*self.above, *(path or rest[:1]))
+        if (misfit := about.get("misfit")) is not None:
+            assert isinstance(misfit, Misfit)
+            uses, options = node.child("uses") or node, node.child("with")
+            root = filled(options, self.defaults.get(misfit.uses))
+            places = Places(
+                uses.place, self._node((*path, "with")).place if options is None else node.value["with"].key
+            )
+            if root is None or root.value is None:
+                root = Node({}, places.options)
+            inner = _Mapping(misfit.component, misfit.uses, root, places, self.defaults, (*at, "with"))
+            yield from inner.problems(misfit.error)
+            return
+        found: Sequence[Refused] = about["refused"]
+        for one in found:
+            entry = node.value.get(one.at) if isinstance(node.value, dict) else None
+            value = entry.node if entry is not None else node
+            shown = f", not {described(value.plain())}" if one.shown else ""
+            place = entry.key if entry is not None and one.at not in ("uses", "with") else value.place
+            option = f"option {dotted(at)}" if one.message.startswith("{option}") else ""
+            hint = one.hint.replace("{option}", str(at[-1]) if isinstance(at[-1], str) else "...")
+            yield Problem(one.message.replace("{option}", option) + shown, place, hint)
+
     def _missing(self, path: tuple[str | int, ...], option: str) -> Problem:
         known = _fields(self.component, path).get(option)
         about = (known.description or "") if known is not None else ""
         hint = f"{option}: {about}" if about else f"Write {option}: ... under with."
-        whose = self.uses if not path else dotted(path)
+        whose = self.uses if not path else dotted((*self.above, *path))
         return Problem(f"{whose} needs the option {option}", self._key(path), hint)
 
     def _unknown(self, path: tuple[str | int, ...]) -> Problem:
@@ -148,7 +219,7 @@ class _Mapping:
             if 0 < len(known) <= 12
             else f"fgic plugins show {self.uses} lists its options."
         )
-        whose = self.uses if len(path) == 1 else dotted(path[:-1])
+        whose = self.uses if len(path) == 1 else dotted((*self.above, *path[:-1]))
         return Problem(
             f"{whose} has no option {option}",
             self._key(path),
@@ -160,7 +231,8 @@ class _Mapping:
             path = path[:-1]
             name, place, value = f"the key {path[-1]}", self._key(path), str(path[-1])
         else:
-            name, place, value = f"option {dotted(path)}", self._node(path).place, self._node(path).plain()
+            name = f"option {dotted((*self.above, *path))}"
+            place, value = self._node(path).place, self._node(path).plain()
         if not path:
             name, place = self.uses, self.step.options
         texts = list(dict.fromkeys(_text(one) for one in errors))
@@ -224,16 +296,20 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in get_args(annotation) for model in _models(part)]
 
 
-def _misread(node: Node, made: Any, path: tuple[str | int, ...] = ()) -> Iterator[Problem]:
+def _misread(node: Node, made: Any, defaults: Defaults, path: tuple[str | int, ...] = ()) -> Iterator[Problem]:
     """What pydantic takes and a reader of the spec would not: true for 1, and numbers without end."""
     value, name = node.value, f"option {dotted(path)}"
-    if isinstance(value, dict):
+    if isinstance(made, Component) and path and path[-1] != "with":
+        options = filled(node.child("with"), defaults.get(entry_of(made).uses))
+        if options is not None:
+            yield from _misread(options, made, defaults, (*path, "with"))
+    elif isinstance(value, dict):
         for key, entry in value.items():
-            yield from _misread(entry.node, _below(made, key), (*path, key))
+            yield from _misread(entry.node, _below(made, key), defaults, (*path, key))
     elif isinstance(value, list):
         items = made if isinstance(made, (list, tuple)) and len(made) == len(value) else [None] * len(value)
         for index, (below, item) in enumerate(zip(value, items, strict=True)):
-            yield from _misread(below, item, (*path, index))
+            yield from _misread(below, item, defaults, (*path, index))
     elif isinstance(value, bool) and isinstance(made, (int, float)) and not isinstance(made, bool):
         yield Problem(f"{name} should be a number, not {described(value)}", node.place)
     elif isinstance(value, float) and not math.isfinite(value):
