@@ -20,8 +20,8 @@ REFUSED: Final = "component"
 #: In the JSON Schema of a component, the kind of what an option of it names.
 SCHEMA_KEY: Final = "x-fgic-kind"
 _KEYS = ("uses", "with")
-#: How a message and a hint of `Refused` begin that name the option.
-_OPTION, _WRITE = "{option} ", "Write {option}: "
+#: How a message and a hint of `Refused` begin where they name the option.
+OPTION, WRITE = "{option} ", "Write {option}: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Refused:
 
     Attributes:
         at: the key it is about, `uses`, `with` or an unknown one; empty for the option as a whole.
-        message: what is wrong; ``{option}`` stands for the option's name.
-        hint: what to do about it; may be empty.
+        message: what is wrong; where it begins with `OPTION` the option's name belongs there.
+        hint: what to do about it; may be empty; `WRITE` as ``message``.
         shown: whether the message goes on with the value that stands there.
     """
 
@@ -152,18 +152,18 @@ class Named:
 
     def _parts(self, value: Any) -> tuple[str, Mapping[str, Any], list[Refused]]:
         """The component's name and options, and what is wrong with the way they are written."""
-        example = f"Write {{option}}: {{uses: {self.kind}/name, with: {{...}}}}."
+        example = f"{WRITE}{{uses: {self.kind}/name, with: {{...}}}}."
         if isinstance(value, str):
             found: Mapping[str, Any] = {"uses": value}
         elif isinstance(value, Mapping):
             found = value
         else:
-            return "", {}, [Refused("", f"{{option}} should be {_a(self.kind)}", example, shown=True)]
+            return "", {}, [Refused("", f"{OPTION}should be {_a(self.kind)}", example, shown=True)]
         refused = [self._unknown(str(key)) for key in found if key not in _KEYS]
-        misspelt = any(key in nearest(str(word), _KEYS, 1) for word in found if word not in _KEYS for key in ("uses",))
+        misspelt = any("uses" in nearest(str(word), _KEYS, 1) for word in found if word not in _KEYS)
         uses, options = found.get("uses"), found.get("with")
         if "uses" not in found:
-            refused += [] if misspelt else [Refused("", f"{{option}} does not say which {self.kind} it uses", example)]
+            refused += [] if misspelt else [Refused("", f"{OPTION}does not say which {self.kind} it uses", example)]
         elif not isinstance(uses, str):
             refused.append(Refused("uses", "uses should be kind/name", example, shown=True))
         elif uses.partition("/")[0] in KINDS and not uses.startswith(f"{self.kind}/"):
@@ -176,7 +176,7 @@ class Named:
     def _unknown(self, key: str) -> Refused:
         close = nearest(key, _KEYS)
         hint = f"Did you mean {' or '.join(close)}?" if close else "Options stand under with: write with: {...}."
-        return Refused(key, f"{{option}} has no {key}", hint)
+        return Refused(key, f"{OPTION}has no {key}", hint)
 
     def _missing(self, uses: str, error: PluginError, registry: Registry) -> Refused:
         """Why a component cannot be had."""
@@ -253,7 +253,7 @@ def _written(component: Component, info: SerializationInfo) -> dict[str, Any]:
 
 
 def _refuse(refused: list[Refused]) -> Any:
-    texts = [f"{one.message.replace(_OPTION, '')}. {one.hint.replace(_WRITE, 'Write ')}".strip() for one in refused]
+    texts = [f"{one.message}. {one.hint}".strip().replace(OPTION, "").replace(WRITE, "Write ") for one in refused]
     raise PydanticCustomError(REFUSED, "{said}", {"said": " ".join(texts), "refused": tuple(refused)})
 
 

@@ -16,8 +16,9 @@ from fgic_core.registry import Registry, published
 from fgic_core.spec.document import Node, from_data, read
 from fgic_core.spec.errors import Place, Problem, Source, SpecError, did_you_mean
 from fgic_core.spec.model import VERSION, Spec, SpecStep, dump_yaml
-from fgic_core.spec.options import Places, described, filled, make
+from fgic_core.spec.options import make
 from fgic_core.spec.overrides import STEP, TOP, assign
+from fgic_core.spec.problems import Places, described, filled
 from fgic_core.spec.wiring import Found, Wired, wire
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
