@@ -58,7 +58,7 @@ def make(
 def _misread(node: Node, made: Any, defaults: Defaults, path: tuple[str | int, ...] = ()) -> Iterator[Problem]:
     """What pydantic takes and a reader of the spec would not: true for 1, and numbers without end."""
     value, name = node.value, f"option {dotted(path)}"
-    if isinstance(made, Component) and path and path[-1] != "with":
+    if isinstance(made, Component) and made._entry is not None and path[-1] != "with":
         options = filled(node.child("with"), defaults.get(entry_of(made).uses))
         if options is not None:
             yield from _misread(options, made, defaults, (*path, "with"))

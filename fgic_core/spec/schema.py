@@ -33,7 +33,7 @@ def spec_schema(registry: Registry) -> dict[str, Any]:
         "title": "fgic spec",
         "description": "Steps that fgic runs in order, and their options.",
     }
-    named = {kind: _named(kind, registry, list(options)) for kind in KINDS}
+    named = {kind: _named(kind, registry, list(options)) for kind in sorted(_wanted(options))}
     if broken:
         schema["$comment"] = "Left out, for they do not load: " + "; ".join(broken)
     return schema | {
@@ -104,6 +104,14 @@ def _filled(schema: Any) -> Any:
         kept = {name: value for name, value in schema.items() if name not in ("anyOf", SCHEMA_KEY)}
         return kept | {"$ref": f"#/$defs/{_any(kind)}"}
     return {name: _filled(value) for name, value in schema.items()}
+
+
+def _wanted(schema: Any) -> set[str]:
+    """The kinds of which options name a component."""
+    if isinstance(schema, dict) and SCHEMA_KEY in schema:
+        return {schema[SCHEMA_KEY]}
+    below = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    return {kind for one in below for kind in _wanted(one)}
 
 
 def _any(kind: str) -> str:
