@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fgic_core.cli.app import run
+from fgic_core.pipeline import Pipeline, Run
 
 #: A classifier that no attack is part of, and an attack that knows no classifier.
 HARDENED = '''
@@ -87,7 +88,7 @@ Say = Callable[..., dict[str, str]]
 
 @pytest.fixture(scope="module")
 def project(module_toys: Path) -> Iterator[Path]:
-    """A project whose spec was run, in a worker process, by a classifier and an attack of two packages."""
+    """A project whose spec was run, a process for each step, by a classifier and an attack of two packages."""
     site, place = module_toys, module_toys.parent
     with pytest.MonkeyPatch.context() as patch:
         for name, source, points in (
@@ -105,27 +106,29 @@ def project(module_toys: Path) -> Iterator[Path]:
         (place / "tables" / "one.txt").write_text("1")
         (place / "hard.yaml").write_text(SPEC, encoding="utf-8")
         patch.chdir(place)
-        done = fgic("pipeline", "hard.yaml", "--device", "cpu", "--no-report", "--quiet")
+        command = [sys.executable, "-m", "fgic_core", "pipeline", "hard.yaml", "--isolate", "--device", "cpu"]
+        done = subprocess.run(
+            [*command, "--no-report", "--quiet"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            timeout=600,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         yield place
     for name in ("fgic_hardened", "fgic_nudge", "nudge_helper"):
         sys.modules.pop(name, None)
 
 
-def fgic(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own."""
-    command = [sys.executable, "-m", "fgic_core", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
-
-
 @pytest.fixture
 def check(project: Path, capsys: pytest.CaptureFixture[str]) -> Say:
-    """What ``fgic check`` says of each step; with the key of what it learns."""
+    """What ``fgic check`` says of each step."""
 
-    def said(*overrides: str) -> dict[str, str]:
+    def said(*overrides: str, spec: str = "hard.yaml", store: str = ".fgic/store") -> dict[str, str]:
         capsys.readouterr()
-        code = run(["check", "hard.yaml", "--json", *(word for one in overrides for word in ("--set", one))])
+        sets = (word for one in overrides for word in ("--set", one))
+        code = run(["check", spec, "--json", "--store", store, *sets])
         told = capsys.readouterr()
         assert code == 0, told.err
         return {row["step"]: row["reason"] for row in json.loads(told.out)}
@@ -144,7 +147,6 @@ def test_what_an_unchanged_run_computed_is_in_the_store(check: Say) -> None:
         ("site/fgic_nudge.py", "All pixels", "Every pixel", ""),
         ("site/nudge_helper.py", "1.0", "-1.0", "fgic-nudge: its source changed (attack)"),
         ("site/fgic_nudge.py", "/ 2, generator", "/ 3, generator", "fgic-nudge: its source changed (attack)"),
-        ("site/fgic_nudge-0.1.0.dist-info/METADATA", "Version: 0.1.0", "Version: 0.1.1", ""),
         ("tables/one.txt", "1", "2", "what lies at attack.with.table changed"),
     ],
 )
@@ -165,7 +167,10 @@ def test_what_an_attack_is_counts_for_the_training_that_uses_it(
     ("override", "reason"),
     [
         ("net.with.attack.with.inner.with.steps=3", "attack.with.inner.with.steps changed from 2 to 3"),
-        ("net.with.attack.with.inner.uses=attacker/fgsm", "attack.with.inner changed from attacker/pgd to attacker/fgsm"),
+        (
+            "net.with.attack.with.inner.uses=attacker/fgsm",
+            "attack.with.inner changed from attacker/pgd to attacker/fgsm",
+        ),
         ("net.with.attack=attacker/pgd", "attack changed from attacker/nudge to attacker/pgd"),
         ("net.with.judge=attacker/pgd", "judge changed from null to"),
         ("net.seed=4", "seed changed from 0 to 4"),
@@ -182,7 +187,7 @@ def test_its_options_count_and_are_named(check: Say, override: str, reason: str)
 
 
 def test_the_artifact_names_it_as_a_spec_does_and_holds_no_path_of_the_project(project: Path) -> None:
-    records = [json.loads(file.read_text()) for file in (project / ".fgic" / "store").glob("*/*/artifact.json")]
+    records = [json.loads(file.read_text()) for file in (project / ".fgic" / "store").rglob("artifact.json")]
     ours = [record for record in records if record["uses"] == "classifier/hardened"]
     assert len(ours) == 2
     for record in ours:
@@ -193,30 +198,27 @@ def test_the_artifact_names_it_as_a_spec_does_and_holds_no_path_of_the_project(p
 
 
 def test_the_resolved_spec_of_a_run_means_the_same(project: Path, check: Say) -> None:
-    (spec,) = (project / "runs" / "hard").glob("2*/*.yaml")
+    (spec,) = (project / "runs" / "hard").glob("2*/resolved.yaml")
     assert "uses: attacker/nudge" in spec.read_text()
-    code = run(["check", str(spec), "--json", "--store", ".fgic/store"])
-    assert code == 0
+    assert check(spec=str(spec)) == {"dots": "in the store", "net": "in the store"}
 
 
 def test_what_was_trained_with_it_is_opened_again(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In this process, by the record alone; the attack was given to the training, and the training moved by it."""
-    import fgic_core
-
     (folder,) = (project / "runs" / "hard").glob("2*")
-    opened = fgic_core.Run.open(folder)
+    opened = Run.open(folder)
     assert opened.model("net").classes == ("colour 0", "colour 1")
     moved = [point.value for point in opened.artifact("net").curves if point.name == "moved"]
     assert moved == pytest.approx([8 / 255] * 2, rel=1e-4)
 
 
-def test_each_step_in_a_process_of_its_own_gives_the_same_weights(project: Path) -> None:
+def test_computed_in_this_process_it_gives_the_same_weights(project: Path) -> None:
     store = project / "other"
-    done = fgic("pipeline", "hard.yaml", "--isolate", "--device", "cpu", "--no-report", "--quiet", "--store", str(store))
-    assert done.returncode == 0, done.stderr
+    done = Pipeline.from_yaml("hard.yaml").run(store=store, runs=project / "others", device="cpu", report=False)
+    assert [step.status for step in done.record.steps] == ["computed", "computed"]
 
     def weights(place: Path) -> list[bytes]:
-        return [file.read_bytes() for file in place.glob("*/*/component/model.safetensors")]
+        return [file.read_bytes() for file in place.rglob("component/model.safetensors")]
 
     assert len(weights(store)) == 1
     assert weights(store) == weights(project / ".fgic" / "store")
@@ -226,6 +228,6 @@ def test_what_cannot_be_had_is_said_with_its_place(project: Path, capsys: pytest
     (project / "wrong.yaml").write_text(SPEC.replace("uses: attacker/pgd", "uses: explainer/cam").replace("8/255", "8"))
     assert run(["check", "wrong.yaml"]) == 2
     said = capsys.readouterr().err
-    assert "wrong.yaml:7:55: option attack.with.eps[0] is 8, but images are in [0, 1]" in said
-    assert "wrong.yaml:7:100: explainer/cam stands where an attacker is wanted" in said
+    assert "wrong.yaml:8:51: option attack.with.eps[0] is 8, but images are in [0, 1]" in said
+    assert "wrong.yaml:8:91: explainer/cam stands where an attacker is wanted" in said
     assert "Traceback" not in said
