@@ -159,7 +159,8 @@ class Named:
             found = value
         else:
             return "", {}, [Refused("", f"{OPTION}should be {_a(self.kind)}", example, shown=True)]
-        refused = [self._unknown(str(key)) for key in found if key not in _KEYS]
+        absent = [key for key in _KEYS if key not in found]
+        refused = [self._unknown(str(key), absent) for key in found if key not in _KEYS]
         misspelt = any("uses" in nearest(str(word), _KEYS, 1) for word in found if word not in _KEYS)
         uses, options = found.get("uses"), found.get("with")
         if "uses" not in found:
@@ -173,8 +174,8 @@ class Named:
             refused.append(Refused("with", what, "Write with: {option: value, ...}.", shown=True))
         return str(uses), options or {}, refused
 
-    def _unknown(self, key: str) -> Refused:
-        close = nearest(key, _KEYS)
+    def _unknown(self, key: str, absent: list[str]) -> Refused:
+        close = nearest(key, absent)
         hint = f"Did you mean {' or '.join(close)}?" if close else "Options stand under with: write with: {...}."
         return Refused(key, f"{OPTION}has no {key}", hint)
 
@@ -184,7 +185,7 @@ class Named:
         names = [name for name in registry.names() if name.startswith(f"{self.kind}/")]
         hint = error.hint or ""
         if "/" not in uses:
-            close = nearest(f"{self.kind}/{uses}", names)
+            close = [f"{self.kind}/{name}" for name in nearest(uses, [name.partition("/")[2] for name in names])]
             hint = f"Did you mean {' or '.join(close)}?" if close else f"Installed are {', '.join(names)}."
         return Refused("uses", text, hint)
 

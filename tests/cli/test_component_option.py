@@ -81,14 +81,16 @@ steps:
   net:
     uses: classifier/hardened
     with:
-      attack: {uses: attacker/nudge, with: {eps: [8/255], table: tables/one.txt, inner: {uses: attacker/pgd, with: {steps: 2}}}}
+      attack:
+        uses: attacker/nudge
+        with: {eps: [8/255], table: tables/one.txt, inner: {uses: attacker/pgd, with: {steps: 2}}}
 """
 Say = Callable[..., dict[str, str]]
 
 
 @pytest.fixture(scope="module")
 def project(module_toys: Path) -> Iterator[Path]:
-    """A project whose spec was run, a process for each step, by a classifier and an attack of two packages."""
+    """A project whose spec was run, in a worker process, by a classifier and an attack of two packages."""
     site, place = module_toys, module_toys.parent
     with pytest.MonkeyPatch.context() as patch:
         for name, source, points in (
@@ -106,7 +108,7 @@ def project(module_toys: Path) -> Iterator[Path]:
         (place / "tables" / "one.txt").write_text("1")
         (place / "hard.yaml").write_text(SPEC, encoding="utf-8")
         patch.chdir(place)
-        command = [sys.executable, "-m", "fgic_core", "pipeline", "hard.yaml", "--isolate", "--device", "cpu"]
+        command = [sys.executable, "-m", "fgic_core", "pipeline", "hard.yaml", "--device", "cpu"]
         done = subprocess.run(
             [*command, "--no-report", "--quiet"],
             capture_output=True,
@@ -228,6 +230,6 @@ def test_what_cannot_be_had_is_said_with_its_place(project: Path, capsys: pytest
     (project / "wrong.yaml").write_text(SPEC.replace("uses: attacker/pgd", "uses: explainer/cam").replace("8/255", "8"))
     assert run(["check", "wrong.yaml"]) == 2
     said = capsys.readouterr().err
-    assert "wrong.yaml:8:51: option attack.with.eps[0] is 8, but images are in [0, 1]" in said
-    assert "wrong.yaml:8:91: explainer/cam stands where an attacker is wanted" in said
+    assert "wrong.yaml:10:22: option attack.with.eps[0] is 8, but images are in [0, 1]" in said
+    assert "wrong.yaml:10:67: explainer/cam stands where an attacker is wanted" in said
     assert "Traceback" not in said
