@@ -101,7 +101,7 @@ class Named:
     @property
     def words(self) -> str:
         """What is legal, for people."""
-        return f"{_a(self.kind)}: {self.kind}/name or {{uses: {self.kind}/name, with: {{...}}}}"
+        return f"{self.kind}/name | {{uses: {self.kind}/name, with: {{...}}}}"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(
@@ -140,9 +140,9 @@ class Named:
         try:
             made = component.model_validate(options, context=context | {"registry": registry})
         except ValidationError as error:
-            said = "; ".join(_line(one) for one in error.errors(include_url=False))
+            said = f"{uses}: {one_line(error)}"
             raise PydanticCustomError(
-                REFUSED, "{said}", {"said": f"{uses}: {said}", "misfit": Misfit(uses, component, error)}
+                REFUSED, "{said}", {"said": said, "misfit": Misfit(uses, component, error)}
             ) from None
         except Exception as error:  # a plugin's own validator
             text = " ".join(f"{type(error).__name__}: {error}".split())
@@ -258,8 +258,10 @@ def _refuse(refused: list[Refused]) -> Any:
     raise PydanticCustomError(REFUSED, "{said}", {"said": " ".join(texts), "refused": tuple(refused)})
 
 
-def _line(error: Mapping[str, Any]) -> str:
-    return f"{'.'.join(map(str, error['loc']))}: {error['msg']}".removeprefix(": ")
+def one_line(error: ValidationError) -> str:
+    """What is wrong with options, by their names."""
+    found = error.errors(include_url=False)
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in found)
 
 
 def _a(kind: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from fgic_core.data.digest import digest_of
 from fgic_core.interfaces import Component
 from fgic_core.interfaces.component import use_only
-from fgic_core.nested import draws, entry_of, nested
+from fgic_core.nested import entry_of, nested
 from fgic_core.registry import Entry
 from fgic_core.run.fingerprints import UNREAD, Fingerprints
 from fgic_core.run.memory import Memory, default_memory
@@ -90,7 +90,7 @@ class Keys:
             "package": package,
             "stands_on": {name: version for name, version in sorted(stands_on.items()) if name not in named},
             "options": options,
-            "seed": seed if draws(component) else None,
+            "seed": seed if any(one.draws() for one in (component, *parts.values())) else None,
             "inputs": dict(inputs),
         }
         unread = frozenset(path for path in self.fingerprints.unread if _names(component, path))

@@ -27,7 +27,8 @@ def _options(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "")
     """What differs between options; of a component that an option names, between its own."""
     found = []
     for name in sorted({*before, *now}):
-        one, other = before.get(name), now.get(name)
+        one: Any = before.get(name)
+        other: Any = now.get(name)
         if one == other:
             continue
         if not (_names_component(one) and _names_component(other)):
