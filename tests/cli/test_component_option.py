@@ -227,9 +227,11 @@ def test_computed_in_this_process_it_gives_the_same_weights(project: Path) -> No
 
 
 def test_what_cannot_be_had_is_said_with_its_place(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (project / "wrong.yaml").write_text(SPEC.replace("uses: attacker/pgd", "uses: explainer/cam").replace("8/255", "8"))
+    text = SPEC.replace("uses: attacker/pgd", "uses: explainer/cam").replace("8/255", "8")
+    (project / "wrong.yaml").write_text(text)
+    column = text.splitlines()[9].index("explainer/cam") + 1
     assert run(["check", "wrong.yaml"]) == 2
     said = capsys.readouterr().err
     assert "wrong.yaml:10:22: option attack.with.eps[0] is 8, but images are in [0, 1]" in said
-    assert "wrong.yaml:10:67: explainer/cam stands where an attacker is wanted" in said
+    assert f"wrong.yaml:10:{column}: explainer/cam stands where an attacker is wanted" in said
     assert "Traceback" not in said

@@ -18,6 +18,9 @@ from fgic_core.run.artifacts import open_component
 from fgic_core.run.keys import KeyDocument, Keys
 from fgic_core.run.memory import Memory
 
+#: Sources that were parsed once are not parsed for each test.
+MEMORY = Memory()
+
 
 class Reading(Attacker):
     """Reads files, some of which its options only lead to."""
@@ -61,7 +64,7 @@ def registry() -> Registry:
 
 def document(registry: Registry, node: Any = "use", seed: int = 0, **options: Any) -> KeyDocument:
     component = registry.create("classifier/hardened", **options)
-    return Keys(Memory()).document(registry.entry("classifier/hardened"), component, seed, {}, node)
+    return Keys(MEMORY).document(registry.entry("classifier/hardened"), component, seed, {}, node)
 
 
 def reading(**options: Any) -> dict[str, Any]:
