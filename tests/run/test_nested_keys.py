@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ from pydantic import Field
 from fgic_core import Attacker, Classifier, ComponentOption, InputFile, InputFolder, Registry, UseOnly
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import StoreError
+from fgic_core.pipeline import Pipeline
 from fgic_core.registry import Entry
 from fgic_core.run.artifacts import open_component
 from fgic_core.run.keys import KeyDocument, Keys
 from fgic_core.run.memory import Memory
+from fgic_core.run.plan import make_plan
+from fgic_core.run.store import Store
 
 #: Sources that were parsed once are not parsed for each test.
 MEMORY = Memory()
@@ -122,6 +125,18 @@ def test_the_seed_counts_where_it_draws(registry: Registry) -> None:
     assert differ(reading(inner=reading(random=True)))
 
 
+def test_the_seed_reaches_what_draws(registry: Registry, tmp_path: Path) -> None:
+    def seed(attack: Any) -> int:
+        steps = {
+            "birds": {"uses": "dataset/synthetic-birds"},
+            "net": {"uses": "classifier/hardened", "seed": 5, "with": {"attack": attack}},
+        }
+        spec = Pipeline.from_dict({"version": 1, "steps": steps}, registry=registry).spec
+        return make_plan(spec, registry, Store(tmp_path), keys=Keys(MEMORY)).step("net").seed
+
+    assert (seed(reading()), seed(reading(inner=reading(random=True)))) == (0, 5)
+
+
 def test_what_fit_cannot_read_is_no_part_of_what_is_learned(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
     judge = reading(file=str(tmp_path / "a.txt"), inner="attacker/pgd")
@@ -134,6 +149,7 @@ def test_what_fit_cannot_read_is_no_part_of_what_is_learned(registry: Registry, 
 ATTACK = '''
 import importlib
 
+import hypothesis
 from fgic_core import Attacker
 
 
@@ -145,17 +161,25 @@ class Named(Attacker):
 '''
 
 
-def test_what_it_imports_by_a_name_of_its_own_is_a_doubt(
-    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def named(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyDocument]:
+    """What the key has of an attack whose module is not this one."""
     (tmp_path / "fgic_named_attack.py").write_text(ATTACK)
     monkeypatch.syspath_prepend(str(tmp_path))
     more = Registry([Entry("attacker", "named", "own-attacks", "0", "", "fgic_named_attack:Named")])
     for uses in ("attacker/reading", "classifier/hardened"):
         more.register(uses.partition("/")[2], registry.get(uses))
-    found = document(more, attack=reading(inner="attacker/named"))
+    yield document(more, attack=reading(inner="attacker/named"))
     sys.modules.pop("fgic_named_attack")
-    (doubt,) = found.untraced
+
+
+def test_what_it_imports_counts_by_version(named: KeyDocument, registry: Registry) -> None:
+    assert "hypothesis" in named.content["stands_on"]
+    assert "hypothesis" not in document(registry, attack=reading()).content["stands_on"]
+
+
+def test_what_it_imports_by_a_name_of_its_own_is_a_doubt(named: KeyDocument) -> None:
+    (doubt,) = named.untraced
     assert doubt.startswith("attacker/named in attack.with.inner: what it imports is not known before it runs (")
 
 
