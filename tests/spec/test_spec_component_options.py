@@ -110,6 +110,7 @@ def test_its_value_is_the_component_with_its_options(hardened: Callable[..., Any
 
 def test_short_forms_defaults_lists_mappings_unions_and_null(hardened: Callable[..., Any]) -> None:
     made = hardened("judges: [attacker/pgd, {uses: attacker/twice, with: {first: attacker/pgd}}]")
+    assert isinstance(made.attack, Attacker)
     assert (made.attack.steps, made.cam, made.size) == (10, None, "auto")
     assert [type(one).__name__ for one in made.judges] == ["Pgd", "Twice"]
     made = hardened("{cam: explainer/cam, shown: {by: {one: explainer/cam}}, size: attacker/pgd}")

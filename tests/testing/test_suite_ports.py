@@ -67,6 +67,7 @@ def test_fit_is_given_the_data_set_too(student: Classifier, tmp_path: Path, monk
 class TestTheAuthorsFixture:
     """Of a suite no more than what hands on its fixture."""
 
+    _inputs: Mapping[str, Any] = {}
     _given = ComponentSuite._given
 
     @pytest.fixture
