@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fgic_core.errors import PluginError, nearest
 from fgic_core.interfaces import KINDS, Component
+from fgic_core.interfaces.component import NamesComponent
 from fgic_core.registry import Entry, Registry, installed
 
 C = TypeVar("C", bound=Component)
@@ -85,7 +86,7 @@ else:
 
 
 @dataclass(frozen=True)
-class Named:
+class Named(NamesComponent):
     """What the annotation of such an option holds: reads and writes its value.
 
     Attributes:
@@ -225,6 +226,14 @@ def nested(component: Component) -> dict[str, Component]:
 def draws(component: Component) -> bool:
     """Whether the seed has a part in what a component gives, by itself or by what its options name."""
     return any(one.draws() for one in (component, *nested(component).values()))
+
+
+def names_in(options: Any) -> list[str]:
+    """What options name that were written down, such as those of a job."""
+    if isinstance(options, Mapping):
+        own = [str(options["uses"])] if options.keys() == set(_KEYS) else []
+        return own + [name for one in options.values() for name in names_in(one)]
+    return [name for one in options for name in names_in(one)] if isinstance(options, list) else []
 
 
 def _fields(model: BaseModel) -> Iterator[tuple[str, Any]]:

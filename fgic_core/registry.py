@@ -12,6 +12,7 @@ from typing import Any
 
 from fgic_core.errors import PluginError, nearest
 from fgic_core.interfaces import KINDS, Component
+from fgic_core.interfaces.component import bare_components
 
 PREFIX = "fgic."
 
@@ -247,6 +248,12 @@ def _load(entry: Entry) -> type[Component]:
             f"{entry.target} keeps its option {hidden[0]} out of what is written down (exclude=True)",
             where=where,
             hint="It would count into no key and reach no job: leave exclude out.",
+        )
+    for name, wanted in bare_components(component).items():
+        raise PluginError(
+            f"{entry.target} has an option {name} whose type is {wanted.__name__} itself",
+            where=where,
+            hint=f"An option that names a component is a fgic_core.ComponentOption[{wanted.__name__}].",
         )
     try:
         _check_defaults(component)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar, get_args, get_origin
 
@@ -40,6 +40,10 @@ USE_ONLY: Final = _UseOnly()
 #: The type of such an option: ``min_score: UseOnly[float] = Field(0.05, description="…")``. `fit` cannot read it, and
 #: another value of it trains nothing anew.
 UseOnly = Annotated[T, USE_ONLY]
+
+
+class NamesComponent:
+    """The type of what marks an option that names a component (`fgic_core.ComponentOption`)."""
 
 
 class Component(BaseModel):
@@ -197,6 +201,24 @@ InputFile = Annotated[
 InputFolder = Annotated[
     Path, PlainValidator(_folder, json_schema_input_type=str), PlainSerializer(_external, return_type=str)
 ]
+
+
+def bare_components(component: type[Component]) -> dict[str, type[Component]]:
+    """The options whose type is an interface and not `ComponentOption` of it, with that interface."""
+
+    def bare(annotation: Any, metadata: Sequence[Any] = ()) -> Iterator[type[Component]]:
+        if any(isinstance(one, NamesComponent) for one in metadata):
+            return
+        if get_origin(annotation) is Annotated:
+            yield from bare(annotation.__origin__, annotation.__metadata__)
+        elif isinstance(annotation, type) and not get_args(annotation):
+            yield from [annotation] if issubclass(annotation, Component) else []
+        else:
+            for one in get_args(annotation):
+                yield from bare(one)
+
+    fields = component.model_fields.items()
+    return {name: one for name, field in fields for one in bare(field.annotation, field.metadata)}
 
 
 def plain_paths(component: type[Component]) -> list[str]:

@@ -12,14 +12,19 @@ from pydantic import Field
 
 from fgic_core import Attacker, Classifier, ComponentOption, InputFile, InputFolder, Registry, UseOnly
 from fgic_core.data.artifact import ArtifactRecord
-from fgic_core.errors import StoreError
+from fgic_core.errors import PluginError, StoreError
 from fgic_core.pipeline import Pipeline
 from fgic_core.registry import Entry
 from fgic_core.run.artifacts import open_component
+from fgic_core.run.engines import Workers
+from fgic_core.run.interrupts import Interrupts
+from fgic_core.run.job import Job
 from fgic_core.run.keys import KeyDocument, Keys
 from fgic_core.run.memory import Memory
 from fgic_core.run.plan import make_plan
+from fgic_core.run.processes import run_in_processes
 from fgic_core.run.store import Store
+from fgic_core.steps.context import Listener
 
 #: Sources that were parsed once are not parsed for each test.
 MEMORY = Memory()
@@ -181,6 +186,15 @@ def test_what_it_imports_counts_by_version(named: KeyDocument, registry: Registr
 def test_what_it_imports_by_a_name_of_its_own_is_a_doubt(named: KeyDocument) -> None:
     (doubt,) = named.untraced
     assert doubt.startswith("attacker/named in attack.with.inner: what it imports is not known before it runs (")
+
+
+def test_what_this_process_alone_knows_is_computed_in_no_other(registry: Registry, tmp_path: Path) -> None:
+    more = registry.create("classifier/hardened", attack=reading(inner=reading())).model_dump(mode="json")
+    job = Job(uses="classifier/timm", options=more, inputs={}, output=tmp_path, devices=2)
+    with pytest.raises(PluginError, match="attacker/reading is known to this process alone, and another is to compute"):
+        Workers(Interrupts()).compute(job, Listener())
+    with pytest.raises(PluginError, match="attacker/reading is known to this process alone, and 2 devices need 2"):
+        run_in_processes(job, Listener())
 
 
 def test_an_artifact_whose_attack_is_not_installed_any_more_says_so(registry: Registry, tmp_path: Path) -> None:
