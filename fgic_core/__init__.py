@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from fgic_core.interfaces import InputFolder as InputFolder
     from fgic_core.interfaces import Maps as Maps
     from fgic_core.interfaces import UseOnly as UseOnly
+    from fgic_core.nested import ComponentOption as ComponentOption
     from fgic_core.pipeline import Pipeline as Pipeline
     from fgic_core.registry import Registry as Registry
     from fgic_core.steps.context import StepContext as StepContext
@@ -113,6 +114,7 @@ _HOME = {
         "Maps",
         "UseOnly",
     ),
+    "fgic_core.nested": ("ComponentOption",),
     "fgic_core.pipeline": ("Pipeline",),
     "fgic_core.registry": ("Registry",),
     "fgic_core.steps.context": ("StepContext",),

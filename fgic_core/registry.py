@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
 from fgic_core.errors import PluginError, nearest
 from fgic_core.interfaces import KINDS, Component
+from fgic_core.interfaces.component import bare_components
 
 PREFIX = "fgic."
 
@@ -146,7 +147,20 @@ class Registry:
             PluginError: see `get`.
             pydantic.ValidationError: an option is unknown or has no legal value.
         """
-        return self.get(uses).model_validate(options, context={"base": base or Path.cwd()})
+        return self.get(uses).model_validate(options, context={"base": base or Path.cwd(), "registry": self})
+
+    def declared(self, component: type[Component]) -> Entry | None:
+        """The declaration of a class; None where nothing installed declares it. Imports no other package."""
+        top = component.__module__.partition(".")[0]
+        for entry in self.entries():
+            near = entry.uses in self._loaded or entry.target.partition(":")[0].partition(".")[0] == top
+            if near and entry.kind == component.kind and len(self._entries[entry.uses]) == 1:
+                try:
+                    if self.get(entry.uses) is component:
+                        return entry
+                except PluginError:
+                    continue
+        return None
 
     def load_all(self) -> Mapping[str, PluginError]:
         """Import everything; returns what failed and why, by ``kind/name``."""
@@ -157,6 +171,12 @@ class Registry:
             except PluginError as error:
                 failed[uses] = error
         return failed
+
+
+@lru_cache(maxsize=1)
+def installed() -> Registry:
+    """A registry of what is installed, for who is given none."""
+    return Registry()
 
 
 def _installed() -> list[Entry]:
@@ -229,6 +249,12 @@ def _load(entry: Entry) -> type[Component]:
             where=where,
             hint="It would count into no key and reach no job: leave exclude out.",
         )
+    for name, wanted in bare_components(component).items():
+        raise PluginError(
+            f"{entry.target} has an option {name} whose type is {wanted.__name__} itself",
+            where=where,
+            hint=f"An option that names a component is a fgic_core.ComponentOption[{wanted.__name__}].",
+        )
     try:
         _check_defaults(component)
     except Exception as error:
@@ -257,7 +283,7 @@ def _check_defaults(component: type[Component]) -> None:
             continue
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(_annotated(field))
-            adapter.validate_python(default)
+            adapter.validate_python(default, context={"registry": None})  # a component that it names may be missing
         except Exception as error:
             raise ValueError(f"{name}: {_one_line(error)}") from error
 

@@ -12,7 +12,7 @@ from fgic_core.interfaces import KINDS
 from fgic_core.registry import Entry, published
 
 BROKEN = """
-from fgic_core import Box, Cropper, Size
+from fgic_core import Box, Cropper, Detector, Size
 from pydantic import Field
 
 class Plain:
@@ -31,6 +31,10 @@ class OutOfRange(Cropper):
 
 class Shadow(Cropper):
     reads: int = 1
+    def region(self, box, image): return box
+
+class Bare(Cropper):
+    detector: Detector | None = None
     def region(self, box, image): return box
 
 class Fine(Cropper):
@@ -62,6 +66,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
             entry("cropper", "bad-default", "broken_parts:BadDefault"),
             entry("cropper", "out-of-range", "broken_parts:OutOfRange"),
             entry("cropper", "shadow", "broken_parts:Shadow"),
+            entry("cropper", "bare", "broken_parts:Bare"),
             entry("detector", "fine", "broken_parts:Fine"),
             entry("chopper", "fine", "broken_parts:Fine"),
             entry("cropper", "twice", "broken_parts:Fine", "fgic-one"),
@@ -80,6 +85,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
         ("cropper/plain", "broken_parts:Plain is not a subclass of Cropper"),
         ("cropper/unfinished", "broken_parts:Unfinished lacks region"),
         ("cropper/shadow", "broken_parts:Shadow has an option reads, which is the name of a method"),
+        ("cropper/bare", "broken_parts:Bare has an option detector whose type is Detector itself"),
         ("cropper/bad-default", "has a field whose default is not legal: margin: Input should be a valid number"),
         ("cropper/out-of-range", "margin: Input should be greater than or equal to 0"),
         ("detector/fine", "broken_parts:Fine is not a subclass of Detector"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar, get_args, get_origin
 
@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
+    PrivateAttr,
     SerializationInfo,
     ValidationInfo,
 )
@@ -41,6 +42,10 @@ USE_ONLY: Final = _UseOnly()
 UseOnly = Annotated[T, USE_ONLY]
 
 
+class NamesComponent:
+    """The type of what marks an option that names a component (`fgic_core.ComponentOption`)."""
+
+
 class Component(BaseModel):
     """Base of all interfaces: options are fields, the docstring is the help, the methods are the behaviour.
 
@@ -49,7 +54,9 @@ class Component(BaseModel):
     Heavy packages (torch, timm, mmdet) are imported inside methods, so that reading a spec stays quick.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), arbitrary_types_allowed=True, validate_default=True
+    )
 
     #: The interface's word in ``uses: kind/name``; set by the interfaces, never by a plugin.
     kind: ClassVar[str]
@@ -60,6 +67,8 @@ class Component(BaseModel):
     gives: ClassVar[ArtifactType]
     #: Whether a step of it can compute on several devices, in a process for each; see `Context.rank`.
     several_devices: ClassVar[bool] = False
+    #: Of a component that an option names (`fgic_core.ComponentOption`), its declaration.
+    _entry: Any = PrivateAttr(None)
 
     def draws(self) -> bool:
         """Whether the step's seed has a part in what it gives. If not, steps of other seeds share its artifact."""
@@ -192,6 +201,24 @@ InputFile = Annotated[
 InputFolder = Annotated[
     Path, PlainValidator(_folder, json_schema_input_type=str), PlainSerializer(_external, return_type=str)
 ]
+
+
+def bare_components(component: type[Component]) -> dict[str, type[Component]]:
+    """The options whose type is an interface and not `ComponentOption` of it, with that interface."""
+
+    def bare(annotation: Any, metadata: Sequence[Any] = ()) -> Iterator[type[Component]]:
+        if any(isinstance(one, NamesComponent) for one in metadata):
+            return
+        if get_origin(annotation) is Annotated:
+            yield from bare(annotation.__origin__, annotation.__metadata__)
+        elif isinstance(annotation, type) and not get_args(annotation):
+            yield from [annotation] if issubclass(annotation, Component) else []
+        else:
+            for one in get_args(annotation):
+                yield from bare(one)
+
+    fields = component.model_fields.items()
+    return {name: one for name, field in fields for one in bare(field.annotation, field.metadata)}
 
 
 def plain_paths(component: type[Component]) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, PluginError
 from fgic_core.interfaces import Classifier, Explainer
+from fgic_core.nested import names_in
 from fgic_core.registry import Registry
 from fgic_core.run.device import check_device, choose_device
 from fgic_core.run.events import Channel, Event, ProcessFailed, Said, pass_on, rebuild, watch
@@ -108,9 +109,12 @@ class Workers:
         return error if isinstance(error, PluginError) else None
 
     def compute(self, job: Job, listener: Listener) -> ArtifactRecord:
-        if job.uses not in Registry().names():
+        known = Registry().names()
+        for uses in [job.uses, *names_in(job.options)]:
+            if uses in known:
+                continue
             raise PluginError(
-                f"{job.uses} is known to this process alone, and another is to compute it",
+                f"{uses} is known to this process alone, and another is to compute it",
                 hint='Install a package that declares it, or run with isolation="none".',
             )
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Literal
 from fgic_core.data.digest import digest_of
 from fgic_core.interfaces import Component
 from fgic_core.interfaces.component import use_only
+from fgic_core.nested import entry_of, nested
 from fgic_core.registry import Entry
 from fgic_core.run.fingerprints import UNREAD, Fingerprints
 from fgic_core.run.memory import Memory, default_memory
@@ -68,14 +70,18 @@ class Keys:
             node: `fit` for what is learned, on which use-only options have no part; `cut` for what is given to learn
                 from.
         """
-        options, doubts = self._options(component)
-        if node == "fit":
-            options = {name: value for name, value in options.items() if name not in use_only(type(component))}
-        package, own, more = self._package(entry, type(component))
+        left_out = use_only(type(component)) if node == "fit" else frozenset()
+        parts = {where: one for where, one in nested(component).items() if option_of(where) not in left_out}
+        options, doubts = self._options(component, [component, *parts.values()])
+        options = {name: value for name, value in options.items() if name not in left_out}
+        package, own, more = self._packages(entry, component, parts)
         part = "" if node == "use" else "_fit"
         driver = self._sources.reached(f"fgic_core.steps.{component.kind}{part}")
-        stands_on = versions_of_modules({*driver.packages, *own.packages}, self.memory) | declared(entry.package)
-        named = {normalised(entry.package), "fgic"}
+        packages = [entry.package, *(entry_of(one).package for one in parts.values())]
+        stands_on = versions_of_modules({*driver.packages, *own}, self.memory)
+        for name in packages:
+            stands_on |= declared(name)
+        named = {*map(normalised, packages), "fgic"}
         content = {
             "format": KEY_FORMAT,
             "node": node,
@@ -84,19 +90,36 @@ class Keys:
             "package": package,
             "stands_on": {name: version for name, version in sorted(stands_on.items()) if name not in named},
             "options": options,
-            "seed": seed if component.draws() else None,
+            "seed": seed if any(one.draws() for one in (component, *parts.values())) else None,
             "inputs": dict(inputs),
         }
         unread = frozenset(path for path in self.fingerprints.unread if _names(component, path))
         return KeyDocument(content, tuple(doubts + more), unread)
 
-    def _options(self, component: Component) -> tuple[dict[str, Any], list[str]]:
-        """The options, with fingerprints of what lies at paths, and why they may not tell everything."""
+    def _options(self, component: Component, reading: list[Component]) -> tuple[dict[str, Any], list[str]]:
+        """The options, with fingerprints of what lies at paths, and why they may not tell everything.
+
+        Args:
+            component: whose options; reading: it, and what its options name, which may read more than options say.
+        """
         dumped = component.model_dump(mode="python", context={"fingerprint": self.fingerprints})
         doubts: list[str] = []
         options = {name: _plain(value, name, doubts) for name, value in dumped.items()}
-        read = [self.fingerprints(path) for path in component.reads()]
+        read = [self.fingerprints(path) for one in reading for path in one.reads()]
         return (options | {"(reads)": read} if read else options), doubts
+
+    def _packages(
+        self, entry: Entry, component: Component, parts: Mapping[str, Component]
+    ) -> tuple[dict[str, Any], set[str], list[str]]:
+        """As `_package`, with those of what options name ``within``; top-level names of what all of them import."""
+        about, reached, doubts = self._package(entry, type(component))
+        package, imported = dict[str, Any](about), set(reached.packages)
+        for where, one in parts.items():
+            told, found, more = self._package(entry_of(one), type(one))
+            package.setdefault("within", {})[where] = told
+            imported |= {*found.packages}
+            doubts += [f"{entry_of(one).uses} in {where}: {doubt}" for doubt in more]
+        return package, imported, doubts
 
     def _package(self, entry: Entry, component: type[Component]) -> tuple[dict[str, str], Reached, list[str]]:
         """The component's package with its version, and what its own sources reach where they may be edited."""
@@ -132,10 +155,17 @@ def _is_unsettled(value: Any) -> bool:
 PROVISIONAL = "provisional:"
 
 
+def option_of(where: str) -> str:
+    """The option that a place of `fgic_core.nested.nested` lies in."""
+    return re.split(r"[.\[]", where, maxsplit=1)[0]
+
+
 def _names(component: Component, path: Path) -> bool:
     """Whether an option of the component, or what it reads besides, is that path."""
 
     def within(value: Any) -> bool:
+        if isinstance(value, Component):
+            return _names(value, path)
         if isinstance(value, Mapping):
             return any(map(within, value.values()))
         if isinstance(value, (list, tuple)):

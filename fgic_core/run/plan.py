@@ -12,6 +12,7 @@ from fgic_core.data.digest import digest_of
 from fgic_core.errors import FgicError
 from fgic_core.interfaces import Component, Wiring
 from fgic_core.interfaces.ports import steps_of
+from fgic_core.nested import draws
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import LEARNED
 from fgic_core.run.keys import PROVISIONAL, KeyDocument, Keys, is_settled
@@ -188,7 +189,7 @@ class Plan:
     def _planned(self, step: SpecStep, strict: bool = False) -> PlannedStep:
         component, entry = step.component, self._registry.entry(step.uses)
         inputs = {port: self._content(given) for port, given in step.inputs.items()}
-        seed = step.seed if component.draws() else 0
+        seed = step.seed if draws(component) else 0
         lessons = self._lessons(step, seed, inputs, strict) if component.learns() else ()
         given: dict[str, Any] = dict(inputs)
         if component.learns():

@@ -21,6 +21,7 @@ from typing import Any
 
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, PluginError
+from fgic_core.nested import names_in
 from fgic_core.registry import Registry
 from fgic_core.run.events import Channel, Event, ProcessFailed, Said, Teller, pass_on, rebuild, watch
 from fgic_core.run.job import Job, run_job
@@ -52,9 +53,12 @@ def run_in_processes(job: Job, listener: Listener) -> ArtifactRecord:
         FgicError: what a process raised; or the component is known to this process alone.
         ProcessFailed: a process raised another exception, or was killed.
     """
-    if job.uses not in Registry().names():
+    known = Registry().names()
+    for uses in [job.uses, *names_in(job.options)]:
+        if uses in known:
+            continue
         raise PluginError(
-            f"{job.uses} is known to this process alone, and {job.devices} devices need {job.devices} processes",
+            f"{uses} is known to this process alone, and {job.devices} devices need {job.devices} processes",
             hint="Install a package that declares it, or use one device.",
         )
     # Beside the output and named like one: what is left of it after a crash goes when the step is begun again.

@@ -87,6 +87,8 @@ def _put(node: Node, path: list[Part], value: Node) -> tuple[Node | None, Proble
     """A copy of the tree with the value at the path; mappings on the way are made where there are none."""
     (part, place), rest = path[0], path[1:]
     key: str | int = part
+    if part == "with" and isinstance(node.value, str) and "/" in node.value:  # the short form of a component's name
+        node = Node({"uses": Entry(node.place, node)}, node.place)
     if isinstance(node.value, list):
         if not part.isascii() or not part.isdigit() or int(part) >= len(node.value):
             return None, Problem(f"{part or 'this'} is no index of a list of {len(node.value)}, counted from 0", place)

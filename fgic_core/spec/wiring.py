@@ -9,7 +9,7 @@ from typing import Any
 from fgic_core.interfaces import KINDS, Component, Input
 from fgic_core.spec.document import Node
 from fgic_core.spec.errors import Place, Problem, did_you_mean
-from fgic_core.spec.options import described
+from fgic_core.spec.problems import described
 
 #: The steps of a step's ports; names that are wrong are in it too.
 Found = dict[str, "str | list[str]"]

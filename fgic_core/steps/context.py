@@ -88,6 +88,7 @@ class StepContext(Context):
         workers: data loader processes.
         listener: where events go.
         lesson: the name of the training, where it is one of several of a step (`fgic_core.steps.lesson`).
+        inputs: what the step is given, by port.
 
     Attributes:
         metrics, curves, warnings, left_out: what was recorded so far.
@@ -107,6 +108,7 @@ class StepContext(Context):
         workers: int = 0,
         listener: Listener | None = None,
         lesson: str = "",
+        inputs: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self.uses = uses
@@ -122,7 +124,7 @@ class StepContext(Context):
         self.left_out: list[tuple[str, str]] = []
         self._scratch = scratch
         self.listener = listener or Listener()
-        self.inputs: Mapping[str, Any] = {}
+        self.inputs: Mapping[str, Any] = inputs if inputs is not None else {}
         self._ruler: Ruler | None = None
         self._keeps_snapshots = False
         self._is_part = bool(lesson)
@@ -277,6 +279,7 @@ class StepContext(Context):
             workers=self.workers,
             listener=_PartListener(self, name),
             lesson=name,
+            inputs=self.inputs,
         )
 
     def seed_of(self, part: str) -> int:

@@ -12,6 +12,7 @@ from fgic_core.errors import PluginError
 from fgic_core.interfaces import Detector, FittedDetector, FittedGenerator, Generator
 from fgic_core.testing.component import ComponentSuite, assert_no_pickle, assert_saved_alike
 from fgic_core.testing.data import tiny_context, tiny_dataset
+from fgic_core.testing.ports import without_optional
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,7 +57,7 @@ class DetectorSuite(ComponentSuite):
         """
         data = tiny_dataset(folder / "data", side=64, empty=empty if component.negatives else 0)
         train = data.split("train") if component.learns() else data.take([])
-        context = tiny_context(folder, name=name)
+        context = tiny_context(folder, name=name, inputs={"dataset": train, **self._inputs})
 
         def ruler(_: object, epoch: int) -> Scores:
             if seen is not None:
@@ -141,6 +142,13 @@ class DetectorSuite(ComponentSuite):
             kept.append({file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()})
         assert kept[0] != kept[1], "negatives is true, and empty train pictures change nothing"
 
+    def test_it_does_without_what_its_ports_call_optional(self, component: Detector, tmp_path: Path) -> None:
+        """One without optional ports has nothing to show."""
+        needed = without_optional(component, self._inputs)
+        if needed.keys() != self._inputs.keys():
+            self._inputs = needed
+            self._fitted(component, tmp_path)
+
     def test_an_interrupted_training_finds_the_same_boxes(self, component: Detector, tmp_path: Path) -> None:
         """A detector that does not learn has nothing to interrupt."""
         if not component.learns():
@@ -179,7 +187,7 @@ class GeneratorSuite(ComponentSuite):
         The epochs that are evaluated are added to ``seen``.
         """
         train = tiny_dataset(folder / "data", side=64).split("train")
-        context = tiny_context(folder, name=name)
+        context = tiny_context(folder, name=name, inputs={"dataset": train, **self._inputs})
 
         def ruler(_: object, epoch: int) -> Scores:
             if seen is not None:
@@ -255,6 +263,13 @@ class GeneratorSuite(ComponentSuite):
         seen: list[int] = []
         self._fitted(component, tmp_path, seen=seen)
         assert seen == list(range(len(seen)))
+
+    def test_it_does_without_what_its_ports_call_optional(self, component: Generator, tmp_path: Path) -> None:
+        """One without optional ports has nothing to show."""
+        needed = without_optional(component, self._inputs)
+        if needed.keys() != self._inputs.keys():
+            self._inputs = needed
+            self._fitted(component, tmp_path)
 
     def test_an_interrupted_training_makes_the_same_pictures(self, component: Generator, tmp_path: Path) -> None:
         """A generator that is not measured trains nothing that could be interrupted."""

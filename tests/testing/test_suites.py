@@ -21,6 +21,7 @@ TestBright = suite(DetectorSuite, fgic_toys.Bright())
 TestExact = suite(CropperSuite, fgic_toys.Exact(margin=1))
 TestTint = suite(GeneratorSuite, fgic_toys.Tint())
 TestLinear = suite(ClassifierSuite, fgic_toys.Linear())
+TestStudent = suite(ClassifierSuite, fgic_toys.Student())
 TestSaliency = suite(ExplainerSuite, fgic_toys.Saliency())
 TestSign = suite(AttackerSuite, fgic_toys.Sign())
 """
