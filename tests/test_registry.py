@@ -37,6 +37,10 @@ class Bare(Cropper):
     detector: Detector | None = None
     def region(self, box, image): return box
 
+class Hidden(Cropper):
+    margin: float = Field(0.0, exclude=True)
+    def region(self, box, image): return box
+
 class Fine(Cropper):
     def region(self, box, image): return box
 """
@@ -67,6 +71,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
             entry("cropper", "out-of-range", "broken_parts:OutOfRange"),
             entry("cropper", "shadow", "broken_parts:Shadow"),
             entry("cropper", "bare", "broken_parts:Bare"),
+            entry("cropper", "excluded", "broken_parts:Hidden"),
             entry("detector", "fine", "broken_parts:Fine"),
             entry("chopper", "fine", "broken_parts:Fine"),
             entry("cropper", "twice", "broken_parts:Fine", "fgic-one"),
@@ -86,6 +91,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
         ("cropper/unfinished", "broken_parts:Unfinished lacks region"),
         ("cropper/shadow", "broken_parts:Shadow has an option reads, which is the name of a method"),
         ("cropper/bare", "broken_parts:Bare has an option detector whose type is Detector itself"),
+        ("cropper/excluded", "broken_parts:Hidden keeps its option margin out of what is written down (exclude=True)"),
         ("cropper/bad-default", "has a field whose default is not legal: margin: Input should be a valid number"),
         ("cropper/out-of-range", "margin: Input should be greater than or equal to 0"),
         ("detector/fine", "broken_parts:Fine is not a subclass of Detector"),

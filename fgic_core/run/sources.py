@@ -130,7 +130,7 @@ class Sources:
         elsewhere: list[_Import] = []
         left = []
         for one in taken:
-            if one in parsed.names:
+            if parsed.names.get(one, (name, one)) != (name, one):  # else a package takes a module of its own
                 module, there = parsed.names[one]
                 elsewhere.append((module, (there,)))
             elif locate(f"{name}.{one}", anywhere) is not None:

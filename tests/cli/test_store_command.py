@@ -75,6 +75,31 @@ def test_it_removes_what_neither_a_spec_nor_a_run_needs(
     assert app.run(["store", "verify"]) == 0
 
 
+def test_checkpoints_of_a_training_that_is_not_finished_are_needed(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until a run of the spec has trained something else."""
+    import fgic_toys
+
+    spec = "version: 1\nname: long\nsteps:\n  dots: {uses: dataset/dots}\n  net: {uses: classifier/linear}\n"
+    (tmp_path / "long.yaml").write_text(spec)
+
+    def run(*overrides: str) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(fgic_toys.Linear, "_wait", lambda self, epoch: 1 / 0 if epoch == 2 else None)
+            pipeline = Pipeline.from_yaml(tmp_path / "long.yaml", overrides)
+            assert not pipeline.run(device="cpu", report=False, runs=tmp_path / "elsewhere").ok
+
+    run()
+    (checkpoint,) = (store / "unfinished").glob("*/checkpoint-1")
+    assert app.run(["store", "gc", "--delete"]) == 0
+    assert checkpoint.is_dir()
+    run("net.with.lr=0.125")
+    assert app.run(["store", "gc", "--delete"]) == 0
+    assert not checkpoint.exists()
+    assert list((store / "unfinished").glob("*/checkpoint-1")), "of the training that the spec asks for now"
+
+
 def test_a_store_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("ls", "verify", "gc"):
         assert app.run(["store", command, "--store", str(tmp_path / "none")]) == 2

@@ -47,6 +47,14 @@ def test_a_change_that_matters_changes_it(folder: Path, name: str, content: byte
     assert fingerprint(folder) != before
 
 
+@pytest.mark.parametrize("name", [".DS_Store", "below/.DS_Store", ".git/HEAD", "below/.ipynb_checkpoints/list.txt"])
+def test_what_systems_and_editors_leave_does_not_change_it(folder: Path, name: str) -> None:
+    before = fingerprint(folder)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("x")
+    assert fingerprint(folder) == before
+
+
 @pytest.mark.parametrize("name", ["below/b.png", "more.txt"])
 def test_a_link_to_nothing_counts_as_such(folder: Path, name: str) -> None:
     before = fingerprint(folder)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import pytest
 
+from fgic_core import Cropper
 from fgic_core.interfaces import KINDS
+from fgic_core.registry import Entry
+from fgic_core.run.keys import Keys
 from fgic_core.run.memory import Memory
 from fgic_core.run.sources import Sources, parse
 
@@ -41,12 +45,33 @@ def test_every_driver_can_be_traced(kind: str) -> None:
         ("exec(text)", False),
         ("network.eval()", True),
         ("runpy.run_path(name)", False),
+        ("from importlib import import_module as load; load('json.tool')", True),
+        ("from importlib import import_module as load; load(name)", False),
+        ("load('json.tool')", None),
     ],
 )
-def test_an_import_by_a_name_is_followed_where_the_name_is_written(line: str, traced: bool) -> None:
+def test_an_import_by_a_name_is_followed_where_the_name_is_written(line: str, traced: bool | None) -> None:
+    """None: it is no import, whatever it looks like."""
     parsed = parse(f"x = 1\n{line}\n".encode(), "some.module")
-    assert parsed.untraced == ([] if traced else [2])
-    assert (("json.tool", []) in parsed.imports) is ("json.tool" in line)
+    assert parsed.untraced == ([2] if traced is False else [])
+    assert (("json.tool", []) in parsed.imports) is ("json.tool" in line and traced is True)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_package", "written", "meant"),
+    [
+        ("shop.till", False, ".coins", "shop.coins"),
+        ("shop.till", True, ".coins", "shop.till.coins"),
+        ("shop.till", True, "..coins", "shop.coins"),
+        ("shop.till.drawer", False, "..coins.euro", "shop.coins.euro"),
+        ("shop", True, "coins", "coins"),
+    ],
+)
+def test_a_name_that_begins_with_dots_starts_at_the_package(
+    name: str, is_package: bool, written: str, meant: str
+) -> None:
+    parsed = parse(f"import_module({written!r}, __package__)".encode(), name, is_package=is_package)
+    assert (parsed.imports, parsed.untraced) == ([(meant, [])], [])
 
 
 @pytest.mark.parametrize(
@@ -65,3 +90,89 @@ def test_of_the_core_a_plugin_reaches_what_defines_the_names_that_it_takes(
     (tmp_path / "fgic_taker.py").write_text(f"from typing import TYPE_CHECKING\n\n{text}")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert ("torch" in Sources(Memory()).reached("fgic_taker").packages) is reaches
+
+
+Site = Callable[[dict[str, str]], Path]
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """Writes files into a folder such as pip installs into, which is on the path."""
+
+    def make(files: dict[str, str]) -> Path:
+        folder = tmp_path / "site-packages"
+        for name, text in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        monkeypatch.syspath_prepend(str(folder))
+        return folder
+
+    return make
+
+
+PLUGIN = {
+    "fgic_till/__init__.py": "import fgic_bank\nfrom fgic_till import _coins\n",
+    "fgic_till/_coins.py": "EURO = 1\n",
+}
+
+
+def digest(module: str) -> str:
+    return Sources(Memory()).reached(module).digest
+
+
+def test_a_plugin_counts_by_its_sources_where_pip_has_copied_them_too(site: Site) -> None:
+    """``pip install .`` once more, without a new version, is another plugin."""
+    folder = site({**PLUGIN, "fgic_bank.py": "RATE = 1\n"})
+    before = Sources(Memory()).reached("fgic_till")
+    assert before.packages == ("fgic_bank",), "another package counts by its version"
+    (folder / "fgic_bank.py").write_text("RATE = 2\n")
+    (folder / "fgic_till" / "_coins.py").write_text("EURO = 1  # a comment\n")
+    assert digest("fgic_till") == before.digest
+    (folder / "fgic_till" / "_coins.py").write_text("EURO = 2\n")
+    assert digest("fgic_till") != before.digest
+
+
+def test_a_component_that_another_module_makes_counts_by_both(site: Site) -> None:
+    """The entry point names where it is declared; the class says where it was made."""
+    files = {"fgic_declared.py": "from fgic_maker import make\n\nMade = make(3)\n", "fgic_maker.py": "WIDTH = 1\n"}
+    folder = site(files)
+
+    class Made(Cropper):
+        __module__ = "fgic_maker"
+
+        def region(self, box, image):
+            return box
+
+    entry = Entry("cropper", "made", "fgic-maker", "1.0", "", "fgic_declared:Made")
+
+    def sources() -> str:
+        return Keys(Memory()).document(entry, Made(), 0, {}).content["package"]["sources"]
+
+    before = sources()
+    assert sources() == before
+    for name, text in files.items():
+        (folder / name).write_text(text.replace("3", "4").replace("1", "2"))
+        assert sources() != before, name
+        (folder / name).write_text(text)
+
+
+def test_a_file_that_a_module_names_counts_and_no_other_beside_it(site: Site) -> None:
+    """Beside a module that is no package; all that lies in a package counts anyway."""
+    text = "from pathlib import Path\n\nPRICES = Path(__file__).with_name('prices.csv').read_text()\n"
+    folder = site({"fgic_shop.py": text, "prices.csv": "1\n", "notes.csv": "1\n"})
+    before = digest("fgic_shop")
+    (folder / "notes.csv").write_text("2\n")
+    assert digest("fgic_shop") == before
+    (folder / "prices.csv").write_text("2\n")
+    assert digest("fgic_shop") != before
+
+
+def test_of_what_lies_in_a_package_nothing_counts_that_systems_and_editors_leave(site: Site) -> None:
+    folder = site({**PLUGIN, "fgic_till/prices.csv": "1\n"}) / "fgic_till"
+    before = digest("fgic_till")
+    for name in (".DS_Store", ".git/HEAD", "prices.csv~", "prices.csv.swp", "__pycache__/x.nbi", "old.pyc"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("x")
+        assert digest("fgic_till") == before, name
+    (folder / "prices.csv").write_text("2\n")
+    assert digest("fgic_till") != before
