@@ -38,6 +38,8 @@ def test_it_does_not_depend_on_the_place(folder: Path, tmp_path: Path) -> None:
         ("list.txt", b"b\n"),
         ("below/b.png", b"1"),
         ("new/x.csv", b""),
+        (".hidden/b.png", b"1"),
+        (".hidden.json", b"{}"),
     ],
 )
 def test_a_change_that_matters_changes_it(folder: Path, name: str, content: bytes) -> None:
@@ -45,6 +47,16 @@ def test_a_change_that_matters_changes_it(folder: Path, name: str, content: byte
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_bytes(content)
     assert fingerprint(folder) != before
+
+
+@pytest.mark.parametrize(
+    "name", [".DS_Store", "below/._a.png", "Thumbs.db", ".git/index", "__pycache__/a.png", ".fgic/a.png", "list.txt~"]
+)
+def test_junk_does_not_count(folder: Path, name: str) -> None:
+    before = fingerprint(folder)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"1")
+    assert fingerprint(folder) == before
 
 
 @pytest.mark.parametrize("name", ["below/b.png", "more.txt"])
