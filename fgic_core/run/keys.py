@@ -12,7 +12,7 @@ from fgic_core.data.digest import digest_of
 from fgic_core.interfaces import Component
 from fgic_core.interfaces.component import use_only
 from fgic_core.registry import Entry
-from fgic_core.run.fingerprints import UNREAD, Fingerprints
+from fgic_core.run.fingerprints import Fingerprints
 from fgic_core.run.memory import Memory, default_memory
 from fgic_core.run.notebook import reached_by_class
 from fgic_core.run.packages import declared, normalised, version_of, versions_of_modules
@@ -42,6 +42,14 @@ class KeyDocument:
     def key(self) -> str:
         return key_of(self.content)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the key is one of content: everything that it stands on is known.
+
+        Options have no say in it, whatever they hold: a text may look like the mark of something that is not known.
+        """
+        return not self.unread and not _is_provisional(list(self.content["inputs"].values()))
+
 
 class Keys:
     """Works out key documents. One object lives as long as one plan: every file is looked at once in it.
@@ -68,9 +76,8 @@ class Keys:
             node: `fit` for what is learned, on which use-only options have no part; `cut` for what is given to learn
                 from.
         """
-        options, doubts = self._options(component)
-        if node == "fit":
-            options = {name: value for name, value in options.items() if name not in use_only(type(component))}
+        left_out = use_only(type(component)) if node == "fit" else frozenset()
+        options, doubts, unread = self._options(component, left_out)
         package, own, more = self._package(entry, type(component))
         part = "" if node == "use" else "_fit"
         driver = self._sources.reached(f"fgic_core.steps.{component.kind}{part}")
@@ -87,16 +94,28 @@ class Keys:
             "seed": seed if component.draws() else None,
             "inputs": dict(inputs),
         }
-        unread = frozenset(path for path in self.fingerprints.unread if _names(component, path))
-        return KeyDocument(content, tuple(doubts + more), unread)
+        return KeyDocument(content, (*doubts, *component.untraced(), *more), unread)
 
-    def _options(self, component: Component) -> tuple[dict[str, Any], list[str]]:
-        """The options, with fingerprints of what lies at paths, and why they may not tell everything."""
-        dumped = component.model_dump(mode="python", context={"fingerprint": self.fingerprints})
+    def _options(
+        self, component: Component, left_out: frozenset[str]
+    ) -> tuple[dict[str, Any], list[str], frozenset[Path]]:
+        """The options, with fingerprints of what lies at paths; why they may not tell everything; what is not read yet.
+
+        Args:
+            left_out: options that do not count.
+        """
+        asked: set[Path] = set()
+
+        def fingerprint(path: Path) -> str:
+            asked.add(path)
+            return self.fingerprints(path)
+
+        dumped = component.model_dump(mode="python", exclude=set(left_out), context={"fingerprint": fingerprint})
         doubts: list[str] = []
         options = {name: _plain(value, name, doubts) for name, value in dumped.items()}
-        read = [self.fingerprints(path) for path in component.reads()]
-        return (options | {"(reads)": read} if read else options), doubts
+        read = [fingerprint(path) for path in component.reads()]
+        unread = frozenset(asked & self.fingerprints.unread)
+        return (options | {"(reads)": read} if read else options), doubts, unread
 
     def _package(self, entry: Entry, component: type[Component]) -> tuple[dict[str, str], Reached, list[str]]:
         """The component's package with its version, and what its own sources reach where they may be edited."""
@@ -106,8 +125,10 @@ class Keys:
         if entered != module and locate(entered, True) is not None:
             more = self._sources.reached(entered)
             packages = tuple(sorted({*reached.packages, *more.packages}))
-            reached = Reached(digest_of([reached.digest, more.digest]), packages, reached.untraced + more.untraced)
+            untraced, missing = reached.untraced + more.untraced, reached.missing + more.missing
+            reached = Reached(digest_of([reached.digest, more.digest]), packages, untraced, missing)
         doubts = [f"what it imports is not known before it runs ({place})" for place in reached.untraced[:1]]
+        doubts += [f"it imports {module}, which is not found" for module in reached.missing[:1]]
         return {"name": entry.package, "version": version or entry.version, "sources": reached.digest}, reached, doubts
 
 
@@ -116,33 +137,15 @@ def key_of(document: Mapping[str, Any]) -> str:
     return digest_of(document)
 
 
-def is_settled(document: Mapping[str, Any]) -> bool:
-    """Whether the key is one of content: everything that it stands on is known."""
-    given = [*document["options"].values(), *document["inputs"].values()]
-    return not any(_is_unsettled(value) for value in given)
-
-
-def _is_unsettled(value: Any) -> bool:
-    if isinstance(value, (list, dict)):
-        return any(map(_is_unsettled, value.values() if isinstance(value, dict) else value))
-    return isinstance(value, str) and value.startswith((UNREAD, PROVISIONAL))
-
-
 #: How an input begins whose content is not known yet: the key of what will make it follows.
 PROVISIONAL = "provisional:"
 
 
-def _names(component: Component, path: Path) -> bool:
-    """Whether an option of the component, or what it reads besides, is that path."""
-
-    def within(value: Any) -> bool:
-        if isinstance(value, Mapping):
-            return any(map(within, value.values()))
-        if isinstance(value, (list, tuple)):
-            return any(map(within, value))
-        return isinstance(value, Path) and value == path
-
-    return within(dict(component)) or path in component.reads()
+def _is_provisional(value: Any) -> bool:
+    """Whether what is given to ports holds such an input. (They are digests and nothing that a user wrote.)"""
+    if isinstance(value, (list, dict)):
+        return any(map(_is_provisional, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str) and value.startswith(PROVISIONAL)
 
 
 def _plain(value: Any, where: str, doubts: list[str]) -> Any:

@@ -14,21 +14,29 @@ import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fgic_core.data.digest import digest_bytes, digest_of
 from fgic_core.run.memory import Memory, Stat
+from fgic_core.run.walk import walk
 
 #: The core's own package: its public names (``from fgic_core import Box``) count by the module that defines them.
 CORE = "fgic_core"
 _DYNAMIC = {
     *("import_module", "__import__", "exec", "eval", "run_path", "run_module"),
     *("spec_from_file_location", "SourceFileLoader", "load_module", "resolve_name"),
+    *("spec_from_loader", "module_from_spec", "exec_module", "zipimporter", "entry_points", "addsitedir"),
 }
+#: Of `sys`, what decides where modules are found.
+_FINDERS = {"path", "meta_path", "path_hooks", "path_importer_cache"}
+_LACK = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 #: A text that may be the name of a file beside the module.
 _FILE = re.compile(r"[\w-][\w./-]{0,99}\.\w{1,8}")
+#: Of these, those that are not given the name of a module.
+_BY_OTHER = _DYNAMIC - {"import_module", "__import__", "run_module", "resolve_name", "load_module"}
 _PURE = {"exec", "eval"}  # as plain names alone: a network has a method of that name
 
 #: A module, and the names that are taken from it.
@@ -43,11 +51,13 @@ class Reached:
         digest: of all own sources that it reaches, itself among them.
         packages: top-level names of the installed packages that these import.
         untraced: places where something is imported that cannot be known by reading: ``file:line``.
+        missing: modules that have to be there and are not found, each with where it is imported: ``name (file:line)``.
     """
 
     digest: str
     packages: tuple[str, ...]
     untraced: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
 @dataclass
@@ -57,7 +67,9 @@ class Parsed:
     Attributes:
         digest: of its syntax tree.
         imports: module names with the names that are taken from each; none for the module as such.
-        untraced: lines that import something unknown.
+        untraced: lines that import something unknown, or change where modules are looked for.
+        needed: where modules are imported that have to be there: the line by the module's name; not what is imported
+            under a condition, or where its lack is caught.
         files: texts that may be names of files beside it.
         names: where the names come from that the module has from others: the module, and the name there.
     """
@@ -67,13 +79,14 @@ class Parsed:
     untraced: list[int] = field(default_factory=list)
     names: dict[str, tuple[str, str]] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
+    needed: dict[str, int] = field(default_factory=dict)
 
 
 class Sources:
     """Follows imports. Files are parsed once for each stat that they have."""
 
     def __init__(self, memory: Memory) -> None:
-        for cached in (locate, _top, is_installed):  # a notebook may have got a module since
+        for cached in (locate, _top, _origin, is_installed):  # a notebook may have got a module since
             cached.cache_clear()
         self._memory = memory
         self._parsed: dict[str, Parsed] = {}
@@ -93,6 +106,8 @@ class Sources:
         digests: dict[str, str] = {}
         packages: set[str] = set()
         untraced: list[str] = []
+        needed: dict[str, str] = {}
+        missing: list[str] = []
         while waiting:
             name, taken = asked = waiting.pop()
             if asked in seen:
@@ -102,6 +117,8 @@ class Sources:
             place = locate(name, top in own_tops)
             if place is None:
                 packages |= set() if is_standard(top) else {top}
+                digests |= self._compiled(top)
+                missing += [f"{name} ({needed[name]})"] if needed.get(name) and is_missing(name) else []
                 continue
             if place.is_dir():  # a namespace package has no code of its own
                 waiting += [(f"{name}.{one}", ()) for one in taken]
@@ -115,10 +132,11 @@ class Sources:
             waiting += [(module, tuple(names)) for module, names in parsed.imports]
             if name.partition(".")[0] != CORE:  # of the core a test sees that no driver imports by a name it works out
                 untraced += [f"{place.name}:{line}" for line in parsed.untraced]
+                needed |= {module: f"{place.name}:{line}" for module, line in parsed.needed.items()}
                 digests |= self._beside(name, place) | self._named(name, place, parsed)
                 parent = name.rpartition(".")[0]
                 waiting += [(parent, ())] if parent and locate(parent, top in own_tops) is not None else []
-        return Reached(digest_of(digests), tuple(sorted(packages)), tuple(untraced))
+        return Reached(digest_of(digests), tuple(sorted(packages)), tuple(untraced), tuple(sorted(missing)))
 
     @staticmethod
     def _taken(
@@ -166,27 +184,39 @@ class Sources:
             file = place.parent / text
             try:
                 if file.is_file() and file != place:
-                    found[f"{name}:{text}"] = self._memory.digest(file)
+                    found[f"{name}:{text}"] = self._content(file)
             except OSError:
                 found[f"{name}:{text}"] = "unreadable"
         return found
 
     def _beside(self, name: str, place: Path) -> dict[str, str]:
-        """What lies beside a package's modules and is no Python: tables, templates, sources in C."""
+        """What lies beside a package's modules, behind links too, and is no Python: tables, templates, sources in C."""
         if place.name != "__init__.py":
             return {}
-        found = {}
-        for file in sorted(place.parent.rglob("*")):
-            inside = file.relative_to(place.parent).parts
-            if file.suffix in (".py", ".pyc") or not file.is_file() or "__pycache__" in inside:
-                continue
-            if any(part.startswith(".") for part in inside) or file.name.endswith(("~", ".swp")):
-                continue  # what systems and editors leave
-            try:
-                found[f"{name}/{file.relative_to(place.parent).as_posix()}"] = self._memory.digest(file)
-            except OSError:
-                found[f"{name}/{file.name}"] = "unreadable"
-        return found
+        folder = str(place.parent)
+        files = sorted(file for file in walk(folder) if not file.name.endswith((".py", ".pyc")))
+        if not files:
+            return {}
+        listing = digest_of([f"{file.name}\0{file.stat}" for file in files])
+        told = self._memory.get("beside", folder, listing)
+        if told is None:
+            told = digest_of({file.name: self._content(Path(file.path)) for file in files})
+            if all(file.stat is None or file.stat.is_settled() for file in files):
+                self._memory.put("beside", folder, listing, told)
+        return {f"{name}/": told}
+
+    def _compiled(self, top: str) -> dict[str, str]:
+        """A module that is one file and no Python, where no version tells what is in it."""
+        place = _origin(top)
+        if place is None or place.suffix == ".py" or is_installed(place):
+            return {}
+        return {top: self._content(place)}
+
+    def _content(self, file: Path) -> str:
+        try:
+            return self._memory.digest(file)
+        except OSError:
+            return "unreadable"
 
 
 def is_standard(top: str) -> bool:
@@ -214,6 +244,34 @@ def locate(name: str, anywhere: bool = False) -> Path | None:
         if not places:
             return None
     return places[0]
+
+
+def is_missing(name: str) -> bool:
+    """Whether nothing of that name can be imported, as far as looking tells; of an installed package not its parts."""
+    top, _, rest = name.partition(".")
+    places = _top(top)
+    if is_standard(top) or (not places and (_origin(top) is not None or top in sys.modules)):
+        return False
+    if not places:
+        return True
+    if not rest or any(is_installed(place) for place in places) or name in sys.modules:
+        return False
+    folder, part = locate(name.rpartition(".")[0], True), name.rpartition(".")[2]
+    if folder is None:
+        return True
+    beside = folder.parent if folder.name == "__init__.py" else folder
+    compiled = any((beside / f"{part}{suffix}").is_file() for suffix in EXTENSION_SUFFIXES)
+    return locate(name, True) is None and not compiled
+
+
+@lru_cache(maxsize=1024)
+def _origin(top: str) -> Path | None:
+    """The file of a top-level module, whatever it holds."""
+    try:
+        found = find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    return Path(found.origin) if found is not None and found.has_location and found.origin else None
 
 
 def _in(folder: Path, name: str) -> tuple[Path, ...]:
@@ -273,14 +331,20 @@ def parse(source: bytes, name: str, *, is_package: bool = False) -> Parsed:
         SyntaxError: it is no Python.
         ValueError: it holds a null byte.
     """
-    tree = ast.parse(source)
+    return read(ast.parse(source), name, is_package=is_package)
+
+
+def read(tree: ast.AST, name: str, *, is_package: bool = False) -> Parsed:
+    """As `parse`, of a syntax tree, which is left without docstrings."""
     package = name if is_package else name.rpartition(".")[0]
     found = Parsed(tree_digest(tree))
     aliases: dict[str, str] = {}
     dynamic = set(_DYNAMIC)
-    attributes: list[tuple[str, str]] = []
-    calls: list[ast.Call] = []
-    for node in _run(tree):
+    attributes: list[tuple[str, str, int]] = []
+    calls: list[tuple[ast.Call, bool]] = []
+    mentions: list[ast.Name | ast.Attribute] = []
+    for node, spared in _run(tree):
+        before = len(found.imports)
         if isinstance(node, ast.Import):
             for one in node.names:
                 found.imports.append((one.name, []))
@@ -292,15 +356,30 @@ def parse(source: bytes, name: str, *, is_package: bool = False) -> Parsed:
                 found.names[one.asname or one.name] = (module, one.name)
                 if one.name in _DYNAMIC and one.asname:
                     dynamic.add(one.asname)
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            attributes.append((node.value.id, node.attr))
+                if module == "sys" and one.name in _FINDERS:
+                    found.untraced.append(node.lineno)
+        elif isinstance(node, (ast.Name, ast.Attribute)):
+            mentions.append(node)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                attributes.append((node.value.id, node.attr, node.lineno))
         elif isinstance(node, ast.Call):
-            calls.append(node)
+            calls.append((node, spared))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _FILE.fullmatch(node.value):
             found.files.append(node.value)
-    for call in calls:
+        if not spared:
+            found.needed |= {module: node.lineno for module, _ in found.imports[before:]}  # type: ignore[attr-defined]
+    for call, spared in calls:
+        before = len(found.imports)
         _dynamic(call, found, dynamic, package)
-    found.imports += [(CORE, [one]) for alias, one in attributes if aliases.get(alias) == CORE]
+        if not spared:
+            found.needed |= {module: call.lineno for module, _ in found.imports[before:]}
+    called = {id(call.func) for call, _ in calls}
+    for mention in mentions:  # given on, to be called elsewhere
+        said = mention.id if isinstance(mention, ast.Name) else mention.attr
+        if said in dynamic - _PURE and id(mention) not in called and isinstance(mention.ctx, ast.Load):
+            found.untraced.append(mention.lineno)
+    found.untraced += [line for one, attr, line in attributes if aliases.get(one, one) == "sys" and attr in _FINDERS]
+    found.imports += [(CORE, [attr]) for one, attr, _ in attributes if aliases.get(one) == CORE]
     return found
 
 
@@ -311,16 +390,32 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
     return ".".join([*base, *([node.module] if node.module else [])])
 
 
-def _run(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of what is run: not what is for type checkers alone."""
-    waiting = [tree]
+def _run(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
+    """The nodes of what is run (not what is for type checkers alone), and whether it can do without what it imports.
+
+    It can where it stands under a condition, or where the lack of a module is caught.
+    """
+    waiting = [(tree, False)]
     while waiting:
-        node = waiting.pop()
-        yield node
+        node, spared = waiting.pop()
+        yield node, spared
         if isinstance(node, ast.If) and _is_type_checking(node.test):
-            waiting += node.orelse
-        else:
-            waiting += list(ast.iter_child_nodes(node))
+            waiting += [(one, spared) for one in node.orelse]
+            continue
+        spared = spared or isinstance(node, (ast.If, ast.Match)) or _catches_lack(node)
+        waiting += [(one, spared) for one in ast.iter_child_nodes(node)]
+
+
+def _catches_lack(node: ast.AST) -> bool:
+    """Whether it catches that a module is not there: ``except ImportError``, ``with suppress(ImportError)``."""
+    caught: list[ast.expr] = []
+    if isinstance(node, ast.Try):
+        if any(handler.type is None for handler in node.handlers):
+            return True
+        caught = [handler.type for handler in node.handlers if handler.type is not None]
+    elif isinstance(node, ast.With):
+        caught = [one for item in node.items if isinstance(item.context_expr, ast.Call) for one in item.context_expr.args]
+    return any(isinstance(one, ast.Name) and one.id in _LACK for kind in caught for one in ast.walk(kind))
 
 
 def _is_type_checking(test: ast.expr) -> bool:
@@ -336,8 +431,8 @@ def _dynamic(call: ast.Call, found: Parsed, dynamic: set[str], package: str) -> 
     if name not in dynamic or (name in _PURE and not isinstance(function, ast.Name)):
         return
     first: Any = call.args[0] if call.args else None
-    by_file = name in ("exec", "eval", "run_path", "spec_from_file_location", "SourceFileLoader")
-    if not by_file and isinstance(first, ast.Constant) and isinstance(first.value, str):
+    by_name = name not in _BY_OTHER
+    if by_name and isinstance(first, ast.Constant) and isinstance(first.value, str):
         text = first.value.partition(":")[0]
         level = len(text) - len(text.lstrip("."))
         above = package.split(".")[: len(package.split(".")) - level + 1] if level else []

@@ -21,6 +21,7 @@ def test_every_component_of_this_repository_can_be_traced(point: EntryPoint) -> 
     """Else its steps would be computed every time."""
     reached = Sources(Memory()).reached(point.module)
     assert reached.untraced == ()
+    assert reached.missing == ()
     assert reached.packages
 
 
@@ -41,12 +42,44 @@ def test_every_driver_can_be_traced(kind: str) -> None:
         ("exec(text)", False),
         ("network.eval()", True),
         ("runpy.run_path(name)", False),
+        ("found = map(import_module, names)", False),
+        ("load = importlib.import_module", False),
+        ("sys.path.insert(0, place)", False),
+        ("sys.path += [place]", False),
+        ("from sys import path", False),
+        ("site.addsitedir('json.tool')", False),
+        ("os.path.join(place)", True),
     ],
 )
 def test_an_import_by_a_name_is_followed_where_the_name_is_written(line: str, traced: bool) -> None:
     parsed = parse(f"x = 1\n{line}\n".encode(), "some.module")
     assert parsed.untraced == ([] if traced else [2])
-    assert (("json.tool", []) in parsed.imports) is ("json.tool" in line)
+    assert (("json.tool", []) in parsed.imports) is (traced and "json.tool" in line)
+
+
+@pytest.mark.parametrize(
+    ("text", "missed"),
+    [
+        ("import fgic_no_such\n", 1),
+        ("def f():\n    from fgic_no_such.part import x\n", 2),
+        ("x = import_module('fgic_no_such')\n", 1),
+        ("try:\n    import fgic_no_such\nexcept ImportError:\n    import fgic_no_such_either\n", 0),
+        ("with suppress(ModuleNotFoundError):\n    import fgic_no_such\n", 0),
+        ("if x:\n    import fgic_no_such\n", 0),
+        ("try:\n    import fgic_no_such\nexcept OSError:\n    pass\n", 2),
+        ("import xml.dom, fgic_core.errors, numpy.no_such\n", 0),
+        ("import fgic_taker.none\n", 1),
+    ],
+)
+def test_a_module_that_is_not_there_is_missed_where_nothing_does_without_it(
+    text: str, missed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fgic_taker").mkdir()
+    (tmp_path / "fgic_taker" / "__init__.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (missing,) = Sources(Memory()).reached("fgic_taker").missing or ("",)
+    assert missing.endswith(f"(__init__.py:{missed})" if missed else "")
+    assert bool(missing) is bool(missed)
 
 
 @pytest.mark.parametrize(
