@@ -131,7 +131,9 @@ def check_rows(batch: pa.RecordBatch, classes: int, problems: Problems) -> None:
         missing = np.asarray(pc.is_null(paths)) & (name == "path")
         problems.add_rows(_true(unsafe) | missing, ids, f"the {name} leaves the data set's folder", paths)
         junk = pc.match_substring_regex(paths, JUNK_PATH)
-        problems.add_rows(_true(junk), ids, f"the {name} names what systems and programs leave, which counts as junk", paths)
+        problems.add_rows(
+            _true(junk), ids, f"the {name} names what systems and programs leave, which counts as junk", paths
+        )
     labels = batch.column("label")
     outside = pc.or_kleene(pc.less(labels, 0), pc.greater_equal(labels, classes))
     problems.add_rows(

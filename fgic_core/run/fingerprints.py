@@ -24,8 +24,8 @@ class Fingerprints:
     """Digests of files and folders. Each path is looked at once in the life of an object, which is one plan.
 
     A file counts by its content, a folder by the names and contents of the files below it, hidden ones too, but for
-    junk (`fgic_core.data.junk`), which no row of a data set may name. What cannot be read counts as that, and so does a link to nothing or back to a folder that it lies in:
-    whoever needs the file says what is wrong with it.
+    junk (`fgic_core.data.junk`), which no row of a data set may name. What cannot be read counts as that, and so does a
+    link to nothing or back to a folder that it lies in: whoever needs the file says what is wrong with it.
 
     A picture that was never read is not read to see whether something changed; its folder's fingerprint is then none
     of content and begins with `UNREAD`, until `read` has read the pictures.

@@ -11,7 +11,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from fgic_core.data.digest import digest_of
-from fgic_core.run.sources import Reached, Sources, is_missing, locate, read
+from fgic_core.run.sources import Reached, Sources, is_missing, locate
+from fgic_core.run.syntax import read
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 

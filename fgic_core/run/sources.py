@@ -6,38 +6,20 @@ is for `fgic_core.run.keys` to look up. Everything is found by reading, nothing 
 
 from __future__ import annotations
 
-import ast
 import json
-import re
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from fgic_core.data.digest import digest_bytes, digest_of
+from fgic_core.data.digest import digest_of
 from fgic_core.run.memory import Memory, Stat
+from fgic_core.run.syntax import CORE, Parsed, parse
 from fgic_core.run.walk import walk
-
-#: The core's own package: its public names (``from fgic_core import Box``) count by the module that defines them.
-CORE = "fgic_core"
-_DYNAMIC = {
-    *("import_module", "__import__", "exec", "eval", "run_path", "run_module"),
-    *("spec_from_file_location", "SourceFileLoader", "load_module", "resolve_name"),
-    *("spec_from_loader", "module_from_spec", "exec_module", "zipimporter", "entry_points", "addsitedir"),
-}
-#: Of `sys`, what decides where modules are found.
-_FINDERS = {"path", "meta_path", "path_hooks", "path_importer_cache"}
-_LACK = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
-#: A text that may be the name of a file beside the module.
-_FILE = re.compile(r"[\w-][\w./-]{0,99}\.\w{1,8}")
-#: Of these, those that are not given the name of a module.
-_BY_OTHER = _DYNAMIC - {"import_module", "__import__", "run_module", "resolve_name", "load_module"}
-_PURE = {"exec", "eval"}  # as plain names alone: a network has a method of that name
 
 #: A module, and the names that are taken from it.
 _Import = tuple[str, tuple[str, ...]]
@@ -58,28 +40,6 @@ class Reached:
     packages: tuple[str, ...]
     untraced: tuple[str, ...]
     missing: tuple[str, ...] = ()
-
-
-@dataclass
-class Parsed:
-    """What a source file says.
-
-    Attributes:
-        digest: of its syntax tree.
-        imports: module names with the names that are taken from each; none for the module as such.
-        untraced: lines that import something unknown, or change where modules are looked for.
-        needed: where modules are imported that have to be there: the line by the module's name; not what is imported
-            under a condition, or where its lack is caught.
-        files: texts that may be names of files beside it.
-        names: where the names come from that the module has from others: the module, and the name there.
-    """
-
-    digest: str
-    imports: list[tuple[str, list[str]]] = field(default_factory=list)
-    untraced: list[int] = field(default_factory=list)
-    names: dict[str, tuple[str, str]] = field(default_factory=dict)
-    files: list[str] = field(default_factory=list)
-    needed: dict[str, int] = field(default_factory=dict)
 
 
 class Sources:
@@ -317,136 +277,3 @@ def public_home(name: str) -> str | None:
 
     home: str | None = fgic_core._MODULE.get(name)
     return home
-
-
-def parse(source: bytes, name: str, *, is_package: bool = False) -> Parsed:
-    """What a module's source says.
-
-    Args:
-        source: its text.
-        name: its full name, which relative imports start at.
-        is_package: whether it is the ``__init__`` of a package.
-
-    Raises:
-        SyntaxError: it is no Python.
-        ValueError: it holds a null byte.
-    """
-    return read(ast.parse(source), name, is_package=is_package)
-
-
-def read(tree: ast.AST, name: str, *, is_package: bool = False) -> Parsed:
-    """As `parse`, of a syntax tree, which is left without docstrings."""
-    package = name if is_package else name.rpartition(".")[0]
-    found = Parsed(tree_digest(tree))
-    aliases: dict[str, str] = {}
-    dynamic = set(_DYNAMIC)
-    attributes: list[tuple[str, str, int]] = []
-    calls: list[tuple[ast.Call, bool]] = []
-    mentions: list[ast.Name | ast.Attribute] = []
-    for node, spared in _run(tree):
-        before = len(found.imports)
-        if isinstance(node, ast.Import):
-            for one in node.names:
-                found.imports.append((one.name, []))
-                aliases[one.asname or one.name] = one.name
-        elif isinstance(node, ast.ImportFrom):
-            module = _absolute(node, package)
-            found.imports.append((module, [one.name for one in node.names if one.name != "*"]))
-            for one in node.names:
-                found.names[one.asname or one.name] = (module, one.name)
-                if one.name in _DYNAMIC and one.asname:
-                    dynamic.add(one.asname)
-                if module == "sys" and one.name in _FINDERS:
-                    found.untraced.append(node.lineno)
-        elif isinstance(node, (ast.Name, ast.Attribute)):
-            mentions.append(node)
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                attributes.append((node.value.id, node.attr, node.lineno))
-        elif isinstance(node, ast.Call):
-            calls.append((node, spared))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _FILE.fullmatch(node.value):
-            found.files.append(node.value)
-        if not spared:
-            found.needed |= {module: node.lineno for module, _ in found.imports[before:]}  # type: ignore[attr-defined]
-    for call, spared in calls:
-        before = len(found.imports)
-        _dynamic(call, found, dynamic, package)
-        if not spared:
-            found.needed |= {module: call.lineno for module, _ in found.imports[before:]}
-    called = {id(call.func) for call, _ in calls}
-    for mention in mentions:  # given on, to be called elsewhere
-        said = mention.id if isinstance(mention, ast.Name) else mention.attr
-        if said in dynamic - _PURE and id(mention) not in called and isinstance(mention.ctx, ast.Load):
-            found.untraced.append(mention.lineno)
-    found.untraced += [line for one, attr, line in attributes if aliases.get(one, one) == "sys" and attr in _FINDERS]
-    found.imports += [(CORE, [attr]) for one, attr, _ in attributes if aliases.get(one) == CORE]
-    return found
-
-
-def _absolute(node: ast.ImportFrom, package: str) -> str:
-    if not node.level:
-        return node.module or ""
-    base = package.split(".")[: len(package.split(".")) - node.level + 1]
-    return ".".join([*base, *([node.module] if node.module else [])])
-
-
-def _run(tree: ast.AST) -> Iterator[tuple[ast.AST, bool]]:
-    """The nodes of what is run (not what is for type checkers alone), and whether it can do without what it imports.
-
-    It can where it stands under a condition, or where the lack of a module is caught.
-    """
-    waiting = [(tree, False)]
-    while waiting:
-        node, spared = waiting.pop()
-        yield node, spared
-        if isinstance(node, ast.If) and _is_type_checking(node.test):
-            waiting += [(one, spared) for one in node.orelse]
-            continue
-        spared = spared or isinstance(node, (ast.If, ast.Match)) or _catches_lack(node)
-        waiting += [(one, spared) for one in ast.iter_child_nodes(node)]
-
-
-def _catches_lack(node: ast.AST) -> bool:
-    """Whether it catches that a module is not there: ``except ImportError``, ``with suppress(ImportError)``."""
-    caught: list[ast.expr] = []
-    if isinstance(node, ast.Try):
-        if any(handler.type is None for handler in node.handlers):
-            return True
-        caught = [handler.type for handler in node.handlers if handler.type is not None]
-    elif isinstance(node, ast.With):
-        caught = [one for item in node.items if isinstance(item.context_expr, ast.Call) for one in item.context_expr.args]
-    return any(isinstance(one, ast.Name) and one.id in _LACK for kind in caught for one in ast.walk(kind))
-
-
-def _is_type_checking(test: ast.expr) -> bool:
-    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
-        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
-    )
-
-
-def _dynamic(call: ast.Call, found: Parsed, dynamic: set[str], package: str) -> None:
-    """Take note of a call that imports by a name: followed where the name is written there."""
-    function = call.func
-    name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
-    if name not in dynamic or (name in _PURE and not isinstance(function, ast.Name)):
-        return
-    first: Any = call.args[0] if call.args else None
-    by_name = name not in _BY_OTHER
-    if by_name and isinstance(first, ast.Constant) and isinstance(first.value, str):
-        text = first.value.partition(":")[0]
-        level = len(text) - len(text.lstrip("."))
-        above = package.split(".")[: len(package.split(".")) - level + 1] if level else []
-        found.imports.append((".".join([*above, *filter(None, [text.lstrip(".")])]), []))
-        return
-    found.untraced.append(call.lineno)
-
-
-def tree_digest(tree: ast.AST) -> str:
-    """The digest of a syntax tree without docstrings; comments and places are none of it anyway."""
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            first: Any = node.body[0] if node.body else None
-            is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-            if is_text and isinstance(first.value.value, str):
-                node.body = node.body[1:]
-    return digest_bytes(ast.dump(tree).encode("utf-8", "surrogatepass"))

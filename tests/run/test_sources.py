@@ -9,7 +9,8 @@ import pytest
 
 from fgic_core.interfaces import KINDS
 from fgic_core.run.memory import Memory
-from fgic_core.run.sources import Sources, parse
+from fgic_core.run.sources import Sources
+from fgic_core.run.syntax import parse
 
 POINTS = [
     point for kind in KINDS for point in entry_points(group=f"fgic.{kind}") if point.dist.name.startswith("fgic-")

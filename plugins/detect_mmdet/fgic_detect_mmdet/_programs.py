@@ -92,7 +92,7 @@ class _Program:
     def _is_doubtful(self, name: str) -> bool:
         if name in self._own or name in _PLAIN:
             return False
-        return name.startswith("__") or callable(getattr(builtins, name, None)) and not _is_error(name)
+        return name.startswith("__") or (callable(getattr(builtins, name, None)) and not _is_error(name))
 
 
 def _is_error(name: str) -> bool:
