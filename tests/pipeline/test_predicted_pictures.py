@@ -347,7 +347,7 @@ class TestTheCommand:
         (killed / "run.json").write_text((run.folder / "run.json").read_text())
         asked = {
             (run.folder, grey, "--step", "told"): "to annotated boxes",
-            (run.folder, grey, "--step", "none"): "no step 'none'",
+            (run.folder, grey, "--step", "gone"): "no step 'gone'",
             (run.folder, grey, "--step", "ready", "--box", "1,2,3"): "is no box",
             (run.folder, grey, "--step", "ready", "--whole", "--model"): "--whole and --model were both asked for",
             (run.folder, grey, "--device", "gpu"): "'gpu' is no device",
