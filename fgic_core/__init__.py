@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fgic_core.data.images import to_image as to_image
     from fgic_core.data.images import to_tensor as to_tensor
     from fgic_core.data.input_spec import InputSpec as InputSpec
+    from fgic_core.data.junk import is_junk as is_junk
     from fgic_core.data.model import Model as Model
     from fgic_core.data.quantities import Quantity as Quantity
     from fgic_core.data.quantities import quantity as quantity
@@ -87,6 +88,7 @@ _HOME = {
     "fgic_core.data.geometry": ("Box", "Size"),
     "fgic_core.data.images": ("Placement", "center_crop", "decode", "letterbox", "squash", "to_image", "to_tensor"),
     "fgic_core.data.input_spec": ("InputSpec",),
+    "fgic_core.data.junk": ("is_junk",),
     "fgic_core.data.model": ("Model",),
     "fgic_core.data.quantities": ("Quantity", "quantity"),
     "fgic_core.data.sample": ("ObjectBox", "Part", "Sample", "Split"),

@@ -11,7 +11,7 @@ from fgic_core.data.artifact import ArtifactRecord, Metric
 from fgic_core.errors import StoreError
 from fgic_core.interfaces import KINDS
 from fgic_core.registry import Registry
-from fgic_core.run.record import RunRecord, StepRecord
+from fgic_core.run.record import RunRecord, StepRecord, which_run
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
@@ -109,9 +109,10 @@ class Run:
     def model(self, step: str | None = None, device: str = "cpu", registry: Registry | None = None) -> Model:
         """The model that a step gave; by default the last one."""
         from fgic_core.run.artifacts import open_model
+        from fgic_core.run.device import choose_device
 
         folder = self._of_type("model", step).folder
-        return open_model(folder, registry or Registry(), device, self.record.project)
+        return open_model(folder, registry or Registry(), choose_device(device), self.record.project)
 
     def predictor(
         self,
@@ -128,24 +129,28 @@ class Run:
 
         Args:
             step: the classifier's step; by default the last one.
-            device: torch's name of it.
+            device: ``auto``, ``cpu``, ``cuda``, ``cuda:<n>`` or ``mps``.
             box: ``x1, y1, x2, y2`` in pixels of the upright picture, in place of a detector's; for one picture.
             whole: take whole pictures, whatever the run did.
             registry: where components come from; by default what is installed.
 
         Raises:
-            FgicError: the run cropped its test pictures to annotated boxes, and neither ``box`` nor ``whole`` is given.
+            FgicError: the run cropped its test pictures to annotated boxes, and neither ``box`` nor ``whole`` is given;
+                or this machine has no such device.
             StoreError: a part of it is no longer in the store.
         """
         from fgic_core.predict import Predictor
-        from fgic_core.run.route import open_regions, read_box, route_of
+        from fgic_core.run.device import check_device
+        from fgic_core.run.route import choose_regions, read_box, route_of
 
         registry = registry or Registry()
+        check_device(device)
         route = route_of(self.record, self._of_type("model", step))
         given = read_box(box) if box is not None else None
+        # What is refused is refused before torch is loaded.
+        regions = choose_regions(self.record, route, registry, given, whole)
         model = self.model(route.classifier.name, device, registry)
-        regions = open_regions(self.record, route, registry, model, given, whole)
-        return Predictor(model, regions, route.cropper.uses if whole and route.cropper is not None else "")
+        return Predictor(model, regions(model), route.cropper.uses if whole and route.cropper is not None else "")
 
     def _step(self, name: str) -> StepRecord:
         for step in self.record.steps:
@@ -198,10 +203,7 @@ def load_model(
         return Run.open(folder, store).model(step, device, registry)
     if (folder / "artifact.json").exists():
         from fgic_core.run.artifacts import open_model
+        from fgic_core.run.device import choose_device
 
-        return open_model(folder, registry or Registry(), device)
-    raise StoreError(
-        "this is neither a run directory nor a model",
-        where=str(folder),
-        hint="Give a folder such as runs/<name>/latest.",
-    )
+        return open_model(folder, registry or Registry(), choose_device(device))
+    raise StoreError("this is neither a run directory nor a model", where=str(folder), hint=which_run(folder))

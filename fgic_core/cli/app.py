@@ -282,6 +282,18 @@ def _gc(
     raise typer.Exit(collect(store or default_store(), runs or [RUNS], delete=delete))
 
 
+@stores.command("forget")
+def _forget(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of specs, as store ls has them.")],
+    store: Store = None,
+) -> None:
+    """Forget the last run of a spec that is no longer used, so that gc removes what it kept."""
+    from fgic_core.cli.store import forget_specs
+    from fgic_core.pipeline import default_store
+
+    raise typer.Exit(forget_specs(store or default_store(), names))
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Run a command; every exception becomes a message and an exit code.
 

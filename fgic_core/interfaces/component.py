@@ -82,6 +82,13 @@ class Component(BaseModel):
         """Files that the options lead to without naming them, such as a configuration's bases; their content counts."""
         return ()
 
+    def untraced(self) -> Sequence[str]:
+        """Why what the options lead to is not known before the step runs, such as a configuration that is a program.
+
+        With a reason the step is computed every time, and says so; without one its output is reused.
+        """
+        return ()
+
     def check_inputs(self, inputs: Collection[str]) -> None:
         """Whether the options go with the inputs that the step has, by the names of their ports.
 

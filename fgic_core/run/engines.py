@@ -190,7 +190,7 @@ class _Worker:
                 if event["event"] == "finished":
                     return event["answer"]
                 if event["event"] == "error":
-                    raise rebuild(event)
+                    raise _uninvited(rebuild(event))
                 pass_on(event, listener)
         except KeyboardInterrupt:
             self.is_lost = True
@@ -272,6 +272,15 @@ class _Worker:
 def engine_of(isolation: Isolation, registry: Registry, interrupts: Interrupts) -> Engine:
     """See ``isolation`` of `fgic_core.pipeline.Pipeline.run`."""
     return Here(registry) if isolation == "none" else Workers(interrupts, each=isolation == "step")
+
+
+def _uninvited(error: BaseException) -> BaseException:
+    """The error of a step; where it is that of Ctrl-C the user had no part in it, for a signal to them comes here."""
+    if not isinstance(error, KeyboardInterrupt):
+        return error
+    made = ProcessFailed("KeyboardInterrupt, although nobody stopped the run: it raised that, or signalled its process")
+    made.__cause__ = error.__cause__
+    return made
 
 
 def _words_for(status: int) -> str:

@@ -117,7 +117,10 @@ class Executor:
                     continue
                 self._step(settled, step)
                 done.add(planned.name)
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as error:
+                if self.interrupts.nobody_asked:
+                    self._failed(step, self._explain(planned, error), "failed", error)
+                    continue
                 if step.status not in ("computed", "reused"):
                     self._failed(step, KeyboardInterrupt("stopped"), "interrupted")
                 raise Interrupted("stopped", hint=self._how_to_go_on(planned)) from None
@@ -153,7 +156,12 @@ class Executor:
             trying = f"trying {other.uses} before the training"
             listener.progress(trying, 0, 1, "pictures")
             classifier, explainer = (planned.uses, planned.component), (other.uses, other.component)
-            error = self.engine.rehearse(classifier, explainer, len(classes))
+            try:
+                error = self.engine.rehearse(classifier, explainer, len(classes))
+            except KeyboardInterrupt:
+                if not self.interrupts.nobody_asked:
+                    raise
+                error = None  # a component raised it: left to its step
             listener.progress(trying, 1, 1, "pictures")
             if error is not None:
                 told = PluginError(

@@ -14,6 +14,8 @@ class Interrupts:
     A library that catches everything while it is imported, or in a destructor, eats the exception of a Ctrl-C; the run
     would go on as if nobody had pressed a key. So the wish is kept here, and asked for wherever a step reports.
 
+    So it is known, too, whether anybody asked at all: a KeyboardInterrupt that a component raises is one of its errors.
+
     A signal that the process was started to ignore (``nohup``, a background job) or that someone else handles is left
     alone, and outside the main thread, where Python sets no handlers, nothing is changed.
     """
@@ -42,6 +44,15 @@ class Interrupts:
     def ask(self) -> None:
         """Keep it in mind that the run was asked to stop, for the next `check`."""
         self._asked = True
+
+    @property
+    def nobody_asked(self) -> bool:
+        """Whether a KeyboardInterrupt that was caught came of no signal: one would have been seen here."""
+        return signal.SIGINT in self._before and not self._asked
+
+    def forget(self) -> None:
+        """Go on: who asked was none of those who may."""
+        self._asked = False
 
     def check(self) -> None:
         """Raises KeyboardInterrupt if the run was asked to stop, now or before."""

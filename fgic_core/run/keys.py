@@ -14,7 +14,7 @@ from fgic_core.interfaces import Component
 from fgic_core.interfaces.component import use_only
 from fgic_core.nested import entry_of, nested
 from fgic_core.registry import Entry
-from fgic_core.run.fingerprints import UNREAD, Fingerprints
+from fgic_core.run.fingerprints import Fingerprints
 from fgic_core.run.memory import Memory, default_memory
 from fgic_core.run.notebook import reached_by_class
 from fgic_core.run.packages import declared, normalised, version_of, versions_of_modules
@@ -44,6 +44,14 @@ class KeyDocument:
     def key(self) -> str:
         return key_of(self.content)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the key is one of content: everything that it stands on is known.
+
+        Options have no say in it, whatever they hold: a text may look like the mark of something that is not known.
+        """
+        return not self.unread and not _is_provisional(list(self.content["inputs"].values()))
+
 
 class Keys:
     """Works out key documents. One object lives as long as one plan: every file is looked at once in it.
@@ -72,8 +80,7 @@ class Keys:
         """
         left_out = use_only(type(component)) if node == "fit" else frozenset()
         parts = {where: one for where, one in nested(component).items() if option_of(where) not in left_out}
-        options, doubts = self._options(component, [component, *parts.values()])
-        options = {name: value for name, value in options.items() if name not in left_out}
+        options, doubts, unread = self._options(component, [component, *parts.values()], left_out)
         package, own, more = self._packages(entry, component, parts)
         part = "" if node == "use" else "_fit"
         driver = self._sources.reached(f"fgic_core.steps.{component.kind}{part}")
@@ -93,20 +100,31 @@ class Keys:
             "seed": seed if any(one.draws() for one in (component, *parts.values())) else None,
             "inputs": dict(inputs),
         }
-        unread = frozenset(path for path in self.fingerprints.unread if _names(component, path))
-        return KeyDocument(content, tuple(doubts + more), unread)
+        return KeyDocument(content, (*doubts, *more), unread)
 
-    def _options(self, component: Component, reading: list[Component]) -> tuple[dict[str, Any], list[str]]:
-        """The options, with fingerprints of what lies at paths, and why they may not tell everything.
+    def _options(
+        self, component: Component, reading: list[Component], left_out: frozenset[str]
+    ) -> tuple[dict[str, Any], list[str], frozenset[Path]]:
+        """The options, with fingerprints of what lies at paths; why they may not tell everything; what is not read yet.
 
         Args:
-            component: whose options; reading: it, and what its options name, which may read more than options say.
+            component: whose options.
+            reading: it, and what its options name: either may read more than options say.
+            left_out: options that do not count.
         """
-        dumped = component.model_dump(mode="python", context={"fingerprint": self.fingerprints})
+        asked: set[Path] = set()
+
+        def fingerprint(path: Path) -> str:
+            asked.add(path)
+            return self.fingerprints(path)
+
+        dumped = component.model_dump(mode="python", exclude=set(left_out), context={"fingerprint": fingerprint})
         doubts: list[str] = []
         options = {name: _plain(value, name, doubts) for name, value in dumped.items()}
-        read = [self.fingerprints(path) for one in reading for path in one.reads()]
-        return (options | {"(reads)": read} if read else options), doubts
+        read = [fingerprint(path) for one in reading for path in one.reads()]
+        doubts += [reason for one in reading for reason in one.untraced()]
+        unread = frozenset(asked & self.fingerprints.unread)
+        return (options | {"(reads)": read} if read else options), doubts, unread
 
     def _packages(
         self, entry: Entry, component: Component, parts: Mapping[str, Component]
@@ -129,26 +147,16 @@ class Keys:
         if entered != module and locate(entered, True) is not None:
             more = self._sources.reached(entered)
             packages = tuple(sorted({*reached.packages, *more.packages}))
-            reached = Reached(digest_of([reached.digest, more.digest]), packages, reached.untraced + more.untraced)
+            untraced, missing = reached.untraced + more.untraced, reached.missing + more.missing
+            reached = Reached(digest_of([reached.digest, more.digest]), packages, untraced, missing)
         doubts = [f"what it imports is not known before it runs ({place})" for place in reached.untraced[:1]]
+        doubts += [f"it imports {module}, which is not found" for module in reached.missing[:1]]
         return {"name": entry.package, "version": version or entry.version, "sources": reached.digest}, reached, doubts
 
 
 def key_of(document: Mapping[str, Any]) -> str:
     """The BLAKE2b-128 digest of a key document, 32 hexadecimal digits."""
     return digest_of(document)
-
-
-def is_settled(document: Mapping[str, Any]) -> bool:
-    """Whether the key is one of content: everything that it stands on is known."""
-    given = [*document["options"].values(), *document["inputs"].values()]
-    return not any(_is_unsettled(value) for value in given)
-
-
-def _is_unsettled(value: Any) -> bool:
-    if isinstance(value, (list, dict)):
-        return any(map(_is_unsettled, value.values() if isinstance(value, dict) else value))
-    return isinstance(value, str) and value.startswith((UNREAD, PROVISIONAL))
 
 
 #: How an input begins whose content is not known yet: the key of what will make it follows.
@@ -160,19 +168,11 @@ def option_of(where: str) -> str:
     return re.split(r"[.\[]", where, maxsplit=1)[0]
 
 
-def _names(component: Component, path: Path) -> bool:
-    """Whether an option of the component, or what it reads besides, is that path."""
-
-    def within(value: Any) -> bool:
-        if isinstance(value, Component):
-            return _names(value, path)
-        if isinstance(value, Mapping):
-            return any(map(within, value.values()))
-        if isinstance(value, (list, tuple)):
-            return any(map(within, value))
-        return isinstance(value, Path) and value == path
-
-    return within(dict(component)) or path in component.reads()
+def _is_provisional(value: Any) -> bool:
+    """Whether what is given to ports holds such an input. (They are digests and nothing that a user wrote.)"""
+    if isinstance(value, (list, dict)):
+        return any(map(_is_provisional, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str) and value.startswith(PROVISIONAL)
 
 
 def _plain(value: Any, where: str, doubts: list[str]) -> Any:

@@ -15,7 +15,7 @@ from fgic_core.interfaces.ports import steps_of
 from fgic_core.nested import draws
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import LEARNED
-from fgic_core.run.keys import PROVISIONAL, KeyDocument, Keys, is_settled
+from fgic_core.run.keys import PROVISIONAL, KeyDocument, Keys
 from fgic_core.run.lessons import lesson_keys
 from fgic_core.run.reasons import changes
 from fgic_core.run.store import Store
@@ -200,7 +200,7 @@ class Plan:
                 else PROVISIONAL + " ".join(one.key for one in lessons or ())
             )
         document = self._keys.document(entry, component, step.seed, given)
-        key, settled = document.key, is_settled(document.content)
+        key, settled = document.key, document.settled
         content, damage = self._look(key, bool(document.untraced)) if settled else ("", "")
         planned = PlannedStep(
             step.name,
@@ -253,8 +253,7 @@ class Plan:
         lessons = []
         for lesson in found:
             document = self._keys.document(entry, component, lesson.seed, {"dataset": lesson.content, **at_fit}, "fit")
-            settled = is_settled(document.content)
-            content, damage = self._look(document.key, bool(document.untraced)) if settled else ("", "")
+            content, damage = self._look(document.key, bool(document.untraced)) if document.settled else ("", "")
             lessons.append(
                 PlannedLesson(
                     lesson.name,

@@ -42,8 +42,9 @@ def main(channel: int, deaths: int) -> None:
         while True:
             try:
                 request = requests.get()
-            except KeyboardInterrupt:
-                end_group()
+            except KeyboardInterrupt:  # who watches closes standard input, or kills
+                continue
+            interrupts.forget()  # what the step before sent itself is no wish of the user's
             try:
                 with copies.caught():
                     answer = _answer(request, registry, teller)

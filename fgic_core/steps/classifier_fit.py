@@ -73,7 +73,8 @@ def fit(component: Classifier, data: Dataset, ctx: StepContext) -> FittedClassif
     _write(ctx.folder / "component.json", about)
     _write(ctx.folder / "validation.json", {"ids": val.ids})
     if not ctx.rank:
-        ctx.snapshots.move_to(ctx.folder / "snapshots")
+        for loss in ctx.snapshots.move_to(ctx.folder / "snapshots"):
+            ctx.warn(loss)
     return fitted
 
 

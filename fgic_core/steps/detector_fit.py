@@ -68,7 +68,8 @@ def fit(component: Detector, data: Dataset, ctx: StepContext) -> FittedDetector:
     fitted = component.for_fit().fit(train, val, ctx)
     _check_fitted(fitted, "fit gave", ctx)
     detector_training.save(component, fitted, train, val, data, ctx)
-    ctx.snapshots.move_to(ctx.folder / "snapshots")
+    for loss in ctx.snapshots.move_to(ctx.folder / "snapshots"):
+        ctx.warn(loss)
     return fitted
 
 

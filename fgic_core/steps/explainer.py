@@ -80,7 +80,7 @@ def run(component: Explainer, inputs: dict[str, Any], ctx: StepContext) -> None:
                 rows.append(_row(sample, int(predicted[offset]), int(targets[offset]), found))
                 bar.advance()
         if first is not None:
-            _check_randomised(component, network, *first, ctx)
+            _check_randomised(component, network, *first, split, ctx)
     _write(rows, torch.cat(maps), ctx)
     _measure(rows, sum(int((m.amax(dim=(1, 2)) == 0).sum()) for m in maps), split, ctx)
 
@@ -130,6 +130,7 @@ def _check_randomised(
     images: torch.Tensor,
     targets: torch.Tensor,
     maps: torch.Tensor,
+    split: str,
     ctx: StepContext,
 ) -> None:
     """Explain some pictures with random weights: a map that stays the same says nothing about the network."""
@@ -146,6 +147,7 @@ def _check_randomised(
     ctx.metric(
         "randomisation_similarity",
         mean,
+        split=split,
         n=len(values),
         note="mean rank correlation with the maps of the network with random weights (Adebayo et al. 2018); near 1 the "
         "map hardly depends on what was learned"

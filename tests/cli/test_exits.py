@@ -69,6 +69,14 @@ class Ending(Cropper):
             raise BaseException("planted")
         if self.how == "generator":
             raise GeneratorExit
+        if self.how == "interrupt":
+            raise KeyboardInterrupt
+        if self.how in ("sigint", "sigterm", "swallowed"):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM if self.how == "sigterm" else signal.SIGINT)
+            except KeyboardInterrupt:
+                if self.how != "swallowed":
+                    raise
         if self.how == "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
         if self.how == "fork":
@@ -104,6 +112,10 @@ WAYS = {
     "os-exit": "the process that computed it ended with status 0 in the middle of it, as os._exit(0) does",
     "base": "BaseException: planted",
     "generator": "GeneratorExit",
+    "interrupt": "KeyboardInterrupt, although nobody stopped the run",
+    "sigint": "KeyboardInterrupt, although nobody stopped the run",
+    "sigterm": "KeyboardInterrupt, although nobody stopped the run",
+    "swallowed": "KeyboardInterrupt, although nobody stopped the run",
     "segfault": "the process that computed it was ended by SIGSEGV",
     "fork": "it made a copy of its process with os.fork(), and the copy went on with the step",
     "daemon": "the process that computed it ended with status 0 in the middle of it, as os._exit(0) does",

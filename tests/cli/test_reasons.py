@@ -29,6 +29,7 @@ class Grey(DatasetReader):
     """Two grey pictures."""
 
     start: int = 90
+    note: str = ""
 
     def classes(self):
         return ("dark", "bright")
@@ -112,11 +113,37 @@ class Chosen(Grey):
         import_module(self.helper)
         return ("dark", "bright")
 '''
+#: One that changes where modules are looked for, and one with a part that needs what is not there.
+MOVED = '''
+from fgic_grey import Grey
+
+
+class Moved(Grey):
+    """By a module that lies elsewhere."""
+
+    def classes(self):
+        import sys
+
+        sys.path.append("elsewhere")
+        return ("dark", "bright")
+'''
+LACKING = '''
+from fgic_grey import Grey
+
+
+class Lacking(Grey):
+    """With a part that cannot be run here."""
+
+    def never(self):
+        import fgic_no_such
+'''
 DOUBT = """\
 version: 1
 name: doubt
 steps:
   listed: {uses: dataset/listed, with: {table: table.csv}}
+  moved: {uses: dataset/moved}
+  lacking: {uses: dataset/lacking}
   chosen: {uses: dataset/chosen}
   crops: {uses: cropper/whole}
 """
@@ -161,6 +188,8 @@ class World:
         (self.site / "fgic_grey").mkdir(parents=True)
         (self.site / "fgic_grey" / "__init__.py").write_text(READER)
         (self.site / "fgic_grey" / "_drawing.py").write_text(DRAWING)
+        (root / "elsewhere").mkdir()
+        (self.site / "fgic_grey" / "tables").symlink_to(root / "elsewhere", target_is_directory=True)
         (self.site / "fgic_whole.py").write_text(CROPPER)
         (self.site / "lab" / "crops").mkdir(parents=True)
         (self.site / "lab" / "crops" / "tall.py").write_text(TALL)
@@ -277,6 +306,7 @@ def test_a_mended_line_of_an_editable_plugin_counts_and_is_named(world: World) -
     [
         ("fgic_grey/__init__.py", "+ 40", "+ 41", ALL),
         ("fgic_grey/_words.json", "", "{}", ALL),  # what lies beside the modules may be read
+        ("fgic_grey/tables/words.csv", "", "a,b\n", ALL),  # behind a link too
         ("lab/crops/tall.py", "Box(*shifted", "Box(*map(float, ()), *shifted", {"tall"}),
         ("flat_helper.py", "SHIFT = 0", "SHIFT = 7", {"tall"}),
         ("fgic_grey/_drawing.py", "", "# A comment.\n", set()),
@@ -360,23 +390,53 @@ def test_the_seed_of_what_draws_nothing_does_not_count(world: World) -> None:
 
 
 def test_what_cannot_be_known_is_computed_every_time(world: World) -> None:
-    (world.site / "fgic_grey" / "_doubtful.py").write_text(DOUBTFUL)
+    for name, source in (("doubtful", DOUBTFUL), ("moved", MOVED), ("lacking", LACKING)):
+        (world.site / "fgic_grey" / f"_{name}.py").write_text(source)
     points = world.site / "fgic_grey.dist-info" / "entry_points.txt"
     (world.root / "table.csv").write_text("")
     (world.root / "doubt.yaml").write_text(DOUBT)
-    with world.changed(points, new="listed = fgic_grey._doubtful:Listed\nchosen = fgic_grey._doubtful:Chosen\n"):
+    with world.changed(
+        points,
+        new="listed = fgic_grey._doubtful:Listed\nchosen = fgic_grey._doubtful:Chosen\n"
+        "moved = fgic_grey._moved:Moved\nlacking = fgic_grey._lacking:Lacking\n",
+    ):
         for _ in range(2):
             world.fgic("pipeline", "doubt.yaml", "--device", "cpu", "--no-report", "--quiet")
             said = world.check(spec="doubt.yaml")
             path = "what lies at the option table is not looked at: its type is Path, not InputFile"
             assert said["listed"] == (False, f"computed every time: {path}")
+            unknown = "computed every time: what it imports is not known before it runs"
+            assert said["moved"] == (False, f"{unknown} (_moved.py:11)")
+            lacks = "computed every time: it imports fgic_no_such (_lacking.py:9), which is not found"
+            assert said["lacking"] == (False, lacks)
             assert said["chosen"][0] is False
-            assert said["chosen"][1].startswith("computed every time: what it imports is not known before it runs (")
+            assert said["chosen"][1].startswith(f"{unknown} (")
             # Its output is the same all the same, and so nothing that takes it is computed again.
             assert said["crops"] == (False, "its dataset (step chosen) is computed anew")
         runs = sorted((world.root / "runs" / "doubt").glob("2*"))
         steps = json.loads((runs[-1] / "run.json").read_text())["steps"]
-        assert [step["status"] for step in steps] == ["computed", "computed", "reused"]
+        assert [step["status"] for step in steps] == ["computed"] * 4 + ["reused"]
+
+
+@pytest.mark.parametrize("text", ["unread:x", "provisional:x"])
+def test_a_text_that_looks_like_an_unsettled_key_settles(world: World, text: str) -> None:
+    (world.root / "text.yaml").write_text("version: 1\nname: text\nsteps:\n  data: {uses: dataset/grey}\n")
+    assert "1 step: 1 to compute" in world.fgic("check", "text.yaml", "--set", f"data.with.note='{text}'")
+
+
+def test_a_picture_below_a_hidden_folder_counts(world: World) -> None:
+    """A table's rows may name it."""
+    (world.root / "tables" / ".raw").mkdir(parents=True)
+    (world.root / "hidden.yaml").write_text(
+        "version: 1\nname: hidden\nsteps:\n"
+        "  rows: {uses: dataset/parquet, with: {table: table.csv, root: tables, class_names: [a, b]}}\n"
+    )
+    (world.root / "table.csv").write_text("")
+    keys = []
+    for size in (1, 2):
+        (world.root / "tables" / ".raw" / "0.png").write_bytes(b"x" * size)
+        keys.append(json.loads(world.fgic("check", "hidden.yaml", "--json"))[0]["key"])
+    assert keys[0] != keys[1]
 
 
 def test_pictures_of_equal_size_that_change_places_are_noticed(world: World) -> None:

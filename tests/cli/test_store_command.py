@@ -100,6 +100,20 @@ def test_checkpoints_of_a_training_that_is_not_finished_are_needed(
     assert list((store / "unfinished").glob("*/checkpoint-1")), "of the training that the spec asks for now"
 
 
+def test_what_an_old_spec_kept_is_removed_once_it_is_forgotten(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["store", "gc", "--runs", "elsewhere"]) == 0
+    assert capsys.readouterr().out == "Nothing to remove. Everything in the store is needed.\n"
+    for name in ("shpo", "..", "../last/shop"):
+        assert app.run(["store", "forget", "shop", name]) == 2
+        assert f"knows no spec named '{name}'" in capsys.readouterr().err
+    assert app.run(["store", "forget", "shop"]) == 0
+    assert "Forgot shop." in capsys.readouterr().out
+    assert app.run(["store", "gc", "--runs", "elsewhere", "--delete"]) == 0
+    assert "Removed 3 artifacts" in capsys.readouterr().out
+    assert app.run(["store", "forget", "shop"]) == 2
+    assert "It knows none." in capsys.readouterr().err
+
+
 def test_a_store_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("ls", "verify", "gc"):
         assert app.run(["store", command, "--store", str(tmp_path / "none")]) == 2

@@ -83,8 +83,8 @@ def test_an_eps_above_1_is_refused_with_the_fraction_that_was_meant(eps: float) 
 def test_an_l2_attack_is_measured_in_l2(measure: Measure) -> None:
     """48 numbers that are each less by eps / √48; to fool takes √48 times what it takes in Linf."""
     run = measure([(1, 140, "test"), (1, 150, "test")], Bright, attack=Darker(norm="L2", eps=(0.4,)))
-    assert run.metric("attack", "distance", "eps=0.4").value == pytest.approx(0.4, abs=1e-5)
-    assert run.metric("attack", "robust_accuracy", "eps=0.4").value == 0.5
+    assert run.metric("attack", "distance", "test", eps=0.4).value == pytest.approx(0.4, abs=1e-5)
+    assert run.metric("attack", "robust_accuracy", "test", eps=0.4).value == 0.5
 
 
 class TooFar(Darker):

@@ -50,14 +50,13 @@ def test_an_accuracy_carries_wilsons_95_percent_interval(
 
     attack = Nothing(eps=(0.5,), samples=None)
     run = measure(ranked(right, n - right), Ranking, classes=10, attack=attack)
-    for step, name, part in (
-        ("classifier", "accuracy", "test"),
-        ("attack", "clean_accuracy", "test"),
-        ("attack", "robust_accuracy", "eps=0.5"),
+    for metric in (
+        run.metric("classifier", "accuracy", "test"),
+        run.metric("attack", "clean_accuracy", "test"),
+        run.metric("attack", "robust_accuracy", "test", eps=0.5),
     ):
-        metric = run.metric(step, name, part)
         assert (metric.value, metric.n) == (right / n, n)
-        assert (metric.low, metric.high) == (pytest.approx(low, abs=6e-5), pytest.approx(high, abs=6e-5)), name
+        assert (metric.low, metric.high) == (pytest.approx(low, abs=6e-5), pytest.approx(high, abs=6e-5)), str(metric)
     within = run.metric("classifier", "top5_accuracy", "test")
     assert (within.value, within.low) == (1.0, pytest.approx(n / (n + 1.959964**2), abs=1e-4))
 

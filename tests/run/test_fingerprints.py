@@ -38,6 +38,8 @@ def test_it_does_not_depend_on_the_place(folder: Path, tmp_path: Path) -> None:
         ("list.txt", b"b\n"),
         ("below/b.png", b"1"),
         ("new/x.csv", b""),
+        (".hidden/b.png", b"1"),
+        (".hidden.json", b"{}"),
     ],
 )
 def test_a_change_that_matters_changes_it(folder: Path, name: str, content: bytes) -> None:
@@ -47,11 +49,17 @@ def test_a_change_that_matters_changes_it(folder: Path, name: str, content: byte
     assert fingerprint(folder) != before
 
 
-@pytest.mark.parametrize("name", [".DS_Store", "below/.DS_Store", ".git/HEAD", "below/.ipynb_checkpoints/list.txt"])
-def test_what_systems_and_editors_leave_does_not_change_it(folder: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".DS_Store", "below/.DS_Store", "below/._a.png", "Thumbs.db", ".git/HEAD", ".git/index", "__pycache__/a.png"),
+        *(".fgic/a.png", "list.txt~", "below/.ipynb_checkpoints/list.txt"),
+    ],
+)
+def test_junk_does_not_count(folder: Path, name: str) -> None:
     before = fingerprint(folder)
     (folder / name).parent.mkdir(exist_ok=True)
-    (folder / name).write_text("x")
+    (folder / name).write_bytes(b"1")
     assert fingerprint(folder) == before
 
 

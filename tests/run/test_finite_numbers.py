@@ -94,10 +94,10 @@ def test_logits_so_large_that_their_loss_is_infinite_are_refused(seven_steps: Pa
 
 def test_what_the_core_could_not_compute_is_absent_from_curves_and_choices(tmp_path: Path) -> None:
     ctx = StepContext(tmp_path, uses="generator/mine")
-    ctx.measure_by(lambda *_: {"synthetic": {"FID": math.nan, "KID": 0.1}})
+    ctx.measure_by(lambda *_: {"": {"FID": math.nan, "KID": 0.1}})
     assert ctx.evaluate(None, 3) == {"KID": 0.1}  # type: ignore[arg-type]
     assert [(point.name, point.value) for point in ctx.curves] == [("KID", 0.1)]
-    assert ctx.warnings == ["In epoch 3 FID of synthetic could not be computed: not finite."]
+    assert ctx.warnings == ["In epoch 3 FID could not be computed: not finite."]
 
 
 def test_a_metric_that_is_not_finite_is_absent_with_the_reason(tmp_path: Path) -> None:

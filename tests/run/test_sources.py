@@ -13,7 +13,8 @@ from fgic_core.interfaces import KINDS
 from fgic_core.registry import Entry
 from fgic_core.run.keys import Keys
 from fgic_core.run.memory import Memory
-from fgic_core.run.sources import Sources, parse
+from fgic_core.run.sources import Sources
+from fgic_core.run.syntax import parse
 
 POINTS = [
     point for kind in KINDS for point in entry_points(group=f"fgic.{kind}") if point.dist.name.startswith("fgic-")
@@ -25,6 +26,7 @@ def test_every_component_of_this_repository_can_be_traced(point: EntryPoint) -> 
     """Else its steps would be computed every time."""
     reached = Sources(Memory()).reached(point.module)
     assert reached.untraced == ()
+    assert reached.missing == ()
     assert reached.packages
 
 
@@ -48,6 +50,13 @@ def test_every_driver_can_be_traced(kind: str) -> None:
         ("from importlib import import_module as load; load('json.tool')", True),
         ("from importlib import import_module as load; load(name)", False),
         ("load('json.tool')", None),
+        ("found = map(import_module, names)", False),
+        ("load = importlib.import_module", False),
+        ("sys.path.insert(0, place)", False),
+        ("sys.path += [place]", False),
+        ("from sys import path", False),
+        ("site.addsitedir('json.tool')", False),
+        ("os.path.join(place)", True),
     ],
 )
 def test_an_import_by_a_name_is_followed_where_the_name_is_written(line: str, traced: bool | None) -> None:
@@ -72,6 +81,31 @@ def test_a_name_that_begins_with_dots_starts_at_the_package(
 ) -> None:
     parsed = parse(f"import_module({written!r}, __package__)".encode(), name, is_package=is_package)
     assert (parsed.imports, parsed.untraced) == ([(meant, [])], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "missed"),
+    [
+        ("import fgic_no_such\n", 1),
+        ("def f():\n    from fgic_no_such.part import x\n", 2),
+        ("x = import_module('fgic_no_such')\n", 1),
+        ("try:\n    import fgic_no_such\nexcept ImportError:\n    import fgic_no_such_either\n", 0),
+        ("with suppress(ModuleNotFoundError):\n    import fgic_no_such\n", 0),
+        ("if x:\n    import fgic_no_such\n", 0),
+        ("try:\n    import fgic_no_such\nexcept OSError:\n    pass\n", 2),
+        ("import xml.dom, fgic_core.errors, numpy.no_such\n", 0),
+        ("import fgic_taker.none\n", 1),
+    ],
+)
+def test_a_module_that_is_not_there_is_missed_where_nothing_does_without_it(
+    text: str, missed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fgic_taker").mkdir()
+    (tmp_path / "fgic_taker" / "__init__.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (missing,) = Sources(Memory()).reached("fgic_taker").missing or ("",)
+    assert missing.endswith(f"(__init__.py:{missed})" if missed else "")
+    assert bool(missing) is bool(missed)
 
 
 @pytest.mark.parametrize(

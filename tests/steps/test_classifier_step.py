@@ -507,6 +507,21 @@ def test_without_snapshots_the_curve_is_absent_with_the_reason(make: Make, conte
         assert ctx.warnings == said
 
 
+def test_a_snapshot_that_is_lost_is_said(make: Make, context: Callable[..., StepContext]) -> None:
+    class Careless(Plain):
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:
+            fitted = self.build(train.classes)
+            for epoch in (1, 2):
+                ctx.evaluate(fitted, epoch)
+            next(ctx.folder.parent.rglob("000001.safetensors")).write_bytes(b"")
+            return fitted
+
+    ctx = context()
+    run(Careless(), {"dataset": make()}, ctx)
+    assert ctx.warnings == ["The snapshot of epoch 1 was damaged before the training ended, and is left out."]
+    assert {point.epoch for point in ctx.curves if point.part == "test"} == {2}
+
+
 def test_epochs_whose_weights_are_not_known_are_left_out_of_the_curve(
     make: Make, context: Callable[..., StepContext]
 ) -> None:

@@ -126,6 +126,14 @@ class MmdetDetector(Detector):
         """Besides, what `config_file` is based on."""
         return [*super().reads(), *(bases(self.config_file) if self.config_file is not None else ())]
 
+    def untraced(self) -> Sequence[str]:
+        """What of `config_file` only running it would tell."""
+        if self.config_file is None:
+            return ()
+        from fgic_detect_mmdet._programs import untraced
+
+        return [f"the config is a program: {doubt}" for doubt in untraced(self.config_file)]
+
     def learns(self) -> bool:
         return self.epochs > 0
 

@@ -14,8 +14,9 @@ from typing import Any
 from fgic_core import regular_file
 
 _BASE = "_base_"
-_ENVIRONMENT = re.compile(r"\{\{['\"]?\s*\$(\w+)\s*:\s*(\S*?)\s*['\"]?\}\}")
-_BASE_VALUE = re.compile(r"\{\{\s*_base_\.[\w.]+\s*\}\}")
+#: What MMEngine puts values of the environment, and of bases, in the place of.
+ENVIRONMENT = re.compile(r"\{\{['\"]?\s*\$(\w+)\s*:\s*(\S*?)\s*['\"]?\}\}")
+BASE_VALUE = re.compile(r"\{\{\s*_base_\.[\w.]+\s*\}\}")
 
 
 def bases(config: Path) -> list[Path]:
@@ -67,8 +68,8 @@ def _substituted(text: str, file: Path) -> str:
         "fileExtname": file.suffix,
     }.items():
         text = re.sub(rf"\{{\{{\s*{name}\s*\}}\}}", lambda _, value=value: value, text)  # type: ignore[misc]
-    text = _ENVIRONMENT.sub(lambda match: os.environ.get(match[1], match[2]), text)
-    return _BASE_VALUE.sub('"of a base"', text)
+    text = ENVIRONMENT.sub(lambda match: os.environ.get(match[1], match[2]), text)
+    return BASE_VALUE.sub('"of a base"', text)
 
 
 def _named(text: str, suffix: str) -> list[str]:
@@ -125,7 +126,7 @@ def _value(node: ast.expr) -> Any:
 def _imported(tree: ast.Module, file: Path) -> Iterator[Path]:
     """The files of what is imported as a base: a module is a file beside the config, or of a package."""
     for block in tree.body:
-        if not isinstance(block, ast.With) or not any(_is_read_base(item.context_expr) for item in block.items):
+        if not isinstance(block, ast.With) or not any(is_read_base(item.context_expr) for item in block.items):
             continue
         for node in block.body:
             if not isinstance(node, ast.ImportFrom) or not node.module:
@@ -138,6 +139,7 @@ def _imported(tree: ast.Module, file: Path) -> Iterator[Path]:
                 yield Path(package.origin).parent.joinpath(*parts[1:]).with_suffix(".py")
 
 
-def _is_read_base(node: ast.expr) -> bool:
+def is_read_base(node: ast.expr) -> bool:
+    """Whether a block that begins so imports bases."""
     called = node.func if isinstance(node, ast.Call) else None
     return (called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")) == "read_base"

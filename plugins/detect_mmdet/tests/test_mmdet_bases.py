@@ -82,6 +82,34 @@ def test_what_cannot_be_read_is_left_to_who_reads_it(text: str, tmp_path: Path, 
     assert list(MmdetDetector(config_file=tmp_path / "c.py").reads()) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "doubts"),
+    [
+        ("base = dict(depth=18)\nmodel = dict(**base, x=[2 * one for one in range(3)])\nbase.update(y=1)\n", []),
+        ("import math\nfrom mmdet.models import RetinaNet\nmodel = dict(type=RetinaNet, x=math.pi)\n", []),
+        ("_base_ = 'mmdet::_base_/default_runtime.py'\nx = {{_base_.log_level}}\n", []),
+        (f"{LAZY}from mmdet.configs._base_.default_runtime import *\n", []),
+        ("def f(a):\n    return max(a, 1)\n\n\nx = f(2) if f else ''.join(['a'])\n", []),
+        ("x = 1\nimport os\n", ["it imports os (c.py:2)"]),
+        ("from my_heads import Head\n", ["it imports my_heads (c.py:1)"]),
+        ("from .heads import Head\n", ["it imports .heads (c.py:1)"]),
+        ("x = open('y').read()\n", ["it uses open (c.py:1)"]),
+        ("x = list(map(eval, ['1']))\n", ["it uses eval (c.py:1)"]),
+        ("x = __file__\n", ["it uses __file__ (c.py:1)"]),
+        ("x = ().__class__\n", ["it uses __class__ (c.py:1)"]),
+        ("import torch\nx = torch.load('y')\n", ["it calls torch.load (c.py:2)"]),
+        ("x = '{{$FGIC_A_NAME:b}}'\n", ["it depends on $FGIC_A_NAME of the environment (c.py:1)"]),
+        ("_base_ = 'b.py'\n", ["it imports random (b.py:1)"]),
+        ("_base_ = [f'./{one}.py' for one in 'b']\n", ["what c.py is based on is not known before it runs"]),
+        ("def f(:", []),
+    ],
+)
+def test_what_only_running_a_config_would_tell_is_said(text: str, doubts: list[str], tmp_path: Path) -> None:
+    write(tmp_path, {"c.py": text, "b.py": "import random\n"})
+    told = list(MmdetDetector(config_file=tmp_path / "c.py").untraced())
+    assert told == [f"the config is a program: {doubt}" for doubt in doubts]
+
+
 def test_no_yaml_builds_an_object(tmp_path: Path) -> None:
     write(tmp_path, {"c.yaml": "_base_: !!python/object/apply:os.mkdir ['made']\n"})
     assert list(MmdetDetector(config_file=tmp_path / "c.yaml").reads()) == []
@@ -100,7 +128,7 @@ def test_bases_are_found_without_mmengine_and_their_content_is_in_the_key(tmp_pa
         "finally:\n    assert not {'mmengine', 'torch'} & set(sys.modules)\n"
     )
 
-    def key() -> str:
+    def row() -> dict[str, str]:
         done = subprocess.run(
             [sys.executable, "-c", program],
             capture_output=True,
@@ -110,8 +138,10 @@ def test_bases_are_found_without_mmengine_and_their_content_is_in_the_key(tmp_pa
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        return {row["step"]: row["key"] for row in json.loads(done.stdout)}["x"]
+        return {row["step"]: row for row in json.loads(done.stdout)}["x"]
 
-    before = key()
-    (tmp_path / "b.py").write_text(MODEL.replace("X", "Y"))
-    assert key() != before
+    before = row()["key"]
+    (tmp_path / "b.py").write_text(MODEL.replace("X", "Y") + "import os\n")
+    after = row()
+    assert after["key"] != before
+    assert after["reason"] == "computed every time: the config is a program: it imports os (b.py:2)"

@@ -218,7 +218,7 @@ def test_the_best_epoch_is_kept_or_the_last(plain: Callable[..., Dataset], tmp_p
 
         def ruler(fitted: Any, epoch: int, weights: list[torch.Tensor] = weights) -> Mapping[str, Mapping[str, float]]:
             weights.append(fitted.network.noise2feat.weight_orig.clone())
-            return {"synthetic": {"FID": [90.0, 50.0, 20.0, 40.0][epoch]}}
+            return {"": {"FID": [90.0, 50.0, 20.0, 40.0][epoch]}}
 
         component = BigganGenerator(**TINY, epochs=3, use_epoch=use_epoch)
         kept[use_epoch] = component.fit(data, context(tmp_path, use_epoch, ruler)).generator.noise2feat.weight_orig
@@ -230,7 +230,7 @@ def test_training_stops_early(plain: Callable[..., Dataset], tmp_path: Path) -> 
 
     def ruler(_: Any, epoch: int) -> Mapping[str, Mapping[str, float]]:
         seen.append(epoch)
-        return {"synthetic": {"FID": 10.0 + epoch}}
+        return {"": {"FID": 10.0 + epoch}}
 
     BigganGenerator(**TINY, epochs=9, early_stopping=2, fid_pretrained=True).fit(
         plain(), context(tmp_path, ruler=ruler)
