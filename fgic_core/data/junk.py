@@ -13,7 +13,7 @@ _NAMES = (
     *(r"\.TemporaryItems", r"\.Trashes", r"\.Trash-[0-9]+", r"\.directory", r"\.nfs[0-9A-Fa-f]+"),
     *(r"Thumbs\.db", r"ehthumbs\.db", r"[Dd]esktop\.ini", r"\$RECYCLE\.BIN", r"System Volume Information"),
     # of editors and programs, fgic's own store among them
-    *(r"[^/\\]*~", r"\.[^/\\]*\.sw[a-p]", r"\.idea", r"\.vscode", r"\.ipynb_checkpoints", r"__pycache__"),
+    *(r"[^/\\]*~", r"[^/\\]*\.sw[a-p]", r"\.idea", r"\.vscode", r"\.ipynb_checkpoints", r"__pycache__"),
     *(r"\.git", r"\.hg", r"\.svn", r"\.venv", r"\.tox", r"\.nox", r"\.[a-z]+_cache", r"\.fgic"),
 )
 #: A path that is junk or leads through it. (Arrow's RE2 and Python's `re` read it alike.)
