@@ -79,7 +79,7 @@ def compare(here: Run, there: Run) -> list[str]:
         if quantity == "accuracy" and (one.low > other.high or other.low > one.high):
             failed.append(f"{quantity} of {step} is another on the processor")
     for step in (one.name for one in here.record.steps):
-        on, off = (run.artifact(step).seconds for run in (here, there))
+        on, off = (run.record.step(step).seconds or 0.0 for run in (here, there))
         print(f"   {step:10} {on:7.2f} s, processor {off:7.2f} s, ratio {on / off:.2f}" if off else "")
     return failed
 
