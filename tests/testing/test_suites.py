@@ -9,6 +9,7 @@ import pytest
 from fgic_core.testing import *
 from pydantic import Field
 from fgic_core import Attacker, ComponentOption
+import fgic_toy_student
 import fgic_toys
 
 class Hardened(fgic_toys.Linear):
@@ -36,7 +37,7 @@ TestExact = suite(CropperSuite, fgic_toys.Exact(margin=1))
 TestTint = suite(GeneratorSuite, fgic_toys.Tint())
 TestLinear = suite(ClassifierSuite, fgic_toys.Linear())
 TestHardened = suite(ClassifierSuite, Hardened())
-TestStudent = suite(ClassifierSuite, fgic_toys.Student())
+TestStudent = suite(ClassifierSuite, fgic_toy_student.Student())
 TestSaliency = suite(ExplainerSuite, fgic_toys.Saliency())
 TestSign = suite(AttackerSuite, fgic_toys.Sign())
 """
