@@ -16,7 +16,8 @@ from fgic_core.registry import Entry, Registry, installed
 
 C = TypeVar("C", bound=Component)
 
-#: The type of the error of an option whose component cannot be had; its context is a `Refusal`'s or a `Misfit`'s.
+#: The type of pydantic's error where an option's component cannot be had; its context holds what is ``refused``, or the
+#: ``misfit``.
 REFUSED: Final = "component"
 #: In the JSON Schema of a component, the kind of what an option of it names.
 SCHEMA_KEY: Final = "x-fgic-kind"

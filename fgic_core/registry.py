@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -173,9 +174,13 @@ class Registry:
         return failed
 
 
-@lru_cache(maxsize=1)
 def installed() -> Registry:
     """A registry of what is installed, for who is given none."""
+    return _found_on(tuple(sys.path))
+
+
+@lru_cache(maxsize=4)
+def _found_on(_: tuple[str, ...]) -> Registry:
     return Registry()
 
 

@@ -17,9 +17,9 @@ from fgic_core.testing import ClassifierSuite, ComponentSuite, tiny_inputs
 @pytest.fixture
 def student(toys: Path) -> Classifier:
     """With a teacher that it needs, and ports that are optional, of many, of a data set and for use alone."""
-    import fgic_toys
+    import fgic_toy_student
 
-    return fgic_toys.Student()
+    return fgic_toy_student.Student()
 
 
 @pytest.fixture
