@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -99,3 +101,41 @@ def test_of_the_core_a_plugin_reaches_what_defines_the_names_that_it_takes(
     (tmp_path / "fgic_taker.py").write_text(f"from typing import TYPE_CHECKING\n\n{text}")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert ("torch" in Sources(Memory()).reached("fgic_taker").packages) is reaches
+
+
+SCRIPT = '''
+from importlib import import_module
+
+from fgic_core import Cropper
+from fgic_core.run.memory import Memory
+from fgic_core.run.notebook import reached_by_class
+from fgic_core.run.sources import Sources
+
+
+class Plain(Cropper):
+    def region(self, box, image):
+        return box
+
+
+class Lacking(Plain):
+    def region(self, box, image):
+        import fgic_no_such
+
+
+class Chosen(Plain):
+    name: str = "math"
+
+    def region(self, box, image):
+        import_module(self.name)
+
+
+for made in (Plain, Lacking, Chosen):
+    reached = reached_by_class(made, Sources(Memory()))
+    print(made.__name__, *reached.untraced, *reached.missing)
+'''
+
+
+def test_of_a_class_of_a_script_too_it_is_said_what_it_imports_unknown(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "Plain\nLacking fgic_no_such (Lacking)\nChosen Chosen\n"
