@@ -103,7 +103,7 @@ def test_of_the_core_a_plugin_reaches_what_defines_the_names_that_it_takes(
     assert ("torch" in Sources(Memory()).reached("fgic_taker").packages) is reaches
 
 
-SCRIPT = '''
+SCRIPT = """
 from importlib import import_module
 
 from fgic_core import Cropper
@@ -132,7 +132,7 @@ class Chosen(Plain):
 for made in (Plain, Lacking, Chosen):
     reached = reached_by_class(made, Sources(Memory()))
     print(made.__name__, *reached.untraced, *reached.missing)
-'''
+"""
 
 
 def test_of_a_class_of_a_script_too_it_is_said_what_it_imports_unknown(tmp_path: Path) -> None:
