@@ -166,10 +166,8 @@ class Sources:
 
     def _compiled(self, top: str) -> dict[str, str]:
         """A module that is one file and no Python, where no version tells what is in it."""
-        place = _origin(top)
-        if place is None or place.suffix == ".py" or is_installed(place):
-            return {}
-        return {top: self._content(place)}
+        place = _origin(top) if not is_standard(top) and not _top(top) else None
+        return {} if place is None or is_installed(place) else {top: self._content(place)}
 
     def _content(self, file: Path) -> str:
         try:
