@@ -67,7 +67,6 @@ class Sources:
         packages: set[str] = set()
         untraced: list[str] = []
         needed: dict[str, str] = {}
-        missing: list[str] = []
         while waiting:
             name, taken = asked = waiting.pop()
             if asked in seen:
@@ -78,7 +77,6 @@ class Sources:
             if place is None:
                 packages |= set() if is_standard(top) else {top}
                 digests |= self._compiled(top)
-                missing += [f"{name} ({needed[name]})"] if needed.get(name) and is_missing(name) else []
                 continue
             if place.is_dir():  # a namespace package has no code of its own
                 waiting += [(f"{name}.{one}", ()) for one in taken]
@@ -96,7 +94,8 @@ class Sources:
                 digests |= self._beside(name, place) | self._named(name, place, parsed)
                 parent = name.rpartition(".")[0]
                 waiting += [(parent, ())] if parent and locate(parent, top in own_tops) is not None else []
-        return Reached(digest_of(digests), tuple(sorted(packages)), tuple(untraced), tuple(sorted(missing)))
+        missing = tuple(f"{name} ({where})" for name, where in sorted(needed.items()) if name and is_missing(name))
+        return Reached(digest_of(digests), tuple(sorted(packages)), tuple(untraced), missing)
 
     @staticmethod
     def _taken(
@@ -167,10 +166,8 @@ class Sources:
 
     def _compiled(self, top: str) -> dict[str, str]:
         """A module that is one file and no Python, where no version tells what is in it."""
-        place = _origin(top)
-        if place is None or place.suffix == ".py" or is_installed(place):
-            return {}
-        return {top: self._content(place)}
+        place = _origin(top) if not is_standard(top) and not _top(top) else None
+        return {} if place is None or is_installed(place) else {top: self._content(place)}
 
     def _content(self, file: Path) -> str:
         try:

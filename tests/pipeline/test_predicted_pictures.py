@@ -351,7 +351,7 @@ class TestTheCommand:
             (run.folder, grey, "--step", "ready", "--box", "1,2,3"): "is no box",
             (run.folder, grey, "--step", "ready", "--whole", "--model"): "--whole and --model were both asked for",
             (run.folder, grey, "--device", "gpu"): "'gpu' is no device",
-            (run.folder, grey, *pictures_of(run).values(), "--step", "ready", "--box", "1,2,3,4"): "and there are 17",
+            (run.folder, grey, *pictures_of(run).values(), "--step", "ready", "--box", "1,2,3,4"): "and there are 16",
             (run.folder, "no.png"): "no.png: the picture is missing",
             (killed.parent / "latest", grey): f"The newest run there is {killed}, which did not come to its end.",
             (tmp_path / "nowhere", grey): "neither a run directory nor a model",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -210,3 +212,41 @@ def test_of_what_lies_in_a_package_nothing_counts_that_systems_and_editors_leave
         assert digest("fgic_till") == before, name
     (folder / "prices.csv").write_text("2\n")
     assert digest("fgic_till") != before
+
+
+SCRIPT = """
+from importlib import import_module
+
+from fgic_core import Cropper
+from fgic_core.run.memory import Memory
+from fgic_core.run.notebook import reached_by_class
+from fgic_core.run.sources import Sources
+
+
+class Plain(Cropper):
+    def region(self, box, image):
+        return box
+
+
+class Lacking(Plain):
+    def region(self, box, image):
+        import fgic_no_such
+
+
+class Chosen(Plain):
+    name: str = "math"
+
+    def region(self, box, image):
+        import_module(self.name)
+
+
+for made in (Plain, Lacking, Chosen):
+    reached = reached_by_class(made, Sources(Memory()))
+    print(made.__name__, *reached.untraced, *reached.missing)
+"""
+
+
+def test_of_a_class_of_a_script_too_it_is_said_what_it_imports_unknown(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "Plain\nLacking fgic_no_such (Lacking)\nChosen Chosen\n"
