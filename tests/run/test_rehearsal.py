@@ -65,6 +65,7 @@ def test_the_explainer_fails_before_the_training_which_is_not_begun(refusing: Pa
 def test_in_a_process_of_its_own_it_is_tried_too_and_one_that_dies_tells_nothing(
     refusing: Path, toys: Path, tmp_path: Path
 ) -> None:
+    assert run(refusing, tmp_path, until="crops").ok  # here: each step of the others takes a process
     result = run(refusing, tmp_path, isolation="run", until="map")
     assert (statuses(result)["more"], statuses(result)["classifier"]) == ("computed", "skipped")
     assert "no layer suits (seen before the training" in result.record.step("map").error
