@@ -113,7 +113,7 @@ _EXPLANATION = (
         _FRACTION,
         "higher",
         headline=True,
-        meaning="The same in the box that a detector found, where nothing is annotated.",
+        meaning="Maps whose peak lies in the box that a detector found, of pictures that are not annotated.",
     ),
     Quantity(
         "energy_in_box",
@@ -128,7 +128,7 @@ _EXPLANATION = (
         "Energy inside the detector's box",
         _FRACTION,
         "higher",
-        meaning="The same in the box that a detector found.",
+        meaning="Share of the map's positive mass that lies in the box that a detector found.",
     ),
     Quantity(
         "pointing_game_center",
@@ -185,7 +185,7 @@ _DETECTION = (
         "box_recall50_whole",
         "Recall of the whole picture as box",
         _FRACTION,
-        meaning="The same if the whole picture was the box.",
+        meaning="What `box_recall50` were if the whole picture was the box.",
     ),
     Quantity(
         "recall50",
@@ -228,7 +228,7 @@ _GENERATION = (
         "KID",
         better="lower",
         headline=True,
-        meaning="Kernel distance of the same (Bińkowski et al. 2018), which few pictures do not bias.",
+        meaning="Kernel distance of made pictures from real train pictures (Bińkowski et al. 2018), which few do not bias.",
     ),
     Quantity("synthetic", "Synthetic pictures", headline=True, meaning="Pictures that were made and go on."),
     Quantity("real", "Real pictures", meaning="Real train pictures that go on."),
@@ -270,7 +270,7 @@ _GENERATION = (
         "class_agreement_real",
         "Class agreement, real pictures",
         _FRACTION,
-        meaning="The same for real pictures that nothing was learned from.",
+        meaning="Class agreement of real pictures that nothing was learned from.",
     ),
     Quantity(
         "diversity",
