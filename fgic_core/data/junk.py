@@ -25,5 +25,6 @@ _junk = re.compile("|".join(_NAMES)).fullmatch
 
 def is_junk(name: str) -> bool:
     """Whether a file or a folder is junk, by its own name."""
-    # (Looking at two letters first: a plan asks this of every picture.)
-    return (name[:1] in _FIRST or name.endswith("~")) and _junk(name) is not None
+    # (Looking at a few letters first: a plan asks this of every picture.)
+    maybe = name[:1] in _FIRST or name.endswith("~") or name[-4:-1] == ".sw"
+    return maybe and _junk(name) is not None
