@@ -228,7 +228,7 @@ _GENERATION = (
         "KID",
         better="lower",
         headline=True,
-        meaning="Kernel distance of made from real train pictures (Bińkowski et al. 2018); few pictures do not bias it.",
+        meaning="Kernel distance of made from real train pictures (Bińkowski et al. 2018); unbiased.",
     ),
     Quantity("synthetic", "Synthetic pictures", headline=True, meaning="Pictures that were made and go on."),
     Quantity("real", "Real pictures", meaning="Real train pictures that go on."),
