@@ -277,9 +277,9 @@ def _gc(
 ) -> None:
     """Print, or remove, what neither the last run of a spec nor a run directory needs any more."""
     from fgic_core.cli.store import collect
-    from fgic_core.pipeline import RUNS, default_store
+    from fgic_core.pipeline import default_store
 
-    raise typer.Exit(collect(store or default_store(), runs or [RUNS], delete=delete))
+    raise typer.Exit(collect(store or default_store(), runs, delete=delete))
 
 
 @stores.command("forget")

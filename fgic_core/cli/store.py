@@ -10,6 +10,7 @@ from typing import Any
 from fgic_core.cli.output import console, note, printable, table
 from fgic_core.data.files import in_bytes
 from fgic_core.errors import StoreError, nearest
+from fgic_core.pipeline import RUNS
 from fgic_core.run.store import Store
 from fgic_core.run.upkeep import Stored, contents, needless, remove, verify
 
@@ -55,14 +56,24 @@ def print_damages(root: Path, as_json: bool) -> int:
     return 0
 
 
-def collect(root: Path, runs: Sequence[Path], *, delete: bool) -> int:
+def collect(root: Path, runs: Sequence[Path] | None, *, delete: bool) -> int:
     """Print, or remove, what nothing needs any more; returns 1 where something could not be removed, else 0.
 
+    Args:
+        root: of the store.
+        runs: run directories whose artifacts are needed, or folders of such; None for the usual one, where there is.
+        delete: remove it.
+
     Raises:
-        StoreError: there is no store.
+        StoreError: there is no store, or none of these folders, or the record of a run cannot be read; then nothing is
+            removed.
     """
     store = _store(root)
-    found = needless(store, runs)
+    for folder in runs or ():
+        if not folder.is_dir():
+            hint = "Name the folder where runs lie: what a run needs is kept only where it is found."
+            raise StoreError("there is no such folder of runs", where=str(folder), hint=hint)
+    found = needless(store, runs or [RUNS])
     if not found:
         print("Nothing to remove. Everything in the store is needed.")
         return 0

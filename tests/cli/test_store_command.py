@@ -75,6 +75,25 @@ def test_it_removes_what_neither_a_spec_nor_a_run_needs(
     assert app.run(["store", "verify"]) == 0
 
 
+def test_it_removes_nothing_where_a_run_it_is_to_keep_is_not_found_or_not_readable(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(["store", "forget", "shop"]) == 0
+    assert app.run(["store", "gc", "--runs", "rusn", "--delete"]) == 2
+    assert "rusn: there is no such folder of runs" in capsys.readouterr().err
+    (record,) = (tmp_path / "runs" / "shop").glob("2*/run.json")
+    whole = record.read_text()
+    for text in ("", whole[:100], "[]", '{"steps": [{"name": "dots"}]}'):
+        record.write_text(text)
+        for named in ("runs", str(record.parent)):
+            assert app.run(["store", "gc", "--runs", named, "--delete"]) == 2
+            said = capsys.readouterr().err
+            assert "run.json: what this run needs is not known" in said
+    record.write_text(whole)
+    assert app.run(["store", "gc", "--delete"]) == 0
+    assert capsys.readouterr().out == "Nothing to remove. Everything in the store is needed.\n"
+
+
 def test_checkpoints_of_a_training_that_is_not_finished_are_needed(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +120,7 @@ def test_checkpoints_of_a_training_that_is_not_finished_are_needed(
 
 
 def test_what_an_old_spec_kept_is_removed_once_it_is_forgotten(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("elsewhere").mkdir()
     assert app.run(["store", "gc", "--runs", "elsewhere"]) == 0
     assert capsys.readouterr().out == "Nothing to remove. Everything in the store is needed.\n"
     for name in ("shpo", "..", "../last/shop"):
