@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, SerializationInfo, ValidationError, ValidationInfo
@@ -66,8 +66,8 @@ else:
 
         In a spec it is ``attack: {uses: attacker/pgd, with: {steps: 7}}``, or ``attack: attacker/pgd`` where nothing is
         said of its options. The field's value is the component, with its options checked: ``self.attack.perturb(…)``.
-        It may stand in a list or a mapping, beside None, or in the options of a component that is named so itself; a
-        default is written as in a spec. In Python a component of an installed class can be given as it is.
+        It may stand in a list or a mapping (not in a set), beside None, in a model or a dataclass, or in the options of
+        a component that is named so itself; a default is written as in a spec. In Python a component of an installed class can be given as it is.
 
         What is named counts into the key of the step: class, package, sources, options, what it reads and whether it
         draws. The core hands it nothing: its methods are called by the component whose option it is.
@@ -229,14 +229,6 @@ def draws(component: Component) -> bool:
     return any(one.draws() for one in (component, *nested(component).values()))
 
 
-def names_in(options: Any) -> list[str]:
-    """What options name that were written down, such as those of a job."""
-    if isinstance(options, Mapping):
-        own = [str(options["uses"])] if options.keys() == set(_KEYS) else []
-        return own + [name for one in options.values() for name in names_in(one)]
-    return [name for one in options for name in names_in(one)] if isinstance(options, list) else []
-
-
 def _fields(model: BaseModel) -> Iterator[tuple[str, Any]]:
     return ((name, value) for name, value in model.__dict__.items() if name in type(model).model_fields)
 
@@ -247,6 +239,8 @@ def _within(value: Any, where: str) -> Iterator[tuple[str, Component]]:
         where = f"{where}.with"
     if isinstance(value, BaseModel):
         items = [(f"{where}.{name}", one) for name, one in _fields(value)]
+    elif is_dataclass(value) and not isinstance(value, type):
+        items = [(f"{where}.{field.name}", getattr(value, field.name, None)) for field in fields(value)]
     elif isinstance(value, Mapping):
         items = [(f"{where}.{name}", one) for name, one in value.items()]
     elif isinstance(value, (list, tuple)):

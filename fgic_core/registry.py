@@ -13,7 +13,7 @@ from typing import Any
 
 from fgic_core.errors import PluginError, nearest
 from fgic_core.interfaces import KINDS, Component
-from fgic_core.interfaces.component import bare_components
+from fgic_core.interfaces.component import bare_components, hashed_components
 
 PREFIX = "fgic."
 
@@ -259,6 +259,12 @@ def _load(entry: Entry) -> type[Component]:
             f"{entry.target} has an option {name} whose type is {wanted.__name__} itself",
             where=where,
             hint=f"An option that names a component is a fgic_core.ComponentOption[{wanted.__name__}].",
+        )
+    for name in hashed_components(component):
+        raise PluginError(
+            f"{entry.target} has an option {name} that names components in a set, or as the keys of a mapping",
+            where=where,
+            hint="Components are not told apart by a hash: make it a list, or a mapping from names to components.",
         )
     try:
         _check_defaults(component)

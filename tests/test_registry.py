@@ -12,8 +12,8 @@ from fgic_core.interfaces import KINDS
 from fgic_core.registry import Entry, published
 
 BROKEN = """
-from fgic_core import Box, Cropper, Detector, Size
-from pydantic import Field
+from fgic_core import Box, ComponentOption, Cropper, Detector, Size
+from pydantic import BaseModel, Field
 
 class Plain:
     pass
@@ -35,6 +35,20 @@ class Shadow(Cropper):
 
 class Bare(Cropper):
     detector: Detector | None = None
+    def region(self, box, image): return box
+
+class Wrapped(Cropper):
+    class Parts(BaseModel):
+        detector: Detector | None = None
+    parts: Parts = Parts()
+    def region(self, box, image): return box
+
+class InSet(Cropper):
+    detectors: frozenset[ComponentOption[Detector]] | None = None
+    def region(self, box, image): return box
+
+class AsKey(Cropper):
+    weights: dict[ComponentOption[Detector], float] = {}
     def region(self, box, image): return box
 
 class Hidden(Cropper):
@@ -71,6 +85,9 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
             entry("cropper", "out-of-range", "broken_parts:OutOfRange"),
             entry("cropper", "shadow", "broken_parts:Shadow"),
             entry("cropper", "bare", "broken_parts:Bare"),
+            entry("cropper", "wrapped", "broken_parts:Wrapped"),
+            entry("cropper", "in-set", "broken_parts:InSet"),
+            entry("cropper", "keyed", "broken_parts:AsKey"),
             entry("cropper", "excluded", "broken_parts:Hidden"),
             entry("detector", "fine", "broken_parts:Fine"),
             entry("chopper", "fine", "broken_parts:Fine"),
@@ -91,6 +108,9 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
         ("cropper/unfinished", "broken_parts:Unfinished lacks region"),
         ("cropper/shadow", "broken_parts:Shadow has an option reads, which is the name of a method"),
         ("cropper/bare", "broken_parts:Bare has an option detector whose type is Detector itself"),
+        ("cropper/wrapped", "broken_parts:Wrapped has an option parts whose type is Detector itself"),
+        ("cropper/in-set", "broken_parts:InSet has an option detectors that names components in a set"),
+        ("cropper/keyed", "broken_parts:AsKey has an option weights that names components in a set, or as the keys"),
         ("cropper/excluded", "broken_parts:Hidden keeps its option margin out of what is written down (exclude=True)"),
         ("cropper/bad-default", "has a field whose default is not legal: margin: Input should be a valid number"),
         ("cropper/out-of-range", "margin: Input should be greater than or equal to 0"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -18,6 +19,7 @@ from pydantic import (
     SerializationInfo,
     ValidationInfo,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from fgic_core.data.artifact import ArtifactType
@@ -210,34 +212,82 @@ InputFolder = Annotated[
 ]
 
 
+def fields_of(of: type) -> Mapping[str, FieldInfo]:
+    """The fields of a pydantic model or of a dataclass; of any other class there are none."""
+    if issubclass(of, BaseModel):
+        return of.model_fields
+    if not is_dataclass(of):
+        return {}
+    if hasattr(of, "__pydantic_fields__"):
+        own: Mapping[str, FieldInfo] = of.__pydantic_fields__
+        return own
+    try:
+        hints = get_type_hints(of, include_extras=True)
+    except NameError:  # of a type that is not there any more when the class is made
+        return {}
+    return {field.name: FieldInfo.from_annotation(hints[field.name]) for field in fields(of)}
+
+
+class _Leaf(NamedTuple):
+    """A type in that of an option, at its end: `marked` is what says how its value is written, if anything does.
+
+    A `hashed` one is of a set's items or of a mapping's keys.
+    """
+
+    type: Any
+    marked: Any
+    hashed: bool
+
+
+def _leaves(
+    annotation: Any, metadata: Sequence[Any] = (), hashed: bool = False, above: frozenset[Any] = frozenset()
+) -> Iterator[_Leaf]:
+    """The types that an option's type is made of, those of the fields of models and dataclasses among them."""
+    for one in metadata:
+        if isinstance(one, NamesComponent) or (isinstance(one, PlainSerializer) and one.func is _external):
+            yield _Leaf(annotation, one, hashed)
+            return
+    arguments, origin = get_args(annotation), get_origin(annotation)
+    if origin is Annotated:
+        yield from _leaves(annotation.__origin__, annotation.__metadata__, hashed, above)
+    elif isinstance(annotation, type) and not arguments:
+        yield _Leaf(annotation, None, hashed)
+        if annotation not in above and not issubclass(annotation, Component):
+            for field in fields_of(annotation).values():
+                yield from _leaves(field.annotation, field.metadata, hashed, above | {annotation})
+    else:
+        within_set = isinstance(origin, type) and issubclass(origin, Set)
+        keys = isinstance(origin, type) and issubclass(origin, Mapping)
+        for index, one in enumerate(arguments):
+            yield from _leaves(one, (), hashed or within_set or (keys and index == 0), above)
+
+
+def _options_of(component: type[Component]) -> Iterator[tuple[str, _Leaf]]:
+    for name, field in component.model_fields.items():
+        for leaf in _leaves(field.annotation, field.metadata):
+            yield name, leaf
+
+
 def bare_components(component: type[Component]) -> dict[str, type[Component]]:
     """The options whose type is an interface and not `ComponentOption` of it, with that interface."""
+    return {
+        name: leaf.type
+        for name, leaf in _options_of(component)
+        if leaf.marked is None and isinstance(leaf.type, type) and issubclass(leaf.type, Component)
+    }
 
-    def bare(annotation: Any, metadata: Sequence[Any] = ()) -> Iterator[type[Component]]:
-        if any(isinstance(one, NamesComponent) for one in metadata):
-            return
-        if get_origin(annotation) is Annotated:
-            yield from bare(annotation.__origin__, annotation.__metadata__)
-        elif isinstance(annotation, type) and not get_args(annotation):
-            yield from [annotation] if issubclass(annotation, Component) else []
-        else:
-            for one in get_args(annotation):
-                yield from bare(one)
 
-    fields = component.model_fields.items()
-    return {name: one for name, field in fields for one in bare(field.annotation, field.metadata)}
+def hashed_components(component: type[Component]) -> list[str]:
+    """The options that name components in a set or as keys: a component has no hash that its options decide."""
+    found = (name for name, leaf in _options_of(component) if leaf.hashed and isinstance(leaf.marked, NamesComponent))
+    return list(dict.fromkeys(found))
 
 
 def plain_paths(component: type[Component]) -> list[str]:
     """The options whose type is `Path` and not `InputFile` or `InputFolder`: what lies there is not looked at."""
-
-    def is_plain(annotation: Any, metadata: Sequence[Any] = ()) -> bool:
-        if any(isinstance(one, PlainSerializer) and one.func is _external for one in metadata):
-            return False
-        if isinstance(annotation, type) and not get_args(annotation):
-            return issubclass(annotation, Path)
-        if get_origin(annotation) is Annotated:
-            return is_plain(annotation.__origin__, annotation.__metadata__)
-        return any(map(is_plain, get_args(annotation)))
-
-    return [name for name, field in component.model_fields.items() if is_plain(field.annotation, field.metadata)]
+    found = (
+        name
+        for name, leaf in _options_of(component)
+        if leaf.marked is None and isinstance(leaf.type, type) and issubclass(leaf.type, Path)
+    )
+    return list(dict.fromkeys(found))

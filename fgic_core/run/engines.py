@@ -15,7 +15,6 @@ from typing import Any, Literal, Protocol
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, PluginError
 from fgic_core.interfaces import Classifier, Explainer
-from fgic_core.nested import names_in
 from fgic_core.registry import Registry
 from fgic_core.run.device import check_device, choose_device
 from fgic_core.run.events import Channel, Event, ProcessFailed, Said, pass_on, rebuild, watch
@@ -110,7 +109,7 @@ class Workers:
 
     def compute(self, job: Job, listener: Listener) -> ArtifactRecord:
         known = Registry().names()
-        for uses in [job.uses, *names_in(job.options)]:
+        for uses in [job.uses, *job.named]:
             if uses in known:
                 continue
             raise PluginError(

@@ -11,6 +11,7 @@ from fgic_core.data.artifact import ArtifactRecord, Metric, Point
 from fgic_core.errors import FgicError, Interrupted, PluginError, StepError, StoreError
 from fgic_core.interfaces import Classifier, DatasetReader, Explainer
 from fgic_core.interfaces.ports import all_steps
+from fgic_core.nested import entry_of, nested
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import LEARNED
 from fgic_core.run.engines import Engine
@@ -310,6 +311,7 @@ class Executor:
         return {
             "uses": planned.uses,
             "options": planned.component.model_dump(mode="json"),
+            "named": [entry_of(one).uses for one in nested(planned.component).values()],
             "roots": self._roots,
             "output": folder,
             "scratch": self.plan.store.scratch(key),

@@ -21,7 +21,6 @@ from typing import Any
 
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, PluginError
-from fgic_core.nested import names_in
 from fgic_core.registry import Registry
 from fgic_core.run.events import Channel, Event, ProcessFailed, Said, Teller, pass_on, rebuild, watch
 from fgic_core.run.job import Job, run_job
@@ -54,7 +53,7 @@ def run_in_processes(job: Job, listener: Listener) -> ArtifactRecord:
         ProcessFailed: a process raised another exception, or was killed.
     """
     known = Registry().names()
-    for uses in [job.uses, *names_in(job.options)]:
+    for uses in [job.uses, *job.named]:
         if uses in known:
             continue
         raise PluginError(

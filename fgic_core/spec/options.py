@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,6 @@ def _misread(node: Node, made: Any, defaults: Defaults, path: tuple[str | int, .
 
 
 def _below(made: Any, key: str) -> Any:
-    if isinstance(made, BaseModel):
+    if isinstance(made, BaseModel) or is_dataclass(made):
         return getattr(made, key, None)
     return made.get(key) if isinstance(made, Mapping) else None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from fgic_core.interfaces import Component
+from fgic_core.interfaces.component import fields_of
 from fgic_core.nested import OPTION, REFUSED, WRITE, Misfit, Refused
 from fgic_core.spec.document import Node
 from fgic_core.spec.errors import Place, Problem, did_you_mean
@@ -242,16 +243,16 @@ def _advice(value: Any, errors: list[Any]) -> str:
 
 def _fields(model: type[BaseModel], path: Sequence[str | int]) -> dict[str, Any]:
     """The fields, by the name a spec knows them by, of the models that stand at a path below a model."""
-    models = [model]
+    models: list[type] = [model]
     for part in path:
-        found = [f for m in models for name, f in m.model_fields.items() if part in (name, f.alias)]
+        found = [f for m in models for name, f in fields_of(m).items() if part in (name, f.alias)]
         if found:  # an index or a key of a mapping leaves the models as they are
             models = [m for f in found for m in _models(f.annotation)]
-    return {field.alias or name: field for m in models for name, field in m.model_fields.items()}
+    return {field.alias or name: field for m in models for name, field in fields_of(m).items()}
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _models(annotation: Any) -> list[type]:
+    if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_dataclass(annotation)):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models(part)]
 

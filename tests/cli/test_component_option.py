@@ -25,6 +25,7 @@ class Hardened(Classifier):
     """Softmax regression on pictures that an attack made hard."""
 
     attack: ComponentOption[Attacker] = Field(description="Makes the pictures hard.")
+    note: dict[str, object] = Field({}, description="Says what it likes.")
     judge: UseOnly[ComponentOption[Attacker] | None] = Field(None, description="Plays no part in fit.")
 
     def build(self, classes):
@@ -84,6 +85,7 @@ steps:
       attack:
         uses: attacker/nudge
         with: {eps: [8/255], table: tables/one.txt, inner: {uses: attacker/pgd, with: {steps: 2}}}
+      note: {uses: sugar, with: [milk]}
 """
 Say = Callable[..., dict[str, str]]
 
@@ -197,6 +199,17 @@ def test_the_artifact_names_it_as_a_spec_does_and_holds_no_path_of_the_project(p
         assert (attack["uses"], attack["with"]["table"]) == ("attacker/nudge", "tables/one.txt")
         assert (attack["with"]["inner"]["uses"], attack["with"]["inner"]["with"]["steps"]) == ("attacker/pgd", 2)
         assert str(project) not in json.dumps(record)
+
+
+def test_a_job_says_which_components_its_options_name(project: Path) -> None:
+    """What only looks like one is none."""
+    (folder,) = (project / "runs" / "hard").glob("2*")
+    for name in ("net", "net.fit"):
+        job = json.loads((folder / "jobs" / f"{name}.json").read_text())
+        assert (job["options"]["note"], job["named"]) == (
+            {"uses": "sugar", "with": ["milk"]},
+            ["attacker/nudge", "attacker/pgd"],
+        )
 
 
 def test_the_resolved_spec_of_a_run_means_the_same(project: Path, check: Say) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 from pydantic import Field
 
 from fgic_core import Attacker, Classifier, ComponentOption, InputFile, InputFolder, Registry, UseOnly
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import PluginError, StoreError
+from fgic_core.nested import entry_of, nested
 from fgic_core.pipeline import Pipeline
 from fgic_core.registry import Entry
 from fgic_core.run.artifacts import open_component
@@ -24,6 +27,7 @@ from fgic_core.run.memory import Memory
 from fgic_core.run.plan import make_plan
 from fgic_core.run.processes import run_in_processes
 from fgic_core.run.store import Store
+from fgic_core.spec import SpecError
 from fgic_core.steps.context import Listener
 
 #: Sources that were parsed once are not parsed for each test.
@@ -62,17 +66,43 @@ class Hardened(Classifier):
         return None
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Two attacks, as the standard library's dataclass."""
+
+    __pydantic_config__ = pydantic.ConfigDict(extra="forbid")
+
+    weak: ComponentOption[Attacker]
+    strong: ComponentOption[Attacker] | None = None
+
+
+@pydantic.dataclasses.dataclass(frozen=True)
+class Schedule:
+    """Pairs, as pydantic's dataclass."""
+
+    pairs: list[Pair]
+
+
+class Scheduled(Hardened):
+    """Its attacks stand in dataclasses."""
+
+    attack: Schedule = Field(description="Makes the pictures.")  # type: ignore[assignment]
+
+
 @pytest.fixture
 def registry() -> Registry:
     made = Registry()
+    made.register("scheduled", Scheduled, "own-classifiers")
     made.register("reading", Reading, "own-attacks")
     made.register("hardened", Hardened, "own-classifiers")
     return made
 
 
-def document(registry: Registry, node: Any = "use", seed: int = 0, **options: Any) -> KeyDocument:
-    component = registry.create("classifier/hardened", **options)
-    return Keys(MEMORY).document(registry.entry("classifier/hardened"), component, seed, {}, node)
+def document(
+    registry: Registry, node: Any = "use", seed: int = 0, uses: str = "classifier/hardened", **options: Any
+) -> KeyDocument:
+    component = registry.create(uses, **options)
+    return Keys(MEMORY).document(registry.entry(uses), component, seed, {}, node)
 
 
 def reading(**options: Any) -> dict[str, Any]:
@@ -108,6 +138,38 @@ def test_what_its_options_name_and_lead_to_counts_by_content(registry: Registry,
         assert key(reading(inner=attack)) != inner
         (tmp_path / name).write_text("1")
     assert (key(attack), key(reading(inner=attack))) == (before, inner)
+
+
+def test_what_a_dataclass_among_its_options_names_counts_too(registry: Registry, tmp_path: Path) -> None:
+    for name in ("a.txt", "a.beside"):
+        (tmp_path / name).write_text("1")
+    pair = {"weak": "attacker/pgd", "strong": reading(file=str(tmp_path / "a.txt"), random=True)}
+    made = registry.create("classifier/scheduled", attack={"pairs": [pair]})
+    assert list(nested(made)) == ["attack.pairs[0].weak", "attack.pairs[0].strong"]
+
+    def key(seed: int = 0) -> str:
+        return document(registry, seed=seed, uses="classifier/scheduled", attack={"pairs": [pair]}).key
+
+    before = key()
+    assert key(seed=1) != before
+    (tmp_path / "a.beside").write_text("2")
+    assert key() != before
+
+
+def test_what_is_wrong_in_a_dataclass_is_said_where_it_stands(registry: Registry) -> None:
+    for pair, message, hint in (
+        ({"weak": "attacker/pgd", "stong": None}, "attack.pairs[0] has no option stong", "Did you mean strong?"),
+        ({}, "attack.pairs[0] needs the option weak", "Write weak:"),
+        ({"weak": {"uses": "attacker/pgd", "with": {"steps": True}}}, "weak.with.steps should be a number", ""),
+    ):
+        steps = {
+            "birds": {"uses": "dataset/synthetic-birds"},
+            "net": {"uses": "classifier/scheduled", "with": {"attack": {"pairs": [pair]}}},
+        }
+        with pytest.raises(SpecError) as caught:
+            Pipeline.from_dict({"version": 1, "steps": steps}, registry=registry)
+        assert message in str(caught.value)
+        assert hint in str(caught.value)
 
 
 def test_pictures_that_were_not_read_are_read_first(registry: Registry, tmp_path: Path) -> None:
@@ -189,8 +251,10 @@ def test_what_it_imports_by_a_name_of_its_own_is_a_doubt(named: KeyDocument) -> 
 
 
 def test_what_this_process_alone_knows_is_computed_in_no_other(registry: Registry, tmp_path: Path) -> None:
-    more = registry.create("classifier/hardened", attack=reading(inner=reading())).model_dump(mode="json")
-    job = Job(uses="classifier/timm", options=more, inputs={}, output=tmp_path, devices=2)
+    made = registry.create("classifier/hardened", attack=reading(inner=reading()))
+    named = [entry_of(one).uses for one in nested(made).values()]
+    more = made.model_dump(mode="json")
+    job = Job(uses="classifier/timm", options=more, named=named, inputs={}, output=tmp_path, devices=2)
     with pytest.raises(PluginError, match="attacker/reading is known to this process alone, and another is to compute"):
         Workers(Interrupts()).compute(job, Listener())
     with pytest.raises(PluginError, match="attacker/reading is known to this process alone, and 2 devices need 2"):
