@@ -17,7 +17,7 @@ from fgic_core.registry import Registry
 from fgic_core.run.artifacts import LEARNED
 from fgic_core.run.keys import PROVISIONAL, KeyDocument, Keys
 from fgic_core.run.lessons import lesson_keys
-from fgic_core.run.reasons import changes
+from fgic_core.run.reasons import changes, is_document
 from fgic_core.run.store import Store
 from fgic_core.spec import Spec, SpecStep
 from fgic_core.steps.lesson import MAIN
@@ -289,7 +289,7 @@ class Plan:
         if epoch:
             return f"was interrupted after epoch {epoch}; goes on from there"
         last = self.store.last(self.spec.name, step.name)
-        if last is None:
+        if last is None or not is_document(last):
             return "was never computed"
         found = changes(last, document.content)
         found += [

@@ -7,7 +7,43 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from fgic_core.run.fingerprints import UNREAD
+
+
+class _Package(BaseModel):
+    """What a key document says of the package of a component that an option names."""
+
+    name: str
+
+
+class _StepPackage(BaseModel):
+    within: dict[str, _Package] = {}
+
+
+class _Last(BaseModel):
+    """What is looked at of the key document that a store remembers."""
+
+    model_config = ConfigDict(strict=True)
+
+    uses: str
+    options: dict[str, Any]
+    package: _StepPackage
+    stands_on: dict[str, str] = {}
+    inputs: dict[str, Any]
+    seed: Any
+    core: Any
+    format: Any
+
+
+def is_document(last: Any) -> bool:
+    """Whether what a store remembers of a step is a key document, and not whatever else somebody left there."""
+    try:
+        _Last.model_validate(last)
+    except ValidationError:
+        return False
+    return True
 
 
 def changes(last: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:

@@ -159,7 +159,7 @@ class Store:
         """The key document of the step when a spec of that name last ran it."""
         try:
             found: dict[str, Any] = json.loads((self.root / "last" / spec / f"{step}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return found
 

@@ -126,7 +126,7 @@ def _used_by(store: Store) -> dict[str, list[str]]:
     for file in sorted((store.root / "last").glob("*/*.json")):
         try:
             key = key_of(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
         used.setdefault(key, []).append(f"{file.parent.name}/{file.stem}")
     return used

@@ -40,6 +40,20 @@ def test_it_lists_what_there_is_and_who_uses_it(store: Path, capsys: pytest.Capt
     assert "3 artifacts (" in capsys.readouterr().out
 
 
+def test_what_lies_where_a_step_is_remembered_and_is_no_key_document_is_as_good_as_none(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = store / "last" / "shop" / "boxes.json"
+    whole = json.loads(place.read_text())
+    fields = ("uses", "options", "package", "stands_on", "inputs")
+    others = [[], "boxes", None, {"uses": "detector/bright"}, {**whole, "package": {"within": {"attack": 3}}}]
+    for other in [*others, *({**whole, name: 3} for name in fields), "[" * 100_000]:
+        place.write_text(other if isinstance(other, str) and other[0] == "[" else json.dumps(other))
+        assert app.run(["check", "shop.yaml", "--json", "--set", "boxes.with.threshold=71"]) == 0
+        assert json.loads(capsys.readouterr().out)[1]["reason"] == "was never computed"
+    assert app.run(["store", "ls"]) == 0
+
+
 def test_it_names_what_is_damaged_and_the_next_run_mends_that_alone(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
