@@ -55,8 +55,22 @@ class Run:
         return self.record.status == "finished"
 
     def artifact(self, step: str) -> ArtifactRecord:
-        """What a step's artifact records of itself."""
-        return ArtifactRecord.read(self._step(step).folder)
+        """What a step's artifact records of itself.
+
+        Raises:
+            StoreError: the step failed or was not run, or its artifact is no longer in the store.
+        """
+        found = self._step(step)
+        if found.status in ("failed", "interrupted"):
+            why = f": {found.error}" if found.status == "failed" else ""
+            raise StoreError(f"step {step} {'failed' if why else 'was interrupted'}{why}", where=str(self.folder))
+        if not found.folder.is_dir():
+            if found.status in ("reused", "computed"):
+                hint = f"The store was expected at {self.record.store}. Run the spec again: it is computed anew."
+                raise StoreError(f"what step {step} gave is no longer in the store", where=str(self.folder), hint=hint)
+            why = f": {found.reason}" if found.status == "skipped" else ""
+            raise StoreError(f"step {step} was not run{why}", where=str(self.folder))
+        return ArtifactRecord.read(found.folder)
 
     def learned(self, step: str) -> Path:
         """The folder of what a step learned; ``component/`` has its weights.
@@ -74,7 +88,11 @@ class Run:
         return found
 
     def metrics(self, step: str) -> list[Metric]:
-        """The numbers the core measured at a step."""
+        """The numbers the core measured at a step.
+
+        Raises:
+            StoreError: see `artifact`.
+        """
         return self.artifact(step).metrics
 
     def metric(self, step: str, name: str, split: str = "", **at: float | str) -> Metric:
@@ -84,13 +102,17 @@ class Run:
             step: the step.
             name: a quantity, such as ``accuracy``.
             split: ``train``, ``val``, ``test``, or empty for what is of no one split.
-            at: at what it was measured, such as ``eps=4 / 255``; what tells no two apart may be left out.
+            at: at what it was measured, such as ``eps=4 / 255``; what tells no two apart may be left out. Numbers are
+                the same up to rounding, unless there is one that is equal.
 
         Raises:
             KeyError: there is none, or there are several; says which there are.
+            StoreError: see `artifact`.
         """
         named = [metric for metric in self.metrics(step) if metric.name == name]
         found = [metric for metric in named if metric.split == split and metric.is_at(**at)]
+        exact = [metric for metric in found if all(metric.at[key] == value for key, value in at.items())]
+        found = exact or found
         if len(found) == 1:
             return found[0]
         wanted = ", ".join([repr(split), *(f"{key}={value!r}" for key, value in at.items())])

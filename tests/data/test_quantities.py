@@ -11,7 +11,9 @@ import pytest
 from fgic_core import steps
 from fgic_core.data.artifact import Metric, Point
 from fgic_core.data.quantities import QUANTITIES, Quantity, headlines, quantity
+from fgic_core.pipeline import Run
 from fgic_core.report.numbers import amount, arrow
+from fgic_core.run.record import RunRecord
 from fgic_core.steps.average_precision import Precision
 from fgic_core.steps.context import StepContext
 from fgic_core.testing import tiny_context
@@ -69,6 +71,20 @@ def test_what_has_no_row_cannot_be_recorded_and_can_be_shown(tmp_path: Path) -> 
     ctx.log(1, my_loss=2.0)
     assert ctx.curves == [Point(epoch=1, split="train", name="my_loss", value=2.0)]
     assert quantity("my_loss") == Quantity("my_loss", "my_loss")
+
+
+def test_of_two_points_of_a_sweep_that_are_near_the_one_that_is_equal_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    near = 8 / 255 * (1 + 1e-8)
+    found = [Metric(name="robust_accuracy", value=eps, split="test", at={"eps": eps}) for eps in (near, 8 / 255)]
+    monkeypatch.setattr(Run, "metrics", lambda self, step: found)
+    record = RunRecord(name="sweep", seed=0, started="", store=Path(), steps=[])
+    run = Run(Path(), record)
+    assert run.metric("attack", "robust_accuracy", "test", eps=8 / 255).value == 8 / 255
+    assert run.metric("attack", "robust_accuracy", "test", eps=near).value == near
+    with pytest.raises(KeyError, match="several metrics"):
+        run.metric("attack", "robust_accuracy", "test", eps=8 / 255 * (1 - 1e-8))
 
 
 def test_a_metric_is_found_by_some_of_what_it_was_measured_at() -> None:
