@@ -9,8 +9,19 @@ def main() -> None:
     Exit codes: 0 done; 1 a step, a picture or fgic itself failed; 2 a mistake in the spec or the options;
     130 interrupted.
     """
+    import os
+    import signal
     import sys
 
+    handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if handled:  # an exception in the middle of an import would be a traceback, or whoever imports eats it
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
     from fgic_core.cli.app import run
 
-    sys.exit(run())
+    try:
+        if handled:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = run()
+    except KeyboardInterrupt:  # before the command began, or when it was over
+        code = 130
+    sys.exit(code)

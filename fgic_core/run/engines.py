@@ -18,7 +18,7 @@ from fgic_core.interfaces import Classifier, Explainer
 from fgic_core.registry import Registry
 from fgic_core.run.device import check_device, choose_device
 from fgic_core.run.events import Channel, Event, ProcessFailed, Said, pass_on, rebuild, watch
-from fgic_core.run.interrupts import Interrupts
+from fgic_core.run.interrupts import Interrupts, held
 from fgic_core.run.job import Job
 from fgic_core.run.processes import run_on_devices
 from fgic_core.steps.context import Listener
@@ -125,7 +125,8 @@ class Workers:
 
     def _ask(self, request: Event, listener: Listener) -> Any:
         if self._worker is None:
-            self._worker = _Worker(self._interrupts)
+            with held():  # it begins with them blocked, and takes them once it can
+                self._worker = _Worker(self._interrupts)
         try:
             answer = self._worker.ask(request, listener)
         except BaseException:

@@ -19,6 +19,8 @@ from fgic_core.errors import FgicError
 from fgic_core.hooks import hookimpl
 from fgic_core.pipeline import Pipeline, Run
 from fgic_core.run import engines
+from fgic_core.run.interrupts import Interrupts
+from fgic_core.steps.context import Listener
 
 PLUGIN = '''
 import os
@@ -249,6 +251,30 @@ def test_a_second_ctrl_c_ends_a_step_that_does_not_listen(
     assert "Stopped." in err
     assert latest().record.status == "interrupted"
     assert not runs(processes()[-1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_that_is_stopped_while_it_starts_ends_without_a_word(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(worker: Any, request: Any, listener: Any) -> Any:
+        worker._process.send_signal(number)  # it is a new-born interpreter, without a handler
+        return worker._process.wait(timeout=60), worker._output.read()
+
+    monkeypatch.setattr(engines._Worker, "ask", ask)
+    workers = engines.Workers(Interrupts())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert workers._ask({}, Listener()) == (130, b"")
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+    workers.close()
+
+
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_ctrl_c_while_the_command_line_is_imported_is_130_without_a_word(site: Path, fgic: Any, swallowed: bool) -> None:
+    stop = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept {}: pass\n"
+    (site / "typer.py").write_text(stop.format("BaseException" if swallowed else "OSError"))
+    done = fgic("--help")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_a_killed_run_is_told_apart_and_its_process_ends(
