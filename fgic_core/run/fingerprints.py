@@ -25,7 +25,7 @@ class Fingerprints:
 
     A file counts by its content, a folder by the names and contents of the files below it, hidden ones too, but for
     junk (`fgic_core.data.junk`), which no row of a data set may name. What cannot be read counts as that, and so does a
-    link to nothing or back to a folder that it lies in: whoever needs the file says what is wrong with it.
+    link to nothing, or back to a folder that it lies in, with the name of that: whoever needs the file says what is wrong with it.
 
     A picture that was never read is not read to see whether something changed; its folder's fingerprint is then none
     of content and begins with `UNREAD`, until `read` has read the pictures.
@@ -58,7 +58,7 @@ class Fingerprints:
     def _folder(self, folder: Path) -> str:
         place = os.path.abspath(folder)
         files = sorted(walk(place))
-        listing = _digest(f"{file.name}\0{file.stat}\0{_heif(file)}" for file in files)
+        listing = _digest(f"{file.name}\0{file.stat or file.leads}\0{_heif(file)}" for file in files)
         known = self.memory.get("folder", place, listing)
         if known is not None:
             return known
@@ -82,7 +82,7 @@ class Fingerprints:
         for file in files:
             stat, digest = before.get(file.path, ("", ""))
             if file.stat is None or file.stat.size > _LARGEST:
-                contents.append(f"{file.stat.size if file.stat else _UNREADABLE}")
+                contents.append(f"{file.stat.size}" if file.stat else _UNREADABLE + file.leads)
             elif stat == str(file.stat):
                 contents.append(digest)
             else:

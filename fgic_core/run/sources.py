@@ -156,10 +156,10 @@ class Sources:
         files = sorted(file for file in walk(folder) if not file.name.endswith((".py", ".pyc")))
         if not files:
             return {}
-        listing = digest_of([f"{file.name}\0{file.stat}" for file in files])
+        listing = digest_of([f"{file.name}\0{file.stat or file.leads}" for file in files])
         told = self._memory.get("beside", folder, listing)
         if told is None:
-            told = digest_of({file.name: self._content(Path(file.path)) for file in files})
+            told = digest_of({file.name: file.leads or self._content(Path(file.path)) for file in files})
             if all(file.stat is None or file.stat.is_settled() for file in files):
                 self._memory.put("beside", folder, listing, told)
         return {f"{name}/": told}

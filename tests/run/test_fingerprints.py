@@ -80,6 +80,21 @@ def test_a_link_to_a_folder_that_it_lies_in_is_not_followed_for_ever(folder: Pat
     assert fingerprint(folder) == fingerprint(folder)
 
 
+def test_a_link_to_a_folder_that_it_lies_in_counts_by_which_one_wherever_that_is(folder: Path, tmp_path: Path) -> None:
+    link, found = folder / "below" / "back", set()
+    for target in ("..", ".", str(folder)):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target, target_is_directory=True)
+        found.add(fingerprint(folder))
+    assert len(found) == 2
+    moved = tmp_path / "moved"
+    link.unlink()
+    link.symlink_to("..", target_is_directory=True)
+    before = fingerprint(folder)
+    folder.rename(moved)
+    assert fingerprint(moved) == before
+
+
 def test_a_link_to_another_folder_counts_by_what_lies_there(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
