@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, SerializationInfo, ValidationError, ValidationInfo
@@ -35,12 +35,16 @@ class Refused:
         message: what is wrong; where it begins with `OPTION` the option's name belongs there.
         hint: what to do about it; may be empty; `WRITE` as ``message``.
         shown: whether the message goes on with the value that stands there.
+        wanted: in the message, what is legal there, where another kind might be as well; else empty.
+        stranger: whether what stands there is, or may be, of another kind.
     """
 
     at: str
     message: str
     hint: str = ""
     shown: bool = False
+    wanted: str = ""
+    stranger: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,22 +159,25 @@ class Named(NamesComponent):
     def _parts(self, value: Any) -> tuple[str, Mapping[str, Any], list[Refused]]:
         """The component's name and options, and what is wrong with the way they are written."""
         example = f"{WRITE}{{uses: {self.kind}/name, with: {{...}}}}."
-        if isinstance(value, str):
+        if isinstance(value, str) and value.strip():
             found: Mapping[str, Any] = {"uses": value}
         elif isinstance(value, Mapping):
             found = value
         else:
-            return "", {}, [Refused("", f"{OPTION}should be {_a(self.kind)}", example, shown=True)]
+            what = f"{OPTION}should be {_a(self.kind)}"
+            return "", {}, [Refused("", what, example, shown=True, wanted=_a(self.kind))]
         absent = [key for key in _KEYS if key not in found]
         refused = [self._unknown(str(key), absent) for key in found if key not in _KEYS]
         misspelt = any("uses" in nearest(str(word), _KEYS, 1) for word in found if word not in _KEYS)
         uses, options = found.get("uses"), found.get("with")
         if "uses" not in found:
-            refused += [] if misspelt else [Refused("", f"{OPTION}does not say which {self.kind} it uses", example)]
-        elif not isinstance(uses, str):
+            what = f"{OPTION}does not say which {self.kind} it uses"
+            refused += [] if misspelt else [Refused("", what, example, wanted=self.kind)]
+        elif not isinstance(uses, str) or not uses.strip():
             refused.append(Refused("uses", "uses should be kind/name", example, shown=True))
         elif uses.partition("/")[0] in KINDS and not uses.startswith(f"{self.kind}/"):
-            refused.append(Refused("uses", f"{uses} stands where {_a(self.kind)} is wanted", example))
+            what = f"{uses} stands where {_a(self.kind)} is wanted"
+            refused.append(Refused("uses", what, example, wanted=_a(self.kind), stranger=True))
         if options is not None and not isinstance(options, Mapping):
             what = "with should be a mapping from options to values"
             refused.append(Refused("with", what, "Write with: {option: value, ...}.", shown=True))
@@ -255,6 +262,20 @@ def _written(component: Component, info: SerializationInfo) -> dict[str, Any]:
     """As a spec has it, with every option."""
     options = component.model_dump(mode=info.mode, context=info.context, by_alias=info.by_alias)
     return {"uses": entry_of(component).uses, "with": options}
+
+
+def either(refused: Sequence[Sequence[Refused]]) -> list[Refused]:
+    """What is wrong where components of several kinds may stand, by what is wrong with each of these."""
+    near = [one for one in refused if not any(each.stranger for each in one)] or refused
+    merged: dict[tuple[str, str], Refused] = {}
+    for one in (each for every in near for each in every):
+        key = (one.at, one.message.replace(one.wanted, "\0", 1) if one.wanted else one.message)
+        before = merged.get(key)
+        if before is not None and one.wanted and one.wanted != before.wanted:
+            wanted = f"{before.wanted} or {one.wanted}"
+            one = replace(before, message=before.message.replace(before.wanted, wanted, 1), wanted=wanted)
+        merged[key] = one
+    return list(merged.values())
 
 
 def _refuse(refused: list[Refused]) -> Any:

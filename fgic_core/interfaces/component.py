@@ -268,6 +268,11 @@ def _options_of(component: type[Component]) -> Iterator[tuple[str, _Leaf]]:
             yield name, leaf
 
 
+def names_components(field: FieldInfo) -> bool:
+    """Whether an option names components, alone or among other things."""
+    return any(isinstance(leaf.marked, NamesComponent) for leaf in _leaves(field.annotation, field.metadata))
+
+
 def bare_components(component: type[Component]) -> dict[str, type[Component]]:
     """The options whose type is an interface and not `ComponentOption` of it, with that interface."""
     return {

@@ -110,13 +110,21 @@ def _option(name: str, before: Any, now: Any) -> str:
         return "a file that its options lead to changed"
     if _is_fingerprint(now) and str(now).startswith(UNREAD):
         return f"pictures in {name} are new, or changed"
-    if _is_fingerprint(before) and _is_fingerprint(now):
+    if _has_fingerprint(before) or _has_fingerprint(now):  # which tells nobody anything
+        if not before or not now:
+            return f"{name} {'was set' if now else 'is no longer set'}"
         return f"what lies at {name} changed"
     return f"{name} changed from {_short(before)} to {_short(now)}"
 
 
 def _is_fingerprint(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(rf"({UNREAD})?[0-9a-f]{{32}}", value) is not None
+
+
+def _has_fingerprint(value: Any) -> bool:
+    if isinstance(value, (list, Mapping)):
+        return any(map(_has_fingerprint, value.values() if isinstance(value, Mapping) else value))
+    return _is_fingerprint(value)
 
 
 def _short(value: Any) -> str:

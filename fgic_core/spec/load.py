@@ -17,7 +17,7 @@ from fgic_core.spec.document import Node, from_data, read
 from fgic_core.spec.errors import Place, Problem, Source, SpecError, did_you_mean
 from fgic_core.spec.model import VERSION, Spec, SpecStep, dump_yaml
 from fgic_core.spec.options import make
-from fgic_core.spec.overrides import STEP, TOP, assign
+from fgic_core.spec.overrides import STEP, TOP, assign, completed
 from fgic_core.spec.problems import Places, described, filled
 from fgic_core.spec.wiring import Found, Wired, wire
 
@@ -293,7 +293,10 @@ class _Check:
         given = node.value.get("with")
         places = Places(place, given.key if given is not None else None)
         wired = Wired(name, uses, component or kind, place, node.child("from"))
-        options = filled(node.child("with"), self.defaults.get(uses))
+        defaults, options = self.defaults.get(uses), node.child("with")
+        if component is not None:
+            options = completed(options, component, self.registry, self.defaults, defaults)
+        options = filled(options, defaults)
         return _Step(wired, component, options, places, self._seed(node, seed))
 
     @staticmethod

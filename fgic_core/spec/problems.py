@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from fgic_core.interfaces import Component
 from fgic_core.interfaces.component import fields_of
-from fgic_core.nested import OPTION, REFUSED, WRITE, Misfit, Refused
+from fgic_core.nested import OPTION, REFUSED, WRITE, Misfit, Refused, either
 from fgic_core.spec.document import Node
 from fgic_core.spec.errors import Place, Problem, did_you_mean
 
@@ -90,18 +90,22 @@ class Misfits:
 
     def problems(self, error: ValidationError) -> Iterator[Problem]:
         wrong: dict[tuple[str | int, ...], list[Any]] = {}
-        refused: set[tuple[str | int, ...]] = set()
+        refused: dict[tuple[str | int, ...], list[tuple[tuple[str | int, ...], Any]]] = {}
+        lacking: list[Any] = []
         for one in error.errors(include_url=False):
             path, rest = self._walk(one["loc"])
             if one["type"] == REFUSED:
-                refused.add(path)
-                yield from self._component(path, rest, one["ctx"])
+                (refused.setdefault(path, []) if path else lacking).append((rest, one["ctx"]))
             elif one["type"] == "missing":
                 yield self._missing(path, str(rest[-1]) if rest else "")
             elif one["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
                 yield self._unknown(path)
             else:
                 wrong.setdefault((*path, "[key]") if rest[-1:] == ("[key]",) else path, []).append(one)
+        for rest, about in lacking:  # the defaults of several options, perhaps
+            yield from self._component((), rest, about)
+        for path, found in refused.items():
+            yield from self._components(path, found)
         for path, errors in wrong.items():
             if path in refused:  # what else might stand there
                 continue
@@ -137,6 +141,16 @@ class Misfits:
             return self.step.options
         above = self._node(path[:-1])
         return above.value[str(path[-1])].key if isinstance(above.value, dict) else self._node(path).place
+
+    def _components(
+        self, path: tuple[str | int, ...], found: Sequence[tuple[tuple[str | int, ...], Mapping[str, Any]]]
+    ) -> Iterator[Problem]:
+        """As `_component`, where components of several kinds may stand: of the one that was meant."""
+        fitting = [(rest, about) for rest, about in found if "misfit" in about]
+        if not fitting:
+            fitting = [(found[0][0], {"refused": either([about["refused"] for _, about in found])})]
+        for rest, about in fitting:
+            yield from self._component(path, rest, about)
 
     def _component(
         self, path: tuple[str | int, ...], rest: tuple[str | int, ...], about: Mapping[str, Any]

@@ -83,7 +83,10 @@ class ComponentSuite:
         return tiny_inputs(component, tmp_path / "inputs")
 
     @pytest.fixture(autouse=True)
-    def _given(self, inputs: Mapping[str, Any]) -> None:
+    def _given(self, component: Component, inputs: Mapping[str, Any]) -> None:
+        from fgic_core.testing.ports import check_given
+
+        check_given(component, inputs)
         self._inputs = inputs
 
     @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fgic_core.data.model import Model
+from fgic_core.errors import nearest
 from fgic_core.interfaces import KINDS, Component, Input
 from fgic_core.testing.data import tiny_context, tiny_dataset
 
@@ -37,6 +38,22 @@ def tiny_inputs(component: Component, folder: Path) -> dict[str, Any]:
         name: [made(name, port, number) for number in (1, 2)] if port.many else made(name, port, 1)
         for name, port in further_ports(component).items()
     }
+
+
+def check_given(component: Component, inputs: Mapping[str, Any]) -> None:
+    """Fail where the fixture ``inputs`` names a port that there is not, or leaves out one that learning needs."""
+    import pytest
+
+    ports, name = further_ports(component), type(component).__name__
+    known = f"its ports are {', '.join(component.inputs)}"
+    for port in inputs:
+        if port not in component.inputs:
+            close = nearest(port, list(ports))
+            hint = f"did you mean {' or '.join(close)}?" if close else known
+            pytest.fail(f"the fixture `inputs` gives {port}, and {name} has no such port; {hint}", pytrace=False)
+    for port, about in ports.items():
+        if about.required and port not in inputs:
+            pytest.fail(f"the fixture `inputs` gives nothing for {port}, which {name} requires; {known}", pytrace=False)
 
 
 def without_optional(component: Component, inputs: Mapping[str, Any]) -> dict[str, Any]:

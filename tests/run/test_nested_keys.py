@@ -26,6 +26,7 @@ from fgic_core.run.keys import KeyDocument, Keys
 from fgic_core.run.memory import Memory
 from fgic_core.run.plan import make_plan
 from fgic_core.run.processes import run_in_processes
+from fgic_core.run.reasons import changes
 from fgic_core.run.store import Store
 from fgic_core.spec import SpecError
 from fgic_core.steps.context import Listener
@@ -176,6 +177,20 @@ def test_pictures_that_were_not_read_are_read_first(registry: Registry, tmp_path
     (tmp_path / "a.png").write_bytes(b"1")
     found = document(registry, attack=reading(inner=reading(folder=str(tmp_path))))
     assert found.unread == {tmp_path.resolve()}
+
+
+def test_a_folder_that_was_not_named_before_was_set(registry: Registry, tmp_path: Path) -> None:
+    def between(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+        one, other = (document(registry, attack=reading(**options)).content for options in (before, now))
+        return changes(one, other)
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "x.txt").touch()
+    a, b = ({"folder": str(tmp_path / name)} for name in "ab")
+    assert between({}, a) == ["attack.with.folder was set"]
+    assert between(a, {}) == ["attack.with.folder is no longer set"]
+    assert between(a, b) == ["what lies at attack.with.folder changed"]
 
 
 def test_a_plain_path_is_a_doubt(registry: Registry) -> None:

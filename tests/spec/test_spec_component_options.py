@@ -42,6 +42,7 @@ class Hardened(Classifier):
     cam: UseOnly[ComponentOption[Explainer] | None] = Field(None, description="Draws.")
     shown: Shown = Field(Shown(), description="What is drawn.")
     size: ComponentOption[Attacker] | Literal["auto"] = Field("auto", description="One, or auto.")
+    either: ComponentOption[Attacker] | ComponentOption[Explainer] | None = Field(None, description="One or the other.")
     epochs: int = Field(3, ge=1, description="How often.")
 
     def fit(self, train: Any, val: Any, ctx: Any) -> None:
@@ -144,6 +145,20 @@ def test_an_assignment_reaches_into_it_and_into_its_short_form(hardened: Callabl
     assert hardened("judges: [attacker/pgd]", "c.with.judges.0.with.steps=3").judges[0].steps == 3
 
 
+def test_an_assignment_reaches_into_what_is_there_without_it(hardened: Callable[..., Any], said: Callable[..., str]) -> None:
+    """The default of the class, or of the spec, whose other options stay."""
+    assert hardened("epochs: 2", "c.with.attack.with.steps=3").attack.steps == 3
+    of_spec = "{classifier/hardened: {attack: {uses: attacker/pgd, with: {steps: 4}}}}"
+    made = hardened("epochs: 2", "c.with.attack.with.alpha=0.25", defaults=of_spec)
+    assert (made.attack.steps, made.attack.alpha) == (4, 0.25)
+    within = "{attacker/twice: {first: {uses: attacker/pgd, with: {steps: 4}}}}"
+    made = hardened("attack: attacker/twice", "c.with.attack.with.first.with.alpha=0.25", defaults=within)
+    assert (made.attack.first.steps, made.attack.first.alpha) == (4, 0.25)
+    told = said("epochs: 2", "c.with.attack.with.stepz=3")
+    assert told.startswith("from --set c.with.attack.with.stepz=3: attacker/pgd has no option stepz")
+    assert "option cam does not say which explainer it uses" in said("epochs: 2", "c.with.cam.with.method=gradcam")
+
+
 def test_it_has_the_specs_defaults_of_its_component(hardened: Callable[..., Any]) -> None:
     made = hardened("judges: [{uses: attacker/pgd, with: {steps: 4}}]", defaults="{attacker/pgd: {steps: 3}}")
     assert (made.attack.steps, made.judges[0].steps) == (3, 4)
@@ -235,6 +250,15 @@ CASES = [
     ("attack: attacker/broken", "attacker/broken", "attacker/broken (fgic-broken 1.0): failed to load", "Reinstall"),
     ("attack: 3", "3", "option attack should be an attacker, not 3", "Write attack: {uses: attacker/name"),
     ("attack: {uses: 3}", "3", "uses should be kind/name, not 3", "Write attack:"),
+    ("attack: ''", "''", "option attack should be an attacker, not ''", "Write attack: {uses: attacker/name"),
+    ("attack: {uses: ''}", "''", "uses should be kind/name, not ''", "Write attack:"),
+    ("attack: {with: {steps: 3}}", "{w", "option attack does not say which attacker it uses", "Write attack:"),
+    ("either: {uses: explainer/cam, with: {method: x}}", "x}", "option either.with.method should be", ""),
+    ("either: {uses: attacker/pgd, with: {stepz: 3}}", "stepz", "attacker/pgd has no option stepz", "steps?"),
+    ("either: attacker/pdg", "attacker/pdg", "no component attacker/pdg is installed", "Did you mean attacker/pgd?"),
+    ("either: classifier/net", "cl", "classifier/net stands where an attacker or an explainer is wanted", "Write either"),
+    ("either: 3", "3", "option either should be an attacker or an explainer, not 3", "Write either:"),
+    ("either: {}", "{}", "option either does not say which attacker or explainer it uses", "Write either:"),
     ("attack: {}", "{}", "option attack does not say which attacker it uses", "Write attack:"),
     ("attack: {use: attacker/pgd}", "use:", "option attack has no use", "Did you mean uses?"),
     ("attack: {uses: attacker/pgd, steps: 3}", "steps", "option attack has no steps", "Options stand under with"),

@@ -12,6 +12,7 @@ from fgic_core import Classifier, StepContext
 from fgic_core.data.dataset import Dataset
 from fgic_core.data.model import Model
 from fgic_core.testing import ClassifierSuite, ComponentSuite, tiny_inputs
+from fgic_core.testing.ports import check_given
 
 
 @pytest.fixture
@@ -64,11 +65,30 @@ def test_fit_is_given_the_data_set_too(student: Classifier, tmp_path: Path, monk
     assert set(seen["dataset"].table.column("split").to_pylist()) == {"train"}
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"techer": 1}, "gives techer, and Student has no such port; did you mean teacher?"),
+        ({"advisers": []}, "gives nothing for teacher, which Student requires; its ports are dataset, teacher"),
+    ],
+)
+def test_a_port_that_the_authors_fixture_misspells_or_leaves_out_is_named(
+    given: Mapping[str, Any], message: str, student: Classifier
+) -> None:
+    with pytest.raises(pytest.fail.Exception) as caught:
+        check_given(student, given)
+    assert message in str(caught.value)
+
+
 class TestTheAuthorsFixture:
     """Of a suite no more than what hands on its fixture."""
 
     _inputs: Mapping[str, Any] = {}
     _given = ComponentSuite._given
+
+    @pytest.fixture
+    def component(self, student: Classifier) -> Classifier:
+        return student
 
     @pytest.fixture
     def inputs(self) -> Mapping[str, Any]:
