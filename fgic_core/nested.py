@@ -71,7 +71,8 @@ else:
         In a spec it is ``attack: {uses: attacker/pgd, with: {steps: 7}}``, or ``attack: attacker/pgd`` where nothing is
         said of its options. The field's value is the component, with its options checked: ``self.attack.perturb(…)``.
         It may stand in a list or a mapping (not in a set), beside None, in a model or a dataclass, or in the options of
-        a component that is named so itself; a default is written as in a spec. In Python a component of an installed class can be given as it is.
+        a component that is named so itself; a default is written as in a spec. In Python a component of an installed
+        class can be given as it is.
 
         What is named counts into the key of the step: class, package, sources, options, what it reads and whether it
         draws. The core hands it nothing: its methods are called by the component whose option it is.
@@ -273,8 +274,9 @@ def either(refused: Sequence[Sequence[Refused]]) -> list[Refused]:
         before = merged.get(key)
         if before is not None and one.wanted and one.wanted != before.wanted:
             wanted = f"{before.wanted} or {one.wanted}"
-            one = replace(before, message=before.message.replace(before.wanted, wanted, 1), wanted=wanted)
-        merged[key] = one
+            merged[key] = replace(before, message=before.message.replace(before.wanted, wanted, 1), wanted=wanted)
+        else:
+            merged[key] = one
     return list(merged.values())
 
 

@@ -25,7 +25,8 @@ class Fingerprints:
 
     A file counts by its content, a folder by the names and contents of the files below it, hidden ones too, but for
     junk (`fgic_core.data.junk`), which no row of a data set may name. What cannot be read counts as that, and so does a
-    link to nothing, or back to a folder that it lies in, with the name of that: whoever needs the file says what is wrong with it.
+    link to nothing, or back to a folder that it lies in, with the name of that: whoever needs the file says what is
+    wrong with it.
 
     A picture that was never read is not read to see whether something changed; its folder's fingerprint is then none
     of content and begins with `UNREAD`, until `read` has read the pictures.

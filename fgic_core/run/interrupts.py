@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
-
 #: The signals that stop a run.
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

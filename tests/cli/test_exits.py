@@ -270,7 +270,9 @@ def test_a_process_that_is_stopped_while_it_starts_ends_without_a_word(
 
 
 @pytest.mark.parametrize("swallowed", [False, True])
-def test_ctrl_c_while_the_command_line_is_imported_is_130_without_a_word(site: Path, fgic: Any, swallowed: bool) -> None:
+def test_ctrl_c_while_the_command_line_is_imported_is_130_without_a_word(
+    site: Path, fgic: Any, swallowed: bool
+) -> None:
     stop = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept {}: pass\n"
     (site / "typer.py").write_text(stop.format("BaseException" if swallowed else "OSError"))
     done = fgic("--help")

@@ -96,7 +96,9 @@ def test_until_and_only_choose_steps(seven_steps: Path, tmp_path: Path) -> None:
         run(seven_steps, tmp_path, only="crops")
     until = run(seven_steps, tmp_path, until="boxes")
     assert [name for name, status in statuses(until).items() if status == "computed"] == ["dots", "boxes"]
-    with pytest.raises(StoreError, match="step crops needs step boxes, which --only takes .*, and --fresh takes nothing"):
+    with pytest.raises(
+        StoreError, match=r"step crops needs step boxes, which --only takes .*, and --fresh takes nothing"
+    ):
         run(seven_steps, tmp_path, only="crops", fresh=True)
     only = run(seven_steps, tmp_path, only="crops")
     assert [name for name, status in statuses(only).items() if status == "computed"] == ["crops"]
@@ -112,7 +114,9 @@ def test_only_says_what_is_true_of_what_is_computed_every_time(
     monkeypatch.setattr(type(dots), "untraced", lambda self: ("the weather has a say",))
     with pytest.raises(StoreError) as caught:
         run(seven_steps, tmp_path, only="crops")
-    assert "step crops needs step boxes, and step dots is computed every time: the weather has a say" in str(caught.value)
+    assert "step crops needs step boxes, and step dots is computed every time: the weather has a say" in str(
+        caught.value
+    )
     assert "--until crops" in str(caught.value)
 
 
@@ -132,7 +136,7 @@ def test_a_failing_step_stops_only_what_needs_it(seven_steps: Path, toys: Path, 
     assert statuses(result)["attack"] == "computed"
     assert result.record.status == "failed"
     assert "RuntimeError: planted" in result.record.step("map").error
-    with pytest.raises(StoreError, match="step map failed: (.|\n)*planted"):
+    with pytest.raises(StoreError, match=r"step map failed: (.|\n)*planted"):
         result.metric("map", "pointing_game", "test")
     assert "explainer/saliency of fgic-toys 0.1.0" in result.record.step("map").error
     assert "planted" in (result.folder / "errors" / "map.txt").read_text()

@@ -145,7 +145,9 @@ def test_an_assignment_reaches_into_it_and_into_its_short_form(hardened: Callabl
     assert hardened("judges: [attacker/pgd]", "c.with.judges.0.with.steps=3").judges[0].steps == 3
 
 
-def test_an_assignment_reaches_into_what_is_there_without_it(hardened: Callable[..., Any], said: Callable[..., str]) -> None:
+def test_an_assignment_reaches_into_what_is_there_without_it(
+    hardened: Callable[..., Any], said: Callable[..., str]
+) -> None:
     """The default of the class, or of the spec, whose other options stay."""
     assert hardened("epochs: 2", "c.with.attack.with.steps=3").attack.steps == 3
     of_spec = "{classifier/hardened: {attack: {uses: attacker/pgd, with: {steps: 4}}}}"
@@ -256,7 +258,12 @@ CASES = [
     ("either: {uses: explainer/cam, with: {method: x}}", "x}", "option either.with.method should be", ""),
     ("either: {uses: attacker/pgd, with: {stepz: 3}}", "stepz", "attacker/pgd has no option stepz", "steps?"),
     ("either: attacker/pdg", "attacker/pdg", "no component attacker/pdg is installed", "Did you mean attacker/pgd?"),
-    ("either: classifier/net", "cl", "classifier/net stands where an attacker or an explainer is wanted", "Write either"),
+    (
+        "either: classifier/net",
+        "cl",
+        "classifier/net stands where an attacker or an explainer is wanted",
+        "Write either",
+    ),
     ("either: 3", "3", "option either should be an attacker or an explainer, not 3", "Write either:"),
     ("either: {}", "{}", "option either does not say which attacker or explainer it uses", "Write either:"),
     ("attack: {}", "{}", "option attack does not say which attacker it uses", "Write attack:"),
