@@ -301,12 +301,14 @@ def run(arguments: list[str] | None = None) -> int:
         arguments: what follows ``fgic``; by default that of the process.
     """
     from fgic_core.cli.output import flush, report_exception
+    from fgic_core.run.interrupts import Interrupts
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a name that the terminal cannot write is escaped, not an exception
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="fgic", standalone_mode=False)
+        with Interrupts(sigterm=False):
+            code = typer.main.get_command(app).main(arguments, prog_name="fgic", standalone_mode=False)
     except SystemExit as exit_:
         if exit_.code in (0, None):  # no command of ours ends so: a plugin did, and what was asked for is not done
             return report_exception(RuntimeError(f"sys.exit({exit_.code}) was called in the middle of the command"))

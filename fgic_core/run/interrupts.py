@@ -34,18 +34,31 @@ class Interrupts:
 
     So it is known, too, whether anybody asked at all: a KeyboardInterrupt that a component raises is one of its errors.
 
+    One that is entered within another knows what that was told before: a Ctrl-C that was eaten before a run began stops
+    the run.
+
     A signal that the process was started to ignore (``nohup``, a background job) or that someone else handles is left
     alone, and outside the main thread, where Python sets no handlers, nothing is changed.
+
+    Args:
+        sigterm: whether SIGTERM counts, or ends the process as it always did.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sigterm: bool = True) -> None:
+        self._usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler}
+        if sigterm:
+            self._usual[signal.SIGTERM] = signal.SIG_DFL
         self._asked = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-                if signal.getsignal(number) == usual:
+            for number, usual in self._usual.items():
+                handler = signal.getsignal(number)
+                outer = getattr(handler, "__self__", None)
+                if isinstance(outer, Interrupts):
+                    self._asked = self._asked or outer._asked
+                if handler == usual or isinstance(outer, Interrupts):
                     self._before[number] = signal.signal(number, self._stop)
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -277,6 +278,21 @@ def test_ctrl_c_while_the_command_line_is_imported_is_130_without_a_word(
     (site / "typer.py").write_text(stop.format("BaseException" if swallowed else "OSError"))
     done = fgic("--help")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_ctrl_c_that_is_eaten_while_the_spec_is_read_stops_the_run(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def eats(*arguments: Any) -> Any:
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        return read(*arguments)
+
+    read = Pipeline.from_yaml
+    monkeypatch.setattr(Pipeline, "from_yaml", eats)
+    assert pipeline() == 130
+    assert "Stopped." in capsys.readouterr().err
+    assert latest().record.status == "interrupted"
 
 
 def test_a_killed_run_is_told_apart_and_its_process_ends(
