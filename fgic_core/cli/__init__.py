@@ -13,6 +13,9 @@ def main() -> None:
     import signal
     import sys
 
+    told = sys.unraisablehook
+    # One that a destructor ate is kept in mind (see `fgic_core.run.interrupts`) and is no fault to show a traceback of.
+    sys.unraisablehook = lambda about: None if about.exc_type is KeyboardInterrupt else told(about)
     handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if handled:  # an exception in the middle of an import would be a traceback, or whoever imports eats it
         signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))

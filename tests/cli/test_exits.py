@@ -280,6 +280,17 @@ def test_ctrl_c_while_the_command_line_is_imported_is_130_without_a_word(
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+def test_a_ctrl_c_that_a_destructor_eats_is_no_traceback(install: Any, fgic: Any) -> None:
+    eats = "class Eats:\n    def __del__(self): raise {}\nEats()\nfrom fgic_core import Cropper\n"
+    for error, said in (("KeyboardInterrupt", ""), ("ValueError", "Exception ignored in")):
+        source = eats.format(error) + 'class Whole(Cropper):\n    """All."""\n    def region(self, box, image): ...\n'
+        install(f"eats-{error.lower()}", source, {"cropper": [f"{error.lower()} = eats_{error.lower()}:Whole"]})
+        done = fgic("plugins", "show", f"cropper/{error.lower()}")
+        assert done.returncode == 0
+        assert said in done.stderr
+        assert ("Traceback" in done.stderr) is bool(said)
+
+
 def test_a_ctrl_c_that_is_eaten_while_the_spec_is_read_stops_the_run(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
