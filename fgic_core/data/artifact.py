@@ -109,6 +109,7 @@ class ArtifactRecord(_Record):
     metrics: list[Metric] = Field(default_factory=list)
     curves: list[Point] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
+    doubt: str = Field("", description="Why it may not be what its key says, so that no later run reuses it.")
     seconds: float = 0.0
     created: str = Field("", description="When it was finished, ISO 8601, UTC.")
     files: dict[str, FileRecord] = Field(default_factory=dict, description="The files beside this one, by path.")
