@@ -12,7 +12,7 @@ from fgic_core.interfaces import KINDS
 from fgic_core.registry import Entry, published
 
 BROKEN = """
-from fgic_core import Box, Cropper, Detector, Size
+from fgic_core import Box, Cropper, Detector, Input, Size
 from pydantic import Field
 
 class Plain:
@@ -39,6 +39,14 @@ class Bare(Cropper):
 
 class Hidden(Cropper):
     margin: float = Field(0.0, exclude=True)
+    def region(self, box, image): return box
+
+class NoPort(Cropper):
+    inputs = {"dataset": Input("dataset"), "judge": "model"}
+    def region(self, box, image): return box
+
+class Portless(Cropper):
+    inputs = {"judge": Input("model", auto=False)}
     def region(self, box, image): return box
 
 class Fine(Cropper):
@@ -72,6 +80,8 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
             entry("cropper", "shadow", "broken_parts:Shadow"),
             entry("cropper", "bare", "broken_parts:Bare"),
             entry("cropper", "excluded", "broken_parts:Hidden"),
+            entry("cropper", "no-port", "broken_parts:NoPort"),
+            entry("cropper", "portless", "broken_parts:Portless"),
             entry("detector", "fine", "broken_parts:Fine"),
             entry("chopper", "fine", "broken_parts:Fine"),
             entry("cropper", "twice", "broken_parts:Fine", "fgic-one"),
@@ -94,6 +104,8 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
         ("cropper/excluded", "broken_parts:Hidden keeps its option margin out of what is written down (exclude=True)"),
         ("cropper/bad-default", "has a field whose default is not legal: margin: Input should be a valid number"),
         ("cropper/out-of-range", "margin: Input should be greater than or equal to 0"),
+        ("cropper/no-port", "broken_parts:NoPort declares its port judge as 'model'"),
+        ("cropper/portless", "broken_parts:Portless has no port dataset, which every cropper has"),
         ("detector/fine", "broken_parts:Fine is not a subclass of Detector"),
         ("chopper/fine", "there is no kind 'chopper'"),
         ("cropper/twice", "cropper/twice is claimed by two packages: fgic-one 1.2 and fgic-two 1.2"),
