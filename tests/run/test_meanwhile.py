@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fgic_core import Attacker, InputFile, Registry, hookimpl
-from fgic_core.data.artifact import ArtifactRecord
+from fgic_core.data.artifact import ArtifactRecord, Point
 from fgic_core.errors import StoreError
 from fgic_core.pipeline import Pipeline, Run
 
@@ -57,18 +57,32 @@ class When:
         self._now(step, "metric")
 
 
+class Counter:
+    """How many epochs were trained."""
+
+    epochs = 0
+
+    @hookimpl
+    def point(self, point: Point) -> None:
+        self.epochs += (point.split, point.name) == ("train", "loss")
+
+
 Go = Callable[..., Run]
+
+
+def registry() -> Registry:
+    made = Registry()
+    made.register("shift", Shift)
+    return made
 
 
 @pytest.fixture
 def go(toys: Path, tmp_path: Path) -> Go:
     (tmp_path / "spec.yaml").write_text(SPEC)
     (tmp_path / "table.txt").write_text("1")
-    registry = Registry()
-    registry.register("shift", Shift)
 
     def run(*observers: object, **more: Any) -> Run:
-        pipeline = Pipeline.from_yaml(tmp_path / "spec.yaml", registry=registry)
+        pipeline = Pipeline.from_yaml(tmp_path / "spec.yaml", registry=registry())
         where: dict[str, Any] = {"store": tmp_path / "store", "runs": tmp_path / "runs", "device": "cpu"}
         return pipeline.run(observers=observers, report=False, **where, **more)
 
@@ -90,13 +104,19 @@ def replaced(run: Run, step: str) -> Callable[[], None]:
     return act
 
 
-@pytest.mark.parametrize(("hook", "left"), [("step_started", "failed"), ("point", "failed")])
-def test_a_step_that_is_given_what_another_run_has_replaced_fails(go: Go, hook: str, left: str) -> None:
+@pytest.mark.parametrize(("hook", "epochs"), [("step_started", 0), ("point", 2)])
+def test_a_step_that_is_given_what_another_run_has_replaced_fails(
+    go: Go, tmp_path: Path, hook: str, epochs: int
+) -> None:
     """Before it is computed, and while it is: nothing is kept under the key of what was there before."""
     data = go(until="dots")
-    result = go(When("net", replaced(data, "dots"), hook))
-    assert statuses(result) == ["reused", left, "skipped"]
+    counter = Counter()
+    result = go(When("net", replaced(data, "dots"), hook), counter)
+    assert statuses(result) == ["reused", "failed", "skipped"]
     assert "what step dots gave was replaced in the store by another run" in result.record.step("net").error
+    assert counter.epochs == epochs, "what is known before it is computed is not computed"
+    plan = Pipeline.from_yaml(tmp_path / "spec.yaml", registry=registry()).plan(tmp_path / "store")
+    assert not plan.step("net").trained
     assert statuses(go())[1:] == ["computed", "computed"]
 
 
