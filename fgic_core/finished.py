@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from fgic_core.predict import Predictor
 
 
+#: How a step ended that gave nothing.
+_ENDED = {"failed": "failed", "interrupted": "was interrupted", "running": "was killed", "waiting": "never began"}
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A finished run.
@@ -61,9 +65,9 @@ class Run:
             StoreError: the step failed or was not run, or its artifact is no longer in the store.
         """
         found = self._step(step)
-        if found.status in ("failed", "interrupted"):
+        if found.status in _ENDED:
             why = f": {found.error}" if found.status == "failed" else ""
-            raise StoreError(f"step {step} {'failed' if why else 'was interrupted'}{why}", where=str(self.folder))
+            raise StoreError(f"step {step} {_ENDED[found.status]}{why}", where=str(self.folder))
         if not found.folder.is_dir():
             if found.status in ("reused", "computed"):
                 hint = f"The store was expected at {self.record.store}. Run the spec again: it is computed anew."
@@ -186,12 +190,19 @@ class Run:
         steps = self.record.steps if name is None else [self._step(name)]
         gone = []
         for step in reversed(steps):
+            undone = step.status not in ("reused", "computed", "skipped")
+            if undone and name is None and _gives(step) == kind:
+                raise StoreError(
+                    f"step {step.name}, which gives the {kind} of this run, {_ENDED.get(step.status, 'has not ended')}",
+                    where=str(self.folder),
+                    hint=f"Run the spec again, or name another step that gives a {kind}.",
+                )
             try:
                 if ArtifactRecord.read(step.folder).type == kind:
                     return step
             except StoreError:
                 gone += [step] if step.status in ("reused", "computed") else []
-        if any(KINDS[step.uses.partition("/")[0]].gives == kind for step in gone):
+        if any(_gives(step) == kind for step in gone):
             raise StoreError(
                 f"the {kind} of this run is no longer in the store",
                 where=str(self.folder),
@@ -201,6 +212,12 @@ class Run:
         raise StoreError(
             f"no {kind} is in this run" if name is None else f"step {name} gave no {kind}", where=str(self.folder)
         )
+
+
+def _gives(step: StepRecord) -> str:
+    """The type of artifact that a step of its kind gives; empty for an unknown kind."""
+    kind = KINDS.get(step.uses.partition("/")[0])
+    return kind.gives if kind is not None else ""
 
 
 def load_model(

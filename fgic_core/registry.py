@@ -14,6 +14,7 @@ from typing import Any
 from fgic_core.errors import PluginError, nearest
 from fgic_core.interfaces import KINDS, Component
 from fgic_core.interfaces.component import bare_components, hashed_components
+from fgic_core.interfaces.ports import Input
 
 PREFIX = "fgic."
 
@@ -239,6 +240,20 @@ def _load(entry: Entry) -> type[Component]:
             f"{entry.target} lacks {', '.join(missing)}",
             where=where,
             hint=f"fgic_core.{interface.__name__} says what each must do.",
+        )
+    wrong = [name for name, port in component.inputs.items() if not isinstance(port, Input)]
+    if wrong:
+        raise PluginError(
+            f"{entry.target} declares its port {wrong[0]} as {component.inputs[wrong[0]]!r}",
+            where=where,
+            hint=f'Write "{wrong[0]}": fgic_core.Input("model"), or the type of what it takes.',
+        )
+    lacking = [name for name in interface.inputs if name not in component.inputs]
+    if lacking:
+        raise PluginError(
+            f"{entry.target} has no port {lacking[0]}, which every {interface.kind} has",
+            where=where,
+            hint=f"Add to those of the kind: inputs = {{**{interface.__name__}.inputs, ...}}.",
         )
     taken = sorted(name for name in component.model_fields if name in _methods(interface))
     if taken:

@@ -12,7 +12,7 @@ from fgic_core.interfaces import KINDS
 from fgic_core.registry import Entry, published
 
 BROKEN = """
-from fgic_core import Box, ComponentOption, Cropper, Detector, Size
+from fgic_core import Box, ComponentOption, Cropper, Detector, Input, Size
 from pydantic import BaseModel, Field
 
 class Plain:
@@ -55,6 +55,14 @@ class Hidden(Cropper):
     margin: float = Field(0.0, exclude=True)
     def region(self, box, image): return box
 
+class NoPort(Cropper):
+    inputs = {"dataset": Input("dataset"), "judge": "model"}
+    def region(self, box, image): return box
+
+class Portless(Cropper):
+    inputs = {"judge": Input("model", auto=False)}
+    def region(self, box, image): return box
+
 class Fine(Cropper):
     def region(self, box, image): return box
 """
@@ -89,6 +97,8 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
             entry("cropper", "in-set", "broken_parts:InSet"),
             entry("cropper", "keyed", "broken_parts:AsKey"),
             entry("cropper", "excluded", "broken_parts:Hidden"),
+            entry("cropper", "no-port", "broken_parts:NoPort"),
+            entry("cropper", "portless", "broken_parts:Portless"),
             entry("detector", "fine", "broken_parts:Fine"),
             entry("chopper", "fine", "broken_parts:Fine"),
             entry("cropper", "twice", "broken_parts:Fine", "fgic-one"),
@@ -114,6 +124,8 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
         ("cropper/excluded", "broken_parts:Hidden keeps its option margin out of what is written down (exclude=True)"),
         ("cropper/bad-default", "has a field whose default is not legal: margin: Input should be a valid number"),
         ("cropper/out-of-range", "margin: Input should be greater than or equal to 0"),
+        ("cropper/no-port", "broken_parts:NoPort declares its port judge as 'model'"),
+        ("cropper/portless", "broken_parts:Portless has no port dataset, which every cropper has"),
         ("detector/fine", "broken_parts:Fine is not a subclass of Detector"),
         ("chopper/fine", "there is no kind 'chopper'"),
         ("cropper/twice", "cropper/twice is claimed by two packages: fgic-one 1.2 and fgic-two 1.2"),

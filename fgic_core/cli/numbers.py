@@ -29,6 +29,8 @@ def headline(metrics: Sequence[Metric]) -> str:
             return with_name(max((m for m in found if m.split == best), key=lambda metric: metric.at.get("eps", 0.0)))
         if any(metric.name == name for metric in known):
             return _WITHOUT
+    if absent := [metric for name in headlines() for metric in metrics if (metric.name, metric.value) == (name, None)]:
+        return with_name(absent[0])
     if samples := [metric for metric in known if metric.name == "samples"]:
         return _samples(samples, known)
     return with_name(new[0]) if new else ""

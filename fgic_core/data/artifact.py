@@ -15,6 +15,7 @@ from fgic_core.errors import StoreError
 
 #: The name of an artifact's record.
 RECORD = "artifact.json"
+_AGAIN = "Run the spec again: what the store lacks is computed anew."
 
 #: `fitted` is what a step learned; others are what it gives.
 ArtifactType = Literal["dataset", "model", "explanations", "robustness", "fitted"]
@@ -109,6 +110,7 @@ class ArtifactRecord(_Record):
     metrics: list[Metric] = Field(default_factory=list)
     curves: list[Point] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
+    doubt: str = Field("", description="Why it may not be what its key says, so that no later run reuses it.")
     seconds: float = 0.0
     created: str = Field("", description="When it was finished, ISO 8601, UTC.")
     files: dict[str, FileRecord] = Field(default_factory=dict, description="The files beside this one, by path.")
@@ -136,15 +138,23 @@ class ArtifactRecord(_Record):
                     f"this artifact has format {document.get('format')}, and this fgic reads format "
                     f"{cls.model_fields['format'].default} alone",
                     where=str(folder),
-                    hint="Run the spec again: it is computed anew.",
+                    hint=_AGAIN,
                 )
             record = cls.model_validate_json(content)
-        except (OSError, ValueError, RecursionError) as error:
-            raise StoreError(f"this folder holds no artifact: {error}", where=str(folder)) from None
+        except FileNotFoundError:
+            raise StoreError("this folder holds no artifact", where=str(folder), hint=_AGAIN) from None
+        except OSError as error:
+            raise StoreError(
+                f"the record of this artifact cannot be read: {error.strerror or error}", where=str(folder / RECORD)
+            ) from None
+        except (ValueError, RecursionError):
+            raise StoreError(
+                "the record of this artifact is damaged", where=str(folder / RECORD), hint=_AGAIN
+            ) from None
         if record.digest != record._own_digest():
             raise StoreError(
                 "the record of this artifact was changed after it was written",
                 where=str(folder / RECORD),
-                hint="Run the spec again: it is computed anew.",
+                hint=_AGAIN,
             )
         return record

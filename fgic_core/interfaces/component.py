@@ -41,6 +41,10 @@ T = TypeVar("T")
 C = TypeVar("C", bound="Component")
 
 
+#: Where a use-only option must not be read, by kind; in others in `fit` alone.
+_WHERE = {"classifier": "fit, build and load"}
+
+
 class _UseOnly:
     """The type of the marker `USE_ONLY`."""
 
@@ -120,9 +124,10 @@ class Component(BaseModel):
 
         def __getattr__(self, name: str) -> Any:
             if name in use_only(type(self)):
+                where = _WHERE.get(getattr(type(self), "kind", ""), "fit")
                 raise PluginError(
-                    f"{type(self).__name__}.{name} is declared use-only; fit must not read it",
-                    hint=f"If what is learned depends on {name}, declare it without UseOnly.",
+                    f"{type(self).__name__}.{name} is declared use-only; {where} must not read it",
+                    hint=f"If what is learned, or how it is opened, depends on {name}, declare it without UseOnly.",
                 )
             return super().__getattr__(name)
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.data.model import Model
 from fgic_core.errors import StoreError
-from fgic_core.interfaces import Component, FittedClassifier
+from fgic_core.interfaces import Classifier, Component, FittedClassifier
 from fgic_core.nested import one_line
 from fgic_core.registry import Registry
 from fgic_core.run.contents import damages
@@ -95,6 +95,8 @@ def open_fitted(folder: Path, registry: Registry, device: str = "cpu", project: 
             hint="Run the spec again: what the store lacks is computed anew.",
         )
     _check_whole(place)
+    if isinstance(component, Classifier):
+        component = component.for_fit()  # which a use-only option has no part in: what takes the model has no key of it
     return component.load(place / "component", device)  # type: ignore[attr-defined]
 
 

@@ -186,7 +186,7 @@ class Executor:
             name = f"{planned.name}.fit" if lesson.name == MAIN else f"{planned.name}.{lesson.name}"
             # Before it is begun: what an interrupted training leaves is needed too.
             self.plan.store.remember(self.plan.spec.name, name, lesson.document)
-            record, computed = self._node(lesson.key, planned, step, self._fit_job(planned, lesson))
+            record, computed = self._node(lesson.key, planned, step, self._fit_job(planned, lesson), lesson)
             self.plan.learned(planned.name, lesson.name, record.content)
             anew, seconds = anew or computed, seconds + record.seconds * computed
         planned = self.plan.settle(planned.name)
@@ -209,7 +209,12 @@ class Executor:
         self.observers.notify("step_finished", step=step, folder=planned.folder)
 
     def _node(
-        self, key: str, planned: PlannedStep, step: StepRecord, job: Callable[[Path], Job]
+        self,
+        key: str,
+        planned: PlannedStep,
+        step: StepRecord,
+        job: Callable[[Path], Job],
+        lesson: PlannedLesson | None = None,
     ) -> tuple[ArtifactRecord, bool]:
         """Compute what is to lie in the store under a key; its record, and whether it was computed here.
 
@@ -217,6 +222,10 @@ class Executor:
             key: of the step, or of what it learns.
             planned: the step; step: its record.
             job: makes the job that writes into a folder.
+            lesson: what it learns, where that is to be computed.
+
+        Raises:
+            StoreError: what it is given was replaced by another run, before it was computed or while it was.
         """
         store = self.plan.store
 
@@ -226,7 +235,7 @@ class Executor:
         with store.lock(key, waiting):
             fresh = (self.fresh or planned.volatile) and not self.plan.has_made(key)
             there = None if fresh else store.record(key)
-            if there is not None:
+            if there is not None and (not there.doubt or self.plan.has_made(key)):
                 return there, False
             if fresh:
                 store.forget_checkpoints(key)
@@ -237,7 +246,13 @@ class Executor:
             folder = store.begin(key)
             try:
                 listener = _StepListener(self.observers, step, self.interrupts)
+                self.plan.check_given(planned.name, lesson)
                 artifact = self.engine.compute(job(folder), listener)
+                self.plan.check_given(planned.name, lesson)
+                if doubt := self.plan.why_doubted(planned.name, lesson):
+                    artifact = artifact.model_copy(update={"doubt": doubt}).sealed()
+                    artifact.write(folder)
+                    listener.warning(f"What this step gave {doubt}. Later runs compute it again.")
             except BaseException:
                 store.discard(key, folder)
                 raise

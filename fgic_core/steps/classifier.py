@@ -57,7 +57,7 @@ def use(component: Classifier, inputs: Mapping[str, Any], ctx: StepContext, lear
     }
     if folder != ctx.folder:  # whoever reads the artifact wants the names of the classes
         shutil.copyfile(folder / "component.json", ctx.folder / "component.json")
-    fitted = component.load(folder / "component", ctx.device)
+    fitted = component.for_fit().load(folder / "component", ctx.device)  # as whoever takes the model opens it
     results = {part: classify(fitted, data, ctx, part) for part, data in parts.items() if len(data)}
     for part, result in results.items():
         _record(result, part, dataset, ctx)

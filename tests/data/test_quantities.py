@@ -94,6 +94,7 @@ def test_a_metric_is_found_by_some_of_what_it_was_measured_at() -> None:
     assert metric.is_at(eps=4 / 255, norm="Linf")
     assert not metric.is_at(eps=2 / 255)
     assert not metric.is_at(norm="L2")
+    assert not metric.is_at(eps=4 / 255, norm="L2")
     assert not metric.is_at(sigma=0.25)
 
 

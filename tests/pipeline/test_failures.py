@@ -288,7 +288,7 @@ def test_of_two_runs_at_once_one_computes_a_step_and_the_other_waits_for_it(
         ("gone", "samples.parquet is missing"),
         ("cut", "samples.parquet has another size"),
         ("flipped", "samples.parquet has another content"),
-        ("record", "this folder holds no artifact: "),
+        ("record", "the record of this artifact is damaged"),
     ],
 )
 def test_a_damaged_artifact_is_computed_anew(tmp_path: Path, damage: str, said: str) -> None:

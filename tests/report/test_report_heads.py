@@ -102,6 +102,14 @@ def test_why_there_is_no_figure_of_test_stands_where_it_would(fake_run: Callable
     assert "98.7" not in cards
 
 
+def test_a_headline_that_could_not_be_computed_says_so_where_nothing_else_speaks_for_the_step() -> None:
+    """In the terminal as in the report."""
+    boxless = [share("mAP50", None, "test", note="no picture has an annotated box"), share("no_detection", 4, "test")]
+    assert in_terminal(boxless) == "test mAP50 not computed"
+    made = [Metric(name="FID", value=None, note="no weights"), Metric(name="synthetic", value=12)]
+    assert in_terminal(made) == "synthetic 12"
+
+
 def test_numbers_that_have_no_headline_of_their_own_are_never_of_train_either() -> None:
     crops = [share("cropped", 0.987, "train"), share("cropped", 0.5, "test")]
     assert in_terminal(crops) == "test cropped 50.0 % (n = 20)"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -401,6 +401,17 @@ class _Curious(Plain):
         return super().fit(train, val, ctx)
 
 
+class _Peeking(Plain):
+    seen: ClassVar[list[object]] = []
+
+    def load(self, folder: Path, device: str) -> FittedClassifier:
+        try:
+            self.seen.append(self.test_curve)
+        except PluginError:
+            self.seen.append("refused")
+        return super().load(folder, device)
+
+
 class _Restless(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -439,8 +450,16 @@ def test_a_classifier_that_breaks_its_contract_is_named_with_what_it_did(
 
 
 def test_fit_cannot_read_an_option_that_plays_no_part_in_it(make: Make, context: Callable[..., StepContext]) -> None:
-    with pytest.raises(PluginError, match=r"_Curious.test_curve is declared use-only; fit must not read it"):
+    with pytest.raises(PluginError, match="test_curve is declared use-only; fit, build and load must not read it"):
         run(_Curious(), {"dataset": make()}, context())
+
+
+def test_opening_a_classifier_cannot_read_an_option_that_is_for_use_alone(
+    make: Make, context: Callable[..., StepContext]
+) -> None:
+    """What takes the model opens it without a key of such options."""
+    run(_Peeking(), {"dataset": make()}, context())
+    assert _Peeking.seen == ["refused"] * len(_Peeking.seen) != []
 
 
 def test_measuring_in_the_middle_of_training_puts_the_modes_back(
@@ -519,7 +538,7 @@ def test_a_snapshot_that_is_lost_is_said(make: Make, context: Callable[..., Step
     ctx = context()
     run(Careless(), {"dataset": make()}, ctx)
     assert ctx.warnings == ["The snapshot of epoch 1 was damaged before the training ended, and is left out."]
-    assert {point.epoch for point in ctx.curves if point.part == "test"} == {2}
+    assert {point.epoch for point in ctx.curves if point.split == "test"} == {2}
 
 
 def test_epochs_whose_weights_are_not_known_are_left_out_of_the_curve(
