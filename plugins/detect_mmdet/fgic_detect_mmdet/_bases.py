@@ -54,12 +54,12 @@ def _near(file: Path) -> Iterator[Path]:
     if suffix == ".py" and not re.search(rf"^{_BASE}\b", text, re.MULTILINE):
         yield from _imported(ast.parse(text), file)
         return
-    for name in _named(_substituted(text, file), suffix):
+    for name in _named(substituted(text, file), suffix):
         if "::" not in name:  # of a package, whose version counts
             yield Path(os.path.normpath(file.parent / name))
 
 
-def _substituted(text: str, file: Path) -> str:
+def substituted(text: str, file: Path) -> str:
     """What MMEngine puts in the place of names in double braces before it reads a config."""
     for name, value in {
         "fileDirname": file.parent.as_posix(),
@@ -79,7 +79,7 @@ def _named(text: str, suffix: str) -> list[str]:
     elif suffix == ".json":
         value = _at_base(json.loads(text))
     elif suffix in (".yaml", ".yml"):
-        value = _at_base(_yaml(text))
+        value = _at_base(read_yaml(text))
     else:
         return []
     names = value if isinstance(value, (list, tuple)) else [value]
@@ -88,7 +88,12 @@ def _named(text: str, suffix: str) -> list[str]:
     return list(names)
 
 
-def _yaml(text: str) -> Any:
+def read_yaml(text: str) -> Any:
+    """A document in YAML, of plain values.
+
+    Raises:
+        ValueError: it is none.
+    """
     import yaml
 
     try:
@@ -137,6 +142,11 @@ def _imported(tree: ast.Module, file: Path) -> Iterator[Path]:
                 yield Path(os.path.normpath(module))
             elif (package := find_spec(parts[0])) is not None and package.origin is not None:
                 yield Path(package.origin).parent.joinpath(*parts[1:]).with_suffix(".py")
+
+
+def is_installed(file: Path) -> bool:
+    """Whether a file lies where packages are installed, and counts by a version."""
+    return any(part in ("site-packages", "dist-packages") for part in file.parts)
 
 
 def is_read_base(node: ast.expr) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from fgic_detect_mmdet import MmdetDetector
+from fgic_detect_mmdet._shipped import shipped_configs
 from mmengine.config import Config
 
 MODEL = "model = dict(type='X')\n"
@@ -90,6 +92,7 @@ def test_what_cannot_be_read_is_left_to_who_reads_it(text: str, tmp_path: Path, 
         ("_base_ = 'mmdet::_base_/default_runtime.py'\nx = {{_base_.log_level}}\n", []),
         (f"{LAZY}from mmdet.configs._base_.default_runtime import *\n", []),
         ("def f(a):\n    return max(a, 1)\n\n\nx = f(2) if f else ''.join(['a'])\n", []),
+        ("from mmdet.models import RetinaNet\nmodel = {'type': RetinaNet}\nprint(type(model))\n", []),
         ("x = 1\nimport os\n", ["it imports os (c.py:2)"]),
         ("from my_heads import Head\n", ["it imports my_heads (c.py:1)"]),
         ("from .heads import Head\n", ["it imports .heads (c.py:1)"]),
@@ -98,6 +101,16 @@ def test_what_cannot_be_read_is_left_to_who_reads_it(text: str, tmp_path: Path, 
         ("x = __file__\n", ["it uses __file__ (c.py:1)"]),
         ("x = ().__class__\n", ["it uses __class__ (c.py:1)"]),
         ("import torch\nx = torch.load('y')\n", ["it calls torch.load (c.py:2)"]),
+        ("from mmengine import Config\nf = Config.fromfile\n", ["it uses Config.fromfile (c.py:2)"]),
+        ("import mmengine\nx = list(map(mmengine.load, ['y']))\n", ["it uses mmengine.load (c.py:2)"]),
+        ("from mmengine import load\nx = dict(type=load, file='y')\n", ["it uses load (c.py:2)"]),
+        ("from mmdet.models import RetinaNet\nx = {'y': RetinaNet}\n", ["it uses RetinaNet (c.py:2)"]),
+        ("from mmengine.fileio import *\n", ["it imports all of mmengine.fileio (c.py:1)"]),
+        ("def f(open=None):\n    pass\n\n\nx = open('y')\n", ["it uses open (c.py:5)"]),
+        ("f = lambda eval: 1\nx = eval('y')\n", ["it uses eval (c.py:2)"]),
+        ("import typing\nx = typing.sys\n", ["it uses typing.sys (c.py:2)"]),
+        ("from typing import sys\n", ["it imports typing.sys (c.py:1)"]),
+        ("import typing\nx = [typing]\n", ["it uses typing (c.py:2)"]),
         ("x = '{{$FGIC_A_NAME:b}}'\n", ["it depends on $FGIC_A_NAME of the environment (c.py:1)"]),
         ("_base_ = 'b.py'\n", ["it imports random (b.py:1)"]),
         ("_base_ = [f'./{one}.py' for one in 'b']\n", ["what c.py is based on is not known before it runs"]),
@@ -108,6 +121,49 @@ def test_what_only_running_a_config_would_tell_is_said(text: str, doubts: list[s
     write(tmp_path, {"c.py": text, "b.py": "import random\n"})
     told = list(MmdetDetector(config_file=tmp_path / "c.py").untraced())
     assert told == [f"the config is a program: {doubt}" for doubt in doubts]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "named"),
+    [
+        ("c.py", "model = dict(type='mmdet.RetinaNet', x=dict(type='torch.nn.ReLU', arch='regnetx_3.2gf'))\n", []),
+        ("c.py", "ann = 'test.json'\nx = {f'backbone.{one}.norm': 1 for one in [1]}\ny = f'{ann}.json'\n", []),
+        ("c.py", "x = 1\nmodel = dict(type='none_such.Net')\n", ["none_such.Net (c.py:2)"]),
+        ("c.py", "model = {'x': [{'type': 'none_such.Net'}]}\n", ["none_such.Net (c.py:1)"]),
+        ("c.py", "x = 'json.loads'\nmodel = dict(type=x)\n", ["json.loads (c.py:1)"]),
+        ("c.py", "x = 'js'\nmodel = dict(type=x + 'on.loads')\n", ["x + 'on.loads' (c.py:2)"]),
+        ("c.py", "x = 'js'\nmodel = dict(type=f'{x}on.loads')\n", ["f'{x}on.loads' (c.py:2)"]),
+        ("c.py", "x = '.loads'\n", [".loads (c.py:1)"]),
+        ("c.py", "model = dict(_scope_='none_such', type='Net')\n", ["none_such (c.py:1)"]),
+        ("c.py", "_base_ = 'b.yaml'\n", ["none_such.Net (b.yaml:2)"]),
+        ("c.yaml", "model:\n  - {x: {type: none_such.Net}}\n", ["none_such.Net (c.yaml:2)"]),
+        ("c.json", '{"model": {"type": "none_such.Net"}}', ["none_such.Net (c.json:1)"]),
+        ("c.json", '{"model": {"type": "RetinaNet"}}', []),
+    ],
+)
+def test_code_that_a_config_names_and_no_key_holds_is_said(
+    name: str, text: str, named: list[str], tmp_path: Path
+) -> None:
+    """MMEngine imports what it does not find in its registries: ``type: ownnet.Net`` is a module of the user's."""
+    write(tmp_path, {"b.yaml": "model:\n  type: none_such.Net\n", name: text})
+    told = list(MmdetDetector(config_file=tmp_path / name).untraced())
+    assert told == [f"the config names code that is in no key: {one}" for one in named]
+
+
+def test_code_that_overrides_name_is_said() -> None:
+    told = MmdetDetector(overrides={"model.backbone.type": "none_such.Net", "+model": {"neck": [{"type": "FPN"}]}})
+    assert list(told.untraced()) == ["overrides name none_such.Net, whose code is in no key"]
+
+
+def test_plain_configs_of_mmdet_are_not_doubted(tmp_path: Path) -> None:
+    """Copies of what it ships, every twentieth; some name classes of mmpretrain, whose version is in no key."""
+    shipped = sorted(set(shipped_configs().values()))
+    folder = tmp_path / "configs"
+    shutil.copytree(shipped[0].parents[1], folder)
+    seen = [folder / file.relative_to(shipped[0].parents[1]) for file in shipped[::20]]
+    assert len(seen) > 20
+    for config in seen:
+        assert [one for one in MmdetDetector(config_file=config).untraced() if ": mmpretrain." not in one] == [], config
 
 
 def test_no_yaml_builds_an_object(tmp_path: Path) -> None:
