@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fgic_core import regular_file
-from fgic_detect_mmdet._bases import bases, is_installed, read_yaml, substituted
+from fgic_detect_mmdet._bases import bases, is_installed, substituted
 
 #: Packages whose versions are in the key.
 KNOWN = {"mmcv", "mmdet", "mmengine", "torch", "torchvision"}
@@ -32,6 +32,7 @@ def foreign_in_file(config: Path) -> list[str]:
     found = []
     for file in [config, *bases(config)]:
         if file.is_dir() or is_installed(file):
+            found += [f"{file.name} of a package"] if is_installed(file) and not KNOWN & {*file.parts} else []
             continue
         try:
             text = regular_file(file).read_text(encoding="utf-8")
@@ -79,12 +80,21 @@ def _in_text(text: str, file: Path) -> Iterator[tuple[str, int]]:
     if file.suffix == ".py":
         yield from _in_program(ast.parse(substituted(text, file)))
         return
-    read = {".json": json.loads, ".yaml": read_yaml, ".yml": read_yaml}.get(file.suffix)
-    document = read(substituted(text, file)) if read is not None else {}
+    document = _document(substituted(text, file), file.suffix)
     without = {key: value for key, value in document.items() if key != "_base_"} if isinstance(document, dict) else {}
     for name in foreign(without):
         at = text.find(name)
         yield name, text.count("\n", 0, at) + 1 if at >= 0 else 1
+
+
+def _document(text: str, suffix: str) -> Any:
+    if suffix == ".json":
+        return json.loads(text)
+    if suffix in (".yaml", ".yml"):
+        from fgic_detect_mmdet._yaml import read_yaml
+
+        return read_yaml(text)
+    return {}
 
 
 def _in_program(tree: ast.Module) -> Iterator[tuple[str, int]]:

@@ -12,10 +12,15 @@ from pathlib import Path
 
 import pytest
 from fgic_detect_mmdet import MmdetDetector
+from fgic_detect_mmdet._config import read_config
 from fgic_detect_mmdet._shipped import shipped_configs
 from mmengine.config import Config
+from mmengine.fileio.handlers import yaml_handler
+
+from fgic_core import PluginError
 
 MODEL = "model = dict(type='X')\n"
+SHIPPED = "mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"
 LAZY = "from mmengine.config import read_base\n\nwith read_base():\n    "
 
 
@@ -166,10 +171,51 @@ def test_plain_configs_of_mmdet_are_not_doubted(tmp_path: Path) -> None:
         assert [one for one in MmdetDetector(config_file=config).untraced() if ": mmpretrain." not in one] == [], config
 
 
-def test_no_yaml_builds_an_object(tmp_path: Path) -> None:
-    write(tmp_path, {"c.yaml": "_base_: !!python/object/apply:os.mkdir ['made']\n"})
-    assert list(MmdetDetector(config_file=tmp_path / "c.yaml").reads()) == []
+@pytest.mark.parametrize("own", ["c.yaml", "far.yaml"])
+def test_no_yaml_builds_an_object(own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MMEngine's own loader would, in the config and in its bases."""
+    monkeypatch.chdir(tmp_path)
+    before = yaml_handler.Loader
+    text = "model: {type: X}\nx: !!python/object/apply:os.mkdir ['made']\n"
+    write(tmp_path, {"c.yaml": text, "far.yaml": "_base_: c.yaml\n"})
+    write(tmp_path, {"d.yaml": "_base_: !!python/object/apply:os.mkdir ['made']\n"})
+    for name in (own, "d.yaml"):
+        detector = MmdetDetector(config_file=tmp_path / name)
+        assert tmp_path / "made" not in detector.reads()
+        with pytest.raises(PluginError, match="cannot be read: ConstructorError"):
+            read_config(detector)
     assert not Path("made").exists()
+    assert yaml_handler.Loader is before
+
+
+@pytest.mark.parametrize(
+    ("name", "home", "text"),
+    [
+        ("c.yaml", ".", f"_base_: '{SHIPPED}'\nx: !!python/tuple [1]\n"),
+        ("c.py", ".", f"_base_ = ['{SHIPPED.removesuffix('.py')}']\nx = (1,)\n"),
+        ("c.py", ".", f"{LAZY}from shop.configs.far import *\n"),
+        ("c.py", "site-packages", f"{LAZY}from shop.configs.far import *\n"),
+    ],
+)
+def test_a_config_of_a_package_is_a_base(
+    name: str, home: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MMEngine looks for it by a part of setuptools that is no more."""
+    write(tmp_path, {name: text, f"{home}/shop/__init__.py": "", f"{home}/shop/configs/far.py": f"{MODEL}x = (1,)\n"})
+    monkeypatch.syspath_prepend(str(tmp_path / home))
+    monkeypatch.setitem(sys.modules, "pkg_resources", None)
+    detector = MmdetDetector(config_file=tmp_path / name)
+    read = read_config(detector)
+    assert (read.model.type, read.x) == ("X" if "shop" in text else "FasterRCNN", (1,))
+    assert {"far.py", "faster-rcnn_r50_fpn.py"} & {base.name for base in detector.reads()}
+    foreign = ["the config names code that is in no key: far.py of a package"]  # whose version is in no key
+    assert list(detector.untraced()) == (foreign if home == "site-packages" else [])
+
+
+def test_a_config_of_a_package_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, {"c.yaml": "_base_: 'none_such::x/y.py'\n"})
+    with pytest.raises(PluginError, match=r"none_such::x/y\.py is a config of none_such, which is not installed"):
+        read_config(MmdetDetector(config_file=tmp_path / "c.yaml"))
 
 
 def test_bases_are_found_without_mmengine_and_their_content_is_in_the_key(tmp_path: Path) -> None:
