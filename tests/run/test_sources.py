@@ -29,6 +29,7 @@ def test_every_component_of_this_repository_can_be_traced(point: EntryPoint) -> 
     reached = Sources(Memory()).reached(point.module)
     assert reached.untraced == ()
     assert reached.missing == ()
+    assert reached.unknown_files == ()
     assert reached.packages
 
 
@@ -59,6 +60,16 @@ def test_every_driver_can_be_traced(kind: str) -> None:
         ("from sys import path", False),
         ("site.addsitedir('json.tool')", False),
         ("os.path.join(place)", True),
+        ("z = sys.modules['json.tool']", True),
+        ("sys.modules[name] = 1", None),
+        ("import pydoc; pydoc.locate('json.tool')", False),
+        ("from pydoc import locate; locate(name)", False),
+        ("import builtins; builtins.exec(text)", False),
+        ("import importlib; getattr(importlib, 'import' + '_module')('x')", False),
+        ("import_modules_from_strings(names)", False),
+        ("__path__.append(place)", False),
+        ("__path__ = [place]", False),
+        ("x.locate('json.tool')", None),
     ],
 )
 def test_an_import_by_a_name_is_followed_where_the_name_is_written(line: str, traced: bool | None) -> None:
@@ -95,6 +106,10 @@ def test_a_name_that_begins_with_dots_starts_at_the_package(
         ("with suppress(ModuleNotFoundError):\n    import fgic_no_such\n", 0),
         ("if x:\n    import fgic_no_such\n", 0),
         ("try:\n    import fgic_no_such\nexcept OSError:\n    pass\n", 2),
+        ("def f(x):\n    if not x:\n        return\n    import fgic_no_such\n", 0),
+        ("for x in y:\n    if not x:\n        continue\n    import fgic_no_such\n", 0),
+        ("def f(x):\n    import fgic_no_such\n    if not x:\n        return\n", 2),
+        ("def f(x):\n    if not x:\n        raise ValueError\n    import fgic_no_such\n", 4),
         ("import xml.dom, fgic_core.errors, numpy.no_such\n", 0),
         ("import fgic_taker.none\n", 1),
     ],
@@ -203,11 +218,73 @@ def test_a_file_that_a_module_names_counts_and_no_other_beside_it(site: Site) ->
     assert digest("fgic_shop") != before
 
 
+@pytest.mark.parametrize(
+    ("opens", "counts", "spared", "known"),
+    [
+        ("(HERE / 'tables' / 'a.csv').read_text()", "tables/a.csv", "tables/b.csv", True),
+        ("list((HERE / 'tables').iterdir())", "tables/b.csv", "notes.csv", True),
+        ("(HERE / 'tables' / f'{name}.csv').read_text()", "tables/b.csv", "notes.csv", True),
+        ("open(os.path.join(os.path.dirname(__file__), 'PRICES'))", "PRICES", "notes.csv", True),
+        ("open(f'{HERE}/PRICES')", "PRICES", "notes.csv", True),
+        ("open(HERE.joinpath('PRICES'))", "PRICES", "notes.csv", True),
+        ("Path(__file__).with_suffix('.csv').read_text()", "fgic_shop.csv", "notes.csv", True),
+        ("Path(__file__).resolve().parents[0].joinpath('PRICES').open()", "PRICES", "notes.csv", True),
+        ("Path(__file__).stem", None, "notes.csv", True),
+        ("(HERE / name).read_text()", None, "notes.csv", False),
+        ("Path(__file__).with_name(f'{name}.csv').read_text()", None, "notes.csv", False),
+        ("open(__file__.replace('.py', '.csv'))", None, "notes.csv", False),
+        ("list(HERE.glob('*.csv'))", None, "notes.csv", False),
+        ("(HERE / 'none_such.csv').read_text()", None, "notes.csv", False),
+        ("importlib.resources.files('fgic_data') / 'x.csv'", "fgic_data/x.csv", "notes.csv", True),
+        ("importlib.resources.files(name)", None, "notes.csv", False),
+        ("pkgutil.get_data('fgic_data', 'x.csv')", "fgic_data/x.csv", "notes.csv", True),
+        ("fgic_data.__path__", "fgic_data/x.csv", "notes.csv", True),
+        ("__import__('fgic_data', fromlist=['late'])", "fgic_data/late.py", "notes.csv", True),
+    ],
+)
+def test_what_a_module_opens_beside_itself_counts_or_is_a_reason(
+    opens: str, counts: str | None, spared: str, known: bool, site: Site
+) -> None:
+    text = "import fgic_data, importlib.resources, os, pkgutil\nfrom pathlib import Path\n\n"
+    data = ["tables/a.csv", "tables/b.csv", "notes.csv", "PRICES", "fgic_shop.csv", "fgic_data/x.csv"]
+    text += f"HERE = Path(__file__).parent\n\n\ndef f(name):\n    return (HERE / 'PRICES').name, {opens}\n"
+    folder = site({"fgic_shop.py": text, "fgic_data/late.py": "X = 1\n", **dict.fromkeys(data, "1\n")})
+    before = Sources(Memory()).reached("fgic_shop", "fgic_data")
+    assert before.unknown_files == (() if known else ("fgic_shop.py:8",))
+    (folder / spared).write_text("X = 2\n")
+    assert Sources(Memory()).reached("fgic_shop", "fgic_data").digest == before.digest
+    if counts is not None:
+        (folder / counts).write_text("X = 2\n")
+        assert Sources(Memory()).reached("fgic_shop", "fgic_data").digest != before.digest
+
+
+@pytest.mark.parametrize(
+    "opens",
+    [
+        "from pathlib import Path\nX = Path(__file__).parent / 'any'\n",
+        "from importlib import resources\nX = resources.files(__package__)\n",
+        "import pkgutil\nX = pkgutil.get_data(__name__, 'any')\n",
+        "X = list(__path__)\n",
+    ],
+)
+def test_of_a_package_that_asks_where_it_lies_every_file_counts(opens: str, site: Site) -> None:
+    """Sources that nobody imports among them: a config in Python is data to who reads it."""
+    files = {"fgic_till/__init__.py": f"{opens}from fgic_till import _coins\n", "fgic_till/_coins.py": "EURO = 1\n"}
+    folder = site({**files, "fgic_till/strong/config.py": "k = 1\n"}) / "fgic_till"
+    before = digest("fgic_till")
+    (folder / "_coins.py").write_text("EURO = 1  # a comment\n")
+    assert digest("fgic_till") == before
+    (folder / "strong" / "config.py").write_text("k = 2\n")
+    assert digest("fgic_till") != before
+    assert Sources(Memory()).reached("fgic_till").unknown_files == ()
+
+
 def test_of_what_lies_in_a_package_nothing_counts_that_systems_and_editors_leave(site: Site) -> None:
     folder = site({**PLUGIN, "fgic_till/prices.csv": "1\n"}) / "fgic_till"
     before = digest("fgic_till")
-    for name in (".DS_Store", ".git/HEAD", "prices.csv~", "prices.csv.swp", "__pycache__/x.nbi", "old.pyc"):
-        (folder / name).parent.mkdir(exist_ok=True)
+    people = ("README.md", "LICENSE", "py.typed", "tests/test_coins.py", "tests/data/x.csv")
+    for name in (".DS_Store", ".git/HEAD", "prices.csv~", "prices.csv.swp", "__pycache__/x.nbi", "old.pyc", *people):
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
         (folder / name).write_text("x")
         assert digest("fgic_till") == before, name
     (folder / "prices.csv").write_text("2\n")
