@@ -43,12 +43,14 @@ class Beside:
         """Take a module into account: its full name, its file, what it says, and what counts wherever it lies."""
         self.read.add(place)
         package, top = _package_of(place)
+        if package is not None and parsed.opened:  # it may read any of its files
+            self.folders[f"{name.partition('.')[0]}:{top}/"] = package
         for text, line in parsed.opened:
             path = Path(os.path.normpath(place.parent / text))
             if path != place and path.is_file():
                 self.files[f"{name}:{text}"] = path
             elif package is not None and path.is_relative_to(package):
-                self.folders[f"{name.partition('.')[0]}:{top}/"] = package
+                continue
             elif path.is_dir() and not place.is_relative_to(path):
                 self.folders[f"{name}:{text}/"] = path
             elif path != place:

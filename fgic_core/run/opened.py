@@ -83,7 +83,7 @@ class _Paths:
         attribute = above.attr if isinstance(above, ast.Attribute) else ""
         call = self._above.get(above) if above is not None else None
         renamed = attribute.startswith("with_") and isinstance(call, ast.Call)
-        is_read = attribute in _READ or (isinstance(above, ast.Call) and _name(above.func) == "open")
+        is_read = attribute in _READ or (isinstance(above, ast.Call) and _name(above.func) in ("open", "basename"))
         return posixpath.dirname(path) if renamed or (path == self._file and not is_read) else path
 
     def _work_out(self, node: Any) -> str | None:

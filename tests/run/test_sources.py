@@ -197,13 +197,21 @@ def test_a_component_that_another_module_makes_counts_by_both(site: Site) -> Non
     entry = Entry("cropper", "made", "fgic-maker", "1.0", "", "fgic_declared:Made")
 
     def sources() -> str:
-        return Keys(Memory()).document(entry, Made(), 0, {}).content["package"]["sources"]
+        document = Keys(Memory()).document(entry, Made(), 0, {})
+        assert document.untraced == ()
+        return document.content["package"]["sources"]
 
     before = sources()
     assert sources() == before
     for name, text in files.items():
         (folder / name).write_text(text.replace("3", "4").replace("1", "2"))
         assert sources() != before, name
+        (folder / name).write_text(text)
+    for name, text in files.items():
+        (folder / name).write_text(text + "\n\ndef f(name):\n    return open(__file__ + name)\n")
+        document = Keys(Memory()).document(entry, Made(), 0, {})
+        line = text.count("\n") + 4
+        assert document.untraced == (f"which files it opens is not known before it runs ({name}:{line})",)
         (folder / name).write_text(text)
 
 
@@ -232,6 +240,7 @@ def test_a_file_that_a_module_names_counts_and_no_other_beside_it(site: Site) ->
         ("Path(__file__).stem", None, "notes.csv", True),
         ("(HERE / name).read_text()", None, "notes.csv", False),
         ("Path(__file__).with_name(f'{name}.csv').read_text()", None, "notes.csv", False),
+        ("(HERE / 'PRICES').with_suffix(name).read_text()", None, "notes.csv", False),
         ("open(__file__.replace('.py', '.csv'))", None, "notes.csv", False),
         ("list(HERE.glob('*.csv'))", None, "notes.csv", False),
         ("(HERE / 'none_such.csv').read_text()", None, "notes.csv", False),
@@ -310,6 +319,11 @@ class Lacking(Plain):
         import fgic_no_such
 
 
+class Reading(Plain):
+    def region(self, box, image):
+        open(__file__)
+
+
 class Chosen(Plain):
     name: str = "math"
 
@@ -317,13 +331,13 @@ class Chosen(Plain):
         import_module(self.name)
 
 
-for made in (Plain, Lacking, Chosen):
+for made in (Plain, Lacking, Reading, Chosen):
     reached = reached_by_class(made, Sources(Memory()))
-    print(made.__name__, *reached.untraced, *reached.missing)
+    print(made.__name__, *reached.untraced, *reached.missing, "/", *reached.unknown_files)
 """
 
 
 def test_of_a_class_of_a_script_too_it_is_said_what_it_imports_unknown(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "Plain\nLacking fgic_no_such (Lacking)\nChosen Chosen\n"
+    assert done.stdout == "Plain /\nLacking fgic_no_such (Lacking) /\nReading / Reading\nChosen Chosen /\n"
