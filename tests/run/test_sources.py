@@ -215,10 +215,10 @@ def test_a_component_that_another_module_makes_counts_by_both(site: Site) -> Non
         (folder / name).write_text(text)
 
 
-def test_a_file_that_a_module_names_counts_and_no_other_beside_it(site: Site) -> None:
-    """Beside a module that is no package; all that lies in a package counts anyway."""
-    text = "from pathlib import Path\n\nPRICES = Path(__file__).with_name('prices.csv').read_text()\n"
-    folder = site({"fgic_shop.py": text, "prices.csv": "1\n", "notes.csv": "1\n"})
+@pytest.mark.parametrize("text", ["PRICES = Path(__file__).with_name('prices.csv')\n", "PRICES = 'prices.csv'\n"])
+def test_a_file_that_a_module_names_counts_and_no_other_beside_it(text: str, site: Site) -> None:
+    """Beside a module that is no package, whoever opens it; all that lies in a package counts anyway."""
+    folder = site({"fgic_shop.py": f"from pathlib import Path\n\n{text}", "prices.csv": "1\n", "notes.csv": "1\n"})
     before = digest("fgic_shop")
     (folder / "notes.csv").write_text("2\n")
     assert digest("fgic_shop") == before
