@@ -148,8 +148,10 @@ class Keys:
             more = self._sources.reached(entered)
             packages = tuple(sorted({*reached.packages, *more.packages}))
             untraced, missing = reached.untraced + more.untraced, reached.missing + more.missing
-            reached = Reached(digest_of([reached.digest, more.digest]), packages, untraced, missing)
+            digest, files = digest_of([reached.digest, more.digest]), reached.unknown_files + more.unknown_files
+            reached = Reached(digest, packages, untraced, missing, files)
         doubts = [f"what it imports is not known before it runs ({place})" for place in reached.untraced[:1]]
+        doubts += [f"which files it opens is not known before it runs ({place})" for place in reached.unknown_files[:1]]
         doubts += [f"it imports {module}, which is not found" for module in reached.missing[:1]]
         return {"name": entry.package, "version": version or entry.version, "sources": reached.digest}, reached, doubts
 

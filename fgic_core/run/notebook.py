@@ -41,10 +41,12 @@ class _Walk:
         self._packages: set[str] = set()
         self._untraced: list[str] = []
         self._missing: list[str] = []
+        self._unknown_files: list[str] = []
 
     def result(self) -> Reached:
         packages = tuple(sorted(self._packages))
-        return Reached(digest_of(self._digests), packages, tuple(self._untraced), tuple(self._missing))
+        missing, files = tuple(self._missing), tuple(self._unknown_files)
+        return Reached(digest_of(self._digests), packages, tuple(self._untraced), missing, files)
 
     def follow(self, found: Any, name: str) -> None:
         """Take one object into account, and what it refers to."""
@@ -70,6 +72,7 @@ class _Walk:
         parsed = read(tree, found.__module__)
         self._digests[key] = parsed.digest
         self._untraced += [name for _ in parsed.untraced[:1]]
+        self._unknown_files += [name for _ in [*parsed.opened, *parsed.resources][:1]]
         self._missing += [f"{module} ({name})" for module in parsed.needed if is_missing(module)]
         world = vars(sys.modules[found.__module__])
         free = {}
@@ -104,6 +107,7 @@ class _Walk:
         self._packages.update(reached.packages)
         self._untraced += reached.untraced
         self._missing += reached.missing
+        self._unknown_files += reached.unknown_files
 
     def _value(self, found: Any, name: str) -> bool:
         """Count a plain value by what it is; whether it is one."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -17,9 +17,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from fgic_core.data.digest import digest_of
+from fgic_core.run.beside import Beside, counts
 from fgic_core.run.memory import Memory, Stat
 from fgic_core.run.syntax import CORE, Parsed, parse
-from fgic_core.run.walk import walk
+from fgic_core.run.walk import File, walk
 
 #: A module, and the names that are taken from it.
 _Import = tuple[str, tuple[str, ...]]
@@ -34,12 +35,14 @@ class Reached:
         packages: top-level names of the installed packages that these import.
         untraced: places where something is imported that cannot be known by reading: ``file:line``.
         missing: modules that have to be there and are not found, each with where it is imported: ``name (file:line)``.
+        unknown_files: places where files are opened that cannot be known by reading: ``file:line``.
     """
 
     digest: str
     packages: tuple[str, ...]
     untraced: tuple[str, ...]
     missing: tuple[str, ...] = ()
+    unknown_files: tuple[str, ...] = ()
 
 
 class Sources:
@@ -67,6 +70,7 @@ class Sources:
         packages: set[str] = set()
         untraced: list[str] = []
         needed: dict[str, str] = {}
+        beside = Beside(locate)
         while waiting:
             name, taken = asked = waiting.pop()
             if asked in seen:
@@ -92,10 +96,15 @@ class Sources:
                 untraced += [f"{place.name}:{line}" for line in parsed.untraced]
                 needed |= {module: f"{place.name}:{line}" for module, line in parsed.needed.items()}
                 digests |= self._beside(name, place) | self._named(name, place, parsed)
+                beside.add(name, place, parsed, own_tops)
                 parent = name.rpartition(".")[0]
                 waiting += [(parent, ())] if parent and locate(parent, top in own_tops) is not None else []
         missing = tuple(f"{name} ({where})" for name, where in sorted(needed.items()) if name and is_missing(name))
-        return Reached(digest_of(digests), tuple(sorted(packages)), tuple(untraced), missing)
+        for label, file in beside.files.items():
+            digests[label] = self._content(file)
+        for label, folder in beside.folders.items():
+            digests |= self._folder(label, folder, lambda file: counts(file) and Path(file.path) not in beside.read)
+        return Reached(digest_of(digests), tuple(sorted(packages)), tuple(untraced), missing, tuple(beside.unknown))
 
     @staticmethod
     def _taken(
@@ -125,12 +134,12 @@ class Sources:
             return parsed
         try:
             stat = Stat.of(file)
-            told = self._memory.get("source", place, f"{stat} {name}")
+            told = self._memory.get("source 2", place, f"{stat} {name}")
             parsed = Parsed(**json.loads(told)) if told is not None else None
             if parsed is None:
                 parsed = parse(file.read_bytes(), name, is_package=file.name == "__init__.py")
                 if stat.is_settled():
-                    self._memory.put("source", place, f"{stat} {name}", json.dumps(vars(parsed)))
+                    self._memory.put("source 2", place, f"{stat} {name}", json.dumps(vars(parsed)))
         except (OSError, SyntaxError, ValueError):  # whoever imports it says what is wrong
             parsed = Parsed("unreadable", untraced=[0])
         self._parsed[place] = parsed
@@ -152,17 +161,20 @@ class Sources:
         """What lies beside a package's modules, behind links too, and is no Python: tables, templates, sources in C."""
         if place.name != "__init__.py":
             return {}
-        folder = str(place.parent)
-        files = sorted(file for file in walk(folder) if not file.name.endswith((".py", ".pyc")))
+        return self._folder(f"{name}/", place.parent, lambda file: counts(file) and not file.name.endswith(".py"))
+
+    def _folder(self, label: str, folder: Path, which: Callable[[File], bool]) -> dict[str, str]:
+        """Files below a folder by their content, under a name for all of them; nothing where there are none."""
+        files = sorted(filter(which, walk(str(folder))))
         if not files:
             return {}
         listing = digest_of([f"{file.name}\0{file.stat or file.leads}" for file in files])
-        told = self._memory.get("beside", folder, listing)
+        told = self._memory.get("beside", str(folder), listing)
         if told is None:
             told = digest_of({file.name: file.leads or self._content(Path(file.path)) for file in files})
             if all(file.stat is None or file.stat.is_settled() for file in files):
-                self._memory.put("beside", folder, listing, told)
-        return {f"{name}/": told}
+                self._memory.put("beside", str(folder), listing, told)
+        return {label: told}
 
     def _compiled(self, top: str) -> dict[str, str]:
         """A module that is one file and no Python, where no version tells what is in it."""
