@@ -7,6 +7,7 @@ is for `fgic_core.run.keys` to look up. Everything is found by reading, nothing 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
@@ -49,7 +50,7 @@ class Sources:
     """Follows imports. Files are parsed once for each stat that they have."""
 
     def __init__(self, memory: Memory) -> None:
-        for cached in (locate, _top, _origin, is_installed):  # a notebook may have got a module since
+        for cached in (locate, _top, _origin, _listed, is_installed):  # a notebook may have got a module since
             cached.cache_clear()
         self._memory = memory
         self._parsed: dict[str, Parsed] = {}
@@ -244,10 +245,22 @@ def _origin(top: str) -> Path | None:
 
 
 def _in(folder: Path, name: str) -> tuple[Path, ...]:
+    there = _listed(str(folder))
+    if name not in there and f"{name}.py" not in there:  # most names are no modules
+        return ()
     for place in (folder / name / "__init__.py", folder / f"{name}.py"):
         if place.is_file():
             return (place,)
     return (folder / name,) if (folder / name).is_dir() else ()
+
+
+@lru_cache(maxsize=1024)
+def _listed(folder: str) -> frozenset[str]:
+    """The names in a folder; none where it cannot be listed."""
+    try:
+        return frozenset(os.listdir(folder))
+    except OSError:
+        return frozenset()
 
 
 @lru_cache(maxsize=1024)
