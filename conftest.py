@@ -18,11 +18,46 @@ from hypothesis import Phase, settings
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
+#: The files that take longest, the longest first: two processes that share the files are done at about the same time
+#: where no long one is left for the end (`make test`; xdist by itself begins with the files of most tests).
+LONGEST = (
+    "plugins/detect_mmdet/tests/test_mmdet_training.py",
+    "tests/run/test_executor.py",
+    "tests/run/test_processes.py",
+    "plugins/gen_biggan/tests/test_gen_biggan_conformance.py",
+    "tests/testing/test_suites.py",
+    "tests/run/test_rehearsal.py",
+    "plugins/detect_mmdet/tests/test_detect_mmdet_conformance.py",
+    "plugins/detect_torchvision/tests/test_detect_torchvision_conformance.py",
+    "plugins/gen_diffusers/tests/test_diffusion_sampling.py",
+    "tests/steps/test_generator_real.py",
+    "plugins/gen_biggan/tests/test_biggan_sampling.py",
+    "plugins/detect_torchvision/tests/test_torchvision_training.py",
+    "tests/report/test_report_browser.py",
+    "tests/mutants/test_lists.py",
+    "tests/cli/test_exits.py",
+    "tests/testing/test_broken_components.py",
+    "plugins/classify_timm/tests/test_timm_devices.py",
+    "plugins/gen_biggan/tests/test_biggan_training.py",
+    "tests/pipeline/test_failures.py",
+    "tests/cli/test_reasons.py",
+    "tests/cli/test_pipeline_command.py",
+    "tests/test_third_party.py",
+    "plugins/detect_mmdet/tests/test_mmdet_weights.py",
+    "plugins/detect_torchvision/tests/test_torchvision_network.py",
+)
+
 settings.register_profile("smallest", deadline=None, derandomize=True)
 settings.register_profile(
     "fgic", settings.get_profile("smallest"), phases=[phase for phase in Phase if phase is not Phase.shrink]
 )
 settings.load_profile("fgic")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest; within a file the order stays."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(place)))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from fgic_core.data.images import to_image as to_image
     from fgic_core.data.images import to_tensor as to_tensor
     from fgic_core.data.input_spec import InputSpec as InputSpec
+    from fgic_core.data.junk import is_junk as is_junk
     from fgic_core.data.model import Model as Model
+    from fgic_core.data.quantities import Quantity as Quantity
+    from fgic_core.data.quantities import quantity as quantity
     from fgic_core.data.sample import ObjectBox as ObjectBox
     from fgic_core.data.sample import Part as Part
     from fgic_core.data.sample import Sample as Sample
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
     from fgic_core.interfaces import InputFolder as InputFolder
     from fgic_core.interfaces import Maps as Maps
     from fgic_core.interfaces import UseOnly as UseOnly
+    from fgic_core.nested import ComponentOption as ComponentOption
     from fgic_core.pipeline import Pipeline as Pipeline
     from fgic_core.registry import Registry as Registry
     from fgic_core.steps.context import StepContext as StepContext
@@ -84,7 +88,9 @@ _HOME = {
     "fgic_core.data.geometry": ("Box", "Size"),
     "fgic_core.data.images": ("Placement", "center_crop", "decode", "letterbox", "squash", "to_image", "to_tensor"),
     "fgic_core.data.input_spec": ("InputSpec",),
+    "fgic_core.data.junk": ("is_junk",),
     "fgic_core.data.model": ("Model",),
+    "fgic_core.data.quantities": ("Quantity", "quantity"),
     "fgic_core.data.sample": ("ObjectBox", "Part", "Sample", "Split"),
     "fgic_core.errors": ("DataError", "FgicError", "PluginError", "nearest"),
     "fgic_core.hooks": ("hookimpl",),
@@ -110,6 +116,7 @@ _HOME = {
         "Maps",
         "UseOnly",
     ),
+    "fgic_core.nested": ("ComponentOption",),
     "fgic_core.pipeline": ("Pipeline",),
     "fgic_core.registry": ("Registry",),
     "fgic_core.steps.context": ("StepContext",),

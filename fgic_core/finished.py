@@ -11,13 +11,17 @@ from fgic_core.data.artifact import ArtifactRecord, Metric
 from fgic_core.errors import StoreError
 from fgic_core.interfaces import KINDS
 from fgic_core.registry import Registry
-from fgic_core.run.record import RunRecord, StepRecord
+from fgic_core.run.record import RunRecord, StepRecord, which_run
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
     from fgic_core.data.geometry import Box
     from fgic_core.data.model import Model
     from fgic_core.predict import Predictor
+
+
+#: How a step ended that gave nothing.
+_ENDED = {"failed": "failed", "interrupted": "was interrupted", "running": "was killed", "waiting": "never began"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,22 @@ class Run:
         return self.record.status == "finished"
 
     def artifact(self, step: str) -> ArtifactRecord:
-        """What a step's artifact records of itself."""
-        return ArtifactRecord.read(self._step(step).folder)
+        """What a step's artifact records of itself.
+
+        Raises:
+            StoreError: the step failed or was not run, or its artifact is no longer in the store.
+        """
+        found = self._step(step)
+        if found.status in _ENDED:
+            why = f": {found.error}" if found.status == "failed" else ""
+            raise StoreError(f"step {step} {_ENDED[found.status]}{why}", where=str(self.folder))
+        if not found.folder.is_dir():
+            if found.status in ("reused", "computed"):
+                hint = f"The store was expected at {self.record.store}. Run the spec again: it is computed anew."
+                raise StoreError(f"what step {step} gave is no longer in the store", where=str(self.folder), hint=hint)
+            why = f": {found.reason}" if found.status == "skipped" else ""
+            raise StoreError(f"step {step} was not run{why}", where=str(self.folder))
+        return ArtifactRecord.read(found.folder)
 
     def learned(self, step: str) -> Path:
         """The folder of what a step learned; ``component/`` has its weights.
@@ -74,20 +92,39 @@ class Run:
         return found
 
     def metrics(self, step: str) -> list[Metric]:
-        """The numbers the core measured at a step."""
-        return self.artifact(step).metrics
-
-    def metric(self, step: str, name: str, part: str = "") -> Metric:
-        """One of them, of exactly that part: a figure of train is never given for one of test.
+        """The numbers the core measured at a step.
 
         Raises:
-            KeyError: there is none; names the parts that there are.
+            StoreError: see `artifact`.
         """
-        found = {metric.part: metric for metric in self.metrics(step) if metric.name == name}
-        if part not in found:
-            parts = f", but of {', '.join(map(repr, found))}" if found else ""
-            raise KeyError(f"step {step} has no metric {name!r} of part {part!r}{parts}")
-        return found[part]
+        return self.artifact(step).metrics
+
+    def metric(self, step: str, name: str, split: str = "", **at: float | str) -> Metric:
+        """One of them, of exactly that split: a figure of train is never given for one of test.
+
+        Args:
+            step: the step.
+            name: a quantity, such as ``accuracy``.
+            split: ``train``, ``val``, ``test``, or empty for what is of no one split.
+            at: at what it was measured, such as ``eps=4 / 255``; what tells no two apart may be left out. Numbers are
+                the same up to rounding, unless there is one that is equal.
+
+        Raises:
+            KeyError: there is none, or there are several; says which there are.
+            StoreError: see `artifact`.
+        """
+        named = [metric for metric in self.metrics(step) if metric.name == name]
+        found = [metric for metric in named if metric.split == split and metric.is_at(**at)]
+        exact = [metric for metric in found if all(metric.at[key] == value for key, value in at.items())]
+        found = exact or found
+        if len(found) == 1:
+            return found[0]
+        wanted = ", ".join([repr(split), *(f"{key}={value!r}" for key, value in at.items())])
+        there = [
+            ", ".join([repr(m.split), *(f"{key}={value!r}" for key, value in m.at.items())]) for m in found or named
+        ]
+        which = f"; there are those of {'; '.join(there)}" if there else ""
+        raise KeyError(f"step {step} has {'several metrics' if found else 'no metric'} {name!r} of {wanted}{which}")
 
     def dataset(self, step: str | None = None) -> Dataset:
         """The data set that a step gave; by default the last one."""
@@ -98,9 +135,10 @@ class Run:
     def model(self, step: str | None = None, device: str = "cpu", registry: Registry | None = None) -> Model:
         """The model that a step gave; by default the last one."""
         from fgic_core.run.artifacts import open_model
+        from fgic_core.run.device import choose_device
 
         folder = self._of_type("model", step).folder
-        return open_model(folder, registry or Registry(), device, self.record.project)
+        return open_model(folder, registry or Registry(), choose_device(device), self.record.project)
 
     def predictor(
         self,
@@ -117,24 +155,28 @@ class Run:
 
         Args:
             step: the classifier's step; by default the last one.
-            device: torch's name of it.
+            device: ``auto``, ``cpu``, ``cuda``, ``cuda:<n>`` or ``mps``.
             box: ``x1, y1, x2, y2`` in pixels of the upright picture, in place of a detector's; for one picture.
             whole: take whole pictures, whatever the run did.
             registry: where components come from; by default what is installed.
 
         Raises:
-            FgicError: the run cropped its test pictures to annotated boxes, and neither ``box`` nor ``whole`` is given.
+            FgicError: the run cropped its test pictures to annotated boxes, and neither ``box`` nor ``whole`` is given;
+                or this machine has no such device.
             StoreError: a part of it is no longer in the store.
         """
         from fgic_core.predict import Predictor
-        from fgic_core.run.route import open_regions, read_box, route_of
+        from fgic_core.run.device import check_device
+        from fgic_core.run.route import choose_regions, read_box, route_of
 
         registry = registry or Registry()
+        check_device(device)
         route = route_of(self.record, self._of_type("model", step))
         given = read_box(box) if box is not None else None
+        # What is refused is refused before torch is loaded.
+        regions = choose_regions(self.record, route, registry, given, whole)
         model = self.model(route.classifier.name, device, registry)
-        regions = open_regions(self.record, route, registry, model, given, whole)
-        return Predictor(model, regions, route.cropper.uses if whole and route.cropper is not None else "")
+        return Predictor(model, regions(model), route.cropper.uses if whole and route.cropper is not None else "")
 
     def _step(self, name: str) -> StepRecord:
         for step in self.record.steps:
@@ -148,12 +190,19 @@ class Run:
         steps = self.record.steps if name is None else [self._step(name)]
         gone = []
         for step in reversed(steps):
+            undone = step.status not in ("reused", "computed", "skipped")
+            if undone and name is None and _gives(step) == kind:
+                raise StoreError(
+                    f"step {step.name}, which gives the {kind} of this run, {_ENDED.get(step.status, 'has not ended')}",
+                    where=str(self.folder),
+                    hint=f"Run the spec again, or name another step that gives a {kind}.",
+                )
             try:
                 if ArtifactRecord.read(step.folder).type == kind:
                     return step
             except StoreError:
                 gone += [step] if step.status in ("reused", "computed") else []
-        if any(KINDS[step.uses.partition("/")[0]].gives == kind for step in gone):
+        if any(_gives(step) == kind for step in gone):
             raise StoreError(
                 f"the {kind} of this run is no longer in the store",
                 where=str(self.folder),
@@ -163,6 +212,12 @@ class Run:
         raise StoreError(
             f"no {kind} is in this run" if name is None else f"step {name} gave no {kind}", where=str(self.folder)
         )
+
+
+def _gives(step: StepRecord) -> str:
+    """The type of artifact that a step of its kind gives; empty for an unknown kind."""
+    kind = KINDS.get(step.uses.partition("/")[0])
+    return kind.gives if kind is not None else ""
 
 
 def load_model(
@@ -187,10 +242,7 @@ def load_model(
         return Run.open(folder, store).model(step, device, registry)
     if (folder / "artifact.json").exists():
         from fgic_core.run.artifacts import open_model
+        from fgic_core.run.device import choose_device
 
-        return open_model(folder, registry or Registry(), device)
-    raise StoreError(
-        "this is neither a run directory nor a model",
-        where=str(folder),
-        hint="Give a folder such as runs/<name>/latest.",
-    )
+        return open_model(folder, registry or Registry(), choose_device(device))
+    raise StoreError("this is neither a run directory nor a model", where=str(folder), hint=which_run(folder))

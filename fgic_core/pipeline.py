@@ -22,6 +22,7 @@ from fgic_core.spec import Spec, dump_yaml, from_dict, load_spec
 
 if TYPE_CHECKING:
     from fgic_core.run.engines import Isolation
+    from fgic_core.run.interrupts import Interrupts
     from fgic_core.run.observers import Observers
 
 __all__ = ["RUNS", "STORE", "Pipeline", "Run", "argv", "default_store", "load_model"]
@@ -105,6 +106,7 @@ class Pipeline:
         By default steps are computed in this process. Exceptions of plugins are caught there, ``sys.exit()`` too; what
         ends the process itself is not: ``os._exit()``, a segfault, a lack of memory. Such a run ends without a word
         (its record is found to be that of a killed run), and a plugin that hangs in C code does not answer to Ctrl-C.
+        A signal that a plugin sends to its own process is taken for one of the user's.
         A copy of the process that a plugin makes with ``os.fork()`` and does not end runs on as a second run. With
         another ``isolation`` all of these are a failed step.
 
@@ -149,7 +151,7 @@ class Pipeline:
             with writing(folder), holding(folder), whole(record, folder):
                 self._write_spec(folder)
                 record.write(folder)
-                watching = _observers(folder, observers)
+                watching = _observers(folder, observers, interrupts)
                 watching.notify("run_started", run=record, folder=folder)
                 executor = Executor(
                     plan,
@@ -233,10 +235,10 @@ class Pipeline:
         (folder / "resolved.yaml").write_text(dump_yaml(self.spec.resolved()), encoding="utf-8")
 
 
-def _observers(folder: Path, given: Sequence[object]) -> Observers:
+def _observers(folder: Path, given: Sequence[object], interrupts: Interrupts) -> Observers:
     from fgic_core.run.observers import EventLog, Observers
 
-    watching = Observers()
+    watching = Observers(interrupts.ask)
     watching.add(EventLog(folder), "event log")
     for observer in given:
         watching.add(observer)

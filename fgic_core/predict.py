@@ -162,8 +162,8 @@ class Predictor:
         Raises:
             FgicError: a box was given, and there are several pictures.
         """
-        if self.regions.for_one and len(pictures) > 1:
-            raise FgicError(f"a box is for one picture, and there are {len(pictures)}", hint="Give one at a time.")
+        if self.regions.for_one:
+            refuse_several(len(pictures))
         for first in range(0, len(pictures), batch_size):
             yield from self._batch(pictures[first : first + batch_size], first, top, explainer)
 
@@ -206,6 +206,20 @@ class Predictor:
                 values = self.model.fitted.input.placement(Size(*view.cut.size)).bring_back(maps[number].numpy())
                 drawn = overlay_region(view.image, values, view.shown.region)
             yield Prediction(view.path, guesses, view.shown, drawn, remark=view.remark)
+
+
+def missing(pictures: Sequence[Path]) -> list[Prediction]:
+    """The error of each picture, where not one of them is there; else none."""
+    if any(picture.exists() for picture in pictures):
+        return []
+    read = ((picture, _read(picture, "")) for picture in pictures)
+    return [Prediction(picture, error=error) for picture, error in read if isinstance(error, DataError)]
+
+
+def refuse_several(count: int) -> None:
+    """Raises FgicError where there are several pictures for one box."""
+    if count > 1:
+        raise FgicError(f"a box is for one picture, and there are {count}", hint="Give one at a time.")
 
 
 class _Read(NamedTuple):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
 from fgic_core.errors import PluginError, nearest
 from fgic_core.interfaces import KINDS, Component
+from fgic_core.interfaces.component import bare_components, hashed_components
+from fgic_core.interfaces.ports import Input
 
 PREFIX = "fgic."
 
@@ -146,7 +149,20 @@ class Registry:
             PluginError: see `get`.
             pydantic.ValidationError: an option is unknown or has no legal value.
         """
-        return self.get(uses).model_validate(options, context={"base": base or Path.cwd()})
+        return self.get(uses).model_validate(options, context={"base": base or Path.cwd(), "registry": self})
+
+    def declared(self, component: type[Component]) -> Entry | None:
+        """The declaration of a class; None where nothing installed declares it. Imports no other package."""
+        top = component.__module__.partition(".")[0]
+        for entry in self.entries():
+            near = entry.uses in self._loaded or entry.target.partition(":")[0].partition(".")[0] == top
+            if near and entry.kind == component.kind and len(self._entries[entry.uses]) == 1:
+                try:
+                    if self.get(entry.uses) is component:
+                        return entry
+                except PluginError:
+                    continue
+        return None
 
     def load_all(self) -> Mapping[str, PluginError]:
         """Import everything; returns what failed and why, by ``kind/name``."""
@@ -157,6 +173,16 @@ class Registry:
             except PluginError as error:
                 failed[uses] = error
         return failed
+
+
+def installed() -> Registry:
+    """A registry of what is installed, for who is given none."""
+    return _found_on(tuple(sys.path))
+
+
+@lru_cache(maxsize=4)
+def _found_on(_: tuple[str, ...]) -> Registry:
+    return Registry()
 
 
 def _installed() -> list[Entry]:
@@ -215,6 +241,20 @@ def _load(entry: Entry) -> type[Component]:
             where=where,
             hint=f"fgic_core.{interface.__name__} says what each must do.",
         )
+    wrong = [name for name, port in component.inputs.items() if not isinstance(port, Input)]
+    if wrong:
+        raise PluginError(
+            f"{entry.target} declares its port {wrong[0]} as {component.inputs[wrong[0]]!r}",
+            where=where,
+            hint=f'Write "{wrong[0]}": fgic_core.Input("model"), or the type of what it takes.',
+        )
+    lacking = [name for name in interface.inputs if name not in component.inputs]
+    if lacking:
+        raise PluginError(
+            f"{entry.target} has no port {lacking[0]}, which every {interface.kind} has",
+            where=where,
+            hint=f"Add to those of the kind: inputs = {{**{interface.__name__}.inputs, ...}}.",
+        )
     taken = sorted(name for name in component.model_fields if name in _methods(interface))
     if taken:
         raise PluginError(
@@ -228,6 +268,18 @@ def _load(entry: Entry) -> type[Component]:
             f"{entry.target} keeps its option {hidden[0]} out of what is written down (exclude=True)",
             where=where,
             hint="It would count into no key and reach no job: leave exclude out.",
+        )
+    for name, wanted in bare_components(component).items():
+        raise PluginError(
+            f"{entry.target} has an option {name} whose type is {wanted.__name__} itself",
+            where=where,
+            hint=f"An option that names a component is a fgic_core.ComponentOption[{wanted.__name__}].",
+        )
+    for name in hashed_components(component):
+        raise PluginError(
+            f"{entry.target} has an option {name} that names components in a set, or as the keys of a mapping",
+            where=where,
+            hint="Components are not told apart by a hash: make it a list, or a mapping from names to components.",
         )
     try:
         _check_defaults(component)
@@ -257,7 +309,7 @@ def _check_defaults(component: type[Component]) -> None:
             continue
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(_annotated(field))
-            adapter.validate_python(default)
+            adapter.validate_python(default, context={"registry": None})  # a component that it names may be missing
         except Exception as error:
             raise ValueError(f"{name}: {_one_line(error)}") from error
 

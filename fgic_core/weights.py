@@ -89,10 +89,15 @@ def load_weights(network: nn.Module, path: Path) -> Weights:
     Raises:
         PluginError: the file is damaged, or its tensors are of another network.
     """
-    weights, own = read_weights(path, pickles=False), network.state_dict()
-    check_weights(weights, own, of="the network that the options describe")
-    network.load_state_dict(weights.tensors)
+    weights = read_weights(path, pickles=False)
+    put_weights(network, weights)
     return weights
+
+
+def put_weights(network: nn.Module, weights: Weights) -> None:
+    """As `load_weights`, of what was read already."""
+    check_weights(weights, network.state_dict(), of="the network that the options describe")
+    network.load_state_dict(weights.tensors)
 
 
 @contextmanager

@@ -54,11 +54,13 @@ def install_toys(place: Path, patch: pytest.MonkeyPatch) -> Path:
     site = place / "site"
     site.mkdir()
     declare(site, "fgic-toys", "\n".join(f"[fgic.{kind}]\n{point}" for kind, point in TOY_POINTS.items()) + "\n")
-    (site / "fgic_toys.py").write_text((TOYS / "fgic_toys.py").read_text(encoding="utf-8"), encoding="utf-8")
+    for toy in TOYS.glob("*.py"):
+        (site / toy.name).write_text(toy.read_text(encoding="utf-8"), encoding="utf-8")
     patch.syspath_prepend(str(site))
     patch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
     patch.setenv("FGIC_TOYS", str(place))
-    sys.modules.pop("fgic_toys", None)
+    for toy in TOYS.glob("*.py"):
+        sys.modules.pop(toy.stem, None)
     return site
 
 

@@ -12,8 +12,8 @@ from fgic_core.interfaces import KINDS
 from fgic_core.registry import Entry, published
 
 BROKEN = """
-from fgic_core import Box, Cropper, Size
-from pydantic import Field
+from fgic_core import Box, ComponentOption, Cropper, Detector, Input, Size
+from pydantic import BaseModel, Field
 
 class Plain:
     pass
@@ -31,6 +31,36 @@ class OutOfRange(Cropper):
 
 class Shadow(Cropper):
     reads: int = 1
+    def region(self, box, image): return box
+
+class Bare(Cropper):
+    detector: Detector | None = None
+    def region(self, box, image): return box
+
+class Wrapped(Cropper):
+    class Parts(BaseModel):
+        detector: Detector | None = None
+    parts: Parts = Parts()
+    def region(self, box, image): return box
+
+class InSet(Cropper):
+    detectors: frozenset[ComponentOption[Detector]] | None = None
+    def region(self, box, image): return box
+
+class AsKey(Cropper):
+    weights: dict[ComponentOption[Detector], float] = {}
+    def region(self, box, image): return box
+
+class Hidden(Cropper):
+    margin: float = Field(0.0, exclude=True)
+    def region(self, box, image): return box
+
+class NoPort(Cropper):
+    inputs = {"dataset": Input("dataset"), "judge": "model"}
+    def region(self, box, image): return box
+
+class Portless(Cropper):
+    inputs = {"judge": Input("model", auto=False)}
     def region(self, box, image): return box
 
 class Fine(Cropper):
@@ -62,6 +92,13 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
             entry("cropper", "bad-default", "broken_parts:BadDefault"),
             entry("cropper", "out-of-range", "broken_parts:OutOfRange"),
             entry("cropper", "shadow", "broken_parts:Shadow"),
+            entry("cropper", "bare", "broken_parts:Bare"),
+            entry("cropper", "wrapped", "broken_parts:Wrapped"),
+            entry("cropper", "in-set", "broken_parts:InSet"),
+            entry("cropper", "keyed", "broken_parts:AsKey"),
+            entry("cropper", "excluded", "broken_parts:Hidden"),
+            entry("cropper", "no-port", "broken_parts:NoPort"),
+            entry("cropper", "portless", "broken_parts:Portless"),
             entry("detector", "fine", "broken_parts:Fine"),
             entry("chopper", "fine", "broken_parts:Fine"),
             entry("cropper", "twice", "broken_parts:Fine", "fgic-one"),
@@ -80,8 +117,15 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
         ("cropper/plain", "broken_parts:Plain is not a subclass of Cropper"),
         ("cropper/unfinished", "broken_parts:Unfinished lacks region"),
         ("cropper/shadow", "broken_parts:Shadow has an option reads, which is the name of a method"),
+        ("cropper/bare", "broken_parts:Bare has an option detector whose type is Detector itself"),
+        ("cropper/wrapped", "broken_parts:Wrapped has an option parts whose type is Detector itself"),
+        ("cropper/in-set", "broken_parts:InSet has an option detectors that names components in a set"),
+        ("cropper/keyed", "broken_parts:AsKey has an option weights that names components in a set, or as the keys"),
+        ("cropper/excluded", "broken_parts:Hidden keeps its option margin out of what is written down (exclude=True)"),
         ("cropper/bad-default", "has a field whose default is not legal: margin: Input should be a valid number"),
         ("cropper/out-of-range", "margin: Input should be greater than or equal to 0"),
+        ("cropper/no-port", "broken_parts:NoPort declares its port judge as 'model'"),
+        ("cropper/portless", "broken_parts:Portless has no port dataset, which every cropper has"),
         ("detector/fine", "broken_parts:Fine is not a subclass of Detector"),
         ("chopper/fine", "there is no kind 'chopper'"),
         ("cropper/twice", "cropper/twice is claimed by two packages: fgic-one 1.2 and fgic-two 1.2"),

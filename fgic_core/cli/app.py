@@ -277,9 +277,21 @@ def _gc(
 ) -> None:
     """Print, or remove, what neither the last run of a spec nor a run directory needs any more."""
     from fgic_core.cli.store import collect
-    from fgic_core.pipeline import RUNS, default_store
+    from fgic_core.pipeline import default_store
 
-    raise typer.Exit(collect(store or default_store(), runs or [RUNS], delete=delete))
+    raise typer.Exit(collect(store or default_store(), runs, delete=delete))
+
+
+@stores.command("forget")
+def _forget(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of specs, as store ls has them.")],
+    store: Store = None,
+) -> None:
+    """Forget the last run of a spec that is no longer used, so that gc removes what it kept."""
+    from fgic_core.cli.store import forget_specs
+    from fgic_core.pipeline import default_store
+
+    raise typer.Exit(forget_specs(store or default_store(), names))
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -289,12 +301,14 @@ def run(arguments: list[str] | None = None) -> int:
         arguments: what follows ``fgic``; by default that of the process.
     """
     from fgic_core.cli.output import flush, report_exception
+    from fgic_core.run.interrupts import Interrupts
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a name that the terminal cannot write is escaped, not an exception
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="fgic", standalone_mode=False)
+        with Interrupts(sigterm=False):
+            code = typer.main.get_command(app).main(arguments, prog_name="fgic", standalone_mode=False)
     except SystemExit as exit_:
         if exit_.code in (0, None):  # no command of ours ends so: a plugin did, and what was asked for is not done
             return report_exception(RuntimeError(f"sys.exit({exit_.code}) was called in the middle of the command"))

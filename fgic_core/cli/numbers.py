@@ -6,25 +6,12 @@ import math
 from collections.abc import Sequence
 
 from fgic_core.data.artifact import Metric
+from fgic_core.data.quantities import headlines
 from fgic_core.report import numbers
 
-#: The one number that speaks for a step: the first of these that it has. Test counts before validation.
-_HEADLINES = (
-    "robust_accuracy",
-    "accuracy",
-    "pointing_game",
-    "pointing_detected",
-    "mAP50",
-    "mAP",
-    "FID",
-    "synthetic",
-    "samples",
-)
-_PARTS = ("test", "", "val")
+#: Test counts before what is of no split, and that before validation.
+_SPLITS = ("test", "", "val")
 _WITHOUT = f"{numbers.NO_FIGURE} (train alone)"
-#: Parts that stand before a number's name, and numbers whose name says the part.
-_WORDS = ("train", "val", "test", "synthetic", "held out", "noise")
-_THEIR_OWN_PART = ("synthetic", "real", "FID", "KID", "FID_real", "KID_real", "FID_noise", "class_agreement_real")
 _SPACES = str.maketrans({"\N{NO-BREAK SPACE}": " ", "\N{NARROW NO-BREAK SPACE}": " "})
 
 
@@ -35,36 +22,31 @@ def headline(metrics: Sequence[Metric]) -> str:
     """
     known = [metric for metric in metrics if metric.value is not None]
     new = [metric for metric in known if not numbers.is_of_train(metric)]
-    if any(metric.name == "clean_accuracy" and numbers.is_of_train(metric) for metric in known):
-        return _WITHOUT  # the parts of the others are eps
-    for name in _HEADLINES:
-        found = [metric for metric in new if metric.name == name]
-        if not found:
-            if any(metric.name == name for metric in known):
-                return _WITHOUT
-            continue
-        if name == "robust_accuracy":
-            return with_name(max(found, key=lambda metric: numbers.parse_eps(metric.part) or 0.0))
-        if name == "samples":
-            return _samples([metric for metric in known if metric.name == name], known)
-        return with_name(next((m for part in _PARTS for m in found if m.part == part), found[0]))
+    for name in headlines():
+        if found := [metric for metric in new if metric.name == name]:
+            best = next(split for split in (*_SPLITS, found[0].split) if any(m.split == split for m in found))
+            # Of a sweep the largest perturbation speaks.
+            return with_name(max((m for m in found if m.split == best), key=lambda metric: metric.at.get("eps", 0.0)))
+        if any(metric.name == name for metric in known):
+            return _WITHOUT
+    if absent := [metric for name in headlines() for metric in metrics if (metric.name, metric.value) == (name, None)]:
+        return with_name(absent[0])
+    if samples := [metric for metric in known if metric.name == "samples"]:
+        return _samples(samples, known)
     return with_name(new[0]) if new else ""
 
 
 def _samples(found: Sequence[Metric], known: Sequence[Metric]) -> str:
-    parts = [f"{numbers.number(m.value)} {m.part or 'pictures'}" for m in found]
+    splits = [f"{numbers.number(m.value)} {m.split or 'pictures'}" for m in found]
     classes = [f"{numbers.number(m.value)} classes" for m in known if m.name == "classes"]
-    return ", ".join(parts + classes).translate(_SPACES)
+    return ", ".join(splits + classes).translate(_SPACES)
 
 
 def with_name(metric: Metric) -> str:
     """``test accuracy 81.3 % (77.1-84.8, n = 395)``."""
-    part = metric.part if metric.part in _WORDS else ""
-    at = f" at {metric.part}" if metric.part and not part else ""
+    at = f" at {said}" if (said := numbers.at(metric)) else ""
     name = metric.name.replace("_", " ")
-    if metric.name in _THEIR_OWN_PART:
-        part = ""
-    return f"{part} {name}{at} {numbers.with_interval(metric)}".strip().translate(_SPACES)
+    return f"{metric.split} {name}{at} {numbers.with_interval(metric)}".strip().translate(_SPACES)
 
 
 def amount(metric: Metric) -> str:

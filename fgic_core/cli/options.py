@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, PlainValidator
 from pydantic.fields import FieldInfo
 
 from fgic_core.interfaces import KINDS, Component, Epsilon, InputFile, InputFolder
+from fgic_core.nested import Named
 
 _WORDS = {
     bool: "true | false",
@@ -77,6 +78,7 @@ def describe(annotation: Any, metadata: list[Any] | tuple[Any, ...] = ()) -> str
     """A type and its bounds in words, such as ``sgd | adamw`` or ``integer >= 1``."""
     flat = _flatten(metadata)
     own = next((_OWN[id(item)] for item in flat if id(item) in _OWN), None)
+    own = own or next((item.words for item in flat if isinstance(item, Named)), None)
     if own:
         return own
     origin, arguments = get_origin(annotation), get_args(annotation)

@@ -9,7 +9,8 @@ from typing import Any
 
 from fgic_core.cli.output import console, note, printable, table
 from fgic_core.data.files import in_bytes
-from fgic_core.errors import StoreError
+from fgic_core.errors import StoreError, nearest
+from fgic_core.pipeline import RUNS
 from fgic_core.run.store import Store
 from fgic_core.run.upkeep import Stored, contents, needless, remove, verify
 
@@ -55,18 +56,30 @@ def print_damages(root: Path, as_json: bool) -> int:
     return 0
 
 
-def collect(root: Path, runs: Sequence[Path], *, delete: bool) -> int:
+def collect(root: Path, runs: Sequence[Path] | None, *, delete: bool) -> int:
     """Print, or remove, what nothing needs any more; returns 1 where something could not be removed, else 0.
 
+    Args:
+        root: of the store.
+        runs: run directories whose artifacts are needed, or folders of such; None for the usual one, where there is.
+        delete: remove it.
+
     Raises:
-        StoreError: there is no store.
+        StoreError: there is no store, or none of these folders, or the record of a run cannot be read; then nothing is
+            removed.
     """
     store = _store(root)
-    found = needless(store, runs)
+    for folder in runs or ():
+        if not folder.is_dir():
+            hint = "Name the folder where runs lie: what a run needs is kept only where it is found."
+            raise StoreError("there is no such folder of runs", where=str(folder), hint=hint)
+    found = needless(store, runs or [RUNS])
+    if not found:
+        print("Nothing to remove. Everything in the store is needed.")
+        return 0
     if not delete:
         _print_table(found)
-        what = f"\nNothing needs {_total(found)}."
-        console().print(f"{what} --delete removes them." if found else "\nEverything in the store is needed.")
+        console().print(f"\nNothing needs {_total(found)}. --delete removes them.")
         return 0
     kept = [one for one in found if not remove(store, one)]
     gone = [one for one in found if one not in kept]
@@ -74,6 +87,29 @@ def collect(root: Path, runs: Sequence[Path], *, delete: bool) -> int:
     for one in kept:
         note(f"{one.key} is left: a run is at it, or it cannot be removed.")
     return 1 if kept else 0
+
+
+def forget_specs(root: Path, names: Sequence[str]) -> int:
+    """Have the last runs of specs keep nothing any more; returns 0.
+
+    Args:
+        root: of the store.
+        names: of specs, as "used by" has them before the stroke.
+
+    Raises:
+        StoreError: there is no store, or it knows no spec of such a name; then none is forgotten.
+    """
+    store = _store(root)
+    known = store.specs()
+    for name in names:
+        if name not in known:
+            close = nearest(name, known)
+            listed = f"Did you mean {' or '.join(close)}?" if close else f"It knows {', '.join(known) or 'none'}."
+            raise StoreError(f"the store knows no spec named {name!r}", where=str(store.root), hint=listed)
+    for name in dict.fromkeys(names):
+        store.forget_spec(name)
+        print(printable(f"Forgot {name}. fgic store gc shows what nothing needs any more."))
+    return 0
 
 
 def _store(root: Path) -> Store:

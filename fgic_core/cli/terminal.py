@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from fgic_core.data.artifact import Metric, Point
     from fgic_core.run.record import RunRecord, StepRecord
 
-#: The parts of a curve that are shown while a model is trained. The test part waits for the report: a person who
+#: The splits of a curve that are shown while a model is trained. Test waits for the report: a person who
 #: watches it can stop at its best epoch, and the number is worth nothing.
-_SHOWN_PARTS = ("train", "val", "synthetic")
+_SHOWN_SPLITS = ("train", "val", "")
 
 
 class Terminal(Protocol):
@@ -147,7 +147,7 @@ class PlainTerminal:
         now = self._now()
         bar = self._bar
         if bar is None or bar.description != description:
-            if any(point.part != "train" for point in self._epoch):
+            if any(point.split != "train" for point in self._epoch):
                 self._end_epoch(step)
             bar = self._bar = Bar(description, now)
         bar.done, bar.total, bar.unit = done, total, unit
@@ -163,12 +163,14 @@ class PlainTerminal:
     def point(self, step: StepRecord, point: Point) -> None:
         if self._epoch and self._epoch[0].epoch != point.epoch:
             self._end_epoch(step)
-        if point.part in _SHOWN_PARTS:
+        if point.split in _SHOWN_SPLITS:
             self._epoch.append(point)
 
     def _end_epoch(self, step: StepRecord) -> None:
         if self._epoch:
-            values = ", ".join(f"{point.part} {point.name} {numbers.value(point.value)}" for point in self._epoch)
+            values = ", ".join(
+                f"{point.split} {point.name} {numbers.value(point.value)}".strip() for point in self._epoch
+            )
             self._say(f"{step.name}: epoch {self._epoch[0].epoch}: {values}")
         self._epoch = []
 
@@ -247,8 +249,8 @@ class LiveTerminal:
 
     @hookimpl
     def point(self, step: StepRecord, point: Point) -> None:
-        if point.part in _SHOWN_PARTS:
-            self._curves.setdefault(f"{point.part} {point.name}", []).append(point.value)
+        if point.split in _SHOWN_SPLITS:
+            self._curves.setdefault(f"{point.split} {point.name}".strip(), []).append(point.value)
 
     @hookimpl
     def warning(self, step: StepRecord, message: str) -> None:

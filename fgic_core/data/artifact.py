@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,9 +15,13 @@ from fgic_core.errors import StoreError
 
 #: The name of an artifact's record.
 RECORD = "artifact.json"
+_AGAIN = "Run the spec again: what the store lacks is computed anew."
 
 #: `fitted` is what a step learned; others are what it gives.
 ArtifactType = Literal["dataset", "model", "explanations", "robustness", "fitted"]
+
+#: Which pictures a number is of; empty where it is of no one split, such as of those that a generator makes.
+OnSplit = Literal["", "train", "val", "test"]
 
 
 class _Record(BaseModel):
@@ -26,15 +31,19 @@ class _Record(BaseModel):
 class Metric(_Record):
     """One measured number, with what is needed to judge it. JSON has no NaN and no infinity, and so no record has."""
 
-    name: str = Field(description="The field's name of the quantity, such as `accuracy` or `mAP50`.")
+    name: str = Field(
+        description="Of which quantity: a row of `fgic_core.data.quantities`, such as `accuracy` or `mAP50`."
+    )
     value: FiniteFloat | None = Field(
         description="The value; None where it could not be computed, with the reason in `note`."
     )
-    part: str = Field("", description="What it was measured on: a split, an epsilon, a class.")
+    split: OnSplit = Field("", description="Which pictures it was measured on; empty where it is of no one split.")
+    at: dict[str, FiniteFloat | str] = Field(
+        default_factory=dict, description='At what, by name: `{"eps": 0.0157, "norm": "Linf"}`; empty for nothing.'
+    )
     n: int | None = Field(None, description="How many samples it is made from.")
     low: FiniteFloat | None = Field(None, description="Lower end of the 95 % confidence interval.")
     high: FiniteFloat | None = Field(None, description="Upper end of the 95 % confidence interval.")
-    unit: Literal["", "fraction", "pixels", "s"] = Field("", description="`fraction` is shown in percent.")
     note: str = Field("", description="What a reader must know beside the number.")
     verdict: Literal["", "pass", "expected", "flag"] = Field(
         "",
@@ -42,12 +51,32 @@ class Metric(_Record):
         "a harmless cause that the note names; empty where the number is no check, or tells nothing.",
     )
 
+    def is_at(self, **given: float | str) -> bool:
+        """Whether it was measured at these values, whatever else it was measured at."""
+        return all(name in self.at and _same(self.at[name], value) for name, value in given.items())
+
+    def __str__(self) -> str:
+        about = [f"95 % {self.low:.4g} to {self.high:.4g}"] if self.low is not None and self.high is not None else []
+        about += [f"n = {self.n}"] if self.n is not None else []
+        on: list[str] = [self.split] if self.split else []
+        on += [f"{name}={value if isinstance(value, str) else format(value, '.4g')}" for name, value in self.at.items()]
+        value = f"{self.value:.4g}" if self.value is not None else f"not computed ({self.note or 'no reason is given'})"
+        said = f"{self.name} ({', '.join(on)})" if on else self.name
+        return f"{said} {value}" + (f" ({', '.join(about)})" if about and self.value is not None else "")
+
+
+def _same(one: float | str, other: float | str) -> bool:
+    """Equal, numbers up to rounding: ``4/255`` is as good as ``0.01568627``."""
+    if isinstance(one, str) or isinstance(other, str):
+        return one == other
+    return math.isclose(one, other, rel_tol=1e-6)
+
 
 class Point(_Record):
     """One point of a curve over epochs."""
 
     epoch: int
-    part: str = Field(description="train, val or test; synthetic for what a generator makes.")
+    split: OnSplit = Field("", description="Empty for what a generator makes.")
     name: str = Field(description="loss, accuracy, mAP50, FID, …")
     value: FiniteFloat
 
@@ -62,7 +91,7 @@ class FileRecord(_Record):
 class ArtifactRecord(_Record):
     """The file ``artifact.json`` that every artifact folder holds."""
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     type: ArtifactType
     key: str = Field(description="The digest the store knows it by.")
     content: str = Field(
@@ -81,6 +110,7 @@ class ArtifactRecord(_Record):
     metrics: list[Metric] = Field(default_factory=list)
     curves: list[Point] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
+    doubt: str = Field("", description="Why it may not be what its key says, so that no later run reuses it.")
     seconds: float = 0.0
     created: str = Field("", description="When it was finished, ISO 8601, UTC.")
     files: dict[str, FileRecord] = Field(default_factory=dict, description="The files beside this one, by path.")
@@ -108,15 +138,23 @@ class ArtifactRecord(_Record):
                     f"this artifact has format {document.get('format')}, and this fgic reads format "
                     f"{cls.model_fields['format'].default} alone",
                     where=str(folder),
-                    hint="Run the spec again: it is computed anew.",
+                    hint=_AGAIN,
                 )
             record = cls.model_validate_json(content)
-        except (OSError, ValueError, RecursionError) as error:
-            raise StoreError(f"this folder holds no artifact: {error}", where=str(folder)) from None
+        except FileNotFoundError:
+            raise StoreError("this folder holds no artifact", where=str(folder), hint=_AGAIN) from None
+        except OSError as error:
+            raise StoreError(
+                f"the record of this artifact cannot be read: {error.strerror or error}", where=str(folder / RECORD)
+            ) from None
+        except (ValueError, RecursionError):
+            raise StoreError(
+                "the record of this artifact is damaged", where=str(folder / RECORD), hint=_AGAIN
+            ) from None
         if record.digest != record._own_digest():
             raise StoreError(
                 "the record of this artifact was changed after it was written",
                 where=str(folder / RECORD),
-                hint="Run the spec again: it is computed anew.",
+                hint=_AGAIN,
             )
         return record

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from fgic_core.data.boxes import with_box
 from fgic_core.data.dataset import SCHEMA, UNSAFE_PATH
+from fgic_core.data.junk import JUNK_PATH
 from fgic_core.data.sample import SPLITS
 from fgic_core.errors import DataError, PluginError
 
@@ -129,6 +130,10 @@ def check_rows(batch: pa.RecordBatch, classes: int, problems: Problems) -> None:
         unsafe = pc.match_substring_regex(paths, UNSAFE_PATH)
         missing = np.asarray(pc.is_null(paths)) & (name == "path")
         problems.add_rows(_true(unsafe) | missing, ids, f"the {name} leaves the data set's folder", paths)
+        junk = pc.match_substring_regex(paths, JUNK_PATH)
+        problems.add_rows(
+            _true(junk), ids, f"the {name} names what systems and programs leave, which counts as junk", paths
+        )
     labels = batch.column("label")
     outside = pc.or_kleene(pc.less(labels, 0), pc.greater_equal(labels, classes))
     problems.add_rows(

@@ -104,9 +104,10 @@ class Classifier(Component, ABC):
         import torch
 
         from fgic_core.data.input_spec import InputSpec
-        from fgic_core.weights import load_weights, read_weights, undrawn
+        from fgic_core.weights import put_weights, read_weights, undrawn
 
-        about = read_weights(folder / _FILE, pickles=False).about
+        weights = read_weights(folder / _FILE, pickles=False)
+        about = weights.about
         try:
             classes, spec = tuple(about["classes"]), InputSpec.from_dict(about["input"])
         except (KeyError, ValueError) as error:
@@ -122,7 +123,7 @@ class Classifier(Component, ABC):
                 f"{type(self).__name__} gives no network to load weights into",
                 hint="Write build(classes), or both save and load.",
             )
-        load_weights(built.network, folder / _FILE)
+        put_weights(built.network, weights)
         return FittedClassifier(built.network.to(device).eval(), spec, classes)
 
 

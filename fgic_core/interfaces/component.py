@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    NamedTuple,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import (
     BaseModel,
@@ -14,9 +26,11 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
+    PrivateAttr,
     SerializationInfo,
     ValidationInfo,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from fgic_core.data.artifact import ArtifactType
@@ -25,6 +39,10 @@ from fgic_core.interfaces.ports import Input
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Component")
+
+
+#: Where a use-only option must not be read, by kind; in others in `fit` alone.
+_WHERE = {"classifier": "fit, build and load"}
 
 
 class _UseOnly:
@@ -41,6 +59,10 @@ USE_ONLY: Final = _UseOnly()
 UseOnly = Annotated[T, USE_ONLY]
 
 
+class NamesComponent:
+    """The type of what marks an option that names a component (`fgic_core.ComponentOption`)."""
+
+
 class Component(BaseModel):
     """Base of all interfaces: options are fields, the docstring is the help, the methods are the behaviour.
 
@@ -49,7 +71,9 @@ class Component(BaseModel):
     Heavy packages (torch, timm, mmdet) are imported inside methods, so that reading a spec stays quick.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), arbitrary_types_allowed=True, validate_default=True
+    )
 
     #: The interface's word in ``uses: kind/name``; set by the interfaces, never by a plugin.
     kind: ClassVar[str]
@@ -60,6 +84,8 @@ class Component(BaseModel):
     gives: ClassVar[ArtifactType]
     #: Whether a step of it can compute on several devices, in a process for each; see `Context.rank`.
     several_devices: ClassVar[bool] = False
+    #: Of a component that an option names (`fgic_core.ComponentOption`), its declaration.
+    _entry: Any = PrivateAttr(None)
 
     def draws(self) -> bool:
         """Whether the step's seed has a part in what it gives. If not, steps of other seeds share its artifact."""
@@ -71,6 +97,13 @@ class Component(BaseModel):
 
     def reads(self) -> Sequence[Path]:
         """Files that the options lead to without naming them, such as a configuration's bases; their content counts."""
+        return ()
+
+    def untraced(self) -> Sequence[str]:
+        """Why what the options lead to is not known before the step runs, such as a configuration that is a program.
+
+        With a reason the step is computed every time, and says so; without one its output is reused.
+        """
         return ()
 
     def check_inputs(self, inputs: Collection[str]) -> None:
@@ -91,9 +124,10 @@ class Component(BaseModel):
 
         def __getattr__(self, name: str) -> Any:
             if name in use_only(type(self)):
+                where = _WHERE.get(getattr(type(self), "kind", ""), "fit")
                 raise PluginError(
-                    f"{type(self).__name__}.{name} is declared use-only; fit must not read it",
-                    hint=f"If what is learned depends on {name}, declare it without UseOnly.",
+                    f"{type(self).__name__}.{name} is declared use-only; {where} must not read it",
+                    hint=f"If what is learned, or how it is opened, depends on {name}, declare it without UseOnly.",
                 )
             return super().__getattr__(name)
 
@@ -194,16 +228,87 @@ InputFolder = Annotated[
 ]
 
 
+def fields_of(of: type) -> Mapping[str, FieldInfo]:
+    """The fields of a pydantic model or of a dataclass; of any other class there are none."""
+    if issubclass(of, BaseModel):
+        return of.model_fields
+    if not is_dataclass(of):
+        return {}
+    if hasattr(of, "__pydantic_fields__"):
+        own: Mapping[str, FieldInfo] = of.__pydantic_fields__
+        return own
+    try:
+        hints = get_type_hints(of, include_extras=True)
+    except NameError:  # of a type that is not there any more when the class is made
+        return {}
+    return {field.name: FieldInfo.from_annotation(hints[field.name]) for field in fields(of)}
+
+
+class _Leaf(NamedTuple):
+    """A type in that of an option, at its end: `marked` is what says how its value is written, if anything does.
+
+    A `hashed` one is of a set's items or of a mapping's keys.
+    """
+
+    type: Any
+    marked: Any
+    hashed: bool
+
+
+def _leaves(
+    annotation: Any, metadata: Sequence[Any] = (), hashed: bool = False, above: frozenset[Any] = frozenset()
+) -> Iterator[_Leaf]:
+    """The types that an option's type is made of, those of the fields of models and dataclasses among them."""
+    for one in metadata:
+        if isinstance(one, NamesComponent) or (isinstance(one, PlainSerializer) and one.func is _external):
+            yield _Leaf(annotation, one, hashed)
+            return
+    arguments, origin = get_args(annotation), get_origin(annotation)
+    if origin is Annotated:
+        yield from _leaves(annotation.__origin__, annotation.__metadata__, hashed, above)
+    elif isinstance(annotation, type) and not arguments:
+        yield _Leaf(annotation, None, hashed)
+        if annotation not in above and not issubclass(annotation, Component):
+            for field in fields_of(annotation).values():
+                yield from _leaves(field.annotation, field.metadata, hashed, above | {annotation})
+    else:
+        within_set = isinstance(origin, type) and issubclass(origin, Set)
+        keys = isinstance(origin, type) and issubclass(origin, Mapping)
+        for index, one in enumerate(arguments):
+            yield from _leaves(one, (), hashed or within_set or (keys and index == 0), above)
+
+
+def _options_of(component: type[Component]) -> Iterator[tuple[str, _Leaf]]:
+    for name, field in component.model_fields.items():
+        for leaf in _leaves(field.annotation, field.metadata):
+            yield name, leaf
+
+
+def names_components(field: FieldInfo) -> bool:
+    """Whether an option names components, alone or among other things."""
+    return any(isinstance(leaf.marked, NamesComponent) for leaf in _leaves(field.annotation, field.metadata))
+
+
+def bare_components(component: type[Component]) -> dict[str, type[Component]]:
+    """The options whose type is an interface and not `ComponentOption` of it, with that interface."""
+    return {
+        name: leaf.type
+        for name, leaf in _options_of(component)
+        if leaf.marked is None and isinstance(leaf.type, type) and issubclass(leaf.type, Component)
+    }
+
+
+def hashed_components(component: type[Component]) -> list[str]:
+    """The options that name components in a set or as keys: a component has no hash that its options decide."""
+    found = (name for name, leaf in _options_of(component) if leaf.hashed and isinstance(leaf.marked, NamesComponent))
+    return list(dict.fromkeys(found))
+
+
 def plain_paths(component: type[Component]) -> list[str]:
     """The options whose type is `Path` and not `InputFile` or `InputFolder`: what lies there is not looked at."""
-
-    def is_plain(annotation: Any, metadata: Sequence[Any] = ()) -> bool:
-        if any(isinstance(one, PlainSerializer) and one.func is _external for one in metadata):
-            return False
-        if isinstance(annotation, type) and not get_args(annotation):
-            return issubclass(annotation, Path)
-        if get_origin(annotation) is Annotated:
-            return is_plain(annotation.__origin__, annotation.__metadata__)
-        return any(map(is_plain, get_args(annotation)))
-
-    return [name for name, field in component.model_fields.items() if is_plain(field.annotation, field.metadata)]
+    found = (
+        name
+        for name, leaf in _options_of(component)
+        if leaf.marked is None and isinstance(leaf.type, type) and issubclass(leaf.type, Path)
+    )
+    return list(dict.fromkeys(found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from fgic_core.data.artifact import ArtifactType
 
@@ -32,6 +32,12 @@ class Input:
     many: bool = False
     at: Literal["fit", "use"] = "fit"
     description: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the type or the place is none that there is."""
+        for name, value, known in (("type", self.type, get_args(ArtifactType)), ("at", self.at, ("fit", "use"))):
+            if value not in known:
+                raise ValueError(f"a port's {name} is one of {', '.join(known)}, not {value!r}")
 
     @property
     def words(self) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fgic_core.data.quantities import quantity
 from fgic_core.report.charts import BLUE, GREEN, ORANGE, PURPLE, SERIES, VERMILION, percent_axis, whole_numbers
 from fgic_core.report.figures import MUTED
 from fgic_core.report.numbers import label
@@ -15,12 +16,12 @@ if TYPE_CHECKING:
 
     from fgic_core.data.artifact import Point
 
-#: Title, colour and line of each part of a curve.
-_PARTS = {
+#: Title, colour and line of each split of a curve.
+_SPLITS = {
     "train": ("train (running)", "#7d8896", "-"),
     "val": ("validation", BLUE, "-"),
     "test": ("test", VERMILION, "--"),
-    "synthetic": ("synthetic pictures", GREEN, "-"),
+    "": ("synthetic pictures", GREEN, "-"),
 }
 #: Likewise of the losses of two networks that learn from each other.
 _ADVERSARIES = {
@@ -38,16 +39,14 @@ _DECADE = 10.0
 
 
 def curve(name: str, points: Sequence[Point]) -> Callable[[Axes], None]:
-    """One quantity over the epochs, a line for each part."""
+    """One quantity over the epochs, a line for each split."""
 
     def plot(axes: Axes) -> None:
-        parts = [part for part in _PARTS if any(point.part == part for point in points)]
-        parts += sorted({point.part for point in points} - set(parts))
-        for number, part in enumerate(parts):
-            title, colour, style = _PARTS.get(part, (part, SERIES[(number + 2) % len(SERIES)], "-"))
-            of_part = [point for point in points if point.part == part]
-            _line(axes, of_part, title, colour, style, marked=name not in SETTINGS)
-        if is_fraction(name):
+        for split, (title, colour, style) in _SPLITS.items():
+            if not (of_split := [point for point in points if point.split == split]):
+                continue
+            _line(axes, of_split, title, colour, style, marked=name not in SETTINGS)
+        if quantity(name).unit == "fraction":
             percent_axis(axes.yaxis)
         if name in _DISTANCES:
             _distance_axis(axes, [point.value for point in points])
@@ -89,11 +88,6 @@ def adversarial(points: Sequence[Point]) -> bool:
 def loss_title(points: Sequence[Point]) -> str:
     """What a chart of losses is called."""
     return "Losses of generator and discriminator" if adversarial(points) else "Parts of the train loss"
-
-
-def is_fraction(name: str) -> bool:
-    """Whether a curve of that name is a share that is drawn in percent."""
-    return name.endswith("accuracy") or name.startswith("mAP")
 
 
 def _line(axes: Axes, points: Sequence[Point], title: str, colour: str, style: str, *, marked: bool = True) -> None:

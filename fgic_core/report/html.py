@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from fgic_core.data.quantities import quantity
 from fgic_core.report import numbers
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -38,6 +39,9 @@ def environment() -> Environment:
         seconds=numbers.seconds,
         moment=numbers.moment,
         label=numbers.label,
+        arrow=numbers.arrow,
+        on=numbers.on,
+        unit=lambda metric: quantity(metric.name).unit,
         eps=numbers.eps_text,
         option=_option,
     )

@@ -5,76 +5,13 @@ from __future__ import annotations
 import math
 
 from fgic_core.data.artifact import Metric
+from fgic_core.data.quantities import quantity
 
 #: Keeps a number and its unit on one line.
 NBSP = "\N{NO-BREAK SPACE}"
 DASH = "\N{EN DASH}"
 #: Stands for a metric without a value; the metric's note says why.
 MISSING = "not computed"
-
-#: The names that readers know the core's metrics by.
-LABELS = {
-    "accuracy": "Accuracy",
-    "top5_accuracy": "Top-5 accuracy",
-    "mean_class_accuracy": "Mean class accuracy",
-    "majority_accuracy": "Share of the most frequent class",
-    "loss": "Loss",
-    "lr": "Learning rate",
-    "pointing_game": "Pointing game",
-    "pointing_game_center": "Pointing game, centre point",
-    "pointing_game_random": "Pointing game, random point",
-    "energy_in_box": "Energy inside the box",
-    "pointing_detected": "Pointing game, detector's boxes",
-    "pointing_detected_center": "Pointing game, detector's boxes, centre point",
-    "pointing_detected_random": "Pointing game, detector's boxes, random point",
-    "energy_in_detected": "Energy inside the detector's box",
-    "clean_accuracy": "Clean accuracy",
-    "robust_accuracy": "Robust accuracy",
-    "attack_success": "Attack success",
-    "distance": "Mean distance",
-    "check_monotone": "Larger eps, more survivors",
-    "check_zero_gradient": "Zero gradient",
-    "check_fgsm": "One step (FGSM)",
-    "check_noise": "Random noise",
-    "check_margin_pgd": "Margin loss (PGD)",
-    "check_unbounded": "No bound",
-    "samples": "Pictures",
-    "real": "Real pictures",
-    "synthetic": "Synthetic pictures",
-    "classes": "Classes",
-    "duplicates": "Duplicates",
-    "skipped": "Skipped pictures",
-    "empty": "Pictures without an object",
-    "not_annotated": "Pictures that are not annotated",
-    "box_recall50": "Recall of the box that crops use, IoU 0.5",
-    "box_recall50_whole": "Recall of the whole picture as box",
-    "recall50": "Recall of all objects, IoU 0.5",
-    "mean_iou": "Mean IoU",
-    "no_detection": "Pictures without a detection",
-    "false_alarms": "Empty pictures in which something was found",
-    "negatives": "Train pictures without an object",
-    "cropped": "Cropped",
-    "full_image": "Used whole",
-    "several_boxes": "With several boxes",
-    "kept_area": "Kept area",
-    "kept_object": "Annotated box inside the crop",
-    "randomisation_similarity": "Similarity under random weights",
-    "zero_maps": "All-zero maps",
-    "refused": "Refused by the filters",
-    "copies": "Copies of train pictures",
-    "FID": "FID",
-    "FID_real": "FID of unseen real pictures",
-    "FID_noise": "FID of noise",
-    "KID": "KID",
-    "KID_real": "KID of unseen real pictures",
-    "precision": "Precision",
-    "recall": "Recall",
-    "memorised": "Memorised",
-    "class_agreement": "Class agreement",
-    "class_agreement_real": "Class agreement, real pictures",
-    "diversity": "Diversity within classes",
-}
-
 
 #: What is said where train pictures alone were measured: their figures tell nothing of new pictures.
 NO_FIGURE = "no test or validation figure"
@@ -83,12 +20,33 @@ OF_TRAIN = "These are figures of train pictures, which the model may have learne
 
 def is_of_train(metric: Metric) -> bool:
     """Whether the number was measured on train pictures, which must not stand for what is new."""
-    return metric.part == "train" or metric.part.startswith("train,")
+    return metric.split == "train"
 
 
 def label(name: str) -> str:
-    """A metric's name for people; the name itself where it is not one of the core's."""
-    return LABELS.get(name, name)
+    """A quantity's name for people; the name itself where it has no row in the table."""
+    return quantity(name).label
+
+
+def arrow(name: str) -> str:
+    """An arrow that says which direction of a quantity is better; empty where neither is."""
+    return {"higher": "\N{UPWARDS ARROW}", "lower": "\N{DOWNWARDS ARROW}", "": ""}[quantity(name).better]
+
+
+def at(metric: Metric) -> str:
+    """What a metric was measured at, such as ``eps=4/255 (Linf)``; empty for nothing."""
+    left = dict(metric.at)
+    said = []
+    if isinstance(eps := left.pop("eps", None), float):
+        norm = str(left.pop("norm", "Linf"))
+        said.append(f"eps={eps_text(eps, norm)} ({norm})")
+    said += [f"{name}={value if isinstance(value, str) else number(value)}" for name, value in left.items()]
+    return ", ".join(said)
+
+
+def on(metric: Metric) -> str:
+    """On which split a metric was measured, and at what, such as ``test, eps=4/255 (Linf)``."""
+    return ", ".join(filter(None, (metric.split, at(metric))))
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -111,17 +69,17 @@ def amount(metric: Metric) -> str:
     """A metric's value with its unit; ``not computed`` where it has none."""
     if metric.value is None or not math.isfinite(metric.value):
         return MISSING
-    if metric.unit == "fraction":
+    if (unit := quantity(metric.name).unit) == "fraction":
         return percent(metric.value)
     text = number(metric.value)
-    return f"{text}{NBSP}{metric.unit}" if metric.unit else text
+    return f"{text}{NBSP}{unit}" if unit else text
 
 
 def interval(metric: Metric) -> str:
     """The 95 % confidence interval, such as ``77.1-84.8`` (with an en dash); empty where there is none."""
     if metric.low is None or metric.high is None or not (math.isfinite(metric.low) and math.isfinite(metric.high)):
         return ""
-    if metric.unit == "fraction":
+    if quantity(metric.name).unit == "fraction":
         return f"{100 * metric.low:.1f}{DASH}{100 * metric.high:.1f}"
     return f"{number(metric.low)}{DASH}{number(metric.high)}"
 
@@ -132,19 +90,6 @@ def with_interval(metric: Metric) -> str:
         return MISSING
     about = [text for text in (interval(metric), f"n{NBSP}={NBSP}{metric.n}" if metric.n is not None else "") if text]
     return f"{amount(metric)} ({', '.join(about)})" if about else amount(metric)
-
-
-def parse_eps(part: str) -> float | None:
-    """The epsilon of a part such as ``eps=4/255``, ``eps=0.5/255`` or ``eps=0.5``; None where it names none."""
-    name, found, value = part.partition("=")
-    if not found or name.strip() != "eps":
-        return None
-    above, _, below = value.partition("/")
-    try:
-        eps = float(above) / float(below or 1)  # Fraction refuses 0.5/255
-    except (ValueError, ZeroDivisionError):
-        return None
-    return eps if math.isfinite(eps) else None
 
 
 def eps_text(eps: float, norm: str = "Linf") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fgic_core.data.artifact import Metric
+from fgic_core.data.quantities import headlines
 from fgic_core.report.numbers import (
     NO_FIGURE,
     eps_text,
@@ -19,17 +20,11 @@ from fgic_core.report.sections import generation
 from fgic_core.report.sections.robustness import norm, sweep
 from fgic_core.report.view import RunView, StepView
 
-#: A step's key number by its artifact's type: the first of these that it has.
-_KEY = {
-    "dataset": ("mAP50", "mAP", "box_recall50", "FID", "KID"),
-    "model": ("accuracy", "mean_class_accuracy"),
-    "explanations": ("pointing_game", "pointing_detected", "energy_in_box"),
-}
 #: The pointing games, and in whose box the map's peak lies.
 _POINTING = {"pointing_game": "the object's box", "pointing_detected": "the box that a detector found"}
 #: From so many times the share of a guess on, that of the most frequent class is named too.
 IMBALANCED = 1.5
-_PARTS = {"test": "Test", "val": "Validation", "train": "Train"}
+_SPLITS = {"test": "Test", "val": "Validation", "train": "Train"}
 
 
 @dataclass(frozen=True)
@@ -67,22 +62,21 @@ def _card(run: RunView, step: StepView) -> Card | None:
         return _robustness_card(step)
     if generation.is_generator(step) and (made := _generator_card(step)) is not None:
         return made
-    keys = _KEY.get(step.type or "", ())
-    known = [metric for name in keys for metric in step.metrics if metric.name == name and not is_of_train(metric)]
-    for name in keys:
+    names = [name for name in headlines() if any(metric.name == name for metric in step.metrics)]
+    known = [metric for name in names for metric in step.metrics if metric.name == name and not is_of_train(metric)]
+    for name in names:
         here = [metric for metric in known if metric.name == name and metric.value is not None]
         found = step.metric(name, "test", "val") or next(iter(here), None)
         if found is not None:
             return Card(_title(found), found, step, _beside(step, found))
     if known:
         return Card(_title(known[0]), known[0], step, known[0].note)
-    of_train = [metric for name in keys for metric in step.metrics if metric.name == name]
-    return _without_figure(label(of_train[0].name), step) if of_train else None
+    return _without_figure(label(names[0]), step) if names else None
 
 
 def _without_figure(title: str, step: StepView) -> Card:
     """The card of a step that measured train pictures alone."""
-    return Card(title, Metric(name=title, value=None), step, f"{NO_FIGURE}: train pictures alone were measured")
+    return Card(title, Metric(name="", value=None), step, f"{NO_FIGURE}: train pictures alone were measured")
 
 
 def _robustness_card(step: StepView) -> Card | None:
@@ -112,14 +106,14 @@ def _title(metric: Metric) -> str:
     name = label(metric.name)
     if metric.name in _POINTING:
         return name
-    part = _PARTS.get(metric.part, metric.part)
-    return f"{part} {name[:1].lower() + name[1:] if name[1:2].islower() else name}" if part else name
+    split = _SPLITS.get(metric.split, "")
+    return f"{split} {name[:1].lower() + name[1:] if name[1:2].islower() else name}" if split else name
 
 
 def _beside(step: StepView, metric: Metric) -> str:
-    if metric.name == "accuracy" and (classes := step.metric("classes", metric.part)) is not None and classes.value:
+    if metric.name == "accuracy" and (classes := step.metric("classes", metric.split)) is not None and classes.value:
         guess = 1 / classes.value
-        most = step.metric("majority_accuracy", metric.part)
+        most = step.metric("majority_accuracy", metric.split)
         common = most is not None and most.value is not None and most.value >= IMBALANCED * guess
         return f"guessing {percent(guess)}" + (
             f", most frequent class {percent(most.value)}" if most and common else ""
@@ -161,7 +155,7 @@ def _clause(card: Card) -> str:
     if card.metric.value is None:
         return f"{title}: {card.beside}"
     if card.step.type == "model":
-        classes = card.step.metric("classes", card.metric.part)
+        classes = card.step.metric("classes", card.metric.split)
         count = int(classes.value) if classes is not None and classes.value else 0
         return f"{title} {number}" + (f" over {plural(count, 'class', 'classes')}" if count else "")
     if card.metric.name in _POINTING:

@@ -79,12 +79,12 @@ class StepView:
     def curves(self) -> list[Point]:
         return self.artifact.curves if self.artifact else []
 
-    def metric(self, name: str, *parts: str) -> Metric | None:
-        """The metric of that name with a value, in the first of the parts that has it; in any part if none is given."""
+    def metric(self, name: str, *splits: str) -> Metric | None:
+        """The metric of that name with a value, of the first of the splits that has it; of any if none is given."""
         found = [metric for metric in self.metrics if metric.name == name and metric.value is not None]
-        if not parts:
+        if not splits:
             return found[0] if found else None
-        return next((metric for part in parts for metric in found if metric.part == part), None)
+        return next((metric for split in splits for metric in found if metric.split == split), None)
 
 
 class RunView:

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.data.model import Model
 from fgic_core.errors import StoreError
-from fgic_core.interfaces import Component, FittedClassifier
+from fgic_core.interfaces import Classifier, Component, FittedClassifier
+from fgic_core.nested import one_line
 from fgic_core.registry import Registry
 from fgic_core.run.contents import damages
 from fgic_core.run.memory import default_memory
@@ -56,12 +59,19 @@ def open_component(folder: Path, registry: Registry, project: Path | None = None
         project: the spec's folder, at which paths of options start, where it is known (`RunRecord.project`).
 
     Raises:
-        StoreError: there is no artifact.
+        StoreError: there is no artifact, or one whose options what is installed now does not take.
     """
     record = ArtifactRecord.read(folder)
     # Options were validated when the step ran; the files they name (`weights:`) need no longer exist.
-    context = {"base": project or folder, "trusted": True}
-    return registry.get(record.uses).model_validate(dict(record.options), context=context)
+    context = {"base": project or folder, "trusted": True, "registry": registry}
+    try:
+        return registry.get(record.uses).model_validate(dict(record.options), context=context)
+    except ValidationError as error:
+        raise StoreError(
+            f"the options that {record.uses} was used with are not legal any more: {one_line(error)}",
+            where=str(folder),
+            hint="Install the packages that made it, or run the spec again.",
+        ) from None
 
 
 def open_fitted(folder: Path, registry: Registry, device: str = "cpu", project: Path | None = None) -> Any:
@@ -85,6 +95,8 @@ def open_fitted(folder: Path, registry: Registry, device: str = "cpu", project: 
             hint="Run the spec again: what the store lacks is computed anew.",
         )
     _check_whole(place)
+    if isinstance(component, Classifier):
+        component = component.for_fit()  # which a use-only option has no part in: what takes the model has no key of it
     return component.load(place / "component", device)  # type: ignore[attr-defined]
 
 

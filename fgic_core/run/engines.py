@@ -18,7 +18,7 @@ from fgic_core.interfaces import Classifier, Explainer
 from fgic_core.registry import Registry
 from fgic_core.run.device import check_device, choose_device
 from fgic_core.run.events import Channel, Event, ProcessFailed, Said, pass_on, rebuild, watch
-from fgic_core.run.interrupts import Interrupts
+from fgic_core.run.interrupts import Interrupts, held
 from fgic_core.run.job import Job
 from fgic_core.run.processes import run_on_devices
 from fgic_core.steps.context import Listener
@@ -108,9 +108,12 @@ class Workers:
         return error if isinstance(error, PluginError) else None
 
     def compute(self, job: Job, listener: Listener) -> ArtifactRecord:
-        if job.uses not in Registry().names():
+        known = Registry().names()
+        for uses in [job.uses, *job.named]:
+            if uses in known:
+                continue
             raise PluginError(
-                f"{job.uses} is known to this process alone, and another is to compute it",
+                f"{uses} is known to this process alone, and another is to compute it",
                 hint='Install a package that declares it, or run with isolation="none".',
             )
         try:
@@ -122,7 +125,8 @@ class Workers:
 
     def _ask(self, request: Event, listener: Listener) -> Any:
         if self._worker is None:
-            self._worker = _Worker(self._interrupts)
+            with held():  # it begins with them blocked, and takes them once it can
+                self._worker = _Worker(self._interrupts)
         try:
             answer = self._worker.ask(request, listener)
         except BaseException:
@@ -186,7 +190,7 @@ class _Worker:
                 if event["event"] == "finished":
                     return event["answer"]
                 if event["event"] == "error":
-                    raise rebuild(event)
+                    raise _uninvited(rebuild(event))
                 pass_on(event, listener)
         except KeyboardInterrupt:
             self.is_lost = True
@@ -268,6 +272,15 @@ class _Worker:
 def engine_of(isolation: Isolation, registry: Registry, interrupts: Interrupts) -> Engine:
     """See ``isolation`` of `fgic_core.pipeline.Pipeline.run`."""
     return Here(registry) if isolation == "none" else Workers(interrupts, each=isolation == "step")
+
+
+def _uninvited(error: BaseException) -> BaseException:
+    """The error of a step; where it is that of Ctrl-C the user had no part in it, for a signal to them comes here."""
+    if not isinstance(error, KeyboardInterrupt):
+        return error
+    made = ProcessFailed("KeyboardInterrupt, although nobody stopped the run: it raised that, or signalled its process")
+    made.__cause__ = error.__cause__
+    return made
 
 
 def _words_for(status: int) -> str:

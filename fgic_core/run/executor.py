@@ -11,6 +11,7 @@ from fgic_core.data.artifact import ArtifactRecord, Metric, Point
 from fgic_core.errors import FgicError, Interrupted, PluginError, StepError, StoreError
 from fgic_core.interfaces import Classifier, DatasetReader, Explainer
 from fgic_core.interfaces.ports import all_steps
+from fgic_core.nested import entry_of, nested
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import LEARNED
 from fgic_core.run.engines import Engine
@@ -117,7 +118,10 @@ class Executor:
                     continue
                 self._step(settled, step)
                 done.add(planned.name)
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as error:
+                if self.interrupts.nobody_asked:
+                    self._failed(step, self._explain(planned, error), "failed", error)
+                    continue
                 if step.status not in ("computed", "reused"):
                     self._failed(step, KeyboardInterrupt("stopped"), "interrupted")
                 raise Interrupted("stopped", hint=self._how_to_go_on(planned)) from None
@@ -153,7 +157,12 @@ class Executor:
             trying = f"trying {other.uses} before the training"
             listener.progress(trying, 0, 1, "pictures")
             classifier, explainer = (planned.uses, planned.component), (other.uses, other.component)
-            error = self.engine.rehearse(classifier, explainer, len(classes))
+            try:
+                error = self.engine.rehearse(classifier, explainer, len(classes))
+            except KeyboardInterrupt:
+                if not self.interrupts.nobody_asked:
+                    raise
+                error = None  # a component raised it: left to its step
             listener.progress(trying, 1, 1, "pictures")
             if error is not None:
                 told = PluginError(
@@ -177,7 +186,7 @@ class Executor:
             name = f"{planned.name}.fit" if lesson.name == MAIN else f"{planned.name}.{lesson.name}"
             # Before it is begun: what an interrupted training leaves is needed too.
             self.plan.store.remember(self.plan.spec.name, name, lesson.document)
-            record, computed = self._node(lesson.key, planned, step, self._fit_job(planned, lesson))
+            record, computed = self._node(lesson.key, planned, step, self._fit_job(planned, lesson), lesson)
             self.plan.learned(planned.name, lesson.name, record.content)
             anew, seconds = anew or computed, seconds + record.seconds * computed
         planned = self.plan.settle(planned.name)
@@ -200,7 +209,12 @@ class Executor:
         self.observers.notify("step_finished", step=step, folder=planned.folder)
 
     def _node(
-        self, key: str, planned: PlannedStep, step: StepRecord, job: Callable[[Path], Job]
+        self,
+        key: str,
+        planned: PlannedStep,
+        step: StepRecord,
+        job: Callable[[Path], Job],
+        lesson: PlannedLesson | None = None,
     ) -> tuple[ArtifactRecord, bool]:
         """Compute what is to lie in the store under a key; its record, and whether it was computed here.
 
@@ -208,6 +222,10 @@ class Executor:
             key: of the step, or of what it learns.
             planned: the step; step: its record.
             job: makes the job that writes into a folder.
+            lesson: what it learns, where that is to be computed.
+
+        Raises:
+            StoreError: what it is given was replaced by another run, before it was computed or while it was.
         """
         store = self.plan.store
 
@@ -217,7 +235,7 @@ class Executor:
         with store.lock(key, waiting):
             fresh = (self.fresh or planned.volatile) and not self.plan.has_made(key)
             there = None if fresh else store.record(key)
-            if there is not None:
+            if there is not None and (not there.doubt or self.plan.has_made(key)):
                 return there, False
             if fresh:
                 store.forget_checkpoints(key)
@@ -228,7 +246,13 @@ class Executor:
             folder = store.begin(key)
             try:
                 listener = _StepListener(self.observers, step, self.interrupts)
+                self.plan.check_given(planned.name, lesson)
                 artifact = self.engine.compute(job(folder), listener)
+                self.plan.check_given(planned.name, lesson)
+                if doubt := self.plan.why_doubted(planned.name, lesson):
+                    artifact = artifact.model_copy(update={"doubt": doubt}).sealed()
+                    artifact.write(folder)
+                    listener.warning(f"What this step gave {doubt}. Later runs compute it again.")
             except BaseException:
                 store.discard(key, folder)
                 raise
@@ -302,6 +326,7 @@ class Executor:
         return {
             "uses": planned.uses,
             "options": planned.component.model_dump(mode="json"),
+            "named": [entry_of(one).uses for one in nested(planned.component).values()],
             "roots": self._roots,
             "output": folder,
             "scratch": self.plan.store.scratch(key),
@@ -385,15 +410,43 @@ def choose(plan: Plan, until: str | None, only: str | None) -> list[str]:
         if name is not None and name not in names:
             raise FgicError(f"the spec has no step {name!r}", hint=f"Its steps are {', '.join(names)}.")
     if only is not None:
-        sources = all_steps(plan.step(only).inputs)
-        missing = [name for name in names if name in sources and not plan.step(name).reused]
-        if missing:
-            raise StoreError(
-                f"step {only} needs step {' and '.join(missing)}, which is not in the store",
-                hint=f"Run it first: --until {missing[-1]}",
-            )
+        if lacking := _lacking(plan, only):
+            raise lacking
         return [only]
     return names[: names.index(until) + 1] if until is not None else names
+
+
+def _lacking(plan: Plan, only: str) -> StoreError | None:
+    """Why a step cannot be run alone; None where it can."""
+    missing = [step for step in _above(plan, only, near=True) if not step.reused]
+    if not missing:
+        return None
+    needs = f"step {only} needs step{'s' * (len(missing) != 1)} {' and '.join(step.name for step in missing)}"
+    if plan.fresh:
+        return StoreError(
+            f"{needs}, which --only takes from the store, and --fresh takes nothing from there",
+            hint=f"--fresh --until {only} computes all that {only} needs, and {only}. Without --fresh, --only {only} "
+            "computes it where the store lacks it.",
+        )
+    for step in _above(plan, only):
+        if step.volatile:
+            return StoreError(
+                f"{needs}, and step {step.name} is {step.reason}, so that what the store has is never taken",
+                hint=f"Run them together: --until {only}",
+            )
+    verb, unread = "is" if len(missing) == 1 else "are", any(step.unread for step in _above(plan, only))
+    where = "not known to be in the store before pictures are read" if unread else "not in the store"
+    return StoreError(f"{needs}, which {verb} {where}", hint=f"Run it first: --until {missing[-1].name}")
+
+
+def _above(plan: Plan, name: str, near: bool = False) -> list[PlannedStep]:
+    """What a step takes, in the spec's order; with what that takes, and so on, unless only what is ``near`` counts."""
+    wanted: set[str] = set()
+    waiting = list(all_steps(plan.step(name).inputs))
+    while waiting:
+        wanted.add(one := waiting.pop())
+        waiting += [] if near else [other for other in all_steps(plan.step(one).inputs) if other not in wanted]
+    return [step for step in plan.steps if step.name in wanted]
 
 
 def _text(error: BaseException) -> str | None:

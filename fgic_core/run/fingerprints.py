@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 from fgic_core.data.digest import digest_bytes, digest_file
-from fgic_core.data.formats import HEIF_SUFFIXES, PICTURE_SUFFIXES, has_heif
-from fgic_core.run.memory import Memory, Stat
+from fgic_core.data.formats import HEIF_SUFFIXES, has_heif
+from fgic_core.run.memory import Memory
+from fgic_core.run.walk import File, walk
 
 #: Files of more bytes count by their size: no annotation and no picture is as large, and one of holes has no end.
 _LARGEST = 8 << 30
@@ -20,24 +20,13 @@ UNREAD = "unread:"
 _THREADS = 8
 
 
-class _File(NamedTuple):
-    """A file below a folder: its name relative to the folder, its path, and its stat; None where there is no file."""
-
-    name: str
-    path: str
-    stat: Stat | None
-
-    @property
-    def is_picture(self) -> bool:
-        return os.path.splitext(self.name)[1].lower() in PICTURE_SUFFIXES
-
-
 class Fingerprints:
     """Digests of files and folders. Each path is looked at once in the life of an object, which is one plan.
 
-    A file counts by its content, a folder by the names and contents of the files below it, but for those that are
-    hidden. What cannot be read counts as that, and so does a link to nothing or back to a folder that it lies in:
-    whoever needs the file says what is wrong with it.
+    A file counts by its content, a folder by the names and contents of the files below it, hidden ones too, but for
+    junk (`fgic_core.data.junk`), which no row of a data set may name. What cannot be read counts as that, and so does a
+    link to nothing, or back to a folder that it lies in, with the name of that: whoever needs the file says what is
+    wrong with it.
 
     A picture that was never read is not read to see whether something changed; its folder's fingerprint is then none
     of content and begins with `UNREAD`, until `read` has read the pictures.
@@ -69,8 +58,8 @@ class Fingerprints:
 
     def _folder(self, folder: Path) -> str:
         place = os.path.abspath(folder)
-        files = sorted(_walk(place))
-        listing = _digest(f"{file.name}\0{file.stat}\0{_heif(file)}" for file in files)
+        files = sorted(walk(place))
+        listing = _digest(f"{file.name}\0{file.stat or file.leads}\0{_heif(file)}" for file in files)
         known = self.memory.get("folder", place, listing)
         if known is not None:
             return known
@@ -87,14 +76,14 @@ class Fingerprints:
             self.memory.put("folder", place, listing, whole)
         return whole
 
-    def _contents(self, place: str, files: list[_File]) -> list[str | None]:
+    def _contents(self, place: str, files: list[File]) -> list[str | None]:
         """What each file counts as; None for a picture whose content is not known."""
         before = self.memory.below("content", place)
         contents: list[str | None] = []
         for file in files:
             stat, digest = before.get(file.path, ("", ""))
             if file.stat is None or file.stat.size > _LARGEST:
-                contents.append(f"{file.stat.size if file.stat else _UNREADABLE}")
+                contents.append(f"{file.stat.size}" if file.stat else _UNREADABLE + file.leads)
             elif stat == str(file.stat):
                 contents.append(digest)
             else:
@@ -109,7 +98,7 @@ class Fingerprints:
             progress: told how many are read of how many.
         """
         place = os.path.abspath(folder)
-        files = _walk(place)
+        files = walk(place)
         contents = self._contents(place, files)
         missing = [file for file, content in zip(files, contents, strict=True) if content is None]
         progress(0, len(missing))
@@ -126,48 +115,17 @@ class Fingerprints:
         return self(folder)
 
 
-def _read(file: _File) -> str:
+def _read(file: File) -> str:
     try:
         return digest_file(Path(file.path))
     except OSError:
         return _UNREADABLE
 
 
-def _heif(file: _File) -> str:
+def _heif(file: File) -> str:
     """A mark of what cannot be read here: where it can be, the data set is another one."""
     return "" if has_heif() or os.path.splitext(file.name)[1].lower() not in HEIF_SUFFIXES else _UNREADABLE
 
 
 def _digest(lines: Iterator[str]) -> str:
     return digest_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
-
-
-def _walk(folder: str, prefix: str = "", above: frozenset[tuple[int, int]] = frozenset()) -> list[_File]:
-    """The files below a folder, in no order.
-
-    Args:
-        folder: its absolute path.
-        prefix: what names begin with.
-        above: device and inode of the folders that this one was reached through.
-    """
-    try:
-        about = os.stat(folder)
-        with os.scandir(folder) as entries:
-            listed = [entry for entry in entries if not entry.name.startswith(".")]
-    except OSError:
-        return [_File(prefix, folder, None)]
-    place = (about.st_dev, about.st_ino)
-    if place in above:
-        return [_File(prefix, folder, None)]
-    found: list[_File] = []
-    for entry in listed:
-        name = prefix + entry.name
-        try:
-            if entry.is_dir():
-                found += _walk(entry.path, f"{name}/", above | {place})
-            else:
-                stat = Stat.from_result(entry.stat()) if entry.is_file() else None
-                found.append(_File(name, entry.path, stat))
-        except OSError:
-            found.append(_File(name, entry.path, None))
-    return found

@@ -41,6 +41,7 @@ class Job(BaseModel):
     node: Literal["fit", "use"] = Field("use", description="Learn, or do with what was learned; without `learns`, all.")
     uses: str
     options: dict[str, Any] = Field(description="Every option; paths are absolute.")
+    named: list[str] = Field(default_factory=list, description="The components that options name, near and far.")
     inputs: dict[str, Path | list[Path]] = Field(description="Artifact folders by port; a list where it takes many.")
     roots: dict[str, Path] = Field(default_factory=dict, description="Where pictures lie, by root name.")
     output: Path = Field(description="An empty folder that becomes the artifact.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any, Literal
 from fgic_core.data.digest import digest_of
 from fgic_core.interfaces import Component
 from fgic_core.interfaces.component import use_only
+from fgic_core.nested import entry_of, nested
 from fgic_core.registry import Entry
-from fgic_core.run.fingerprints import UNREAD, Fingerprints
+from fgic_core.run.fingerprints import Fingerprints
 from fgic_core.run.memory import Memory, default_memory
 from fgic_core.run.notebook import reached_by_class
 from fgic_core.run.packages import declared, normalised, version_of, versions_of_modules
@@ -21,7 +23,7 @@ from fgic_core.run.sources import Reached, Sources, locate
 #: What a key is of: learning, doing with what was learned (or all there is to do), or cutting what is learned from.
 Node = Literal["fit", "use", "cut"]
 #: Raised whenever the meaning of a key or of an artifact's files changes.
-KEY_FORMAT = 3
+KEY_FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,14 @@ class KeyDocument:
     @property
     def key(self) -> str:
         return key_of(self.content)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the key is one of content: everything that it stands on is known.
+
+        Options have no say in it, whatever they hold: a text may look like the mark of something that is not known.
+        """
+        return not self.unread and not _is_provisional(list(self.content["inputs"].values()))
 
 
 class Keys:
@@ -68,14 +78,17 @@ class Keys:
             node: `fit` for what is learned, on which use-only options have no part; `cut` for what is given to learn
                 from.
         """
-        options, doubts = self._options(component)
-        if node == "fit":
-            options = {name: value for name, value in options.items() if name not in use_only(type(component))}
-        package, own, more = self._package(entry, type(component))
+        left_out = use_only(type(component)) if node == "fit" else frozenset()
+        parts = {where: one for where, one in nested(component).items() if option_of(where) not in left_out}
+        options, doubts, unread = self._options(component, [component, *parts.values()], left_out)
+        package, own, more = self._packages(entry, component, parts)
         part = "" if node == "use" else "_fit"
         driver = self._sources.reached(f"fgic_core.steps.{component.kind}{part}")
-        stands_on = versions_of_modules({*driver.packages, *own.packages}, self.memory) | declared(entry.package)
-        named = {normalised(entry.package), "fgic"}
+        packages = [entry.package, *(entry_of(one).package for one in parts.values())]
+        stands_on = versions_of_modules({*driver.packages, *own}, self.memory)
+        for name in packages:
+            stands_on |= declared(name)
+        named = {*map(normalised, packages), "fgic"}
         content = {
             "format": KEY_FORMAT,
             "node": node,
@@ -84,19 +97,47 @@ class Keys:
             "package": package,
             "stands_on": {name: version for name, version in sorted(stands_on.items()) if name not in named},
             "options": options,
-            "seed": seed if component.draws() else None,
+            "seed": seed if any(one.draws() for one in (component, *parts.values())) else None,
             "inputs": dict(inputs),
         }
-        unread = frozenset(path for path in self.fingerprints.unread if _names(component, path))
-        return KeyDocument(content, tuple(doubts + more), unread)
+        return KeyDocument(content, (*doubts, *more), unread)
 
-    def _options(self, component: Component) -> tuple[dict[str, Any], list[str]]:
-        """The options, with fingerprints of what lies at paths, and why they may not tell everything."""
-        dumped = component.model_dump(mode="python", context={"fingerprint": self.fingerprints})
+    def _options(
+        self, component: Component, reading: list[Component], left_out: frozenset[str]
+    ) -> tuple[dict[str, Any], list[str], frozenset[Path]]:
+        """The options, with fingerprints of what lies at paths; why they may not tell everything; what is not read yet.
+
+        Args:
+            component: whose options.
+            reading: it, and what its options name: either may read more than options say.
+            left_out: options that do not count.
+        """
+        asked: set[Path] = set()
+
+        def fingerprint(path: Path) -> str:
+            asked.add(path)
+            return self.fingerprints(path)
+
+        dumped = component.model_dump(mode="python", exclude=set(left_out), context={"fingerprint": fingerprint})
         doubts: list[str] = []
         options = {name: _plain(value, name, doubts) for name, value in dumped.items()}
-        read = [self.fingerprints(path) for path in component.reads()]
-        return (options | {"(reads)": read} if read else options), doubts
+        read = [fingerprint(path) for one in reading for path in one.reads()]
+        doubts += [reason for one in reading for reason in one.untraced()]
+        unread = frozenset(asked & self.fingerprints.unread)
+        return (options | {"(reads)": read} if read else options), doubts, unread
+
+    def _packages(
+        self, entry: Entry, component: Component, parts: Mapping[str, Component]
+    ) -> tuple[dict[str, Any], set[str], list[str]]:
+        """As `_package`, with those of what options name ``within``; top-level names of what all of them import."""
+        about, reached, doubts = self._package(entry, type(component))
+        package, imported = dict[str, Any](about), set(reached.packages)
+        for where, one in parts.items():
+            told, found, more = self._package(entry_of(one), type(one))
+            package.setdefault("within", {})[where] = told
+            imported |= {*found.packages}
+            doubts += [f"{entry_of(one).uses} in {where}: {doubt}" for doubt in more]
+        return package, imported, doubts
 
     def _package(self, entry: Entry, component: type[Component]) -> tuple[dict[str, str], Reached, list[str]]:
         """The component's package with its version, and what its own sources reach where they may be edited."""
@@ -106,8 +147,12 @@ class Keys:
         if entered != module and locate(entered, True) is not None:
             more = self._sources.reached(entered)
             packages = tuple(sorted({*reached.packages, *more.packages}))
-            reached = Reached(digest_of([reached.digest, more.digest]), packages, reached.untraced + more.untraced)
+            untraced, missing = reached.untraced + more.untraced, reached.missing + more.missing
+            digest, files = digest_of([reached.digest, more.digest]), reached.unknown_files + more.unknown_files
+            reached = Reached(digest, packages, untraced, missing, files)
         doubts = [f"what it imports is not known before it runs ({place})" for place in reached.untraced[:1]]
+        doubts += [f"which files it opens is not known before it runs ({place})" for place in reached.unknown_files[:1]]
+        doubts += [f"it imports {module}, which is not found" for module in reached.missing[:1]]
         return {"name": entry.package, "version": version or entry.version, "sources": reached.digest}, reached, doubts
 
 
@@ -116,33 +161,20 @@ def key_of(document: Mapping[str, Any]) -> str:
     return digest_of(document)
 
 
-def is_settled(document: Mapping[str, Any]) -> bool:
-    """Whether the key is one of content: everything that it stands on is known."""
-    given = [*document["options"].values(), *document["inputs"].values()]
-    return not any(_is_unsettled(value) for value in given)
-
-
-def _is_unsettled(value: Any) -> bool:
-    if isinstance(value, (list, dict)):
-        return any(map(_is_unsettled, value.values() if isinstance(value, dict) else value))
-    return isinstance(value, str) and value.startswith((UNREAD, PROVISIONAL))
-
-
 #: How an input begins whose content is not known yet: the key of what will make it follows.
 PROVISIONAL = "provisional:"
 
 
-def _names(component: Component, path: Path) -> bool:
-    """Whether an option of the component, or what it reads besides, is that path."""
+def option_of(where: str) -> str:
+    """The option that a place of `fgic_core.nested.nested` lies in."""
+    return re.split(r"[.\[]", where, maxsplit=1)[0]
 
-    def within(value: Any) -> bool:
-        if isinstance(value, Mapping):
-            return any(map(within, value.values()))
-        if isinstance(value, (list, tuple)):
-            return any(map(within, value))
-        return isinstance(value, Path) and value == path
 
-    return within(dict(component)) or path in component.reads()
+def _is_provisional(value: Any) -> bool:
+    """Whether what is given to ports holds such an input. (They are digests and nothing that a user wrote.)"""
+    if isinstance(value, (list, dict)):
+        return any(map(_is_provisional, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str) and value.startswith(PROVISIONAL)
 
 
 def _plain(value: Any, where: str, doubts: list[str]) -> Any:

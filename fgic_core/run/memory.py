@@ -14,7 +14,7 @@ from typing import NamedTuple
 from fgic_core.data.digest import digest_file
 
 #: Raised whenever the meaning of a remembered value changes.
-FORMAT = 1
+FORMAT = 2
 #: Seconds. A file that changed so shortly before it was read may change again within the same tick of the file
 #: system's clock: nothing is remembered of it yet.
 _TICK = 2.0

@@ -11,7 +11,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from fgic_core.data.digest import digest_of
-from fgic_core.run.sources import Reached, Sources, locate, tree_digest
+from fgic_core.run.sources import Reached, Sources, is_missing, locate
+from fgic_core.run.syntax import read
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
@@ -39,9 +40,13 @@ class _Walk:
         self._digests: dict[str, str] = {}
         self._packages: set[str] = set()
         self._untraced: list[str] = []
+        self._missing: list[str] = []
+        self._unknown_files: list[str] = []
 
     def result(self) -> Reached:
-        return Reached(digest_of(self._digests), tuple(sorted(self._packages)), tuple(self._untraced))
+        packages = tuple(sorted(self._packages))
+        missing, files = tuple(self._missing), tuple(self._unknown_files)
+        return Reached(digest_of(self._digests), packages, tuple(self._untraced), missing, files)
 
     def follow(self, found: Any, name: str) -> None:
         """Take one object into account, and what it refers to."""
@@ -64,7 +69,11 @@ class _Walk:
         except (OSError, TypeError, SyntaxError):
             self._untraced.append(name)
             return
-        self._digests[key] = tree_digest(tree)
+        parsed = read(tree, found.__module__)
+        self._digests[key] = parsed.digest
+        self._untraced += [name for _ in parsed.untraced[:1]]
+        self._unknown_files += [name for _ in [*parsed.opened, *parsed.resources][:1]]
+        self._missing += [f"{module} ({name})" for module in parsed.needed if is_missing(module)]
         world = vars(sys.modules[found.__module__])
         free = {}
         if isinstance(found, FunctionType):
@@ -97,6 +106,8 @@ class _Walk:
         self._digests[name] = reached.digest
         self._packages.update(reached.packages)
         self._untraced += reached.untraced
+        self._missing += reached.missing
+        self._unknown_files += reached.unknown_files
 
     def _value(self, found: Any, name: str) -> bool:
         """Count a plain value by what it is; whether it is one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,9 +18,14 @@ from fgic_core.run.record import RunRecord, StepRecord
 
 
 class Observers:
-    """Observers of a run. One that raises, sys.exit() too, is dropped, and why is kept in `failures`."""
+    """Observers of a run. One that raises, sys.exit() too, is dropped, and why is kept in `failures`.
 
-    def __init__(self) -> None:
+    Args:
+        stop: called where an observer raises KeyboardInterrupt: it may stop the run as the user does.
+    """
+
+    def __init__(self, stop: Callable[[], None] = lambda: None) -> None:
+        self._stop = stop
         self._managers: dict[str, pluggy.PluginManager] = {}
         self.failures: dict[str, str] = {}
 
@@ -55,6 +61,7 @@ class Observers:
             try:
                 getattr(manager.hook, hook)(**arguments)
             except KeyboardInterrupt:
+                self._stop()
                 raise
             except BaseException as error:  # one that calls sys.exit() does not end the run
                 del self._managers[name]

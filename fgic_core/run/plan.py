@@ -7,16 +7,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fgic_core.data.artifact import ArtifactType
+from fgic_core.data.artifact import ArtifactRecord, ArtifactType
 from fgic_core.data.digest import digest_of
-from fgic_core.errors import FgicError
+from fgic_core.errors import FgicError, StoreError
 from fgic_core.interfaces import Component, Wiring
-from fgic_core.interfaces.ports import steps_of
+from fgic_core.interfaces.ports import all_steps, steps_of
+from fgic_core.nested import draws
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import LEARNED
-from fgic_core.run.keys import PROVISIONAL, KeyDocument, Keys, is_settled
+from fgic_core.run.keys import PROVISIONAL, KeyDocument, Keys, Node
 from fgic_core.run.lessons import lesson_keys
-from fgic_core.run.reasons import changes
+from fgic_core.run.reasons import changes, is_document
 from fgic_core.run.store import Store
 from fgic_core.spec import Spec, SpecStep
 from fgic_core.steps.lesson import MAIN
@@ -33,7 +34,7 @@ class PlannedLesson:
         document: everything that decides what is learned.
         folder: where it lies or will lie.
         content: the digest of what was learned; empty until there is one.
-        damage: what is wrong with what the store has.
+        damage: what is wrong with what the store has: that it ``is damaged…``, or may not be what its key says.
     """
 
     name: str
@@ -181,14 +182,58 @@ class Plan:
     def _look(self, key: str, volatile: bool) -> tuple[str, str]:
         """The content of what the store has under a key, empty where it is to be computed; and what is wrong there."""
         record, damage = self.store.look(key)
-        if record is None or ((self.fresh or volatile) and key not in self._made):
-            return "", damage
+        if record is None:
+            return "", damage and f"is damaged in the store: {damage}"
+        if key not in self._made and (self.fresh or volatile or record.doubt):
+            return "", record.doubt
         return record.content, ""
+
+    def why_doubted(self, name: str, lesson: PlannedLesson | None = None) -> str:
+        """Why what was just computed may not be what its key says: a file that the key stands on changed meanwhile.
+
+        Everything that the key counts is looked at again. Code that was loaded before the change is that of the key
+        all the same; what is said then costs one more computation at the next run.
+        """
+        step, asked = self._steps[name], self.spec.step(name)
+        entry, keys = self._registry.entry(step.uses), Keys(self._keys.memory)
+        was = lesson.document if lesson is not None else step.document
+        seed = asked.seed if lesson is None else lesson.seed
+        node: Node = "use" if lesson is None else "fit"
+        now = keys.document(entry, step.component, seed, was["inputs"], node)
+        for folder in now.unread:  # what changed a moment ago is not remembered
+            keys.fingerprints.read(folder, lambda done, total: None)
+        now = keys.document(entry, step.component, seed, was["inputs"], node) if now.unread else now
+        keys.memory.flush()
+        changed = "; ".join(changes(was, now.content)) if now.content != was else ""
+        return f"is in doubt: while it was computed, {changed}" if changed else ""
+
+    def check_given(self, name: str, lesson: PlannedLesson | None = None) -> None:
+        """Check that what a step is given still lies in the store as it was when the step's key was worked out.
+
+        Raises:
+            StoreError: another run has put something else in its place.
+        """
+        step = self._steps[name]
+        given: dict[Path, tuple[str, str]] = {}
+        for source in all_steps(step.inputs):
+            if (main := self._steps[source].main) is not None and self._steps[source].gives == "model":
+                given[main.folder] = (source, main.content)
+            else:
+                given[self._steps[source].folder] = (source, self._steps[source].content)
+        if lesson is None:
+            given |= {one.folder: (name, one.content) for one in step.lessons or ()}
+        for folder, (source, content) in given.items():
+            if content and ArtifactRecord.read(folder).content != content:
+                raise StoreError(
+                    f"what step {source} gave was replaced in the store by another run of it, which came out otherwise",
+                    where=f"step {name}",
+                    hint="Run the spec again, or give the two runs a --store each.",
+                )
 
     def _planned(self, step: SpecStep, strict: bool = False) -> PlannedStep:
         component, entry = step.component, self._registry.entry(step.uses)
         inputs = {port: self._content(given) for port, given in step.inputs.items()}
-        seed = step.seed if component.draws() else 0
+        seed = step.seed if draws(component) else 0
         lessons = self._lessons(step, seed, inputs, strict) if component.learns() else ()
         given: dict[str, Any] = dict(inputs)
         if component.learns():
@@ -199,7 +244,7 @@ class Plan:
                 else PROVISIONAL + " ".join(one.key for one in lessons or ())
             )
         document = self._keys.document(entry, component, step.seed, given)
-        key, settled = document.key, is_settled(document.content)
+        key, settled = document.key, document.settled
         content, damage = self._look(key, bool(document.untraced)) if settled else ("", "")
         planned = PlannedStep(
             step.name,
@@ -252,8 +297,7 @@ class Plan:
         lessons = []
         for lesson in found:
             document = self._keys.document(entry, component, lesson.seed, {"dataset": lesson.content, **at_fit}, "fit")
-            settled = is_settled(document.content)
-            content, damage = self._look(document.key, bool(document.untraced)) if settled else ("", "")
+            content, damage = self._look(document.key, bool(document.untraced)) if document.settled else ("", "")
             lessons.append(
                 PlannedLesson(
                     lesson.name,
@@ -282,14 +326,14 @@ class Plan:
             return f"computed every time: {document.untraced[0]}"
         for lesson in step.lessons or ():
             if lesson.damage:
-                return f"what it learned is damaged in the store: {lesson.damage}"
+                return f"what it learned {lesson.damage}"
         if damage:
-            return f"is damaged in the store: {damage}"
+            return damage
         epoch = self.interrupted_after(step.name, step)
         if epoch:
             return f"was interrupted after epoch {epoch}; goes on from there"
         last = self.store.last(self.spec.name, step.name)
-        if last is None:
+        if last is None or not is_document(last):
             return "was never computed"
         found = changes(last, document.content)
         found += [

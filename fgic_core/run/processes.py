@@ -52,9 +52,12 @@ def run_in_processes(job: Job, listener: Listener) -> ArtifactRecord:
         FgicError: what a process raised; or the component is known to this process alone.
         ProcessFailed: a process raised another exception, or was killed.
     """
-    if job.uses not in Registry().names():
+    known = Registry().names()
+    for uses in [job.uses, *job.named]:
+        if uses in known:
+            continue
         raise PluginError(
-            f"{job.uses} is known to this process alone, and {job.devices} devices need {job.devices} processes",
+            f"{uses} is known to this process alone, and {job.devices} devices need {job.devices} processes",
             hint="Install a package that declares it, or use one device.",
         )
     # Beside the output and named like one: what is left of it after a crash goes when the step is begun again.

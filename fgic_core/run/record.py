@@ -104,7 +104,7 @@ class RunRecord(BaseModel):
             raise StoreError(
                 f"this is no run directory: its run.json cannot be read: {error.strerror}",
                 where=str(folder),
-                hint="Give a folder such as runs/<name>/latest.",
+                hint=which_run(folder),
             ) from None
         if record.status == "running" and not _is_held(folder):
             record.status = "killed"
@@ -130,6 +130,19 @@ class RunRecord(BaseModel):
             if any(Store(place).folder(step.key).is_dir() for step in self.steps):
                 return place
         return recorded
+
+
+def which_run(folder: Path) -> str:
+    """Advice for who named a folder that is no run directory: the newest run beside it, or in it, where there is one.
+
+    ``latest`` leads to the newest run that has ended; a first one that was killed has none.
+    """
+    for parent in (folder.parent, folder) if folder.name == "latest" else (folder,):
+        found = sorted(file.parent for file in parent.glob("*/run.json") if not file.parent.is_symlink())
+        if found:
+            ended = "" if (parent / "latest").exists() else ", which did not come to its end"
+            return f"The newest run there is {found[-1]}{ended}."
+    return "Give a folder such as runs/<name>/latest."
 
 
 def _absolute(path: Path, folder: Path) -> Path:

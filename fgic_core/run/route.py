@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -81,18 +81,20 @@ def read_box(edges: Box | Sequence[float] | str) -> Box:
     )
 
 
-def open_regions(
-    record: RunRecord, route: Route, registry: Registry, model: Model, box: Box | None = None, whole: bool = False
-) -> Regions:
-    """Open what finds and cuts the object in a new picture.
+def choose_regions(
+    record: RunRecord, route: Route, registry: Registry, box: Box | None = None, whole: bool = False
+) -> Callable[[Model], Regions]:
+    """Choose what finds and cuts the object in a new picture; what cannot be is refused before anything is opened.
 
     Args:
         record: of the run.
         route: see `route_of`.
         registry: where components come from.
-        model: the classifier's; the detector finds on its device.
         box: given by the user, in place of a detector's.
         whole: take whole pictures, whatever the run did.
+
+    Returns:
+        what opens it, beside the classifier's model: the detector finds on its device.
 
     Raises:
         FgicError: a box is given that nothing would use; or one is needed, since the run's test pictures were cropped
@@ -107,15 +109,15 @@ def open_regions(
             hint="Leave the box out.",
         )
     if route.cropper is None or whole:
-        return WHOLE_PICTURES
+        return lambda model: WHOLE_PICTURES
     from fgic_core.steps.cropper import boxes_for_test
-    from fgic_core.steps.detector_ruler import classes_of
 
     step, found = route.cropper, route.detector
     cropper = open_component(_stored(step, record), registry, record.project)
     assert isinstance(cropper, Cropper)
     if box is not None:
-        return GivenBox(cropper, box)
+        around = GivenBox(cropper, box)
+        return lambda model: around
     if found is None or boxes_for_test(cropper, {"predicted"}) == "annotated":
         taken = "annotated boxes" if cropper.test_boxes != "predicted" else "boxes that came with the data set"
         made = f"step {step.name}, {step.uses}"
@@ -127,8 +129,14 @@ def open_regions(
     folder = _stored(found, record)
     detector = open_component(folder, registry, record.project)
     assert isinstance(detector, Detector)
-    fitted = open_fitted(folder, registry, model.device, record.project)
-    return FoundBoxes(cropper, detector, fitted, found.uses, classes_of(detector, model))
+
+    def opened(model: Model) -> Regions:
+        from fgic_core.steps.detector_ruler import classes_of
+
+        fitted = open_fitted(folder, registry, model.device, record.project)
+        return FoundBoxes(cropper, detector, fitted, found.uses, classes_of(detector, model))
+
+    return opened
 
 
 def _stored(step: StepRecord, record: RunRecord) -> Path:

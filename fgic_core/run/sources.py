@@ -6,30 +6,22 @@ is for `fgic_core.run.keys` to look up. Everything is found by reading, nothing 
 
 from __future__ import annotations
 
-import ast
 import json
-import re
+import os
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from fgic_core.data.digest import digest_bytes, digest_of
+from fgic_core.data.digest import digest_of
+from fgic_core.run.beside import Beside, counts
 from fgic_core.run.memory import Memory, Stat
-
-#: The core's own package: its public names (``from fgic_core import Box``) count by the module that defines them.
-CORE = "fgic_core"
-_DYNAMIC = {
-    *("import_module", "__import__", "exec", "eval", "run_path", "run_module"),
-    *("spec_from_file_location", "SourceFileLoader", "load_module", "resolve_name"),
-}
-#: A text that may be the name of a file beside the module.
-_FILE = re.compile(r"[\w-][\w./-]{0,99}\.\w{1,8}")
-_PURE = {"exec", "eval"}  # as plain names alone: a network has a method of that name
+from fgic_core.run.syntax import CORE, Parsed, parse
+from fgic_core.run.walk import File, walk
 
 #: A module, and the names that are taken from it.
 _Import = tuple[str, tuple[str, ...]]
@@ -43,37 +35,22 @@ class Reached:
         digest: of all own sources that it reaches, itself among them.
         packages: top-level names of the installed packages that these import.
         untraced: places where something is imported that cannot be known by reading: ``file:line``.
+        missing: modules that have to be there and are not found, each with where it is imported: ``name (file:line)``.
+        unknown_files: places where files are opened that cannot be known by reading: ``file:line``.
     """
 
     digest: str
     packages: tuple[str, ...]
     untraced: tuple[str, ...]
-
-
-@dataclass
-class Parsed:
-    """What a source file says.
-
-    Attributes:
-        digest: of its syntax tree.
-        imports: module names with the names that are taken from each; none for the module as such.
-        untraced: lines that import something unknown.
-        files: texts that may be names of files beside it.
-        names: where the names come from that the module has from others: the module, and the name there.
-    """
-
-    digest: str
-    imports: list[tuple[str, list[str]]] = field(default_factory=list)
-    untraced: list[int] = field(default_factory=list)
-    names: dict[str, tuple[str, str]] = field(default_factory=dict)
-    files: list[str] = field(default_factory=list)
+    missing: tuple[str, ...] = ()
+    unknown_files: tuple[str, ...] = ()
 
 
 class Sources:
     """Follows imports. Files are parsed once for each stat that they have."""
 
     def __init__(self, memory: Memory) -> None:
-        for cached in (locate, _top, is_installed):  # a notebook may have got a module since
+        for cached in (locate, _top, _origin, _listed, is_installed):  # a notebook may have got a module since
             cached.cache_clear()
         self._memory = memory
         self._parsed: dict[str, Parsed] = {}
@@ -93,6 +70,8 @@ class Sources:
         digests: dict[str, str] = {}
         packages: set[str] = set()
         untraced: list[str] = []
+        needed: dict[str, str] = {}
+        beside = Beside(locate)
         while waiting:
             name, taken = asked = waiting.pop()
             if asked in seen:
@@ -102,6 +81,7 @@ class Sources:
             place = locate(name, top in own_tops)
             if place is None:
                 packages |= set() if is_standard(top) else {top}
+                digests |= self._compiled(top)
                 continue
             if place.is_dir():  # a namespace package has no code of its own
                 waiting += [(f"{name}.{one}", ()) for one in taken]
@@ -115,10 +95,17 @@ class Sources:
             waiting += [(module, tuple(names)) for module, names in parsed.imports]
             if name.partition(".")[0] != CORE:  # of the core a test sees that no driver imports by a name it works out
                 untraced += [f"{place.name}:{line}" for line in parsed.untraced]
+                needed |= {module: f"{place.name}:{line}" for module, line in parsed.needed.items()}
                 digests |= self._beside(name, place) | self._named(name, place, parsed)
+                beside.add(name, place, parsed, own_tops)
                 parent = name.rpartition(".")[0]
                 waiting += [(parent, ())] if parent and locate(parent, top in own_tops) is not None else []
-        return Reached(digest_of(digests), tuple(sorted(packages)), tuple(untraced))
+        missing = tuple(f"{name} ({where})" for name, where in sorted(needed.items()) if name and is_missing(name))
+        for label, file in beside.files.items():
+            digests[label] = self._content(file)
+        for label, folder in beside.folders.items():
+            digests |= self._folder(label, folder, lambda file: counts(file) and Path(file.path) not in beside.read)
+        return Reached(digest_of(digests), tuple(sorted(packages)), tuple(untraced), missing, tuple(beside.unknown))
 
     @staticmethod
     def _taken(
@@ -130,7 +117,7 @@ class Sources:
         elsewhere: list[_Import] = []
         left = []
         for one in taken:
-            if one in parsed.names:
+            if parsed.names.get(one, (name, one)) != (name, one):  # else a package takes a module of its own
                 module, there = parsed.names[one]
                 elsewhere.append((module, (there,)))
             elif locate(f"{name}.{one}", anywhere) is not None:
@@ -148,12 +135,12 @@ class Sources:
             return parsed
         try:
             stat = Stat.of(file)
-            told = self._memory.get("source", place, f"{stat} {name}")
+            told = self._memory.get("source 2", place, f"{stat} {name}")
             parsed = Parsed(**json.loads(told)) if told is not None else None
             if parsed is None:
                 parsed = parse(file.read_bytes(), name, is_package=file.name == "__init__.py")
                 if stat.is_settled():
-                    self._memory.put("source", place, f"{stat} {name}", json.dumps(vars(parsed)))
+                    self._memory.put("source 2", place, f"{stat} {name}", json.dumps(vars(parsed)))
         except (OSError, SyntaxError, ValueError):  # whoever imports it says what is wrong
             parsed = Parsed("unreadable", untraced=[0])
         self._parsed[place] = parsed
@@ -166,27 +153,40 @@ class Sources:
             file = place.parent / text
             try:
                 if file.is_file() and file != place:
-                    found[f"{name}:{text}"] = self._memory.digest(file)
+                    found[f"{name}:{text}"] = self._content(file)
             except OSError:
                 found[f"{name}:{text}"] = "unreadable"
         return found
 
     def _beside(self, name: str, place: Path) -> dict[str, str]:
-        """What lies beside a package's modules and is no Python: tables, templates, sources in C."""
+        """What lies beside a package's modules, behind links too, and is no Python: tables, templates, sources in C."""
         if place.name != "__init__.py":
             return {}
-        found = {}
-        for file in sorted(place.parent.rglob("*")):
-            inside = file.relative_to(place.parent).parts
-            if file.suffix in (".py", ".pyc") or not file.is_file() or "__pycache__" in inside:
-                continue
-            if any(part.startswith(".") for part in inside) or file.name.endswith(("~", ".swp")):
-                continue  # what systems and editors leave
-            try:
-                found[f"{name}/{file.relative_to(place.parent).as_posix()}"] = self._memory.digest(file)
-            except OSError:
-                found[f"{name}/{file.name}"] = "unreadable"
-        return found
+        return self._folder(f"{name}/", place.parent, lambda file: counts(file) and not file.name.endswith(".py"))
+
+    def _folder(self, label: str, folder: Path, which: Callable[[File], bool]) -> dict[str, str]:
+        """Files below a folder by their content, under a name for all of them; nothing where there are none."""
+        files = sorted(filter(which, walk(str(folder))))
+        if not files:
+            return {}
+        listing = digest_of([f"{file.name}\0{file.stat or file.leads}" for file in files])
+        told = self._memory.get("beside", str(folder), listing)
+        if told is None:
+            told = digest_of({file.name: file.leads or self._content(Path(file.path)) for file in files})
+            if all(file.stat is None or file.stat.is_settled() for file in files):
+                self._memory.put("beside", str(folder), listing, told)
+        return {label: told}
+
+    def _compiled(self, top: str) -> dict[str, str]:
+        """A module that is one file and no Python, where no version tells what is in it."""
+        place = _origin(top) if not is_standard(top) and not _top(top) else None
+        return {} if place is None or is_installed(place) else {top: self._content(place)}
+
+    def _content(self, file: Path) -> str:
+        try:
+            return self._memory.digest(file)
+        except OSError:
+            return "unreadable"
 
 
 def is_standard(top: str) -> bool:
@@ -216,11 +216,51 @@ def locate(name: str, anywhere: bool = False) -> Path | None:
     return places[0]
 
 
+def is_missing(name: str) -> bool:
+    """Whether nothing of that name can be imported, as far as looking tells; of an installed package not its parts."""
+    top, _, rest = name.partition(".")
+    places = _top(top)
+    if is_standard(top) or (not places and (_origin(top) is not None or top in sys.modules)):
+        return False
+    if not places:
+        return True
+    if not rest or any(is_installed(place) for place in places) or name in sys.modules:
+        return False
+    folder, part = locate(name.rpartition(".")[0], True), name.rpartition(".")[2]
+    if folder is None:
+        return True
+    beside = folder.parent if folder.name == "__init__.py" else folder
+    compiled = any((beside / f"{part}{suffix}").is_file() for suffix in EXTENSION_SUFFIXES)
+    return locate(name, True) is None and not compiled
+
+
+@lru_cache(maxsize=1024)
+def _origin(top: str) -> Path | None:
+    """The file of a top-level module, whatever it holds."""
+    try:
+        found = find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    return Path(found.origin) if found is not None and found.has_location and found.origin else None
+
+
 def _in(folder: Path, name: str) -> tuple[Path, ...]:
+    there = _listed(str(folder))
+    if name not in there and f"{name}.py" not in there:  # most names are no modules
+        return ()
     for place in (folder / name / "__init__.py", folder / f"{name}.py"):
         if place.is_file():
             return (place,)
     return (folder / name,) if (folder / name).is_dir() else ()
+
+
+@lru_cache(maxsize=1024)
+def _listed(folder: str) -> frozenset[str]:
+    """The names in a folder; none where it cannot be listed."""
+    try:
+        return frozenset(os.listdir(folder))
+    except OSError:
+        return frozenset()
 
 
 @lru_cache(maxsize=1024)
@@ -259,99 +299,3 @@ def public_home(name: str) -> str | None:
 
     home: str | None = fgic_core._MODULE.get(name)
     return home
-
-
-def parse(source: bytes, name: str, *, is_package: bool = False) -> Parsed:
-    """What a module's source says.
-
-    Args:
-        source: its text.
-        name: its full name, which relative imports start at.
-        is_package: whether it is the ``__init__`` of a package.
-
-    Raises:
-        SyntaxError: it is no Python.
-        ValueError: it holds a null byte.
-    """
-    tree = ast.parse(source)
-    package = name if is_package else name.rpartition(".")[0]
-    found = Parsed(tree_digest(tree))
-    aliases: dict[str, str] = {}
-    dynamic = set(_DYNAMIC)
-    attributes: list[tuple[str, str]] = []
-    calls: list[ast.Call] = []
-    for node in _run(tree):
-        if isinstance(node, ast.Import):
-            for one in node.names:
-                found.imports.append((one.name, []))
-                aliases[one.asname or one.name] = one.name
-        elif isinstance(node, ast.ImportFrom):
-            module = _absolute(node, package)
-            found.imports.append((module, [one.name for one in node.names if one.name != "*"]))
-            for one in node.names:
-                found.names[one.asname or one.name] = (module, one.name)
-                if one.name in _DYNAMIC and one.asname:
-                    dynamic.add(one.asname)
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            attributes.append((node.value.id, node.attr))
-        elif isinstance(node, ast.Call):
-            calls.append(node)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _FILE.fullmatch(node.value):
-            found.files.append(node.value)
-    for call in calls:
-        _dynamic(call, found, dynamic, package)
-    found.imports += [(CORE, [one]) for alias, one in attributes if aliases.get(alias) == CORE]
-    return found
-
-
-def _absolute(node: ast.ImportFrom, package: str) -> str:
-    if not node.level:
-        return node.module or ""
-    base = package.split(".")[: len(package.split(".")) - node.level + 1]
-    return ".".join([*base, *([node.module] if node.module else [])])
-
-
-def _run(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of what is run: not what is for type checkers alone."""
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if isinstance(node, ast.If) and _is_type_checking(node.test):
-            waiting += node.orelse
-        else:
-            waiting += list(ast.iter_child_nodes(node))
-
-
-def _is_type_checking(test: ast.expr) -> bool:
-    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
-        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
-    )
-
-
-def _dynamic(call: ast.Call, found: Parsed, dynamic: set[str], package: str) -> None:
-    """Take note of a call that imports by a name: followed where the name is written there."""
-    function = call.func
-    name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
-    if name not in dynamic or (name in _PURE and not isinstance(function, ast.Name)):
-        return
-    first: Any = call.args[0] if call.args else None
-    by_file = name in ("exec", "eval", "run_path", "spec_from_file_location", "SourceFileLoader")
-    if not by_file and isinstance(first, ast.Constant) and isinstance(first.value, str):
-        text = first.value.partition(":")[0]
-        level = len(text) - len(text.lstrip("."))
-        above = package.split(".")[: len(package.split(".")) - level + 1] if level else []
-        found.imports.append((".".join([*above, *filter(None, [text.lstrip(".")])]), []))
-        return
-    found.untraced.append(call.lineno)
-
-
-def tree_digest(tree: ast.AST) -> str:
-    """The digest of a syntax tree without docstrings; comments and places are none of it anyway."""
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            first: Any = node.body[0] if node.body else None
-            is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
-            if is_text and isinstance(first.value.value, str):
-                node.body = node.body[1:]
-    return digest_bytes(ast.dump(tree).encode("utf-8", "surrogatepass"))

@@ -159,9 +159,24 @@ class Store:
         """The key document of the step when a spec of that name last ran it."""
         try:
             found: dict[str, Any] = json.loads((self.root / "last" / spec / f"{step}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return found
+
+    def specs(self) -> list[str]:
+        """The names of the specs whose last runs are remembered."""
+        return sorted(folder.name for folder in (self.root / "last").glob("*") if folder.is_dir())
+
+    def forget_spec(self, spec: str) -> None:
+        """Forget the last run of a spec, one of `specs`: it needs no artifact any more.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        try:
+            shutil.rmtree(self.root / "last" / spec)
+        except OSError as error:
+            raise StoreError(f"the store cannot be written: {error.strerror}", where=str(self.root)) from None
 
     def remember(self, spec: str, step: str, document: Mapping[str, Any]) -> None:
         """Keep the key document for `last`; a store that can only be read goes without."""

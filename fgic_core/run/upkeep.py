@@ -11,6 +11,7 @@ from typing import Any
 
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.data.digest import digest_file
+from fgic_core.data.files import regular_file
 from fgic_core.errors import StoreError
 from fgic_core.run.keys import key_of
 from fgic_core.run.store import Store
@@ -77,6 +78,9 @@ def needless(store: Store, runs: Iterable[Path]) -> list[Stored]:
     Args:
         store: the store.
         runs: run directories, or folders of such.
+
+    Raises:
+        StoreError: what a run needs is not known, for its record cannot be read.
     """
     everything = list(contents(store))
     records = {one.key: one.record for one in everything if one.record is not None}
@@ -122,7 +126,7 @@ def _used_by(store: Store) -> dict[str, list[str]]:
     for file in sorted((store.root / "last").glob("*/*.json")):
         try:
             key = key_of(json.loads(file.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
         used.setdefault(key, []).append(f"{file.parent.name}/{file.stem}")
     return used
@@ -131,11 +135,18 @@ def _used_by(store: Store) -> dict[str, list[str]]:
 def _keys_of_runs(runs: Iterable[Path]) -> Iterator[str]:
     for folder in runs:
         for file in [folder / "run.json", *sorted(folder.glob("*/run.json")), *sorted(folder.glob("*/*/run.json"))]:
-            try:
-                steps = json.loads(file.read_text(encoding="utf-8"))["steps"]
-                yield from (str(step["key"]) for step in steps)
-            except (OSError, ValueError, KeyError, TypeError):
+            if file.parent == folder and not file.exists():
                 continue
+            try:
+                keys = [str(step["key"]) for step in json.loads(regular_file(file).read_bytes())["steps"]]
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                why = getattr(error, "strerror", None) or "fgic did not write it so"
+                raise StoreError(
+                    f"what this run needs is not known, for its record cannot be read: {why}",
+                    where=str(file),
+                    hint="Remove the run directory if it is not wanted any more, or put its run.json back.",
+                ) from None
+            yield from keys
 
 
 def _keys(sources: Mapping[str, Any]) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from fgic_core.registry import Registry
 from fgic_core.run.copies import Copies
 from fgic_core.run.events import Teller
-from fgic_core.run.interrupts import Interrupts
+from fgic_core.run.interrupts import SIGNALS, Interrupts
 
 
 def main(channel: int, deaths: int) -> None:
@@ -37,13 +37,18 @@ def main(channel: int, deaths: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     registry, copies = Registry(), Copies()
     with Interrupts() as interrupts:
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # who started this process blocked them, see `Workers`
+        except KeyboardInterrupt:  # while it started: nothing was begun
+            os._exit(130)
         teller = Teller(channel, interrupts.check, copies.leave)
         teller.started()
         while True:
             try:
                 request = requests.get()
-            except KeyboardInterrupt:
-                end_group()
+            except KeyboardInterrupt:  # who watches closes standard input, or kills
+                continue
+            interrupts.forget()  # what the step before sent itself is no wish of the user's
             try:
                 with copies.caught():
                     answer = _answer(request, registry, teller)

@@ -16,8 +16,9 @@ from fgic_core.registry import Registry, published
 from fgic_core.spec.document import Node, from_data, read
 from fgic_core.spec.errors import Place, Problem, Source, SpecError, did_you_mean
 from fgic_core.spec.model import VERSION, Spec, SpecStep, dump_yaml
-from fgic_core.spec.options import Places, described, make
-from fgic_core.spec.overrides import STEP, TOP, assign
+from fgic_core.spec.options import make
+from fgic_core.spec.overrides import STEP, TOP, assign, completed
+from fgic_core.spec.problems import Places, described, filled
 from fgic_core.spec.wiring import Found, Wired, wire
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
@@ -257,15 +258,6 @@ class _Check:
                     hint = did_you_mean(key, fields, f"fgic plugins show {uses} lists its options.")
                     self._add(f"{uses} has no option {key}", entry.key, hint)
 
-    def _with_defaults(self, uses: str, options: Node | None) -> Node | None:
-        """The step's options, and the spec's defaults of its component for those that it does not give."""
-        defaults = self.defaults.get(uses)
-        if defaults is None or (options is not None and not isinstance(options.value, (dict, type(None)))):
-            return options
-        if options is None or options.value is None:
-            return defaults
-        return replace(options, value={**defaults.value, **options.value})
-
     def _steps(self, root: Node, top: Place, seed: int) -> list[_Step]:
         entry = root.value.get("steps")
         if entry is None and _misspelt("steps", root, TOP):
@@ -301,7 +293,10 @@ class _Check:
         given = node.value.get("with")
         places = Places(place, given.key if given is not None else None)
         wired = Wired(name, uses, component or kind, place, node.child("from"))
-        options = self._with_defaults(uses, node.child("with"))
+        defaults, options = self.defaults.get(uses), node.child("with")
+        if component is not None:
+            options = completed(options, component, self.registry, self.defaults, defaults)
+        options = filled(options, defaults)
         return _Step(wired, component, options, places, self._seed(node, seed))
 
     @staticmethod
@@ -336,7 +331,7 @@ class _Check:
     def _made(self, step: _Step, inputs: Found) -> SpecStep | None:
         if step.component is None:
             return None
-        made = make(step.component, step.wired.uses, step.options, self.base, step.places)
+        made = make(step.component, step.wired.uses, step.options, self.base, step.places, self.registry, self.defaults)
         if isinstance(made, list):
             self.problems += made
             return None

@@ -1,53 +1,31 @@
-"""A step's options: from YAML values to a component, and from pydantic's errors to problems with a place."""
+"""A step's options: from YAML values to a component."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from fgic_core.interfaces import Component
+from fgic_core.nested import entry_of
+from fgic_core.registry import Registry
 from fgic_core.spec.document import Node
-from fgic_core.spec.errors import Place, Problem, did_you_mean, plain
-
-_SHOULD_BE = {
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_parsing_size": "a smaller whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "finite_number": "a finite number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "string_type": "text",
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "set_type": "a list",
-    "frozen_set_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-    "dataclass_type": "a mapping",
-    "mapping_type": "a mapping",
-    "none_required": "null",
-    "path_type": "a path",
-    "literal_error": "{expected}",
-    "enum": "{expected}",
-    "greater_than": "greater than {gt}",
-    "greater_than_equal": "at least {ge}",
-    "less_than": "less than {lt}",
-    "less_than_equal": "at most {le}",
-    "multiple_of": "a multiple of {multiple_of}",
-}
+from fgic_core.spec.errors import Problem, plain
+from fgic_core.spec.problems import Defaults, Misfits, Places, described, dotted, filled
 
 
 def make(
-    component: type[Component], uses: str, given: Node | None, base: Path, step: Places
+    component: type[Component],
+    uses: str,
+    given: Node | None,
+    base: Path,
+    step: Places,
+    registry: Registry,
+    defaults: Defaults,
 ) -> Component | list[Problem]:
     """The component with the options of a step's ``with``, or what is wrong with them.
 
@@ -57,6 +35,7 @@ def make(
         given: the value of ``with``; None where there is none.
         base: folder that relative paths start at.
         step: where the step's words stand.
+        registry: where components come from that options name; defaults: what those have that say nothing else.
     """
     if given is not None and not isinstance(given.value, dict) and given.value is not None:
         hint = "Write with: {option: value, ...}."
@@ -66,174 +45,31 @@ def make(
             )
         ]
     root = given if given is not None and given.value is not None else Node({}, step.options)
-    options = root.plain()
+    options, plain_defaults = root.plain(), {name: node.plain() for name, node in defaults.items()}
     try:
-        made = component.model_validate(options, context={"base": base})
+        context = {"base": base, "registry": registry, "defaults": plain_defaults}
+        made = component.model_validate(options, context=context)
     except ValidationError as error:
-        return list(_Mapping(component, uses, root, step).problems(error))
+        return list(Misfits(component, uses, root, step, defaults).problems(error))
     except Exception as error:  # a plugin's own validator; the other steps are still checked
         return [Problem(f"{uses} failed while it checked its options: {plain(error)}", step.uses)]
-    return list(_misread(root, made)) or made
+    return list(_misread(root, made, defaults)) or made
 
 
-class Places:
-    """Where the words of a step stand: the value of ``uses``, and the key ``with`` (or else again ``uses``)."""
-
-    def __init__(self, uses: Place, options: Place | None = None) -> None:
-        self.uses = uses
-        self.options = options or uses
-
-
-class _Mapping:
-    """Maps the errors of one validation."""
-
-    def __init__(self, component: type[Component], uses: str, root: Node, step: Places) -> None:
-        self.component, self.uses, self.root, self.step = component, uses, root, step
-
-    def problems(self, error: ValidationError) -> Iterator[Problem]:
-        wrong: dict[tuple[str | int, ...], list[Any]] = {}
-        for one in error.errors(include_url=False):
-            path, rest = self._walk(one["loc"])
-            if one["type"] == "missing":
-                yield self._missing(path, str(rest[-1]) if rest else "")
-            elif one["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-                yield self._unknown(path)
-            else:
-                wrong.setdefault((*path, "[key]") if rest[-1:] == ("[key]",) else path, []).append(one)
-        for path, errors in wrong.items():
-            # A list counts as too short when an item of it is refused; the item's own problem says enough.
-            below = any(len(other) > len(path) and other[: len(path)] == path for other in wrong)
-            if not (below and all(one["type"] == "too_short" for one in errors)):
-                yield self._wrong(path, errors)
-
-    def _walk(self, loc: Sequence[str | int]) -> tuple[tuple[str | int, ...], tuple[str | int, ...]]:
-        """The part of an error's location that is in the document, and what comes after.
-
-        Parts that are not in the document between others that are name a member of a union.
-        """
-        node, path, rest = self.root, [], []
-        for part in loc:
-            below = node.child(part) if not isinstance(node.value, dict) or isinstance(part, str | int) else None
-            if below is None:
-                rest.append(part)
-            else:
-                node, rest = below, []
-                path.append(part)
-        return tuple(path), tuple(rest)
-
-    def _node(self, path: Sequence[str | int]) -> Node:
-        node = self.root
-        for part in path:
-            node = node.child(part) or node
-        return node
-
-    def _key(self, path: Sequence[str | int]) -> Place:
-        """Where the key of a value stands; of an item of a list, the item."""
-        if not path:
-            return self.step.options
-        above = self._node(path[:-1])
-        return above.value[str(path[-1])].key if isinstance(above.value, dict) else self._node(path).place
-
-    def _missing(self, path: tuple[str | int, ...], option: str) -> Problem:
-        known = _fields(self.component, path).get(option)
-        about = (known.description or "") if known is not None else ""
-        hint = f"{option}: {about}" if about else f"Write {option}: ... under with."
-        whose = self.uses if not path else dotted(path)
-        return Problem(f"{whose} needs the option {option}", self._key(path), hint)
-
-    def _unknown(self, path: tuple[str | int, ...]) -> Problem:
-        option, known = str(path[-1]), list(_fields(self.component, path[:-1]))
-        listed = (
-            f"Its options are {', '.join(known)}."
-            if 0 < len(known) <= 12
-            else f"fgic plugins show {self.uses} lists its options."
-        )
-        whose = self.uses if len(path) == 1 else dotted(path[:-1])
-        return Problem(
-            f"{whose} has no option {option}",
-            self._key(path),
-            did_you_mean(option, known, listed if known else "It takes no options."),
-        )
-
-    def _wrong(self, path: tuple[str | int, ...], errors: list[Any]) -> Problem:
-        if path[-1:] == ("[key]",):
-            path = path[:-1]
-            name, place, value = f"the key {path[-1]}", self._key(path), str(path[-1])
-        else:
-            name, place, value = f"option {dotted(path)}", self._node(path).place, self._node(path).plain()
-        if not path:
-            name, place = self.uses, self.step.options
-        texts = list(dict.fromkeys(_text(one) for one in errors))
-        if all(text.startswith("should be ") for text in texts):
-            text = "should be " + " or ".join(text.removeprefix("should be ") for text in texts)
-            text += "" if ";" in text else f", not {described(value)}"
-        else:
-            text = "; ".join(texts)
-        verb = re.match(r"(should|is|are|has|must|needs|cannot|does)\b", text)
-        return Problem(f"{name}{'' if verb else ':'} {text}", place, _advice(value, errors))
-
-
-def _text(error: Mapping[str, Any]) -> str:
-    """What is wrong, as words that go on after the option's name."""
-    kind, context = error["type"], error.get("ctx", {})
-    if kind in _SHOULD_BE:
-        return "should be " + _SHOULD_BE[kind].format(**{name: _short(value) for name, value in context.items()})
-    if kind in ("too_short", "too_long", "string_too_short", "string_too_long"):
-        what = "characters" if kind.startswith("string") else "items"
-        least = "min_length" in context
-        bound = context["min_length" if least else "max_length"]
-        return f"should have at {'least' if least else 'most'} {bound} {what if bound != 1 else what[:-1]}"
-    if kind == "string_pattern_mismatch":
-        return f"should be text like {context['pattern']}"
-    said = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ").rstrip(".")
-    return said.replace("Input should be ", "should be ", 1)
-
-
-def _short(bound: Any) -> Any:
-    """A bound without ``.0``."""
-    return int(bound) if isinstance(bound, float) and bound.is_integer() else bound
-
-
-def _advice(value: Any, errors: list[Any]) -> str:
-    choices = [
-        choice
-        for one in errors
-        if one["type"] in ("literal_error", "enum")
-        for choice in re.findall(r"'([^']*)'", one["ctx"]["expected"])
-    ]
-    if choices and isinstance(value, str):
-        return did_you_mean(value, choices)
-    if any(one["type"] == "string_type" for one in errors) and isinstance(value, (int, float)):
-        return "Put it in quotes."
-    return ""
-
-
-def _fields(model: type[BaseModel], path: Sequence[str | int]) -> dict[str, Any]:
-    """The fields, by the name a spec knows them by, of the models that stand at a path below a model."""
-    models = [model]
-    for part in path:
-        found = [f for m in models for name, f in m.model_fields.items() if part in (name, f.alias)]
-        if found:  # an index or a key of a mapping leaves the models as they are
-            models = [m for f in found for m in _models(f.annotation)]
-    return {field.alias or name: field for m in models for name, field in m.model_fields.items()}
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
-
-
-def _misread(node: Node, made: Any, path: tuple[str | int, ...] = ()) -> Iterator[Problem]:
+def _misread(node: Node, made: Any, defaults: Defaults, path: tuple[str | int, ...] = ()) -> Iterator[Problem]:
     """What pydantic takes and a reader of the spec would not: true for 1, and numbers without end."""
     value, name = node.value, f"option {dotted(path)}"
-    if isinstance(value, dict):
+    if isinstance(made, Component) and made._entry is not None and path[-1] != "with":
+        options = filled(node.child("with"), defaults.get(entry_of(made).uses))
+        if options is not None:
+            yield from _misread(options, made, defaults, (*path, "with"))
+    elif isinstance(value, dict):
         for key, entry in value.items():
-            yield from _misread(entry.node, _below(made, key), (*path, key))
+            yield from _misread(entry.node, _below(made, key), defaults, (*path, key))
     elif isinstance(value, list):
         items = made if isinstance(made, (list, tuple)) and len(made) == len(value) else [None] * len(value)
         for index, (below, item) in enumerate(zip(value, items, strict=True)):
-            yield from _misread(below, item, (*path, index))
+            yield from _misread(below, item, defaults, (*path, index))
     elif isinstance(value, bool) and isinstance(made, (int, float)) and not isinstance(made, bool):
         yield Problem(f"{name} should be a number, not {described(value)}", node.place)
     elif isinstance(value, float) and not math.isfinite(value):
@@ -241,26 +77,6 @@ def _misread(node: Node, made: Any, path: tuple[str | int, ...] = ()) -> Iterato
 
 
 def _below(made: Any, key: str) -> Any:
-    if isinstance(made, BaseModel):
+    if isinstance(made, BaseModel) or is_dataclass(made):
         return getattr(made, key, None)
     return made.get(key) if isinstance(made, Mapping) else None
-
-
-def dotted(path: Sequence[str | int]) -> str:
-    """``("layers", 0, "name")`` as ``layers[0].name``."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
-
-
-def described(value: Any) -> str:
-    """A value, as an error names it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return "so large a number" if math.isfinite(value) and abs(value) > 1e30 else str(value)
-    if isinstance(value, str):
-        return f"'{value}'" if len(value) <= 60 else f"'{value[:57]}...'"
-    if isinstance(value, Mapping):
-        return "a mapping"
-    return "a list" if isinstance(value, Sequence) else f"a {type(value).__name__}"

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from fgic_core.interfaces.component import TextFrom
+from pydantic.fields import FieldInfo
+
+from fgic_core.errors import PluginError
+from fgic_core.interfaces import Component
+from fgic_core.interfaces.component import TextFrom, names_components
+from fgic_core.registry import Registry
 from fgic_core.spec.document import Entry, Node, read
 from fgic_core.spec.errors import Place, Problem, Source, did_you_mean
+from fgic_core.spec.problems import Defaults, filled
 
 #: Keys of a spec and of a step.
 TOP = ("version", "name", "seed", "defaults", "steps")
@@ -87,6 +95,8 @@ def _put(node: Node, path: list[Part], value: Node) -> tuple[Node | None, Proble
     """A copy of the tree with the value at the path; mappings on the way are made where there are none."""
     (part, place), rest = path[0], path[1:]
     key: str | int = part
+    if part == "with" and isinstance(node.value, str) and "/" in node.value:  # the short form of a component's name
+        node = Node({"uses": Entry(node.place, node)}, node.place)
     if isinstance(node.value, list):
         if not part.isascii() or not part.isdigit() or int(part) >= len(node.value):
             return None, Problem(f"{part or 'this'} is no index of a list of {len(node.value)}, counted from 0", place)
@@ -111,3 +121,60 @@ def _from_here(node: Node) -> Node:
     if isinstance(node.value, list):
         return replace(node, value=[_from_here(item) for item in node.value])
     return replace(node, value=TextFrom(node.value, Path.cwd())) if isinstance(node.value, str) else node
+
+
+def completed(
+    options: Node | None,
+    component: type[Component],
+    registry: Registry,
+    defaults: Defaults,
+    standing: Node | None,
+) -> Node | None:
+    """Options with the names of components that an assignment left to their defaults.
+
+    ``net.with.attack.with.steps=3`` sets an option of the attack that there is without it.
+
+    Args:
+        options: of a component; component: its class.
+        registry: where components come from; defaults: what the spec says of each.
+        standing: what the options are where they say nothing else.
+    """
+    if options is None or not isinstance(options.value, dict):
+        return options
+    for name, entry in options.value.items():
+        field = next((f for own, f in component.model_fields.items() if name in (own, f.alias)), None)
+        if field is None or not isinstance(entry.node.value, dict) or not names_components(field):
+            continue
+        node, below = _named(entry.node, standing.child(name) if standing is not None else None, field)
+        uses, key = node.child("uses"), node.value.get("with")
+        if uses is not None and isinstance(uses.value, str) and key is not None:
+            try:
+                inner = registry.get(uses.value)
+            except PluginError:  # said where its options are checked
+                continue
+            made = completed(key.node, inner, registry, defaults, filled(below, defaults.get(uses.value)))
+            node = node.with_child("with", key.key, made or key.node)
+        options = options.with_child(name, entry.key, node)
+    return options
+
+
+def _named(node: Node, standing: Node | None, field: FieldInfo) -> tuple[Node, Node | None]:
+    """What an option has, with the name of the component that stands there, and the options of that."""
+    key = node.value.get("with")
+    if "uses" in node.value or key is None or key.key.source.kind != "set":
+        return node, None
+    stands = standing or _node(field.get_default(call_default_factory=True), key.key)
+    if isinstance(stands.value, str):
+        stands = Node({"uses": Entry(key.key, stands)}, key.key)
+    if not isinstance(stands.value, dict) or "uses" not in stands.value:
+        return node, None
+    below = stands.child("with")
+    given = filled(key.node, below) or key.node
+    return replace(node, value={**stands.value, **node.value, "with": Entry(key.key, given)}), below
+
+
+def _node(value: Any, place: Place) -> Node:
+    """Plain data that stands at a place."""
+    if isinstance(value, Mapping):
+        return Node({str(name): Entry(place, _node(one, place)) for name, one in value.items()}, place)
+    return Node([_node(one, place) for one in value] if isinstance(value, (list, tuple)) else value, place)

@@ -8,6 +8,7 @@ from typing import Any
 
 from fgic_core.errors import PluginError
 from fgic_core.interfaces import KINDS, Component, Input
+from fgic_core.nested import SCHEMA_KEY
 from fgic_core.registry import Registry
 from fgic_core.spec.model import VERSION
 
@@ -32,6 +33,7 @@ def spec_schema(registry: Registry) -> dict[str, Any]:
         "title": "fgic spec",
         "description": "Steps that fgic runs in order, and their options.",
     }
+    named = {kind: _named(kind, registry, list(options)) for kind in sorted(_wanted(options))}
     if broken:
         schema["$comment"] = "Left out, for they do not load: " + "; ".join(broken)
     return schema | {
@@ -72,8 +74,49 @@ def spec_schema(registry: Registry) -> dict[str, Any]:
             "step": _step(registry, options),
             "complete": {"allOf": [_complete(*one) for one in needed.items() if one[1]]},
         }
-        | {_key(uses): one for uses, one in options.items()},
+        | {_key(uses): _filled(one) for uses, one in options.items()}
+        | {_any(kind): one for kind, one in named.items()},
     }
+
+
+def _named(kind: str, registry: Registry, known: list[str]) -> dict[str, Any]:
+    """What an option that names a component of a kind may hold. Options that are needed may be among the defaults."""
+    names = [uses for uses in known if uses.startswith(f"{kind}/")]
+    about = [{"const": uses, "description": _summary(registry.get(uses))} for uses in names]
+    name = {"type": "string", "anyOf": about or [{"pattern": f"^{kind}/[^/]+$"}]}
+    mapping = {
+        "type": "object",
+        "required": ["uses"],
+        "additionalProperties": False,
+        "properties": {"uses": name, "with": {"type": ["object", "null"]}},
+        "allOf": [_given(uses, {"properties": {"with": {"$ref": f"#/$defs/{_key(uses)}"}}}) for uses in names],
+    }
+    return {"title": f"Component ({kind})", "anyOf": [name, mapping]}
+
+
+def _filled(schema: Any) -> Any:
+    """A schema of options with what is installed in the place of what names a component."""
+    if isinstance(schema, list):
+        return [_filled(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if (kind := schema.get(SCHEMA_KEY)) is not None:
+        kept = {name: value for name, value in schema.items() if name not in ("anyOf", SCHEMA_KEY)}
+        return kept | {"$ref": f"#/$defs/{_any(kind)}"}
+    return {name: _filled(value) for name, value in schema.items()}
+
+
+def _wanted(schema: Any) -> set[str]:
+    """The kinds of which options name a component."""
+    if isinstance(schema, dict) and SCHEMA_KEY in schema:
+        return {schema[SCHEMA_KEY]}
+    below = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    return {kind for one in below for kind in _wanted(one)}
+
+
+def _any(kind: str) -> str:
+    """The name in ``$defs`` of what names a component of a kind; no component has it, for theirs hold a dot."""
+    return f"any-{kind}"
 
 
 def _step(registry: Registry, options: dict[str, dict[str, Any]]) -> dict[str, Any]:

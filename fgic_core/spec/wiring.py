@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fgic_core.errors import nearest
 from fgic_core.interfaces import KINDS, Component, Input
 from fgic_core.spec.document import Node
 from fgic_core.spec.errors import Place, Problem, did_you_mean
-from fgic_core.spec.options import described
+from fgic_core.spec.problems import described
 
 #: The steps of a step's ports; names that are wrong are in it too.
 Found = dict[str, "str | list[str]"]
@@ -81,6 +82,8 @@ def _chosen(steps: list[Wired], index: int, problems: list[Problem]) -> Found:
                 name, takes, f"It takes {' and '.join(takes)}." if takes else "It takes nothing: remove from."
             )
             problems.append(Problem(f"{step.uses} takes no {name}", entry.key, hint))
+            for meant in _meant(step, name):
+                chosen.setdefault(meant, "")
             continue
         port = step.ports.get(name)
         if port is not None and port.many and isinstance(entry.node.value, list):
@@ -91,6 +94,12 @@ def _chosen(steps: list[Wired], index: int, problems: list[Problem]) -> Found:
         given = str(entry.node.value)
         chosen[name] = [given] if port is not None and port.many else given
     return chosen
+
+
+def _meant(step: Wired, name: str) -> list[str]:
+    """The ports that a name which is none may stand for: that they are given nothing is the same mistake."""
+    by_name = [port for port, about in step.ports.items() if about.required and not about.auto]
+    return nearest(name, [*step.ports]) or by_name
 
 
 def _several(steps: list[Wired], index: int, name: str, origin: Node, problems: list[Problem]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,7 +68,7 @@ def run(component: Attacker, inputs: dict[str, Any], ctx: StepContext) -> None:
         _write(sweep.rows, ctx)
         robust = _measure(sweep.rows, sizes, component.norm, split, ctx)
         if sizes:
-            _check_masking(sweep, torch.cat(kept), checked, robust[sizes[-1]], ctx)
+            _check_masking(sweep, torch.cat(kept), checked, robust[sizes[-1]], split, ctx)
 
 
 class _Sweep:
@@ -202,27 +202,31 @@ def _measure(
         mine = [row for row in rows if row["eps"] == eps]
         clean = np.array([row["clean"] == row["label"] for row in mine])
         robust[eps] = clean & np.array([row["adversarial"] == row["label"] for row in mine])
-        part = f"eps={_eps_text(eps, norm)}"
+        about: Mapping[str, Any] = {"split": split, "at": {"eps": eps, "norm": norm}}
         if eps == 0:
-            _share(ctx, "clean_accuracy", int(clean.sum()), len(clean), split, f"of the {len(clean)} attacked images")
-        _share(ctx, "robust_accuracy", int(robust[eps].sum()), len(mine), part, DENOMINATOR)
+            note = f"of the {len(clean)} attacked images"
+            _share(ctx, "clean_accuracy", int(clean.sum()), len(clean), note, split=split)
+        _share(ctx, "robust_accuracy", int(robust[eps].sum()), len(mine), DENOMINATOR, **about)
         if eps > 0:
             right = int(clean.sum())
             fooled = right - int(robust[eps].sum())
-            _share(ctx, "attack_success", fooled, right, part, "turned wrong, out of those right before")
+            _share(ctx, "attack_success", fooled, right, "turned wrong, out of those right before", **about)
             mean = float(np.mean([row["distance"] for row in mine]))
-            ctx.metric("distance", mean, part=part, n=len(mine), note=f"mean {norm} distance of the perturbation")
+            note = f"mean {norm} distance of the perturbation"
+            ctx.metric("distance", mean, n=len(mine), note=note, **about)
     if len(sizes) > 1:
-        _check_monotone(robust, norm, ctx)
+        _check_monotone(robust, norm, split, ctx)
     return robust
 
 
-def _check_monotone(robust: dict[float, masking.Flags], norm: str, ctx: StepContext) -> None:
+def _check_monotone(robust: dict[float, masking.Flags], norm: str, split: str, ctx: StepContext) -> None:
     pairs = masking.not_monotone(robust)
     verdict = "flag" if pairs else "pass" if robust[0.0].any() else ""
     ctx.metric(
         "check_monotone",
         float(len(pairs)),
+        split=split,
+        at={"norm": norm},
         n=len(robust) - 1,
         note="steps of the sweep at which the larger eps leaves more images right",
         verdict=verdict,
@@ -234,12 +238,12 @@ def _check_monotone(robust: dict[float, masking.Flags], norm: str, ctx: StepCont
         )
 
 
-def _share(ctx: StepContext, name: str, count: int, n: int, part: str, note: str) -> None:
+def _share(ctx: StepContext, name: str, count: int, n: int, note: str, **about: Any) -> None:
     share = proportion(count, n)
     if n == 0:
-        ctx.metric(name, None, part=part, n=0, unit="fraction", note="no image was right before the attack")
+        ctx.metric(name, None, n=0, note="no image was right before the attack", **about)
     else:
-        ctx.metric(name, share.value, part=part, n=n, low=share.low, high=share.high, unit="fraction", note=note)
+        ctx.metric(name, share.value, n=n, low=share.low, high=share.high, note=note, **about)
 
 
 def _eps_text(eps: float, norm: str) -> str:
@@ -252,13 +256,17 @@ def _eps_text(eps: float, norm: str) -> str:
 
 
 def _check_masking(
-    sweep: _Sweep, images: torch.Tensor, checked: np.ndarray[Any, Any], robust: masking.Flags, ctx: StepContext
+    sweep: _Sweep,
+    images: torch.Tensor,
+    checked: np.ndarray[Any, Any],
+    robust: masking.Flags,
+    split: str,
+    ctx: StepContext,
 ) -> None:
     import torch
 
     labels = [row["label"] for row in sweep.rows if row["eps"] == 0.0]
-    subset = masking.Subset(
-        images, torch.tensor([labels[row] for row in checked], device=images.device), robust[checked], sweep.sizes[-1]
-    )
+    right = torch.tensor([labels[row] for row in checked], device=images.device)
+    subset = masking.Subset(images, right, robust[checked], sweep.sizes[-1], split)
     with untouched(sweep.network, ctx.uses, "perturb"):
         masking.check(sweep.component, sweep.network, subset, sweep.perturb, ctx)

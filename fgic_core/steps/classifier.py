@@ -57,7 +57,7 @@ def use(component: Classifier, inputs: Mapping[str, Any], ctx: StepContext, lear
     }
     if folder != ctx.folder:  # whoever reads the artifact wants the names of the classes
         shutil.copyfile(folder / "component.json", ctx.folder / "component.json")
-    fitted = component.load(folder / "component", ctx.device)
+    fitted = component.for_fit().load(folder / "component", ctx.device)  # as whoever takes the model opens it
     results = {part: classify(fitted, data, ctx, part) for part, data in parts.items() if len(data)}
     for part, result in results.items():
         _record(result, part, dataset, ctx)
@@ -76,7 +76,7 @@ def _measure_curve(loaded: FittedClassifier, test: Dataset, snapshots: Snapshots
             lost.append(error.what)
             continue
         for name, value in classify(loaded, test, ctx, f"epoch {epoch}: test").scores.items():
-            ctx.add_point(Point(epoch=epoch, part="test", name=name, value=value))
+            ctx.add_point(Point(epoch=epoch, split="test", name=name, value=value))
     if not epochs:
         ctx.warn("There is no test curve: the training kept no weights of its epochs.")
     elif lost:
@@ -88,21 +88,21 @@ def _record(result: Classified, part: str, dataset: Dataset, ctx: StepContext) -
     names = dataset.classes
     right = result.predicted == result.labels
     accuracy = proportion(int(right.sum()), n)
-    ctx.metric("accuracy", part=part, unit="fraction", **accuracy._asdict())
+    ctx.metric("accuracy", split=part, **accuracy._asdict())
     if len(np.unique(dataset.labels)) > TOP:  # of fewer classes the best five are all
         within = proportion(int((result.top == result.labels[:, None]).any(axis=1).sum()), n)
-        ctx.metric("top5_accuracy", part=part, unit="fraction", **within._asdict())
+        ctx.metric("top5_accuracy", split=part, **within._asdict())
     present, counts = np.unique(result.labels, return_counts=True)
     of = f"{len(present)} classes" if len(present) == len(names) else f"the {len(present)} of {len(names)} that occur"
     mean = float(np.mean([right[result.labels == label].mean() for label in present]))
-    ctx.metric("mean_class_accuracy", mean, part=part, n=n, unit="fraction", note=f"mean over {of}")
+    ctx.metric("mean_class_accuracy", mean, split=part, n=n, note=f"mean over {of}")
     # What there is to beat: a guess among the classes that are there, and always the same answer.
     note = "" if len(present) == len(names) else f"of {len(names)}; the others do not occur here"
-    ctx.metric("classes", float(len(present)), part=part, note=note)
+    ctx.metric("classes", float(len(present)), split=part, note=note)
     most = int(counts.argmax())
     note = f"of one that always says {names[int(present[most])]}"
-    ctx.metric("majority_accuracy", float(counts[most]) / n, part=part, n=n, unit="fraction", note=note)
-    ctx.metric("loss", float(result.loss.mean()), part=part, n=n)
+    ctx.metric("majority_accuracy", float(counts[most]) / n, split=part, n=n, note=note)
+    ctx.metric("loss", float(result.loss.mean()), split=part, n=n)
 
 
 def _write_predictions(results: Mapping[str, tuple[Dataset, Classified]], ctx: StepContext) -> None:

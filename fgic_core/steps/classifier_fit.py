@@ -18,7 +18,7 @@ from fgic_core.data.rows import only_columns
 from fgic_core.errors import DataError, PluginError
 from fgic_core.inference import Batch, infer
 from fgic_core.interfaces.classifier import Classifier, FittedClassifier
-from fgic_core.steps.context import StepContext
+from fgic_core.steps.context import Scores, StepContext
 from fgic_core.steps.lesson import MAIN, Lesson
 from fgic_core.steps.validation import cut_val
 
@@ -58,7 +58,7 @@ def fit(component: Classifier, data: Dataset, ctx: StepContext) -> FittedClassif
     train, val = training_parts(data, component.val_fraction, ctx)
     recipe = component.for_fit()
 
-    def ruler(fitted: Any, epoch: int) -> dict[str, dict[str, float]]:
+    def ruler(fitted: Any, epoch: int) -> Scores:
         check_fitted(fitted, "evaluate was given", train, ctx)
         return {"val": classify(fitted, val, ctx, f"epoch {epoch}: val").scores} if len(val) else {}
 
@@ -73,7 +73,8 @@ def fit(component: Classifier, data: Dataset, ctx: StepContext) -> FittedClassif
     _write(ctx.folder / "component.json", about)
     _write(ctx.folder / "validation.json", {"ids": val.ids})
     if not ctx.rank:
-        ctx.snapshots.move_to(ctx.folder / "snapshots")
+        for loss in ctx.snapshots.move_to(ctx.folder / "snapshots"):
+            ctx.warn(loss)
     return fitted
 
 

@@ -15,8 +15,9 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgic_core.data.artifact import Metric, Point
+from fgic_core.data.artifact import Metric, OnSplit, Point
 from fgic_core.data.digest import digest_file
+from fgic_core.data.quantities import QUANTITIES
 from fgic_core.data.tree import load_tree, save_tree
 from fgic_core.errors import PluginError
 from fgic_core.interfaces.context import Context, Progress, Tree
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-#: The numbers of one evaluation by part (``val``, ``synthetic``), then by name (``accuracy``, ``loss``).
-Scores = Mapping[str, Mapping[str, float]]
+#: The numbers of one evaluation by split (``val``; empty for what a generator makes), then by quantity.
+Scores = Mapping[OnSplit, Mapping[str, float]]
 #: A driver's way to measure what a component fits in the middle of its training: that and the epoch.
 Ruler = Callable[[Any, int], Scores]
 
@@ -87,6 +88,7 @@ class StepContext(Context):
         workers: data loader processes.
         listener: where events go.
         lesson: the name of the training, where it is one of several of a step (`fgic_core.steps.lesson`).
+        inputs: what the step is given, by port.
 
     Attributes:
         metrics, curves, warnings, left_out: what was recorded so far.
@@ -106,6 +108,7 @@ class StepContext(Context):
         workers: int = 0,
         listener: Listener | None = None,
         lesson: str = "",
+        inputs: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self.uses = uses
@@ -121,7 +124,7 @@ class StepContext(Context):
         self.left_out: list[tuple[str, str]] = []
         self._scratch = scratch
         self.listener = listener or Listener()
-        self.inputs: Mapping[str, Any] = {}
+        self.inputs: Mapping[str, Any] = inputs if inputs is not None else {}
         self._ruler: Ruler | None = None
         self._keeps_snapshots = False
         self._is_part = bool(lesson)
@@ -170,7 +173,7 @@ class StepContext(Context):
 
     def log(self, epoch: int, **values: float) -> None:
         for name, value in values.items():
-            self.add_point(Point(epoch=epoch, part="train", name=name, value=self._logged(epoch, name, value)))
+            self.add_point(Point(epoch=epoch, split="train", name=name, value=self._logged(epoch, name, value)))
 
     def _logged(self, epoch: int, name: str, value: Any) -> float:
         """A plugin's number as a float; what is none would make the step's record unreadable."""
@@ -196,17 +199,18 @@ class StepContext(Context):
     def evaluate(self, fitted: object, epoch: int) -> Mapping[str, float]:
         if self._ruler is None:
             return {}
-        scores: dict[str, dict[str, float]] = {}
-        for part, values in self._ruler(fitted, epoch).items():
-            scores[part] = {name: float(value) for name, value in values.items() if math.isfinite(value)}
-            for name, value in scores[part].items():
-                self.add_point(Point(epoch=epoch, part=part, name=name, value=value))
-            if lost := [name for name in values if name not in scores[part]]:
-                self.warn(f"In epoch {epoch} {' and '.join(lost)} of {part} could not be computed: not finite.")
+        scores: dict[OnSplit, dict[str, float]] = {}
+        for split, values in self._ruler(fitted, epoch).items():
+            scores[split] = {name: float(value) for name, value in values.items() if math.isfinite(value)}
+            for name, value in scores[split].items():
+                self.add_point(Point(epoch=epoch, split=split, name=name, value=value))
+            if lost := [name for name in values if name not in scores[split]]:
+                of = f" of {split}" if split else ""
+                self.warn(f"In epoch {epoch} {' and '.join(lost)}{of} could not be computed: not finite.")
         network: Any = getattr(fitted, "network", None)
         if self._keeps_snapshots and not self.rank and _is_module(network):
             self.snapshots.keep(network, epoch)
-        return scores.get("val", scores.get("synthetic", {}))
+        return scores.get("val", scores.get("", {}))
 
     def epochs(self, count: int) -> Iterator[int]:
         for epoch in range(self._resumed + 1, count + 1):
@@ -275,6 +279,7 @@ class StepContext(Context):
             workers=self.workers,
             listener=_PartListener(self, name),
             lesson=name,
+            inputs=self.inputs,
         )
 
     def seed_of(self, part: str) -> int:
@@ -310,7 +315,12 @@ class StepContext(Context):
         """Record a measured number; keywords are the fields of `Metric`.
 
         One that came out as NaN or infinite is absent, and its note says so.
+
+        Raises:
+            KeyError: the quantity has no row in `fgic_core.data.quantities`, which says what a reader needs to know.
         """
+        if name not in QUANTITIES:
+            raise KeyError(f"{name} is no row of fgic_core.data.quantities: give it a label, a unit and a direction")
         if value is not None and not math.isfinite(value):
             why = "there is nothing to measure it on" if about.get("n") == 0 else f"it came out as {value}"
             note = "; ".join(filter(None, (f"could not be computed: {why}", about.get("note"))))

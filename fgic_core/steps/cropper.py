@@ -207,19 +207,19 @@ class _Tally:
             if not n:
                 continue
             full = n - self.cropped[part]
-            ctx.metric("cropped", self.cropped[part] / n, part=part, n=n, unit="fraction")
+            ctx.metric("cropped", self.cropped[part] / n, split=part, n=n)
             empty = self.empty[part]
             note = "samples without a box" + (f"; in {empty:,} of them there is no object" if empty else "")
-            ctx.metric("full_image", float(full), part=part, n=n, note=note)
+            ctx.metric("full_image", float(full), split=part, n=n, note=note)
             ctx.metric(
-                "several_boxes", float(self.several[part]), part=part, n=n, note="samples with a choice of boxes"
+                "several_boxes", float(self.several[part]), split=part, n=n, note="samples with a choice of boxes"
             )
             note = "mean share of the picture that is kept"
-            ctx.metric("kept_area", self.area[part] / n, part=part, n=n, unit="fraction", note=note)
+            ctx.metric("kept_area", self.area[part] / n, split=part, n=n, note=note)
             if self.kept[part]:
                 share = float(np.mean(self.kept[part]))
                 note = "mean share of the annotated box that lies in the crop, where there are both"
-                ctx.metric("kept_object", share, part=part, n=len(self.kept[part]), unit="fraction", note=note)
+                ctx.metric("kept_object", share, split=part, n=len(self.kept[part]), note=note)
             if full > empty:
                 ctx.warn(f"{full - empty:,} of {n:,} {part} samples have no box and are used whole.")
             if empty:

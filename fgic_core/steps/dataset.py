@@ -126,7 +126,7 @@ def _count(ctx: StepContext, classes: tuple[str, ...], skipped: int) -> None:
     for part in SPLITS:
         labels = table.column("label").filter(pc.equal(splits, part)).to_numpy()
         if len(labels) or part != "val":
-            ctx.metric("samples", float(len(labels)), part=part)
+            ctx.metric("samples", float(len(labels)), split=part)
         absent = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
         if len(absent) and (part == "train" or (part == "test" and len(labels))):
             names = ", ".join(classes[index] for index in absent[:5]) + (", …" if len(absent) > 5 else "")
@@ -152,7 +152,7 @@ def _count_boxless(ctx: StepContext) -> None:
     for part, (of, without) in counts.items():
         if without.any():
             note = "somebody looked and there is no object: what a detector finds there is wrong"
-            ctx.metric("empty", float(without.sum()), part=part, n=len(of), note=note)
+            ctx.metric("empty", float(without.sum()), split=part, n=len(of), note=note)
         if not of.all():
             note = "nobody looked for objects: no detector learns from them or is measured on them"
-            ctx.metric("not_annotated", float((~of).sum()), part=part, n=len(of), note=note)
+            ctx.metric("not_annotated", float((~of).sum()), split=part, n=len(of), note=note)

@@ -97,7 +97,7 @@ def _test_curve(
                 lost.append(error.what)
                 continue
             for name, value in ruler.measure(fitted, epoch, ctx).items():
-                ctx.add_point(Point(epoch=epoch, part="test", name=name, value=value))
+                ctx.add_point(Point(epoch=epoch, split="test", name=name, value=value))
     if lost:
         ctx.warn(f"The test curve lacks {len(lost)} of {len(epochs)} epochs: {lost[0]}.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,20 +80,20 @@ def report(part: Measured, name: str, component: Detector, classes: int, ctx: St
         _report_overlap(part.overlaps, name, ctx)
         whole = proportion(int((np.array(part.whole) >= IOU).sum()), len(part.whole))
         note = "the same if the whole picture was the box: what no detector gives"
-        ctx.metric("box_recall50_whole", part=name, unit="fraction", note=note, **whole._asdict())
+        ctx.metric("box_recall50_whole", split=name, note=note, **whole._asdict())
         share = proportion(part.hit, part.objects)
         note = "annotated objects that a box in the data set overlaps by IoU >= 0.5"
-        ctx.metric("recall50", part=name, unit="fraction", note=note, **share._asdict())
+        ctx.metric("recall50", split=name, note=note, **share._asdict())
     if part.crossfit:
-        _report_overlap(part.crossfit, f"{name}, cross-fitted", ctx)
+        _report_overlap(part.crossfit, name, ctx, {"boxes": "cross-fitted"})
     note = f"no box of score >= {component.min_score:g}"
     others = part.pictures - part.empty
     fewer = f"; the {part.empty:,} empty pictures do not count" if part.empty else ""
-    ctx.metric("no_detection", float(part.nothing), part=name, n=others, note=note + fewer)
+    ctx.metric("no_detection", float(part.nothing), split=name, n=others, note=note + fewer)
     if part.empty:
         share = proportion(part.alarms, part.empty)
         note = f"empty pictures in which a box of score >= {component.min_score:g} was found"
-        ctx.metric("false_alarms", part=name, unit="fraction", note=note, **share._asdict())
+        ctx.metric("false_alarms", split=name, note=note, **share._asdict())
     if part.nothing * 2 > others:
         ctx.warn(
             f"In {part.nothing:,} of {others:,} {name} pictures the detector gave no box that reaches min_score "
@@ -105,7 +106,7 @@ def _report_precision(part: Measured, name: str, component: Detector, classes: i
     if not any((~one.crowd).any() for one in part.truth):
         note = "no picture has an annotated box" + (f", and {part.empty:,} are empty" if part.empty else "")
         for metric in Precision._fields:
-            ctx.metric(metric, None, part=name, unit="fraction", note=note)
+            ctx.metric(metric, None, split=name, note=note)
         return
     precision = precision_of(part.truth, part.found, classes)
     value = precision.value()
@@ -134,21 +135,21 @@ def _report_precision(part: Measured, name: str, component: Detector, classes: i
         ctx.metric(
             metric,
             value[place],
-            part=name,
+            split=name,
             n=len(part.truth),
             low=low[place],
             high=high[place],
-            unit="fraction",
             note=note,
         )
 
 
-def _report_overlap(overlaps: Sequence[float], name: str, ctx: StepContext) -> None:
+def _report_overlap(
+    overlaps: Sequence[float], name: str, ctx: StepContext, at: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """Recall and overlap of the box that cropping uses: the most confident one, against the largest annotated one."""
     values = np.array(overlaps)
     note = "pictures whose most confident box overlaps the largest annotated one by IoU >= 0.5: what cropping uses"
     share = proportion(int((values >= IOU).sum()), len(values))
-    ctx.metric("box_recall50", part=name, unit="fraction", note=note, **share._asdict())
-    ctx.metric(
-        "mean_iou", float(values.mean()), part=name, n=len(values), unit="fraction", note="0 where none was found"
-    )
+    about: dict[str, Any] = {"split": name, "at": at}
+    ctx.metric("box_recall50", note=note, **about, **share._asdict())
+    ctx.metric("mean_iou", float(values.mean()), n=len(values), note="0 where none was found", **about)

@@ -12,7 +12,7 @@ from fgic_core.steps.lesson import MAIN, Lesson
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
-    from fgic_core.steps.context import StepContext
+    from fgic_core.steps.context import Scores, StepContext
 
 
 def lessons(component: Detector, dataset: Dataset, ctx: StepContext) -> list[Lesson]:
@@ -59,7 +59,7 @@ def fit(component: Detector, data: Dataset, ctx: StepContext) -> FittedDetector:
     train, val = detector_training.parts(component, data, ctx)
     ruler = Ruler.of(component, "val", val)
 
-    def measure(fitted: Any, epoch: int) -> dict[str, dict[str, float]]:
+    def measure(fitted: Any, epoch: int) -> Scores:
         _check_fitted(fitted, "evaluate was given", ctx)
         scores = ruler.measure(fitted, epoch, ctx)
         return {"val": scores} if scores else {}
@@ -68,7 +68,8 @@ def fit(component: Detector, data: Dataset, ctx: StepContext) -> FittedDetector:
     fitted = component.for_fit().fit(train, val, ctx)
     _check_fitted(fitted, "fit gave", ctx)
     detector_training.save(component, fitted, train, val, data, ctx)
-    ctx.snapshots.move_to(ctx.folder / "snapshots")
+    for loss in ctx.snapshots.move_to(ctx.folder / "snapshots"):
+        ctx.warn(loss)
     return fitted
 
 

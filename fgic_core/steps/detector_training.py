@@ -45,7 +45,7 @@ def parts(component: Detector, data: Dataset, ctx: StepContext) -> tuple[Dataset
     learned = _to_learn_from(component, train)
     if count := int(empty_of(learned).sum()):
         note = "pictures without an object that it learns from: there is nothing to find in them"
-        ctx.metric("negatives", float(count), part="train", n=len(learned), note=note)
+        ctx.metric("negatives", float(count), split="train", n=len(learned), note=note)
     return learned, val
 
 

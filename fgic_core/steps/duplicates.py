@@ -147,7 +147,7 @@ def report_duplicates(verify: str, ctx: StepContext) -> None:
     if verify != "full":
         note = f"not looked for, as pictures are not read (verify: {verify})"
         for kind in ("exact", "perceptual"):
-            ctx.metric("duplicates", None, part=kind, note=note)
+            ctx.metric("duplicates", None, at={"kind": kind}, note=note)
         pq.write_table(_DUPLICATES.empty_table(), ctx.folder / "duplicates.parquet")
         return
     rows = _Rows.read(ctx.folder)
@@ -158,8 +158,9 @@ def report_duplicates(verify: str, ctx: StepContext) -> None:
         tables.append(table)
         leaks = _leaks(table)
         note = f"DCT hashes that differ in at most {NEAR} of 64 bits" if kind == "perceptual" else "equal files"
-        ctx.metric("duplicates", float(len(table)), part=kind, n=len(rows.split), note=note)
-        ctx.metric("duplicates", float(len(leaks)), part=f"{kind}, across parts", n=len(rows.split), note=note)
+        about: dict[str, Any] = {"at": {"kind": kind}, "n": len(rows.split), "note": note}
+        ctx.metric("duplicates", float(len(table)), **about)
+        ctx.metric("leaks", float(len(leaks)), **about)
         if len(leaks):
             ctx.warn(_leak_warning(kind, leaks))
     clashes = int((rows.label[exact.a] != rows.label[exact.b]).sum() + (rows.label[near.a] != rows.label[near.b]).sum())

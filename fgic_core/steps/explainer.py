@@ -80,7 +80,7 @@ def run(component: Explainer, inputs: dict[str, Any], ctx: StepContext) -> None:
                 rows.append(_row(sample, int(predicted[offset]), int(targets[offset]), found))
                 bar.advance()
         if first is not None:
-            _check_randomised(component, network, *first, ctx)
+            _check_randomised(component, network, *first, split, ctx)
     _write(rows, torch.cat(maps), ctx)
     _measure(rows, sum(int((m.amax(dim=(1, 2)) == 0).sum()) for m in maps), split, ctx)
 
@@ -130,6 +130,7 @@ def _check_randomised(
     images: torch.Tensor,
     targets: torch.Tensor,
     maps: torch.Tensor,
+    split: str,
     ctx: StepContext,
 ) -> None:
     """Explain some pictures with random weights: a map that stays the same says nothing about the network."""
@@ -146,6 +147,7 @@ def _check_randomised(
     ctx.metric(
         "randomisation_similarity",
         mean,
+        split=split,
         n=len(values),
         note="mean rank correlation with the maps of the network with random weights (Adebayo et al. 2018); near 1 the "
         "map hardly depends on what was learned"
@@ -205,13 +207,13 @@ def _measure(rows: list[dict[str, Any]], zero: int, split: str, ctx: StepContext
             f"{zero} of {len(rows)} maps are all zero: nothing in them speaks for the class. They count as missed."
         )
     share = proportion(zero, len(rows))
-    ctx.metric("zero_maps", part=split, unit="fraction", **share._asdict())
+    ctx.metric("zero_maps", split=split, **share._asdict())
     against = {of: [row for row in rows if row["boxes_of"] == of] for of in _GAMES}
     left_out = _left_out(rows)
     if not against["annotated"]:
         what = "an annotated box" if against["detected"] else "a box"
         note = f"no explained sample has {what}{left_out}"
-        ctx.metric("pointing_game", None, n=0, part=split, unit="fraction", note=note)
+        ctx.metric("pointing_game", None, n=0, split=split, note=note)
     for of, scored in against.items():
         if scored:
             _measure_pointing(of, scored, left_out, split, ctx)
@@ -228,7 +230,7 @@ def _left_out(rows: list[dict[str, Any]]) -> str:
 def _measure_pointing(of: BoxesOf, scored: list[dict[str, Any]], left_out: str, split: str, ctx: StepContext) -> None:
     """The pointing game of the maps that are scored against boxes of one kind, and what to read it beside."""
     game, energy_name = _GAMES[of]
-    about: dict[str, Any] = {"part": split, "unit": "fraction"}
+    about: dict[str, Any] = {"split": split}
     covered = np.array([row["random_hit"] for row in scored])
     note = f"no tolerance; the boxes cover {covered.mean():.0%} of the input on average"
     if of == "detected":

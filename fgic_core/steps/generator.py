@@ -86,8 +86,8 @@ def use(component: Generator, inputs: Mapping[str, Any], ctx: StepContext, learn
         real = _keep(component, dataset, writer)
         for written in maker.make():
             writer.write(rows(written, root))
-    ctx.metric("synthetic", len(maker.about), part="train")
-    ctx.metric("real", real, part="train")
+    ctx.metric("synthetic", len(maker.about))
+    ctx.metric("real", real)
     _report(maker, dataset.classes, reference, ctx)
     held_out = _held_out(dataset, train, component, extractor, ctx)
     _write_found(maker, reference, held_out, ctx)
@@ -145,8 +145,8 @@ def _write_kept(component: Generator, dataset: Dataset, why: str, ctx: StepConte
         ctx.warn(f"Nothing was trained and no picture made: {why}.")
     with DatasetWriter(ctx.folder, dataset.header) as writer:
         real = _keep(component, dataset, writer)
-    ctx.metric("synthetic", 0, part="train", note=f"nothing was made: {why}")
-    ctx.metric("real", real, part="train")
+    ctx.metric("synthetic", 0, note=f"nothing was made: {why}")
+    ctx.metric("real", real)
 
 
 def _report(maker: Maker, classes: tuple[str, ...], reference: Reference, ctx: StepContext) -> None:
@@ -158,7 +158,7 @@ def _report(maker: Maker, classes: tuple[str, ...], reference: Reference, ctx: S
     dropped = sum(maker.refused.values())
     said = ", ".join(f"{maker.refused[name]:,} by {name}" for name in FILTERS if name in maker.refused)
     if maker.filters.active:
-        ctx.metric("refused", dropped, part="synthetic", n=maker.looked, note=said or "none")
+        ctx.metric("refused", dropped, n=maker.looked, note=said or "none")
     short = np.flatnonzero(maker.missing)
     if len(short):
         if not maker.about:
@@ -174,7 +174,7 @@ def _report(maker: Maker, classes: tuple[str, ...], reference: Reference, ctx: S
         copies = sum(told["copy_of"] is not None for told in maker.about)
         share = proportion(copies, len(maker.about))
         note = f"written pictures that look the same as one of {len(reference.ids):,} train pictures (perceptual hash)"
-        ctx.metric("copies", part="synthetic", unit="fraction", note=note, **share._asdict())
+        ctx.metric("copies", note=note, **share._asdict())
 
 
 def _held_out(

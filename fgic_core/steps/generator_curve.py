@@ -16,7 +16,7 @@ from fgic_core.steps.generator_ruler import BATCH_SIZE, fid, kid, sampled
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
     from fgic_core.interfaces.generator import Generator
-    from fgic_core.steps.context import StepContext
+    from fgic_core.steps.context import Scores, StepContext
     from fgic_core.steps.features import Extractor
 
 #: With less than that share of different features among different pictures, an extractor is blind.
@@ -40,7 +40,7 @@ class Curve:
         evenly = np.linspace(0, len(there) - 1, min(len(there), CLASSES)).round().astype(int)
         self.grids = Grids(ctx.scratch, [int(label) for label in there[evenly]], component.curve_every)
 
-    def measure(self, fitted: FittedGenerator, epoch: int) -> dict[str, dict[str, float]]:
+    def measure(self, fitted: FittedGenerator, epoch: int) -> Scores:
         """FID and KID of some pictures of a generator in training, the same labels and seeds at every epoch."""
         if not isinstance(fitted, FittedGenerator):
             what = f"evaluate was given a {type(fitted).__name__}, not a FittedGenerator"
@@ -56,7 +56,7 @@ class Curve:
         reference = self._reference
         labels = np.repeat(np.arange(len(self.counts)), shares(self.counts, total)).tolist()
         features = self.extractor(self._pictures(fitted, labels, "curve", f"epoch {epoch}: sampling"))
-        return {"synthetic": {"FID": fid(features, reference), "KID": kid(features, reference, with_error=False).value}}
+        return {"": {"FID": fid(features, reference), "KID": kid(features, reference, with_error=False).value}}
 
     @cached_property
     def _reference(self) -> Reference:

@@ -110,12 +110,12 @@ class Ruler:
             return np.zeros_like(self.counts)
         return shares(self.counts, self.component.fid_samples)
 
-    def _record_kid(self, name: str, features: Floats, part: str, note: str) -> None:
+    def _record_kid(self, name: str, features: Floats, note: str) -> None:
         """KID with its interval."""
         value, error = kid(features, self.reference)
         low, high = (None, None) if error is None else (value - 1.96 * error, value + 1.96 * error)
         about = "interval by the jackknife over pictures" if error is not None else "too few pictures for an interval"
-        self.ctx.metric(name, value, part=part, n=len(features), low=low, high=high, note=f"{note}; {about}")
+        self.ctx.metric(name, value, n=len(features), low=low, high=high, note=f"{note}; {about}")
 
     def finish(self, made: Measured, held_out: Reference | None, filtered: bool) -> None:
         """Record what the pictures are worth.
@@ -140,7 +140,7 @@ class Ruler:
 
     def _absent(self, why: str) -> None:
         for name in ("FID", "KID"):
-            self.ctx.metric(name, None, part="synthetic", note=why)
+            self.ctx.metric(name, None, note=why)
 
     def _distribution(self, features: Floats, labels: Numbers, held_out: Reference | None, filtered: bool) -> None:
         """FID and KID, between those of unseen real pictures and of noise; precision and recall."""
@@ -150,33 +150,29 @@ class Ruler:
         about = f"{name}; against {len(real):,} real train pictures"
         about += "; pictures that the filters let through" if filtered else ""
         biased = f"; biased upwards below {MANY:,} pictures: compare at equal n alone" if len(features) < MANY else ""
-        self.ctx.metric("FID", fid(features, self.reference), part="synthetic", n=len(features), note=about + biased)
-        self._record_kid("KID", features, "synthetic", "pictures and network as for FID; unbiased")
+        self.ctx.metric("FID", fid(features, self.reference), n=len(features), note=about + biased)
+        self._record_kid("KID", features, "pictures and network as for FID; unbiased")
         if held_out is not None and held_out.features is not None and len(held_out.features) > 1:
             note = "the same for real pictures that nothing was learned from: about the best that can be had at this n"
             some = held_out.features
             fewer = len(some) < len(features)
             few = features[self._few(labels, len(some))]
             more = f"; that of {len(some):,} made pictures: {fid(few, self.reference):.4g}"
-            self.ctx.metric(
-                "FID_real", fid(some, self.reference), part="held out", n=len(some), note=note + (more if fewer else "")
-            )
-            self._record_kid("KID_real", some, "held out", note)
+            self.ctx.metric("FID_real", fid(some, self.reference), n=len(some), note=note + (more if fewer else ""))
+            self._record_kid("KID_real", some, note)
         note = "the same for pictures of uniform noise"
-        self.ctx.metric(
-            "FID_noise", fid(self._noise(len(features)), self.reference), part="noise", n=len(features), note=note
-        )
+        self.ctx.metric("FID_noise", fid(self._noise(len(features)), self.reference), n=len(features), note=note)
         few = real[pick_like(self.reference.labels, self.counts, len(features), self.ctx.rng("manifold"))]
         if len(few) > NEIGHBOURS < len(features):
             precision, recall = precision_recall(features, few, NEIGHBOURS)
             note = f"share of the pictures within the real ones' {NEIGHBOURS} nearest neighbours (Kynkäänniemi et al.)"
-            self.ctx.metric("precision", precision, part="synthetic", n=len(features), unit="fraction", note=note)
+            self.ctx.metric("precision", precision, n=len(features), note=note)
             note = f"share of {len(few):,} real pictures within the made ones' {NEIGHBOURS} nearest neighbours"
-            self.ctx.metric("recall", recall, part="synthetic", n=len(few), unit="fraction", note=note)
+            self.ctx.metric("recall", recall, n=len(few), note=note)
         else:
             for name in ("precision", "recall"):
                 note = f"takes more than {NEIGHBOURS} pictures of each kind"
-                self.ctx.metric(name, None, part="synthetic", unit="fraction", note=note)
+                self.ctx.metric(name, None, note=note)
 
     def _few(self, labels: Numbers, count: int) -> Numbers:
         """So many of the made pictures, classes as in train."""
@@ -200,7 +196,7 @@ class Ruler:
         unseen, same = self._unseen(held_out)
         if len(unseen) < MEMORY_TEST:
             note = f"needs {MEMORY_TEST} real pictures that nothing was learned from, in test or validation"
-            self.ctx.metric("memorised", None, part="synthetic", note=note)
+            self.ctx.metric("memorised", None, note=note)
             return
         train = self.reference.features
         usual = _ratio(nearest(unseen, train)[0], nearest(unseen, unseen, same=True)[0])
@@ -209,7 +205,7 @@ class Ruler:
         share = proportion(int((found < bound).sum()), len(features))
         note = f"nearer to train, compared with the nearest unseen picture, than {1 - NEAREST_SHARE:.0%} of unseen ones"
         note += f"; without {same:,} unseen pictures that lie in train" if same else ""
-        self.ctx.metric("memorised", part="synthetic", unit="fraction", note=note, **share._asdict())
+        self.ctx.metric("memorised", note=note, **share._asdict())
         if share.low > MANY_MEMORIES:
             many = f"{share.value:.0%} of the made pictures ({share.low:.0%} to {share.high:.0%})"
             self.ctx.warn(
@@ -234,13 +230,13 @@ class Ruler:
         found = label_agreement(features, labels, *known, k=VOTES)
         share = proportion(int(found.sum()), len(found))
         note = f"made pictures whose class is the most frequent among their {VOTES} nearest real train pictures"
-        self.ctx.metric("class_agreement", part="synthetic", unit="fraction", note=note, **share._asdict())
+        self.ctx.metric("class_agreement", note=note, **share._asdict())
         if held_out is None or held_out.features is None or not len(held_out.features):
             return
         found = label_agreement(held_out.features, held_out.labels, *known, k=VOTES)
         usual = proportion(int(found.sum()), len(found))
         note = "the same for real pictures that nothing was learned from"
-        self.ctx.metric("class_agreement_real", part="held out", unit="fraction", note=note, **usual._asdict())
+        self.ctx.metric("class_agreement_real", note=note, **usual._asdict())
         if share.high < LITTLE_AGREEMENT * usual.low:
             self.ctx.warn(
                 f"The class of {share.value:.0%} of the made pictures is that of the real pictures they look like; of "
@@ -254,10 +250,10 @@ class Ruler:
         found = diversity(features, labels)
         if not (usual > 0 and np.isfinite(found)):
             note = "takes two different pictures of a class, made and real"
-            self.ctx.metric("diversity", None, part="synthetic", unit="fraction", note=note)
+            self.ctx.metric("diversity", None, note=note)
             return
         note = "mean distance between two made pictures of a class, as a share of that between two real ones"
-        self.ctx.metric("diversity", found / usual, part="synthetic", n=len(features), unit="fraction", note=note)
+        self.ctx.metric("diversity", found / usual, n=len(features), note=note)
         if found / usual < LITTLE_DIVERSITY:
             self.ctx.warn(
                 f"Two made pictures of a class are on average {found / usual:.0%} as far from each other as two real "

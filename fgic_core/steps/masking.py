@@ -50,12 +50,14 @@ class Subset:
         labels: (n,).
         robust: whether the component's attack at ``eps`` left each one right, (n,).
         eps: the largest of the sweep.
+        split: which pictures they are.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     robust: Flags
     eps: float
+    split: str = ""
 
 
 def beats(stronger: Flags, weaker: Flags) -> bool:
@@ -93,7 +95,7 @@ def check(component: Attacker, network: nn.Module, subset: Subset, perturb: Pert
     with ctx.progress("gradient-masking checks", 5, "checks") as bar:
         with _count_gradients(network) as gradients:
             moved = perturb(images, labels, reference.whole_cube(images, norm), ctx.generator("masking", "unbounded"))
-        judge = _Judge(subset, right, len(gradients) == 1, ctx)
+        judge = _Judge(subset, norm, right, len(gradients) == 1, ctx)
         bar.advance()
         gradient = reference.input_gradient(network, images, labels)
         flat = ~torch.isfinite(gradient).flatten(1).all(dim=1) | (gradient.flatten(1).abs().amax(dim=1) == 0)
@@ -152,12 +154,14 @@ class _Judge:
 
     Attributes:
         subset: what is checked.
+        norm: that eps is measured in.
         right: which images the network has right before any attack, (n,).
         one_step: whether the component's attack takes a single gradient, so that any attack of many steps beats it.
         ctx: where numbers go.
     """
 
     subset: Subset
+    norm: str
     right: Flags
     one_step: bool
     ctx: StepContext
@@ -212,10 +216,11 @@ class _Judge:
         self.ctx.metric(
             f"check_{name}",
             share.value,
+            split=self.subset.split,
+            at={"eps": self.subset.eps, "norm": self.norm},
             n=share.n,
             low=share.low,
             high=share.high,
-            unit="fraction",
             note=note,
             verdict=verdict,
         )

@@ -38,9 +38,11 @@ def rehearse(classifier: Classifier, explainer: Explainer, classes: int, uses: s
                 return None
             network, size = built.network, built.input.size
             images = torch.rand((1, 3, size.height, size.width))
+            with evaluation(network), torch.no_grad():
+                network(images)
         except KeyboardInterrupt:
             raise
-        except BaseException:  # a model that cannot be built says so itself, as soon as its step begins
+        except BaseException:  # a model that cannot be built, or used, says so itself, as soon as its step begins
             return None
         try:
             with evaluation(network):

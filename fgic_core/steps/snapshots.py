@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fgic_core.data.digest import digest_file
 from fgic_core.errors import PluginError
 from fgic_core.steps.untouched import tensor_digest
 from fgic_core.weights import read_weights, save_tensors
@@ -44,8 +45,9 @@ class Snapshots:
         save_tensors(changing, beside, epoch=epoch, fixed=_digest(fixed))
         with beside.open("rb") as file:
             os.fsync(file.fileno())
+        digest = digest_file(beside)
         beside.replace(self._file(epoch))
-        self._thin(epoch)
+        self._thin(epoch, digest)
 
     def epochs(self) -> list[int]:
         """The epochs that there is a snapshot of, in order."""
@@ -68,18 +70,30 @@ class Snapshots:
             raise PluginError(f"the snapshot of epoch {epoch} lacks weights that were trained later")
         network.load_state_dict(weights.tensors, strict=False)
 
-    def move_to(self, folder: Path) -> None:
-        """Have the snapshots lie in that folder too: where a crash follows they are still here, for the next try."""
+    def move_to(self, folder: Path) -> list[str]:
+        """Have the snapshots lie in that folder too: where a crash follows they are still here, for the next try.
+
+        Returns:
+            what was left out: for each snapshot that is not what was kept, in words, that it is damaged or gone.
+        """
+        lost = []
+        digests = self._read_index()["digests"]
+        for epoch in sorted({*self.epochs(), *map(int, digests)}):
+            file = self._file(epoch)
+            if not file.exists() or digest_file(file) != digests.get(str(epoch)):
+                what = "was damaged" if file.exists() else "was taken away"
+                lost.append(f"The snapshot of epoch {epoch} {what} before the training ended, and is left out.")
+                if folder == self.folder:
+                    file.unlink(missing_ok=True)
+            elif folder != self.folder:
+                folder.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.link(file, folder / file.name)
+                except OSError:  # a file system without links
+                    shutil.copyfile(file, folder / file.name)
         if folder == self.folder:
             self._index.unlink(missing_ok=True)
-            return
-        for epoch in self.epochs():
-            folder.mkdir(parents=True, exist_ok=True)
-            file = self._file(epoch)
-            try:
-                os.link(file, folder / file.name)
-            except OSError:  # a file system without links
-                shutil.copyfile(file, folder / file.name)
+        return lost
 
     def _file(self, epoch: int) -> Path:
         return self.folder / f"{epoch:06d}.safetensors"
@@ -88,22 +102,35 @@ class Snapshots:
     def _index(self) -> Path:
         return self.folder / "snapshots.json"
 
-    def _thin(self, epoch: int) -> None:
-        """Drop what is not in step, by the place of each epoch among those that were measured so far."""
-        index: dict[str, Any] = {"measured": [], "every": 1}
-        if self._index.exists():
+    def _read_index(self) -> dict[str, Any]:
+        """The epochs that were measured, how many of them are passed over, and the digests of what was kept of them.
+
+        Where that cannot be read, nothing that lies there is known to be whole.
+        """
+        try:
             index = json.loads(self._index.read_text(encoding="utf-8"))
+            return {"measured": list(index["measured"]), "every": int(index["every"]), "digests": {**index["digests"]}}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {"measured": self.epochs(), "every": 1, "digests": {}}
+
+    def _thin(self, epoch: int, digest: str) -> None:
+        """Drop what is not in step, by the place of each epoch among those that were measured so far."""
+        index = self._read_index()
         measured = [*(one for one in index["measured"] if one < epoch), epoch]
         every: int = index["every"]
 
+        def wanted() -> set[int]:
+            return {epoch, *(measured[::every] if every < len(measured) else ())}
+
         def kept() -> list[int]:
-            wanted = {epoch, *(measured[::every] if every < len(measured) else ())}
-            return [one for one in self.epochs() if one in wanted]
+            return [one for one in self.epochs() if one in wanted()]
 
         while every < len(measured) and sum(self._file(one).stat().st_size for one in kept()) > self.limit:
             every *= 2
         beside = self.folder / "snapshots.new"
-        beside.write_text(json.dumps({"measured": measured, "every": every}), encoding="utf-8")
+        earlier = wanted() - {epoch}
+        digests = {name: one for name, one in index["digests"].items() if int(name) in earlier} | {str(epoch): digest}
+        beside.write_text(json.dumps({"measured": measured, "every": every, "digests": digests}), encoding="utf-8")
         beside.replace(self._index)
         for one in set(self.epochs()) - set(kept()):
             self._file(one).unlink()

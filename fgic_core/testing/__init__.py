@@ -13,6 +13,7 @@
             return GoldenCropper(margin=0.1)
 
 Every suite fails, rather than passing with nothing collected, where the fixture ``component`` is not given.
+What a component takes beyond its kind (a teacher) the suite makes; the fixture ``inputs`` gives others.
 It needs pytest; import it from tests alone.
 """
 
@@ -22,6 +23,7 @@ from fgic_core.testing.data import tiny_context, tiny_dataset
 from fgic_core.testing.dataset import DatasetReaderSuite
 from fgic_core.testing.makers import DetectorSuite, GeneratorSuite
 from fgic_core.testing.networks import AttackerSuite, ClassifierSuite, ExplainerSuite
+from fgic_core.testing.ports import tiny_inputs
 
 __all__ = [
     "AttackerSuite",
@@ -34,4 +36,5 @@ __all__ = [
     "GeneratorSuite",
     "tiny_context",
     "tiny_dataset",
+    "tiny_inputs",
 ]

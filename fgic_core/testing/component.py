@@ -7,8 +7,9 @@ import subprocess
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,27 @@ def _is_pickle(content: bytes) -> bool:
 
 
 class ComponentSuite:
-    """Options, help, and a cheap import. Override the fixture `component`."""
+    """Options, help, and a cheap import. Override the fixture `component`, and where need be `inputs`."""
+
+    _inputs: Mapping[str, Any] = {}
+
+    @pytest.fixture
+    def inputs(self, component: Component, tmp_path: Path) -> Mapping[str, Any]:
+        """What the ports are given that the component has beyond its kind's; see `fgic_core.testing.tiny_inputs`.
+
+        Override it for a component that cannot learn from small models of random weights. The classes are those of
+        `tiny_dataset`; a port that is left out has no step.
+        """
+        from fgic_core.testing.ports import tiny_inputs
+
+        return tiny_inputs(component, tmp_path / "inputs")
+
+    @pytest.fixture(autouse=True)
+    def _given(self, component: Component, inputs: Mapping[str, Any]) -> None:
+        from fgic_core.testing.ports import check_given
+
+        check_given(component, inputs)
+        self._inputs = inputs
 
     @pytest.fixture
     def component(self) -> Component:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +16,17 @@ from fgic_core.steps.context import StepContext
 COLOURS = ((230, 60, 60), (60, 200, 60), (60, 60, 230), (230, 230, 60))
 
 
-def tiny_context(folder: Path, *, seed: int = 0, name: str = "out") -> StepContext:
-    """A context whose artifact goes to ``folder/name`` and whose checkpoints go beside it."""
+def tiny_context(
+    folder: Path, *, seed: int = 0, name: str = "out", inputs: Mapping[str, Any] | None = None
+) -> StepContext:
+    """A context whose artifact goes to ``folder/name`` and whose checkpoints go beside it.
+
+    Args:
+        inputs: what the component is given, by port (`Context.inputs`).
+    """
     (folder / name).mkdir(parents=True, exist_ok=True)
-    return StepContext(folder / name, scratch=folder / f"{name}-scratch", seed=seed, uses="test/component")
+    scratch = folder / f"{name}-scratch"
+    return StepContext(folder / name, scratch=scratch, seed=seed, uses="test/component", inputs=inputs)
 
 
 def tiny_dataset(

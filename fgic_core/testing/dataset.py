@@ -26,7 +26,7 @@ class DatasetReaderSuite(ComponentSuite):
         raise NotImplementedError(f"{type(self).__name__} must give its component: override the fixture `component`")
 
     def _samples(self, component: DatasetReader, folder: Path) -> tuple[list[Sample], Path]:
-        context = tiny_context(folder)
+        context = tiny_context(folder, inputs=self._inputs)
         samples = list(component.samples(context))
         assert samples, "the reader gives no sample"
         return samples, component.source() or context.folder

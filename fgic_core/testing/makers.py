@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from fgic_core.errors import PluginError
 from fgic_core.interfaces import Detector, FittedDetector, FittedGenerator, Generator
 from fgic_core.testing.component import ComponentSuite, assert_no_pickle, assert_saved_alike
 from fgic_core.testing.data import tiny_context, tiny_dataset
+from fgic_core.testing.ports import without_optional
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from fgic_core.interfaces import Component
+    from fgic_core.steps.context import Scores
 
 
 def _assert_unchanged(component: Component, before: Component) -> None:
@@ -27,7 +30,17 @@ def _assert_unchanged(component: Component, before: Component) -> None:
     assert component.__dict__.keys() == before.__dict__.keys(), "an attribute was left in it"
 
 
-class DetectorSuite(ComponentSuite):
+class _MakerSuite(ComponentSuite):
+    """A training takes seconds: tests that ask for what it gives, and nothing of itself, share one."""
+
+    #: What was learned, by the component with its options.
+    _kept: ClassVar[dict[str, Any]]
+
+    def __init_subclass__(cls) -> None:
+        cls._kept = {}
+
+
+class DetectorSuite(_MakerSuite):
     """Shapes, ranges, independence of the batch, what `save` and `load` keep, what an interruption does not change.
 
     A detector that says it learns from empty pictures (`Detector.negatives`) is trained with some throughout.
@@ -55,9 +68,9 @@ class DetectorSuite(ComponentSuite):
         """
         data = tiny_dataset(folder / "data", side=64, empty=empty if component.negatives else 0)
         train = data.split("train") if component.learns() else data.take([])
-        context = tiny_context(folder, name=name)
+        context = tiny_context(folder, name=name, inputs={"dataset": train, **self._inputs})
 
-        def ruler(_: object, epoch: int) -> dict[str, dict[str, float]]:
+        def ruler(_: object, epoch: int) -> Scores:
             if seen is not None:
                 seen.append(epoch)
             if epoch == stop_at:
@@ -70,6 +83,18 @@ class DetectorSuite(ComponentSuite):
         fitted = component.for_fit().fit(some, others, context)
         test = data.split("test")
         return fitted, [test.picture(i) for i in range(4)]
+
+    @pytest.fixture
+    def trained(
+        self, component: Detector, tmp_path_factory: pytest.TempPathFactory
+    ) -> tuple[FittedDetector, list[Image]]:
+        """What a training gives that is not interrupted, and test pictures."""
+        if repr(component) not in self._kept:
+            folder = tmp_path_factory.mktemp("trained")
+            self._kept[repr(component)] = self._fitted(component, folder)
+            shutil.rmtree(folder / "out-scratch", ignore_errors=True)  # checkpoints can be large
+        fitted, pictures = self._kept[repr(component)]
+        return fitted, list(pictures)
 
     def _opened(self, component: Detector, fitted: FittedDetector, folder: Path) -> FittedDetector:
         """What was learned, saved and loaded again."""
@@ -92,8 +117,10 @@ class DetectorSuite(ComponentSuite):
         opened.detect(pictures)
         _assert_unchanged(component, before)
 
-    def test_it_gives_boxes_scores_and_labels_of_agreeing_shapes(self, component: Detector, tmp_path: Path) -> None:
-        fitted, pictures = self._fitted(component, tmp_path)
+    def test_it_gives_boxes_scores_and_labels_of_agreeing_shapes(
+        self, component: Detector, trained: tuple[FittedDetector, list[Image]], tmp_path: Path
+    ) -> None:
+        fitted, pictures = trained
         found = fitted.detect(pictures)
         assert len(found) == len(pictures)
         for one in found:
@@ -105,8 +132,10 @@ class DetectorSuite(ComponentSuite):
             said = f"labels are 0 to {classes - 1}" if component.per_class else "without per_class every label is 0"
             assert np.isin(np.asarray(one.labels), range(classes)).all(), said
 
-    def test_a_picture_gives_the_same_boxes_alone_and_in_a_batch(self, component: Detector, tmp_path: Path) -> None:
-        fitted, pictures = self._fitted(component, tmp_path)
+    def test_a_picture_gives_the_same_boxes_alone_and_in_a_batch(
+        self, trained: tuple[FittedDetector, list[Image]]
+    ) -> None:
+        fitted, pictures = trained
         pictures[1] = pictures[1].resize((48, 80))
         for together, alone in zip(fitted.detect(pictures), pictures, strict=True):
             (single,) = fitted.detect([alone])
@@ -115,8 +144,10 @@ class DetectorSuite(ComponentSuite):
             np.testing.assert_allclose(together.scores, single.scores, atol=1e-3)
             np.testing.assert_array_equal(together.labels, single.labels)
 
-    def test_what_is_saved_and_loaded_detects_the_same(self, component: Detector, tmp_path: Path) -> None:
-        fitted, pictures = self._fitted(component, tmp_path)
+    def test_what_is_saved_and_loaded_detects_the_same(
+        self, component: Detector, trained: tuple[FittedDetector, list[Image]], tmp_path: Path
+    ) -> None:
+        fitted, pictures = trained
         again = self._opened(component, fitted, tmp_path / "saved")
         assert_no_pickle(tmp_path / "saved")
         assert_saved_alike(lambda folder: component.save(fitted, folder), tmp_path)
@@ -127,24 +158,34 @@ class DetectorSuite(ComponentSuite):
             np.testing.assert_array_equal(one.scores, two.scores)
             np.testing.assert_array_equal(one.labels, two.labels)
 
-    def test_empty_pictures_change_what_is_learned(self, component: Detector, tmp_path: Path) -> None:
+    def test_empty_pictures_change_what_is_learned(
+        self, component: Detector, trained: tuple[FittedDetector, list[Image]], tmp_path: Path
+    ) -> None:
         """One that claims it, and leaves them out, learns the same with them and without; others are given none."""
         if not (component.negatives and component.learns()):
             return
         kept = []
-        for empty in (0, 4):
-            fitted, _ = self._fitted(component, tmp_path, f"empty-{empty}", empty=empty)
-            folder = tmp_path / f"saved-{empty}"
+        for name, fitted in (("with", trained[0]), ("without", self._fitted(component, tmp_path, empty=0)[0])):
+            folder = tmp_path / f"saved-{name}"
             folder.mkdir()
             component.save(fitted, folder)
             kept.append({file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()})
         assert kept[0] != kept[1], "negatives is true, and empty train pictures change nothing"
 
-    def test_an_interrupted_training_finds_the_same_boxes(self, component: Detector, tmp_path: Path) -> None:
+    def test_it_does_without_what_its_ports_call_optional(self, component: Detector, tmp_path: Path) -> None:
+        """One without optional ports has nothing to show."""
+        needed = without_optional(component, self._inputs)
+        if needed.keys() != self._inputs.keys():
+            self._inputs = needed
+            self._fitted(component, tmp_path)
+
+    def test_an_interrupted_training_finds_the_same_boxes(
+        self, component: Detector, trained: tuple[FittedDetector, list[Image]], tmp_path: Path
+    ) -> None:
         """A detector that does not learn has nothing to interrupt."""
         if not component.learns():
             return
-        whole, pictures = self._fitted(component, tmp_path, "whole")
+        whole, pictures = trained
         with pytest.raises(KeyboardInterrupt):
             self._fitted(component, tmp_path, "cut", stop_at=2)
         seen: list[int] = []
@@ -156,7 +197,7 @@ class DetectorSuite(ComponentSuite):
             np.testing.assert_array_equal(one.scores, two.scores)
 
 
-class GeneratorSuite(ComponentSuite):
+class GeneratorSuite(_MakerSuite):
     """Shapes, ranges, what label and seed decide, what `save` and `load` keep, what an interruption does not change."""
 
     @pytest.fixture
@@ -178,18 +219,30 @@ class GeneratorSuite(ComponentSuite):
         The epochs that are evaluated are added to ``seen``.
         """
         train = tiny_dataset(folder / "data", side=64).split("train")
-        context = tiny_context(folder, name=name)
+        context = tiny_context(folder, name=name, inputs={"dataset": train, **self._inputs})
 
-        def ruler(_: object, epoch: int) -> dict[str, dict[str, float]]:
+        def ruler(_: object, epoch: int) -> Scores:
             if seen is not None:
                 seen.append(epoch)
             if epoch == stop_at:
                 raise KeyboardInterrupt
-            return {"synthetic": {"FID": 100.0 / (epoch + 1), "KID": 1.0 / (epoch + 1)}}
+            return {"": {"FID": 100.0 / (epoch + 1), "KID": 1.0 / (epoch + 1)}}
 
         context.measure_by(ruler, snapshots=False)
         context.seed_everything("step")
         return component.for_fit().fit(train, context)
+
+    @pytest.fixture
+    def trained(
+        self, component: Generator, tmp_path_factory: pytest.TempPathFactory
+    ) -> tuple[FittedGenerator, list[int]]:
+        """What a training gives that is not interrupted, and the epochs that it evaluated."""
+        if repr(component) not in self._kept:
+            folder, seen = tmp_path_factory.mktemp("trained"), list[int]()
+            self._kept[repr(component)] = self._fitted(component, folder, seen=seen), seen
+            shutil.rmtree(folder / "out-scratch", ignore_errors=True)  # checkpoints can be large
+        fitted, seen = self._kept[repr(component)]
+        return fitted, list(seen)
 
     def test_fit_gives_what_was_learned_and_leaves_the_recipe_as_it_was(
         self, component: Generator, tmp_path: Path
@@ -208,16 +261,20 @@ class GeneratorSuite(ComponentSuite):
         opened.sample([0], [0])
         _assert_unchanged(component, before)
 
-    def test_it_gives_rgb_pictures_in_the_unit_range(self, component: Generator, tmp_path: Path) -> None:
-        pictures = self._fitted(component, tmp_path).sample([0, 1, 2, 1], [0, 1, 2, 2**63 - 1])
+    def test_it_gives_rgb_pictures_in_the_unit_range(
+        self, component: Generator, trained: tuple[FittedGenerator, list[int]]
+    ) -> None:
+        pictures = trained[0].sample([0, 1, 2, 1], [0, 1, 2, 2**63 - 1])
         assert pictures.shape == (4, 3, component.resolution, component.resolution)
         assert pictures.dtype == np.float32
         assert np.isfinite(pictures).all()
         assert pictures.min() >= 0
         assert pictures.max() <= 1
 
-    def test_label_and_seed_decide_a_picture_alone_and_in_a_batch(self, component: Generator, tmp_path: Path) -> None:
-        fitted = self._fitted(component, tmp_path)
+    def test_label_and_seed_decide_a_picture_alone_and_in_a_batch(
+        self, trained: tuple[FittedGenerator, list[int]]
+    ) -> None:
+        fitted, _ = trained
         labels, seeds = [0, 1, 1, 2], [5, 5, 6, 7]
         together = fitted.sample(labels, seeds)
         np.testing.assert_array_equal(together, fitted.sample(labels, seeds))
@@ -226,21 +283,27 @@ class GeneratorSuite(ComponentSuite):
         assert np.abs(together[1] - together[2]).max() > 1e-3, "another seed gives another picture"
         assert not np.array_equal(together[0], together[1]), "another label gives another picture"
 
-    def test_a_label_outside_the_classes_is_refused(self, component: Generator, tmp_path: Path) -> None:
-        fitted = self._fitted(component, tmp_path)
+    def test_a_label_outside_the_classes_is_refused(
+        self, trained: tuple[FittedGenerator, list[int]], tmp_path: Path
+    ) -> None:
+        fitted, _ = trained
         for label in (-1, len(tiny_dataset(tmp_path / "more").classes)):
             with pytest.raises(PluginError):
                 fitted.sample([0, label], [0, 1])
 
-    def test_parents_are_samples_that_it_was_trained_on(self, component: Generator, tmp_path: Path) -> None:
-        fitted = self._fitted(component, tmp_path)
+    def test_parents_are_samples_that_it_was_trained_on(
+        self, trained: tuple[FittedGenerator, list[int]], tmp_path: Path
+    ) -> None:
+        fitted, _ = trained
         known = set(tiny_dataset(tmp_path / "more", side=64).split("train").ids)
         parents = fitted.parents([0, 1, 2], [3, 4, 5])
         assert len(parents) == 3
         assert {name for of in parents for name in of} <= known
 
-    def test_what_is_saved_and_loaded_samples_the_same(self, component: Generator, tmp_path: Path) -> None:
-        fitted = self._fitted(component, tmp_path)
+    def test_what_is_saved_and_loaded_samples_the_same(
+        self, component: Generator, trained: tuple[FittedGenerator, list[int]], tmp_path: Path
+    ) -> None:
+        fitted, _ = trained
         (tmp_path / "saved").mkdir()
         component.save(fitted, tmp_path / "saved")
         assert_no_pickle(tmp_path / "saved")
@@ -249,16 +312,23 @@ class GeneratorSuite(ComponentSuite):
         np.testing.assert_array_equal(fitted.sample([0, 2], [1, 2]), again.sample([0, 2], [1, 2]))
         assert fitted.parents([0, 2], [1, 2]) == again.parents([0, 2], [1, 2])
 
-    def test_it_is_measured_before_and_after_every_epoch(self, component: Generator, tmp_path: Path) -> None:
+    def test_it_is_measured_before_and_after_every_epoch(self, trained: tuple[FittedGenerator, list[int]]) -> None:
         """Or never, where nothing is trained."""
-        seen: list[int] = []
-        self._fitted(component, tmp_path, seen=seen)
+        _, seen = trained
         assert seen == list(range(len(seen)))
 
-    def test_an_interrupted_training_makes_the_same_pictures(self, component: Generator, tmp_path: Path) -> None:
+    def test_it_does_without_what_its_ports_call_optional(self, component: Generator, tmp_path: Path) -> None:
+        """One without optional ports has nothing to show."""
+        needed = without_optional(component, self._inputs)
+        if needed.keys() != self._inputs.keys():
+            self._inputs = needed
+            self._fitted(component, tmp_path)
+
+    def test_an_interrupted_training_makes_the_same_pictures(
+        self, component: Generator, trained: tuple[FittedGenerator, list[int]], tmp_path: Path
+    ) -> None:
         """A generator that is not measured trains nothing that could be interrupted."""
-        seen: list[int] = []
-        whole = self._fitted(component, tmp_path, "whole", seen=seen)
+        whole, seen = trained
         if not seen:
             return
         with pytest.raises(KeyboardInterrupt):

@@ -14,12 +14,14 @@ from fgic_core.data.input_spec import InputSpec
 from fgic_core.interfaces import Attacker, Classifier, Context, Explainer, FittedClassifier, Maps
 from fgic_core.testing.component import ComponentSuite, assert_no_pickle, assert_saved_alike
 from fgic_core.testing.data import tiny_context, tiny_dataset
+from fgic_core.testing.ports import without_optional
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from fgic_core.data.dataset import Dataset
+    from fgic_core.steps.context import Scores
 
 
 class SmallCnn(Classifier):
@@ -114,10 +116,10 @@ class ClassifierSuite(ComponentSuite):
         """
         data = tiny_dataset(folder / "data")
         train = data.split("train")
-        context = tiny_context(folder, name=name)
+        context = tiny_context(folder, name=name, inputs={"dataset": train, **self._inputs})
         seen: list[int] = []
 
-        def ruler(fitted: object, epoch: int) -> dict[str, dict[str, float]]:
+        def ruler(fitted: object, epoch: int) -> Scores:
             assert isinstance(fitted, FittedClassifier), "ctx.evaluate is given what fit returns"
             seen.append(epoch)
             if epoch == stop_at:
@@ -215,6 +217,13 @@ class ClassifierSuite(ComponentSuite):
         with torch.no_grad():
             batch = self._noise(fitted)
             assert torch.equal(fitted.network.eval()(batch), again.network.eval()(batch))
+
+    def test_it_does_without_what_its_ports_call_optional(self, component: Classifier, tmp_path: Path) -> None:
+        """One without optional ports has nothing to show."""
+        needed = without_optional(component, self._inputs)
+        if needed.keys() != self._inputs.keys():
+            self._inputs = needed
+            self._fit(component, tmp_path)
 
     def test_an_interrupted_training_ends_with_the_same_weights(self, component: Classifier, tmp_path: Path) -> None:
         import torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -19,6 +20,8 @@ from fgic_core.errors import FgicError
 from fgic_core.hooks import hookimpl
 from fgic_core.pipeline import Pipeline, Run
 from fgic_core.run import engines
+from fgic_core.run.interrupts import Interrupts
+from fgic_core.steps.context import Listener
 
 PLUGIN = '''
 import os
@@ -69,6 +72,14 @@ class Ending(Cropper):
             raise BaseException("planted")
         if self.how == "generator":
             raise GeneratorExit
+        if self.how == "interrupt":
+            raise KeyboardInterrupt
+        if self.how in ("sigint", "sigterm", "swallowed"):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM if self.how == "sigterm" else signal.SIGINT)
+            except KeyboardInterrupt:
+                if self.how != "swallowed":
+                    raise
         if self.how == "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
         if self.how == "fork":
@@ -104,6 +115,10 @@ WAYS = {
     "os-exit": "the process that computed it ended with status 0 in the middle of it, as os._exit(0) does",
     "base": "BaseException: planted",
     "generator": "GeneratorExit",
+    "interrupt": "KeyboardInterrupt, although nobody stopped the run",
+    "sigint": "KeyboardInterrupt, although nobody stopped the run",
+    "sigterm": "KeyboardInterrupt, although nobody stopped the run",
+    "swallowed": "KeyboardInterrupt, although nobody stopped the run",
     "segfault": "the process that computed it was ended by SIGSEGV",
     "fork": "it made a copy of its process with os.fork(), and the copy went on with the step",
     "daemon": "the process that computed it ended with status 0 in the middle of it, as os._exit(0) does",
@@ -237,6 +252,58 @@ def test_a_second_ctrl_c_ends_a_step_that_does_not_listen(
     assert "Stopped." in err
     assert latest().record.status == "interrupted"
     assert not runs(processes()[-1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_that_is_stopped_while_it_starts_ends_without_a_word(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(worker: Any, request: Any, listener: Any) -> Any:
+        worker._process.send_signal(number)  # it is a new-born interpreter, without a handler
+        return worker._process.wait(timeout=60), worker._output.read()
+
+    monkeypatch.setattr(engines._Worker, "ask", ask)
+    workers = engines.Workers(Interrupts())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert workers._ask({}, Listener()) == (130, b"")
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+    workers.close()
+
+
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_ctrl_c_while_the_command_line_is_imported_is_130_without_a_word(
+    site: Path, fgic: Any, swallowed: bool
+) -> None:
+    stop = "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept {}: pass\n"
+    (site / "typer.py").write_text(stop.format("BaseException" if swallowed else "OSError"))
+    done = fgic("--help")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_ctrl_c_that_a_destructor_eats_is_no_traceback(install: Any, fgic: Any) -> None:
+    eats = "class Eats:\n    def __del__(self): raise {}\nEats()\nfrom fgic_core import Cropper\n"
+    for error, said in (("KeyboardInterrupt", ""), ("ValueError", "Exception ignored in")):
+        source = eats.format(error) + 'class Whole(Cropper):\n    """All."""\n    def region(self, box, image): ...\n'
+        install(f"eats-{error.lower()}", source, {"cropper": [f"{error.lower()} = eats_{error.lower()}:Whole"]})
+        done = fgic("plugins", "show", f"cropper/{error.lower()}")
+        assert done.returncode == 0
+        assert said in done.stderr
+        assert ("Traceback" in done.stderr) is bool(said)
+
+
+def test_a_ctrl_c_that_is_eaten_while_the_spec_is_read_stops_the_run(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def eats(*arguments: Any) -> Any:
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        return read(*arguments)
+
+    read = Pipeline.from_yaml
+    monkeypatch.setattr(Pipeline, "from_yaml", eats)
+    assert pipeline() == 130
+    assert "Stopped." in capsys.readouterr().err
+    assert latest().record.status == "interrupted"
 
 
 def test_a_killed_run_is_told_apart_and_its_process_ends(

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
-from fgic_core import Attacker, Box, Cropper, Epsilon, InputFile, Size
+from fgic_core import Attacker, Box, ComponentOption, Cropper, Epsilon, Explainer, InputFile, Size
 from fgic_core.cli.options import describe, options_of
 from fgic_core.cli.plugins import print_component
 from fgic_core.registry import Registry
@@ -169,6 +169,9 @@ class TestTypesInWords:
             (dict[str, float], "mapping of text to number"),
             (list[int | None], "list of (integer | null)"),
             (InputFile, "path of a file"),
+            (ComponentOption[Attacker], "attacker/name | {uses: attacker/name, with: {...}}"),
+            (ComponentOption[Explainer] | None, "explainer/name | {uses: explainer/name, with: {...}} | null"),
+            (list[ComponentOption[Attacker]], "list of (attacker/name | {uses: attacker/name, with: {...}})"),
         ],
     )
     def test_an_annotation_reads_as_what_a_spec_may_hold(self, annotation, words) -> None:

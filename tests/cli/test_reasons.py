@@ -29,6 +29,7 @@ class Grey(DatasetReader):
     """Two grey pictures."""
 
     start: int = 90
+    note: str = ""
 
     def classes(self):
         return ("dark", "bright")
@@ -112,14 +113,66 @@ class Chosen(Grey):
         import_module(self.helper)
         return ("dark", "bright")
 '''
+#: One that changes where modules are looked for, and one with a part that needs what is not there.
+MOVED = '''
+from fgic_grey import Grey
+
+
+class Moved(Grey):
+    """By a module that lies elsewhere."""
+
+    def classes(self):
+        import sys
+
+        sys.path.append("elsewhere")
+        return ("dark", "bright")
+'''
+LACKING = '''
+from fgic_grey import Grey
+
+
+class Lacking(Grey):
+    """With a part that cannot be run here."""
+
+    def never(self):
+        import fgic_no_such
+'''
 DOUBT = """\
 version: 1
 name: doubt
 steps:
   listed: {uses: dataset/listed, with: {table: table.csv}}
+  moved: {uses: dataset/moved}
+  lacking: {uses: dataset/lacking}
   chosen: {uses: dataset/chosen}
   crops: {uses: cropper/whole}
 """
+#: Runs commands in children that begin with the modules of before loaded, and with nothing else known: each looks at
+#: all files anew, as a process from scratch does, and takes a third of its time.
+SERVER = """
+import importlib, json, os, sys
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    for name in asked["load"]:
+        importlib.import_module(name)
+    if (child := os.fork()) == 0:
+        for descriptor in (1, 2):
+            os.dup2(os.open(asked["said"][descriptor - 1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+        importlib.invalidate_caches()
+        sys.argv = ["fgic", *asked["arguments"]]
+        from fgic_core.cli import main
+
+        main()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+LOADED = (
+    "fgic_core.cli.check",
+    "fgic_core.interfaces",
+    "fgic_core.pipeline",
+    "fgic_core.run.plan",
+    "fgic_core.spec.load",
+)
 #: What `check` says of a step: whether the store has it, and why not.
 Said = dict[str, tuple[bool, str]]
 
@@ -129,11 +182,14 @@ class World:
 
     def __init__(self, root: Path) -> None:
         self.root, self.core, self.site = root, root / "core" / "fgic_core", root / "site"
+        self._server: subprocess.Popen[str] | None = None
         shutil.copytree(Path(fgic_core.__file__).parent, self.core, ignore=shutil.ignore_patterns("__pycache__"))
         (root / "spec.yaml").write_text(SPEC)
         (self.site / "fgic_grey").mkdir(parents=True)
         (self.site / "fgic_grey" / "__init__.py").write_text(READER)
         (self.site / "fgic_grey" / "_drawing.py").write_text(DRAWING)
+        (root / "elsewhere").mkdir()
+        (self.site / "fgic_grey" / "tables").symlink_to(root / "elsewhere", target_is_directory=True)
         (self.site / "fgic_whole.py").write_text(CROPPER)
         (self.site / "lab" / "crops").mkdir(parents=True)
         (self.site / "lab" / "crops" / "tall.py").write_text(TALL)
@@ -161,23 +217,47 @@ class World:
             url = {"url": self.site.as_uri(), "dir_info": {"editable": True}}
             (about / "direct_url.json").write_text(json.dumps(url))
 
-    def fgic(self, *arguments: str) -> str:
-        """What the command of the copied core prints."""
+    def _start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Python with the copied core and the plugins on its path."""
         own = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "FORCE_COLOR", "FGIC_DEBUG", "FGIC_STORE")}
         path = [str(self.core.parent), str(self.site), str(self.site / "site-packages"), own.pop("PYTHONPATH", "")]
-        done = subprocess.run(
-            [sys.executable, "-m", "fgic_core", *arguments],
-            capture_output=True,
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             cwd=self.root,
             env={**own, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
-            check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+
+    def fgic(self, *arguments: str) -> str:
+        """What the command of the copied core prints."""
+        process = self._start("-m", "fgic_core", *arguments)
+        said, wrong = process.communicate()
+        assert process.returncode == 0, wrong
+        return said
+
+    def quickly(self, *arguments: str) -> str:
+        """As `fgic`, by `SERVER`."""
+        if self._server is None:
+            self._server = self._start("-c", SERVER)
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        files = [self.root / "said.txt", self.root / "wrong.txt"]
+        asked = {"arguments": arguments, "said": list(map(str, files)), "load": LOADED}
+        self._server.stdin.write(json.dumps(asked) + "\n")
+        self._server.stdin.flush()
+        status, (said, wrong) = self._server.stdout.readline(), [file.read_text() for file in files]
+        assert status == "0\n", wrong
+        return said
+
+    def end(self) -> None:
+        if self._server is not None:
+            self._server.communicate()
 
     def check(self, *arguments: str, spec: str = "spec.yaml") -> Said:
-        rows = json.loads(self.fgic("check", spec, "--json", *arguments))
+        rows = json.loads(self.quickly("check", spec, "--json", *arguments))
         return {row["step"]: (row["reused"], row["reason"]) for row in rows}
 
     def computed(self, *arguments: str) -> set[str]:
@@ -197,10 +277,11 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = World(tmp_path_factory.mktemp("world"))
     made.fgic("pipeline", "spec.yaml", "--device", "cpu", "--no-report", "--quiet")
-    return made
+    yield made
+    made.end()
 
 
 IN_STORE = (True, "in the store")
@@ -210,6 +291,8 @@ ALL = {"data", "crops", "tall"}
 
 def test_nothing_is_computed_where_nothing_changed(world: World) -> None:
     assert world.check() == {"data": IN_STORE, "crops": IN_STORE, "tall": IN_STORE}
+    command = ("check", "spec.yaml", "--json")
+    assert world.quickly(*command) == world.fgic(*command), "from scratch too"
 
 
 def test_a_mended_line_of_an_editable_plugin_counts_and_is_named(world: World) -> None:
@@ -223,6 +306,7 @@ def test_a_mended_line_of_an_editable_plugin_counts_and_is_named(world: World) -
     [
         ("fgic_grey/__init__.py", "+ 40", "+ 41", ALL),
         ("fgic_grey/_words.json", "", "{}", ALL),  # what lies beside the modules may be read
+        ("fgic_grey/tables/words.csv", "", "a,b\n", ALL),  # behind a link too
         ("lab/crops/tall.py", "Box(*shifted", "Box(*map(float, ()), *shifted", {"tall"}),
         ("flat_helper.py", "SHIFT = 0", "SHIFT = 7", {"tall"}),
         ("fgic_grey/_drawing.py", "", "# A comment.\n", set()),
@@ -267,7 +351,7 @@ def test_of_a_training_too_what_it_reaches_counts(world: World, file: str, chang
     (world.root / "train.yaml").write_text(f"{SPEC}  net: {{uses: classifier/timm, from: {{dataset: data}}}}\n")
 
     def key() -> str:
-        return next(row["key"] for row in json.loads(world.fgic("check", "train.yaml", "--json"))[-1:])
+        return next(row["key"] for row in json.loads(world.quickly("check", "train.yaml", "--json"))[-1:])
 
     before = key()
     with world.changed(world.core / file, new="\n_ANOTHER = 1\n"):
@@ -306,23 +390,53 @@ def test_the_seed_of_what_draws_nothing_does_not_count(world: World) -> None:
 
 
 def test_what_cannot_be_known_is_computed_every_time(world: World) -> None:
-    (world.site / "fgic_grey" / "_doubtful.py").write_text(DOUBTFUL)
+    for name, source in (("doubtful", DOUBTFUL), ("moved", MOVED), ("lacking", LACKING)):
+        (world.site / "fgic_grey" / f"_{name}.py").write_text(source)
     points = world.site / "fgic_grey.dist-info" / "entry_points.txt"
     (world.root / "table.csv").write_text("")
     (world.root / "doubt.yaml").write_text(DOUBT)
-    with world.changed(points, new="listed = fgic_grey._doubtful:Listed\nchosen = fgic_grey._doubtful:Chosen\n"):
+    with world.changed(
+        points,
+        new="listed = fgic_grey._doubtful:Listed\nchosen = fgic_grey._doubtful:Chosen\n"
+        "moved = fgic_grey._moved:Moved\nlacking = fgic_grey._lacking:Lacking\n",
+    ):
         for _ in range(2):
             world.fgic("pipeline", "doubt.yaml", "--device", "cpu", "--no-report", "--quiet")
             said = world.check(spec="doubt.yaml")
             path = "what lies at the option table is not looked at: its type is Path, not InputFile"
             assert said["listed"] == (False, f"computed every time: {path}")
+            unknown = "computed every time: what it imports is not known before it runs"
+            assert said["moved"] == (False, f"{unknown} (_moved.py:11)")
+            lacks = "computed every time: it imports fgic_no_such (_lacking.py:9), which is not found"
+            assert said["lacking"] == (False, lacks)
             assert said["chosen"][0] is False
-            assert said["chosen"][1].startswith("computed every time: what it imports is not known before it runs (")
+            assert said["chosen"][1].startswith(f"{unknown} (")
             # Its output is the same all the same, and so nothing that takes it is computed again.
             assert said["crops"] == (False, "its dataset (step chosen) is computed anew")
         runs = sorted((world.root / "runs" / "doubt").glob("2*"))
         steps = json.loads((runs[-1] / "run.json").read_text())["steps"]
-        assert [step["status"] for step in steps] == ["computed", "computed", "reused"]
+        assert [step["status"] for step in steps] == ["computed"] * 4 + ["reused"]
+
+
+@pytest.mark.parametrize("text", ["unread:x", "provisional:x"])
+def test_a_text_that_looks_like_an_unsettled_key_settles(world: World, text: str) -> None:
+    (world.root / "text.yaml").write_text("version: 1\nname: text\nsteps:\n  data: {uses: dataset/grey}\n")
+    assert "1 step: 1 to compute" in world.fgic("check", "text.yaml", "--set", f"data.with.note='{text}'")
+
+
+def test_a_picture_below_a_hidden_folder_counts(world: World) -> None:
+    """A table's rows may name it."""
+    (world.root / "tables" / ".raw").mkdir(parents=True)
+    (world.root / "hidden.yaml").write_text(
+        "version: 1\nname: hidden\nsteps:\n"
+        "  rows: {uses: dataset/parquet, with: {table: table.csv, root: tables, class_names: [a, b]}}\n"
+    )
+    (world.root / "table.csv").write_text("")
+    keys = []
+    for size in (1, 2):
+        (world.root / "tables" / ".raw" / "0.png").write_bytes(b"x" * size)
+        keys.append(json.loads(world.fgic("check", "hidden.yaml", "--json"))[0]["key"])
+    assert keys[0] != keys[1]
 
 
 def test_pictures_of_equal_size_that_change_places_are_noticed(world: World) -> None:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from fgic_core.cli.terminal import Bar, LiveTerminal, PlainTerminal, clock
-from fgic_core.data.artifact import Metric, Point
+from fgic_core.data.artifact import Metric, OnSplit, Point
 from fgic_core.errors import StepError
 from fgic_core.run.observers import Observers
 from fgic_core.run.record import RunRecord, StepRecord
@@ -49,17 +49,18 @@ def train(tell: Observers, run: RunRecord, now: Clock) -> None:
         for done in range(0, 481, 10):
             tell.notify("progress", step=step, description=f"epoch {epoch}/2", done=done, total=480, unit="images")
             now.time += 0.25
-        tell.notify("point", step=step, point=Point(epoch=epoch, part="train", name="loss", value=1.5 / epoch))
-        tell.notify("point", step=step, point=Point(epoch=epoch, part="val", name="accuracy", value=0.4 * epoch))
-        tell.notify("point", step=step, point=Point(epoch=epoch, part="test", name="accuracy", value=0.123))
+        tell.notify("point", step=step, point=Point(epoch=epoch, split="train", name="loss", value=1.5 / epoch))
+        tell.notify("point", step=step, point=Point(epoch=epoch, split="val", name="accuracy", value=0.4 * epoch))
+        tell.notify("point", step=step, point=Point(epoch=epoch, split="test", name="accuracy", value=0.123))
 
 
 def finish(tell: Observers, run: RunRecord) -> None:
-    """Three parts are measured; of validation and of made pictures it comes out better than of test."""
+    """Three are measured; of validation and of no split it comes out better than of test."""
     step = run.steps[1]
-    for part, value in (("val", 0.977), ("test", 0.813), ("synthetic", 0.991)):
-        metric = Metric(name="accuracy", value=value, part=part, n=395, low=value - 0.042, high=value + 0.035)
-        tell.notify("metric", step=step, metric=metric.model_copy(update={"unit": "fraction"}))
+    splits: dict[OnSplit, float] = {"val": 0.977, "test": 0.813, "": 0.991}
+    for split, value in splits.items():
+        metric = Metric(name="accuracy", value=value, split=split, n=395, low=value - 0.042, high=value + 0.035)
+        tell.notify("metric", step=step, metric=metric)
     step.seconds = 24.5
     tell.notify("step_finished", step=step, folder=Path("store/x"))
 

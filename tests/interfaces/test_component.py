@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from fgic_core import Cropper, InputFile, InputFolder
 from fgic_core.interfaces.component import plain_paths
+
+
+class Below(BaseModel):
+    """Options of an option."""
+
+    file: InputFile | None = None
+    plain: Path | None = None
+    again: list[Below] = []
+
+
+@dataclass
+class Within:
+    """The same, as a dataclass."""
+
+    files: tuple[InputFile, ...] = ()
+    below: Below | None = None
 
 
 class Files(Cropper):
@@ -18,10 +37,12 @@ class Files(Cropper):
     plain: Path = Path()
     perhaps: Path | None = None
     many: tuple[Path, ...] = ()
+    below: Below = Below()
+    within: dict[str, Within] = {}
 
     def region(self, box, image):
         return box
 
 
 def test_options_of_plain_paths_are_named_and_no_others() -> None:
-    assert plain_paths(Files) == ["plain", "perhaps", "many"]
+    assert plain_paths(Files) == ["plain", "perhaps", "many", "below", "within"]

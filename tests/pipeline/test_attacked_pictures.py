@@ -49,11 +49,11 @@ def test_robust_accuracy_counts_what_is_right_before_and_after_out_of_all(measur
     run = measure(test, Bright, attack=Darker(eps=("16/255",)))
     clean = run.metric("attack", "clean_accuracy", "test")
     assert (clean.value, clean.n) == (5 / 7, 7)
-    robust = run.metric("attack", "robust_accuracy", "eps=16/255")
+    robust = run.metric("attack", "robust_accuracy", "test", eps=16 / 255)
     assert (robust.value, robust.n) == (3 / 7, 7)
-    success = run.metric("attack", "attack_success", "eps=16/255")
+    success = run.metric("attack", "attack_success", "test", eps=16 / 255)
     assert (success.value, success.n) == (2 / 5, 5)
-    still = run.metric("attack", "robust_accuracy", "eps=0")
+    still = run.metric("attack", "robust_accuracy", "test", eps=0)
     assert (still.value, still.n) == (5 / 7, 7)
 
 
@@ -69,7 +69,7 @@ def test_every_eps_is_measured_from_the_clean_picture(measure: Measure) -> None:
 def test_a_fraction_is_that_many_grey_levels(measure: Measure, eps: str, right: float) -> None:
     """132 less 4 is above one half, 132 less 5 below it."""
     run = measure([(1, 132, "test")], Bright, attack=Darker(eps=(eps,)))
-    assert run.metric("attack", "robust_accuracy", f"eps={eps}").value == right
+    assert run.metric("attack", "robust_accuracy", "test", eps=float(eps.partition("/")[0]) / 255).value == right
     rows = pq.read_table(run.record.step("attack").folder / "robustness.parquet").to_pylist()
     assert rows[-1]["eps"] == float(eps.partition("/")[0]) / 255
 
@@ -83,8 +83,8 @@ def test_an_eps_above_1_is_refused_with_the_fraction_that_was_meant(eps: float) 
 def test_an_l2_attack_is_measured_in_l2(measure: Measure) -> None:
     """48 numbers that are each less by eps / √48; to fool takes √48 times what it takes in Linf."""
     run = measure([(1, 140, "test"), (1, 150, "test")], Bright, attack=Darker(norm="L2", eps=(0.4,)))
-    assert run.metric("attack", "distance", "eps=0.4").value == pytest.approx(0.4, abs=1e-5)
-    assert run.metric("attack", "robust_accuracy", "eps=0.4").value == 0.5
+    assert run.metric("attack", "distance", "test", eps=0.4).value == pytest.approx(0.4, abs=1e-5)
+    assert run.metric("attack", "robust_accuracy", "test", eps=0.4).value == 0.5
 
 
 class TooFar(Darker):

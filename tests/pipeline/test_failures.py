@@ -202,7 +202,8 @@ def test_the_command_ends_with_130_where_the_run_was_stopped_and_1_where_a_step_
     file, source = toys / "fgic_toys.py", (toys / "fgic_toys.py").read_text()
     command = ["pipeline", "toys.yaml", "--until", "crops", "--device", "cpu", "--no-report"]
     crop = "return box.expand(self.margin)"
-    file.write_text(source.replace(crop, f"os.kill(os.getpid(), 2)\n        {crop}"))
+    stopped = "os.kill(os.getppid(), 2)\n        __import__('time').sleep(60)"  # as Ctrl-C reaches who watches the step
+    file.write_text(source.replace(crop, f"{stopped}\n        {crop}"))
     assert app.run(command) == 130
     said = capsys.readouterr().err
     assert "Stopped. What is finished is kept. The same command goes on with step crops." in said
@@ -287,7 +288,7 @@ def test_of_two_runs_at_once_one_computes_a_step_and_the_other_waits_for_it(
         ("gone", "samples.parquet is missing"),
         ("cut", "samples.parquet has another size"),
         ("flipped", "samples.parquet has another content"),
-        ("record", "this folder holds no artifact: "),
+        ("record", "the record of this artifact is damaged"),
     ],
 )
 def test_a_damaged_artifact_is_computed_anew(tmp_path: Path, damage: str, said: str) -> None:

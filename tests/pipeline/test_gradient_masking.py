@@ -91,7 +91,7 @@ def bright(network: type[Bright]) -> Callable[[int], nn.Module]:
 
 
 def found(run: Run, name: str) -> tuple[float | None, str]:
-    metric = run.metric("attack", f"check_{name}")
+    metric = run.metric("attack", f"check_{name}", "test")
     return metric.value, metric.verdict
 
 
@@ -110,7 +110,7 @@ def test_a_robust_network_is_fooled_without_a_bound_and_raises_no_flag(measure: 
 
 def test_an_attack_that_fools_within_the_ball_and_not_without_a_bound_is_flagged(measure: Measure) -> None:
     run = measure(right(*NEAR), bright(Bright), attack=GivesUp(eps=(0.2,)))
-    assert run.metric("attack", "robust_accuracy", "eps=0.2").value == 0.0
+    assert run.metric("attack", "robust_accuracy", "test", eps=0.2).value == 0.0
     assert found(run, "unbounded") == (1.0, "flag")
     assert any("With no bound" in warning for warning in run.artifact("attack").warnings)
 
@@ -132,7 +132,7 @@ def test_more_than_a_tenth_without_a_gradient_is_flagged(measure: Measure, count
     for row in checked[:flat]:
         levels[row] = 250
     run = measure(right(*levels), bright(Flattened), attack=Best(eps=(0.05,), samples=None))
-    metric = run.metric("attack", "check_zero_gradient")
+    metric = run.metric("attack", "check_zero_gradient", "test")
     assert (metric.value, metric.n, metric.verdict) == (flat / len(checked), len(checked), verdict)
     said = [warning for warning in run.artifact("attack").warnings if "no gradient at all" in warning]
     assert len(said) == (verdict == "flag")
@@ -185,8 +185,8 @@ def test_noise_that_cannot_reach_leaves_every_picture_right(measure: Measure) ->
 def test_an_attack_is_compared_on_the_pictures_that_are_checked(measure: Measure) -> None:
     """Of 32 pictures the checks take 8: rows 0, 4, 8, 13, 17, 22, 26, 31. The attack leaves 0 to 7 as they are."""
     run = measure(right(*[250] * 8, *[140] * 8, *[110] * 16), bright(Bright), attack=Choosy(eps=(0.6,)))
-    assert run.metric("attack", "robust_accuracy", "eps=0.6").value == 8 / 32
-    fgsm = run.metric("attack", "check_fgsm")
+    assert run.metric("attack", "robust_accuracy", "test", eps=0.6).value == 8 / 32
+    fgsm = run.metric("attack", "check_fgsm", "test")
     assert (fgsm.value, fgsm.n, fgsm.verdict) == (0.0, 8, "pass")
     assert "this attack has 25.0%" in fgsm.note
     assert found(run, "unbounded") == (2 / 8, "pass")
@@ -202,7 +202,7 @@ def test_the_checks_run_at_the_largest_eps(measure: Measure) -> None:
     """Eight pictures that eps 0.1 reaches and eps 0.01 does not."""
     run = measure(right(*NEAR), bright(Bright), attack=Best(eps=(0.01, 0.1)))
     assert [found(run, name) for name in ("fgsm", "margin_pgd")] == [(0.0, "pass"), (0.0, "pass")]
-    assert "this attack has 0.0%" in run.metric("attack", "check_fgsm").note
+    assert "this attack has 0.0%" in run.metric("attack", "check_fgsm", "test").note
 
 
 class Darkening(Attacker):
@@ -216,7 +216,7 @@ def test_pictures_that_an_attack_sets_right_are_never_left_right(measure: Measur
     wrong = [(0, level, "test") for level in (146, 147, 148, 149)]
     run = measure([*right(140, 141, 142, 143), *wrong], bright(Bright), attack=Darkening(eps=(0.1,)))
     assert run.metric("attack", "clean_accuracy", "test").value == 0.5
-    assert run.metric("attack", "robust_accuracy", "eps=0.1").value == 0.0
+    assert run.metric("attack", "robust_accuracy", "test", eps=0.1).value == 0.0
     assert [found(run, name) for name in ("fgsm", "unbounded")] == [(0.0, "pass"), (0.0, "pass")]
 
 
@@ -246,7 +246,7 @@ class Fading(Best):
 def test_survivors_in_the_larger_ball_are_counted_against_chance(measure: Measure, missed: int, verdict: str) -> None:
     levels = [165] * missed + [140] * (8 - missed)
     run = measure(right(*levels), bright(Bright), attack=Fading(eps=(0.1, 0.2, 0.3)))
-    survivors = [run.metric("attack", "robust_accuracy", f"eps={eps}").value for eps in ("0.1", "0.2", "0.3")]
+    survivors = [run.metric("attack", "robust_accuracy", "test", eps=eps).value for eps in (0.1, 0.2, 0.3)]
     assert survivors == [missed / 8, 0.0, missed / 8]
     assert found(run, "monotone") == (float(missed == 5), verdict)
     said = [warning for warning in run.artifact("attack").warnings if "More images survive at eps 0.3" in warning]

@@ -50,14 +50,13 @@ def test_an_accuracy_carries_wilsons_95_percent_interval(
 
     attack = Nothing(eps=(0.5,), samples=None)
     run = measure(ranked(right, n - right), Ranking, classes=10, attack=attack)
-    for step, name, part in (
-        ("classifier", "accuracy", "test"),
-        ("attack", "clean_accuracy", "test"),
-        ("attack", "robust_accuracy", "eps=0.5"),
+    for metric in (
+        run.metric("classifier", "accuracy", "test"),
+        run.metric("attack", "clean_accuracy", "test"),
+        run.metric("attack", "robust_accuracy", "test", eps=0.5),
     ):
-        metric = run.metric(step, name, part)
         assert (metric.value, metric.n) == (right / n, n)
-        assert (metric.low, metric.high) == (pytest.approx(low, abs=6e-5), pytest.approx(high, abs=6e-5)), name
+        assert (metric.low, metric.high) == (pytest.approx(low, abs=6e-5), pytest.approx(high, abs=6e-5)), str(metric)
     within = run.metric("classifier", "top5_accuracy", "test")
     assert (within.value, within.low) == (1.0, pytest.approx(n / (n + 1.959964**2), abs=1e-4))
 
@@ -73,7 +72,9 @@ def test_the_fifth_guess_counts_for_top_5_and_the_sixth_does_not(measure: Measur
 def test_top_5_is_told_of_more_than_five_classes(measure: Measure, classes: int, top5: bool) -> None:
     run = measure(ranked(1, 0, 0, 0, 0, *[3] * (classes > 5), classes=classes), Ranking, classes=classes)
     found = [
-        metric.value for metric in run.metrics("classifier") if metric.name == "top5_accuracy" and metric.part == "test"
+        metric.value
+        for metric in run.metrics("classifier")
+        if metric.name == "top5_accuracy" and metric.split == "test"
     ]
     assert found == ([1 / 4] if top5 else [])
 

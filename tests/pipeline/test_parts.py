@@ -188,14 +188,14 @@ def test_a_classifier_sees_no_test_picture_and_is_told_no_test_number(measure: M
     for part in ("train", "val"):
         assert {name.partition("-")[0] for name in told[part][1]} == {part}
     assert [scores["accuracy"] for scores in told["scores"]] == [0.5, 1.0, 1.0, 0.5]
-    curves = {(p.part, p.epoch): p.value for p in run.artifact("classifier").curves if p.name == "accuracy"}
+    curves = {(p.split, p.epoch): p.value for p in run.artifact("classifier").curves if p.name == "accuracy"}
     assert [curves["val", epoch] for epoch in range(1, 5)] == [0.5, 1.0, 1.0, 0.5]
     assert [curves["test", epoch] for epoch in range(1, 5)] == [1.0, 0.4, 0.4, 0.2]
 
 
 def test_without_the_test_curve_test_is_measured_at_the_end_alone(measure: Measure) -> None:
     run = measure([*VAL, (1, 180, "test")], kind=Choosing, test_curve=False)
-    assert {point.part for point in run.artifact("classifier").curves} == {"val"}
+    assert {point.split for point in run.artifact("classifier").curves} == {"val"}
     assert run.metric("classifier", "accuracy", "test").value == 1.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -14,9 +15,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
-from fgic_core import DatasetReader, FgicError, Pipeline, Registry, Run, Sample
+from fgic_core import DatasetReader, FgicError, Pipeline, Registry, Run, Sample, load_model
 from fgic_core.cli import app
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.images import cut_edges
@@ -271,6 +273,13 @@ class TestBoxes:
         assert one.box == Box(float(np.float32(20.1)), 0, 30, 20)
         assert one.region == Box(float(np.float32(np.float32(20.1) - 1.7)), 0, 30, 20)  # the cropper's margin
 
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has such a device")
+    @pytest.mark.parametrize("device", ["cuda", "cuda:1", "gpu"])
+    def test_a_device_that_is_not_there_is_refused(self, run: Run, device: str) -> None:
+        for ask in (run.predictor, run.model, lambda step, device: load_model(run.folder, step, device)):
+            with pytest.raises(FgicError, match=device):
+                ask("ready", device=device)
+
     @pytest.mark.parametrize("text", ["1,2,3", "1,2,3,4,5", "a,b,c,d", "5,5,5,9", "0,0,nan,4", "0,0,inf,4", ""])
     def test_what_is_no_box_is_refused(self, text: str) -> None:
         with pytest.raises(FgicError, match="is no box"):
@@ -331,6 +340,43 @@ class TestTheCommand:
         assert self.ask(run, grey, grey.parent / ".." / grey.parent.name, "--box", "3,4,20,12", "--step", "told") == 0
         assert self.ask(run, grey, *pictures_of(run).values(), "--box", "3,4,20,12", "--step", "told") == 2
         assert "a box is for one picture, and there are 16" in capsys.readouterr().err
+
+    def test_what_cannot_be_asked_is_refused_before_torch_is_loaded(self, run: Run, grey: Path, tmp_path: Path) -> None:
+        killed = tmp_path / "runs" / "killed" / "20260101-000000"
+        killed.mkdir(parents=True)
+        (killed / "run.json").write_text((run.folder / "run.json").read_text())
+        asked = {
+            (run.folder, grey, "--step", "told"): "to annotated boxes",
+            (run.folder, grey, "--step", "gone"): "no step 'gone'",
+            (run.folder, grey, "--step", "ready", "--box", "1,2,3"): "is no box",
+            (run.folder, grey, "--step", "ready", "--whole", "--model"): "--whole and --model were both asked for",
+            (run.folder, grey, "--device", "gpu"): "'gpu' is no device",
+            (run.folder, grey, *pictures_of(run).values(), "--step", "ready", "--box", "1,2,3,4"): "and there are 16",
+            (run.folder, "no.png"): "no.png: the picture is missing",
+            (killed.parent / "latest", grey): f"The newest run there is {killed}, which did not come to its end.",
+            (tmp_path / "nowhere", grey): "neither a run directory nor a model",
+        }
+        commands = [["predict", *map(str, words)] for words in asked]
+        program = (
+            f"import sys\nfrom fgic_core.cli import app\nfor words in {commands!r}:\n"
+            "    print(app.run(words), 'torch' in sys.modules, flush=True)\n"
+            "    print('---', file=sys.stderr, flush=True)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert done.stdout.split("\n") == [f"{1 if 'no.png' in words else 2} False" for words in asked] + [""]
+        for told, words in zip(done.stderr.split("---\n"), asked.values(), strict=False):
+            assert words in told
+        with pytest.raises(StoreError, match="no run directory") as caught:
+            Run.open(killed.parent / "latest")
+        assert str(killed) in str(caught.value)
+
+    def test_of_a_box_that_is_not_in_the_picture_nobody_says_that_the_picture_is_bad(
+        self, run: Run, grey: Path, capsys: Any
+    ) -> None:
+        assert self.ask(run, grey, "--step", "ready", "--box", "90,90,99,99") == 1
+        said = capsys.readouterr().err
+        assert "the box (90.0, 90.0, 99.0, 99.0) holds no pixel of this 30x20 picture" in said
+        assert "could not be read" not in said
 
     def test_the_classifier_alone(self, run: Run, grey: Path, tmp_path: Path, capsys: Any) -> None:
         cam = ("--cam", tmp_path / "maps", "--explainer", "explainer/middle")

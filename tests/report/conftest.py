@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
-from fgic_core.data.artifact import ArtifactRecord, Metric, Point
+from fgic_core.data.artifact import ArtifactRecord, Metric, OnSplit, Point
 from fgic_core.data.boxes import ComparedWriter
 from fgic_core.data.dataset import SCHEMA, Dataset, DatasetWriter, Header
 from fgic_core.data.geometry import Box, Size
@@ -139,7 +139,7 @@ class FakeRun:
                     )
                 )
         metrics = [
-            Metric(name="samples", value=sum(s.split == split for s in samples), part=split)
+            Metric(name="samples", value=sum(s.split == split for s in samples), split=split)
             for split in ("train", "val", "test")
         ]
         metrics += [Metric(name="classes", value=len(self.classes)), Metric(name="skipped", value=1)]
@@ -172,8 +172,8 @@ class FakeRun:
             found = sample.boxes[0].box.shift(3, -2).clip(Size(WIDTH, HEIGHT))
             boxes = (*sample.boxes, ObjectBox(found, None, 0.91, origin="predicted:detector/fake"))
             samples.append(_replace(sample, boxes=boxes))
-        metrics = [Metric(name="mAP50", value=0.874, part="test", n=12, unit="fraction")]
-        curves = [Point(epoch=epoch, part="val", name="mAP50", value=0.5 + 0.1 * epoch) for epoch in range(1, 4)]
+        metrics = [Metric(name="mAP50", value=0.874, split="test", n=12)]
+        curves = [Point(epoch=epoch, split="val", name="mAP50", value=0.5 + 0.1 * epoch) for epoch in range(1, 4)]
         folder = self.add(
             name, "detector/fake", {"dataset": source}, "dataset", metrics, curves=curves, options={"epochs": 3}
         )
@@ -240,7 +240,7 @@ class FakeRun:
             of = [row for row in rows if row["split"] == part]
             share = proportion(sum(row["label"] == row["predicted"] for row in of), len(of))
             value = share.value if of else None
-            about = {"part": part, "n": len(of), "unit": "fraction", "note": "" if of else "no pictures"}
+            about: dict[str, Any] = {"split": part, "n": len(of), "note": "" if of else "no pictures"}
             metrics.append(
                 Metric(
                     name="accuracy",
@@ -250,14 +250,14 @@ class FakeRun:
                     **about,
                 )
             )
-            metrics.append(Metric(name="loss", value=0.83 if of else None, part=part, n=len(of)))
+            metrics.append(Metric(name="loss", value=0.83 if of else None, split=part, n=len(of)))
             if of:
                 labels = np.bincount([row["label"] for row in of])
-                metrics.append(Metric(name="classes", value=float(np.count_nonzero(labels)), part=part))
+                metrics.append(Metric(name="classes", value=float(np.count_nonzero(labels)), split=part))
                 most = float(labels.max()) / len(of)
-                metrics.append(Metric(name="majority_accuracy", value=most, part=part, n=len(of), unit="fraction"))
+                metrics.append(Metric(name="majority_accuracy", value=most, split=part, n=len(of)))
         curves = [
-            Point(epoch=epoch, part=part, name=quantity, value=value + 0.02 * float(self.rng.random()))
+            Point(epoch=epoch, split=part, name=quantity, value=value + 0.02 * float(self.rng.random()))
             for epoch in range(1, epochs + 1)
             for part, gap in (("train", 0.0), ("val", 0.08), ("test", 0.1))
             for quantity, value in (("accuracy", 0.95 - gap - 0.7 / epoch), ("loss", 0.3 + gap + 1.5 / epoch))
@@ -287,7 +287,7 @@ class FakeRun:
     ) -> Path:
         """Maps over test pictures."""
         data = Dataset.open(self.root / "store" / source).split("test")
-        about: dict[str, Any] = {"part": "test", "n": count, "unit": "fraction"}
+        about: dict[str, Any] = {"split": "test", "n": count}
         metrics = [
             Metric(name="pointing_game", value=0.75, low=0.468, high=0.911, **about),
             Metric(name="pointing_game_center", value=0.667, low=0.391, high=0.862, **about),
@@ -318,16 +318,15 @@ class FakeRun:
         model, source = "classifier", "crops"
         data = Dataset.open(self.root / "store" / source).split("test")
         n = 40
-        metrics = [_share("clean_accuracy", 29, n, "")]
+        metrics = [_share("clean_accuracy", 29, n, "test")]
         for steps, right in ((0, 29), (1, round(17 * scale)), (2, round(8 * scale)), (4, 1)):
-            metrics.append(_share("robust_accuracy", right, n, f"eps={steps}/255"))
+            metrics.append(_share("robust_accuracy", right, n, "test", {"eps": steps / 255, "norm": "Linf"}))
             if steps:
-                metrics.append(
-                    Metric(name="distance", value=steps / 255, part=f"eps={steps}/255", n=n, note="mean Linf distance")
-                )
+                about: dict[str, Any] = {"split": "test", "at": {"eps": steps / 255, "norm": "Linf"}, "n": n}
+                metrics.append(Metric(name="distance", value=steps / 255, note="mean Linf distance", **about))
         for check, right in (("check_zero_gradient", 0), ("check_fgsm", 4), ("check_unbounded", 0)):
             judged = verdict if check == "check_fgsm" else "pass"
-            metrics.append(_share(check, right, 10, "").model_copy(update={"verdict": judged}))
+            metrics.append(_share(check, right, 10, "test").model_copy(update={"verdict": judged}))
         inputs = {"model": model, "dataset": source}
         folder = self.add(
             name,
@@ -368,9 +367,9 @@ class FakeRun:
         return self.write()
 
 
-def _share(name: str, right: int, n: int, part: str) -> Metric:
+def _share(name: str, right: int, n: int, split: OnSplit, at: dict[str, float | str] | None = None) -> Metric:
     share = proportion(right, n)
-    return Metric(name=name, value=share.value, low=share.low, high=share.high, n=n, part=part, unit="fraction")
+    return Metric(name=name, value=share.value, low=share.low, high=share.high, n=n, split=split, at=at or {})
 
 
 def _replace(sample: Sample, **changes: Any) -> Sample:

@@ -27,14 +27,14 @@ from fgic_core.report.sections.training_pictures import spread
 SIDE, COLUMNS = 32, 4
 EPOCHS = (0, 2, 4, 8, 12, 16, 20, 24, 28, 30)
 MEASURED = (
-    Metric(name="FID", value=41.7, part="synthetic", n=500, note="inception; against 24 real train pictures"),
-    Metric(name="KID", value=0.0213, part="synthetic", n=500),
-    Metric(name="FID_real", value=18.2, part="held out", n=12),
-    Metric(name="FID_noise", value=431.0, part="noise", n=200),
-    Metric(name="precision", value=0.71, part="synthetic", n=500, unit="fraction"),
-    Metric(name="memorised", value=0.04, low=0.026, high=0.061, part="synthetic", n=500, unit="fraction"),
+    Metric(name="FID", value=41.7, n=500, note="inception; against 24 real train pictures"),
+    Metric(name="KID", value=0.0213, n=500),
+    Metric(name="FID_real", value=18.2, n=12),
+    Metric(name="FID_noise", value=431.0, n=200),
+    Metric(name="precision", value=0.71, n=500),
+    Metric(name="memorised", value=0.04, low=0.026, high=0.061, n=500),
 )
-UNMEASURED = (Metric(name="FID", value=None, part="synthetic", note="no weights of fid_model are given"),)
+UNMEASURED = (Metric(name="FID", value=None, note="no weights of fid_model are given"),)
 
 
 def drawn(label: int, seed: int, blur: float = 0.0) -> Image.Image:
@@ -55,7 +55,7 @@ def generator(
 ) -> Path:
     """A generator's step as the core leaves it: rows and pictures, what was found of them, and grids."""
     before = Dataset.open(run.root / "store" / source)
-    metrics = [Metric(name="synthetic", value=per_class * len(run.classes), part="train"), *about.pop("metrics", ())]
+    metrics = [Metric(name="synthetic", value=per_class * len(run.classes)), *about.pop("metrics", ())]
     options = {"resolution": SIDE, "resize": "center_crop", "fid_model": "inception", "curve_samples": 200}
     curves = about.pop("curves", _curves())
     folder: Path = run.add(
@@ -86,13 +86,11 @@ def _curves() -> list[Point]:
         "KID": lambda epoch: 0.4 / (1 + epoch) - 0.01,
     }
     points = [
-        Point(epoch=epoch, part="synthetic", name=name, value=at(epoch))
-        for name, at in falling.items()
-        for epoch in range(0, 31, 2)
+        Point(epoch=epoch, name=name, value=at(epoch)) for name, at in falling.items() for epoch in range(0, 31, 2)
     ]
     for number, name in enumerate(("loss_gen", "loss_disc", "loss_disc_real", "loss_disc_fake")):
         points += [
-            Point(epoch=epoch, part="train", name=name, value=float(np.sin(epoch / 3 + number)) - 0.2)
+            Point(epoch=epoch, split="train", name=name, value=float(np.sin(epoch / 3 + number)) - 0.2)
             for epoch in range(1, 31)
         ]
     return points
@@ -253,11 +251,7 @@ def test_the_charts_show_the_distances_and_what_was_followed(made: Callable[...,
 
 def test_distances_below_nought_and_without_a_decade_have_a_plain_axis(made: Callable[..., Any]) -> None:
     values = {"KID": (0.5, -0.01), "FID": (90.0, 30.0)}
-    curves = [
-        Point(epoch=epoch, part="synthetic", name=name, value=pair[epoch])
-        for name, pair in values.items()
-        for epoch in (0, 1)
-    ]
+    curves = [Point(epoch=epoch, name=name, value=pair[epoch]) for name, pair in values.items() for epoch in (0, 1)]
     run, _ = made(curves=curves)
     read(run)
     for name in values:

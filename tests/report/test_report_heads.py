@@ -12,7 +12,7 @@ import pytest
 
 from fgic_core import Context, Pipeline, Sample
 from fgic_core.cli.numbers import headline as in_terminal
-from fgic_core.data.artifact import Metric
+from fgic_core.data.artifact import Metric, OnSplit
 from fgic_core.registry import Registry
 from fgic_core.report import write_report
 
@@ -33,14 +33,14 @@ def head(text: str) -> tuple[str, str]:
     return sentence.group(1), re.sub(r"\s+", " ", plain)
 
 
-def share(name: str, value: float | None, part: str, **about: Any) -> Metric:
-    return Metric(name=name, value=value, part=part, n=20, unit="fraction", **about)
+def share(name: str, value: float | None, split: OnSplit, **about: Any) -> Metric:
+    return Metric(name=name, value=value, split=split, n=20, **about)
 
 
 #: Steps that measured train pictures alone, by their kind.
 OF_TRAIN = {
     "detector": ("dataset", [share("mAP", 0.987, "train"), share("mAP50", 0.987, "train")]),
-    "cross-fitted": ("dataset", [share("box_recall50", 0.987, "train, cross-fitted")]),
+    "cross-fitted": ("dataset", [share("box_recall50", 0.987, "train", at={"boxes": "cross-fitted"})]),
     "classifier": ("model", [share("accuracy", 0.987, "train")]),
     "explainer": (
         "explanations",
@@ -50,7 +50,13 @@ OF_TRAIN = {
             share("energy_in_box", 0.987, "train"),
         ],
     ),
-    "attacker": ("robustness", [share("clean_accuracy", 0.987, "train"), share("robust_accuracy", 0.987, "eps=1/255")]),
+    "attacker": (
+        "robustness",
+        [
+            share("clean_accuracy", 0.987, "train"),
+            share("robust_accuracy", 0.987, "train", at={"eps": 1 / 255, "norm": "Linf"}),
+        ],
+    ),
 }
 
 
@@ -63,8 +69,7 @@ def test_a_figure_of_train_never_heads_a_report(type: str, metrics: list[Metric]
     assert "98.7" not in sentence + cards
     assert f"not computed {WITHOUT}: train pictures alone were measured" in cards
     assert (WITHOUT in sentence) == (type != "dataset")
-    spoken_for = metrics[0].name != "box_recall50"  # which the terminal does not show
-    assert in_terminal(metrics) == (f"{WITHOUT} (train alone)" if spoken_for else "")
+    assert in_terminal(metrics) == f"{WITHOUT} (train alone)"
 
 
 @pytest.mark.parametrize(("type", "metrics"), OF_TRAIN.values(), ids=OF_TRAIN)
@@ -76,8 +81,8 @@ def test_beside_a_figure_of_test_that_of_train_is_passed_over(
     name = metrics[-1].name
     tested = [share("clean_accuracy", 0.512, "test")] if type == "robustness" else []
     own = metrics if type != "robustness" else metrics[1:]
-    part = "test" if type != "robustness" else "eps=2/255"
-    both = [*tested, *own, share(name, 0.456, part)]
+    at = {"eps": 2 / 255, "norm": "Linf"} if type == "robustness" else {}
+    both = [*tested, *own, share(name, 0.456, "test", at=at)]
     run.add("step", "classifier/fake", {"dataset": "birds"}, type, both)
     sentence, cards = head(page(run.write()))
     assert "45.6 %" in cards
@@ -97,11 +102,19 @@ def test_why_there_is_no_figure_of_test_stands_where_it_would(fake_run: Callable
     assert "98.7" not in cards
 
 
+def test_a_headline_that_could_not_be_computed_says_so_where_nothing_else_speaks_for_the_step() -> None:
+    """In the terminal as in the report."""
+    boxless = [share("mAP50", None, "test", note="no picture has an annotated box"), share("no_detection", 4, "test")]
+    assert in_terminal(boxless) == "test mAP50 not computed"
+    made = [Metric(name="FID", value=None, note="no weights"), Metric(name="synthetic", value=12)]
+    assert in_terminal(made) == "synthetic 12"
+
+
 def test_numbers_that_have_no_headline_of_their_own_are_never_of_train_either() -> None:
     crops = [share("cropped", 0.987, "train"), share("cropped", 0.5, "test")]
     assert in_terminal(crops) == "test cropped 50.0 % (n = 20)"
     assert in_terminal(crops[:1]) == ""
-    counts = [Metric(name="samples", value=12, part="train"), Metric(name="samples", value=6, part="test")]
+    counts = [Metric(name="samples", value=12, split="train"), Metric(name="samples", value=6, split="test")]
     assert in_terminal(counts) == "12 train, 6 test"
 
 
@@ -110,7 +123,7 @@ def test_guessing_is_among_the_classes_that_are_there(fake_run: Callable[..., An
     run.dataset()
     metrics = [
         share("accuracy", 0.75, "test"),
-        Metric(name="classes", value=4, part="test"),
+        Metric(name="classes", value=4, split="test"),
         share("majority_accuracy", 0.3, "test"),
     ]
     run.add("step", "classifier/fake", {"dataset": "birds"}, "model", metrics)
@@ -125,7 +138,7 @@ def test_the_most_frequent_class_is_named_where_always_saying_it_beats_guessing(
     run.dataset()
     metrics = [
         share("accuracy", 0.75, "test"),
-        Metric(name="classes", value=4, part="test"),
+        Metric(name="classes", value=4, split="test"),
         share("majority_accuracy", 0.7, "test"),
     ]
     run.add("step", "classifier/fake", {"dataset": "birds"}, "model", metrics)
@@ -210,7 +223,12 @@ def test_a_run_on_train_pictures_alone_claims_nothing(toys: Path, tmp_path: Path
     assert sentence.count(WITHOUT) == 2
     for name in ("boxes", "map", "attack"):
         assert in_terminal(run.metrics(name)) == f"{WITHOUT} (train alone)"
-    with pytest.raises(KeyError, match="no metric 'mAP50' of part 'test', but of 'train'"):
+    with pytest.raises(KeyError, match="no metric 'mAP50' of 'test'; there are those of 'train'"):
         run.metric("boxes", "mAP50", "test")
     with pytest.raises(KeyError):
         run.metric("boxes", "mAP50")
+    assert run.metric("attack", "robust_accuracy", "train", eps=0.1, norm="Linf").is_at(eps=0.1)
+    with pytest.raises(KeyError, match=r"several metrics 'robust_accuracy' of 'train'; .*eps=0\.0.*; .*eps=0\.1"):
+        run.metric("attack", "robust_accuracy", "train")
+    with pytest.raises(KeyError, match=r"no metric 'robust_accuracy' of 'train', eps=0\.2; .*eps=0\.1"):
+        run.metric("attack", "robust_accuracy", "train", eps=0.2)

@@ -50,7 +50,7 @@ def test_the_numbers_of_the_page_are_those_of_the_artifacts(fake_run: Callable[.
         for metric in ArtifactRecord.read(run.root / "store" / step).metrics:
             assert amount(metric) in shown
             assert interval(metric) in shown
-    accuracy = next(m for m in ArtifactRecord.read(run.root / "store" / "classifier").metrics if m.part == "test")
+    accuracy = next(m for m in ArtifactRecord.read(run.root / "store" / "classifier").metrics if m.split == "test")
     low, high = (f"{100 * end:.1f}" for end in (accuracy.low, accuracy.high))
     expected = f"Test accuracy {100 * accuracy.value:.1f} % ({low}\N{EN DASH}{high}, n = {accuracy.n})"
     headline = re.search(r'<p class="headline">(.*?)</p>', page)
@@ -169,9 +169,9 @@ def test_many_classes_are_summarised(fake_run: Callable[..., Any]) -> None:
 def test_unknown_metrics_curves_and_kinds_are_shown(fake_run: Callable[..., Any]) -> None:
     run = fake_run()
     run.dataset()
-    curves = [Point(epoch=epoch, part="train", name="FID <x>", value=40.0 / epoch) for epoch in (1, 2)]
+    curves = [Point(epoch=epoch, split="train", name="FID <x>", value=40.0 / epoch) for epoch in (1, 2)]
     metrics = [
-        Metric(name="my_metric", value=12.5, part="mine", note="of my own"),
+        Metric(name="my_metric", value=12.5, at={"whose": "mine"}, note="of my own"),
         Metric(name="FID", value=None, note="no weights"),
     ]
     run.add("other", "generator/theirs", {"dataset": "birds"}, "dataset", metrics, curves=curves)
@@ -227,13 +227,14 @@ def test_what_was_not_computed_is_never_shown_as_nought(fake_run: Callable[..., 
     run = fake_run()
     run.dataset()
     run.model(source="birds")
-    about: dict[str, Any] = {"n": 0, "unit": "fraction"}
+    about: dict[str, Any] = {"n": 0}
+    at: dict[str, Any] = {"split": "test", "at": {"eps": 1 / 255, "norm": "Linf"}}
     inputs = {"model": "classifier", "dataset": "birds"}
     games = [Metric(name="pointing_game", value=None, note="no explained sample has a box", **about)]
     run.add("cam", "explainer/fake", inputs, "explanations", games)
     attacks = [
-        Metric(name="robust_accuracy", value=0.5, part="eps=1/255", n=4, unit="fraction"),
-        Metric(name="attack_success", value=None, part="eps=1/255", note="no image was right", **about),
+        Metric(name="robust_accuracy", value=0.5, n=4, **at),
+        Metric(name="attack_success", value=None, note="no image was right", **about, **at),
     ]
     run.add("pgd", "attacker/fake", inputs, "robustness", attacks)
     folder = run.write()
@@ -260,7 +261,7 @@ def test_the_learning_rate_is_drawn_last_and_called_by_its_name(fake_run: Callab
     run = fake_run()
     run.dataset()
     curves = [
-        Point(epoch=epoch, part="train", name=name, value=1 / epoch) for epoch in (1, 2) for name in ("loss", "lr")
+        Point(epoch=epoch, split="train", name=name, value=1 / epoch) for epoch in (1, 2) for name in ("loss", "lr")
     ]
     run.add("other", "classifier/fake", {"dataset": "birds"}, "model", [], curves=curves)
     folder = run.write()
@@ -341,7 +342,7 @@ def test_the_parts_of_a_loss_share_a_chart(fake_run: Callable[..., Any]) -> None
     run = fake_run()
     run.dataset()
     names = ("loss", "loss_cls", "loss_bbox")
-    points = [Point(epoch=epoch, part="train", name=name, value=1 / epoch) for name in names for epoch in (1, 2)]
+    points = [Point(epoch=epoch, split="train", name=name, value=1 / epoch) for name in names for epoch in (1, 2)]
     run.add("boxes", "detector/fake", {"dataset": "birds"}, "dataset", [], curves=points)
     folder = run.write()
     read(folder)

@@ -69,7 +69,7 @@ def test_names_from_outside_are_escaped(fake_run: Callable[..., Any]) -> None:
         "classifier/<u>x</u>",
         {},
         "robustness",
-        [Metric(name=evil, value=1.0, note=evil, part=evil)],
+        [Metric(name=evil, value=1.0, note=evil, at={"whose": evil, evil: 1.0})],
         options={evil: evil},
     )
     page = write_report(run.write()).read_text(encoding="utf-8")

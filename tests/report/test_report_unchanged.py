@@ -88,7 +88,7 @@ def test_what_is_the_runs_own_is_new_on_every_page(run: Any, drawings: Drawings)
 def _metric(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = run.root / "store" / "classifier"
     record = ArtifactRecord.read(folder)
-    metrics = [Metric(name="accuracy", value=0.125, unit="fraction")]
+    metrics = [Metric(name="accuracy", value=0.125)]
     record.model_copy(update={"metrics": metrics}).write(folder)
 
 

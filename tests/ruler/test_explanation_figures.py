@@ -171,7 +171,7 @@ def test_the_random_network_has_nothing_of_the_trained_one(bench: Bench) -> None
         return slope if float(network[1].running_mean.mean()) > 500 else 1 - slope
 
     run = bench(pictures([Box(1, 1, 7, 7)]), STEPS, set=Set, map=mapper(draw))
-    found = run.metric("map", "randomisation_similarity")
+    found = run.metric("map", "randomisation_similarity", "test")
     assert found.n == 6
     assert found.value == pytest.approx(-1)
 
@@ -185,7 +185,7 @@ def test_the_similarity_of_maps_is_that_of_their_ranks(bench: Bench) -> None:
         return slope if float(network[1].running_mean.mean()) > 500 else slope**5
 
     run = bench(pictures([Box(1, 1, 7, 7)]), STEPS, set=Set, map=mapper(draw))
-    assert run.metric("map", "randomisation_similarity").value == pytest.approx(1)
+    assert run.metric("map", "randomisation_similarity", "test").value == pytest.approx(1)
 
 
 @pytest.mark.parametrize("module", [0, 5], ids=["the convolution", "the head"])
@@ -209,12 +209,12 @@ def test_every_layer_of_the_random_network_is_random(bench: Bench, module: int) 
         return slope if torch.equal(network[module].weight, trained) else 1 - slope
 
     run = bench(pictures([Box(1, 1, 7, 7)]), STEPS, set=Full, map=mapper(draw))
-    assert run.metric("map", "randomisation_similarity").value == pytest.approx(-1)
+    assert run.metric("map", "randomisation_similarity", "test").value == pytest.approx(-1)
 
 
 def test_a_map_that_ignores_the_network_is_said_so(bench: Bench) -> None:
     run = bench(pictures([Box(1, 1, 7, 7)]), STEPS, set=Set, map=mapper(lambda n, images, t: images.mean(1)))
-    assert run.metric("map", "randomisation_similarity").value == pytest.approx(1)
+    assert run.metric("map", "randomisation_similarity", "test").value == pytest.approx(1)
     assert any("hardly depend on the network's weights" in said for said in run.artifact("map").warnings)
 
 

@@ -88,14 +88,14 @@ def test_what_is_finer_than_the_network_sees_is_averaged_before_it_looks(bench: 
     real = pictures()
     plain = bench(real, options(weights, fid_size=24), slopes=Slopes)
     board = bench(real, options(weights, fid_size=24, board=True), slopes=Slopes)
-    usual, seen = (run.metric("more", "FID", "synthetic").value for run in (plain, board))
+    usual, seen = (run.metric("more", "FID").value for run in (plain, board))
     assert seen == pytest.approx(usual, rel=0.05)
-    assert usual < 0.1 * plain.metric("more", "FID_noise", "noise").value
+    assert usual < 0.1 * plain.metric("more", "FID_noise").value
 
 
 def test_fid_says_its_network_its_n_and_that_few_pictures_bias_it(bench: Bench, weights: Path) -> None:
     run = bench(pictures(), options(weights, fid_size=32, fid_samples=60), slopes=Slopes)
-    fid, kid = (run.metric("more", name, "synthetic") for name in ("FID", "KID"))
+    fid, kid = (run.metric("more", name) for name in ("FID", "KID"))
     assert (fid.n, kid.n) == (60, 60)
     assert f"{MODEL} (weights small)" in fid.note
     assert "32 px" in fid.note
@@ -103,7 +103,7 @@ def test_fid_says_its_network_its_n_and_that_few_pictures_bias_it(bench: Bench, 
     assert "biased upwards" in fid.note
     assert "compare at equal n" in fid.note
     assert "unbiased" in kid.note
-    assert run.metric("more", "FID_real", "held out").n == 60, "what it is compared with has the same n"
+    assert run.metric("more", "FID_real").n == 60, "what it is compared with has the same n"
 
 
 class Shown(FittedGenerator):
@@ -141,13 +141,13 @@ def test_made_and_real_pictures_come_to_the_network_the_same_way(bench: Bench, w
     )
     assert len(made) == 20
     assert made.max() < 1e-3 * np.median(unseen), "but for rounding"
-    assert run.metric("more", "memorised", "synthetic").value == 1
+    assert run.metric("more", "memorised").value == 1
     assert any("they show train pictures rather than new ones" in said for said in run.artifact("more").warnings)
 
 
 def test_new_pictures_are_no_memories(bench: Bench, weights: Path) -> None:
     run = bench(pictures(), options(weights, fid_size=32), slopes=Slopes)
-    assert run.metric("more", "memorised", "synthetic").value < 0.1
+    assert run.metric("more", "memorised").value < 0.1
     assert not any("rather than new ones" in said for said in run.artifact("more").warnings)
 
 
@@ -187,7 +187,7 @@ def test_the_interval_of_kid_is_196_standard_errors_of_the_jackknife_wide(bench:
         (len(left) - 1) * np.var(left)
         for left in ([kid(some, real) for some in without_each(made)], [kid(made, some) for some in without_each(real)])
     )
-    found = run.metric("more", "KID", "synthetic")
+    found = run.metric("more", "KID")
     assert found.value == pytest.approx(kid(made, real), rel=1e-3)
     assert found.low == pytest.approx(found.value - 1.96 * error**0.5, rel=1e-3)
     assert found.high == pytest.approx(found.value + 1.96 * error**0.5, rel=1e-3)

@@ -54,7 +54,7 @@ def heard(channel: Channel) -> list[Any]:
 
 def test_every_event_arrives_as_it_was_told(ends: tuple[Teller, Channel]) -> None:
     teller, channel = ends
-    told = [Metric(name="accuracy", value=0.1, part="test", n=3), Point(epoch=1, part="val", name="loss", value=2.5)]
+    told = [Metric(name="accuracy", value=0.1, split="test", n=3), Point(epoch=1, split="val", name="loss", value=2.5)]
     teller.metric(told[0])  # type: ignore[arg-type]
     teller.point(told[1])  # type: ignore[arg-type]
     teller.warning("odd \udcff \n name")

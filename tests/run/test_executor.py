@@ -96,10 +96,28 @@ def test_until_and_only_choose_steps(seven_steps: Path, tmp_path: Path) -> None:
         run(seven_steps, tmp_path, only="crops")
     until = run(seven_steps, tmp_path, until="boxes")
     assert [name for name, status in statuses(until).items() if status == "computed"] == ["dots", "boxes"]
+    with pytest.raises(
+        StoreError, match=r"step crops needs step boxes, which --only takes .*, and --fresh takes nothing"
+    ):
+        run(seven_steps, tmp_path, only="crops", fresh=True)
     only = run(seven_steps, tmp_path, only="crops")
     assert [name for name, status in statuses(only).items() if status == "computed"] == ["crops"]
     with pytest.raises(FgicError, match="the spec has no step 'cropss'"):
         run(seven_steps, tmp_path, until="cropss")
+
+
+def test_only_says_what_is_true_of_what_is_computed_every_time(
+    seven_steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(seven_steps, tmp_path, until="boxes")
+    dots = Pipeline.from_yaml(seven_steps).spec.step("dots").component
+    monkeypatch.setattr(type(dots), "untraced", lambda self: ("the weather has a say",))
+    with pytest.raises(StoreError) as caught:
+        run(seven_steps, tmp_path, only="crops")
+    assert "step crops needs step boxes, and step dots is computed every time: the weather has a say" in str(
+        caught.value
+    )
+    assert "--until crops" in str(caught.value)
 
 
 def test_fresh_computes_everything_anew(seven_steps: Path, tmp_path: Path) -> None:
@@ -118,6 +136,8 @@ def test_a_failing_step_stops_only_what_needs_it(seven_steps: Path, toys: Path, 
     assert statuses(result)["attack"] == "computed"
     assert result.record.status == "failed"
     assert "RuntimeError: planted" in result.record.step("map").error
+    with pytest.raises(StoreError, match=r"step map failed: (.|\n)*planted"):
+        result.metric("map", "pointing_game", "test")
     assert "explainer/saliency of fgic-toys 0.1.0" in result.record.step("map").error
     assert "planted" in (result.folder / "errors" / "map.txt").read_text()
 
@@ -153,7 +173,7 @@ def test_an_interrupt_keeps_the_epochs_and_the_next_run_gives_the_same_bytes(sev
     class CtrlC:
         @hookimpl
         def point(self, step: Any, point: Any) -> None:
-            if point.epoch == 3 and point.part == "train":
+            if point.epoch == 3 and point.split == "train":
                 os.kill(os.getpid(), signal.SIGINT)
 
     whole = run(seven_steps, tmp_path, store=tmp_path / "whole", until="classifier")

@@ -38,6 +38,8 @@ def test_it_does_not_depend_on_the_place(folder: Path, tmp_path: Path) -> None:
         ("list.txt", b"b\n"),
         ("below/b.png", b"1"),
         ("new/x.csv", b""),
+        (".hidden/b.png", b"1"),
+        (".hidden.json", b"{}"),
     ],
 )
 def test_a_change_that_matters_changes_it(folder: Path, name: str, content: bytes) -> None:
@@ -45,6 +47,20 @@ def test_a_change_that_matters_changes_it(folder: Path, name: str, content: byte
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).write_bytes(content)
     assert fingerprint(folder) != before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".DS_Store", "below/.DS_Store", "below/._a.png", "Thumbs.db", ".git/HEAD", ".git/index", "__pycache__/a.png"),
+        *(".fgic/a.png", "list.txt~", "below/.ipynb_checkpoints/list.txt"),
+    ],
+)
+def test_junk_does_not_count(folder: Path, name: str) -> None:
+    before = fingerprint(folder)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"1")
+    assert fingerprint(folder) == before
 
 
 @pytest.mark.parametrize("name", ["below/b.png", "more.txt"])
@@ -62,6 +78,21 @@ def test_a_link_to_a_folder_that_it_lies_in_is_not_followed_for_ever(folder: Pat
     for name in ("one", "two", "three"):
         (folder / "below" / name).symlink_to(folder, target_is_directory=True)
     assert fingerprint(folder) == fingerprint(folder)
+
+
+def test_a_link_to_a_folder_that_it_lies_in_counts_by_which_one_wherever_that_is(folder: Path, tmp_path: Path) -> None:
+    link, found = folder / "below" / "back", set()
+    for target in ("..", ".", str(folder)):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target, target_is_directory=True)
+        found.add(fingerprint(folder))
+    assert len(found) == 2
+    moved = tmp_path / "moved"
+    link.unlink()
+    link.symlink_to("..", target_is_directory=True)
+    before = fingerprint(folder)
+    folder.rename(moved)
+    assert fingerprint(moved) == before
 
 
 def test_a_link_to_another_folder_counts_by_what_lies_there(folder: Path, tmp_path: Path) -> None:

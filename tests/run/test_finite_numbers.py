@@ -83,8 +83,8 @@ def test_numbers_of_numpy_and_torch_are_numbers(tmp_path: Path) -> None:
 def test_logits_so_large_that_their_loss_is_infinite_are_refused(seven_steps: Path, toys: Path, tmp_path: Path) -> None:
     edit(
         toys,
-        "loss.backward()\n            optimizer.step()",
-        "loss.backward()\n            network[3].bias.data += torch.tensor([3e38, -3e38, 0.0])",
+        "optimizer.step()\n            ctx.log(",
+        "network[3].bias.data += torch.tensor([3e38, -3e38, 0.0])\n            ctx.log(",
     )
     result = run(seven_steps, tmp_path)
     error = result.record.step("classifier").error
@@ -94,10 +94,10 @@ def test_logits_so_large_that_their_loss_is_infinite_are_refused(seven_steps: Pa
 
 def test_what_the_core_could_not_compute_is_absent_from_curves_and_choices(tmp_path: Path) -> None:
     ctx = StepContext(tmp_path, uses="generator/mine")
-    ctx.measure_by(lambda *_: {"synthetic": {"FID": math.nan, "KID": 0.1}})
+    ctx.measure_by(lambda *_: {"": {"FID": math.nan, "KID": 0.1}})
     assert ctx.evaluate(None, 3) == {"KID": 0.1}  # type: ignore[arg-type]
     assert [(point.name, point.value) for point in ctx.curves] == [("KID", 0.1)]
-    assert ctx.warnings == ["In epoch 3 FID of synthetic could not be computed: not finite."]
+    assert ctx.warnings == ["In epoch 3 FID could not be computed: not finite."]
 
 
 def test_a_metric_that_is_not_finite_is_absent_with_the_reason(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_no_record_holds_such_a_number_however_it_is_made(value: float) -> None:
     with pytest.raises(ValidationError, match="finite number"):
         Metric(name="loss", value=1.0, high=value)
     with pytest.raises(ValidationError, match="finite number"):
-        Point(epoch=1, part="train", name="loss", value=value)
+        Point(epoch=1, split="train", name="loss", value=value)
 
 
 def test_what_is_written_is_read_back_the_same(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import fgic_core.report
 from fgic_core.errors import Interrupted
 from fgic_core.hooks import hookimpl
 from fgic_core.pipeline import Pipeline, Run
+from fgic_core.run.interrupts import Interrupts
 
 
 def run(spec: Path, tmp: Path, **options: Any) -> Run:
@@ -51,6 +52,16 @@ def test_a_signal_that_a_library_swallows_stops_the_run_all_the_same(seven_steps
         run(seven_steps, tmp_path, observers=[Stop("progress", "boxes", swallow=True)])
     assert latest(tmp_path).record.step("boxes").status == "interrupted"
     assert latest(tmp_path).record.step("dots").status == "computed"
+
+
+def test_a_ctrl_c_that_was_eaten_before_the_run_began_stops_it(seven_steps: Path, tmp_path: Path) -> None:
+    with Interrupts(sigterm=False):
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Interrupted, match="goes on with step dots"):
+            run(seven_steps, tmp_path)
+    assert [step.status for step in latest(tmp_path).record.steps[:1]] == ["interrupted"]
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 
 def test_sigterm_stops_a_run_as_ctrl_c_does(seven_steps: Path, tmp_path: Path) -> None:

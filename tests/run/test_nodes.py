@@ -166,7 +166,7 @@ def test_a_crash_between_learning_and_using_loses_nothing(
     result = go()
     assert trained.count("Linear") == 1
     assert statuses(result)["net"] == "computed"
-    assert [point.part for point in result.artifact("net").curves if point.name == "accuracy"] == ["val"] * 2 + [
+    assert [point.split for point in result.artifact("net").curves if point.name == "accuracy"] == ["val"] * 2 + [
         "test"
     ] * 2
 
@@ -397,7 +397,8 @@ def test_code_that_opens_a_model_counts_for_what_takes_it_although_the_weights_a
         sys.modules.pop("fgic_fixed_head", None)
         importlib.invalidate_caches()
         registry = Registry()
-        registry.register("fixed", importlib.import_module("fgic_fixed_head").Fixed)
+        if module.exists():  # (a condition: this file has components that are traced, and can do without it)
+            registry.register("fixed", importlib.import_module("fgic_fixed_head").Fixed)
         found.append(statuses(go(spec=spec, registry=registry)))
     assert [one["look"] for one in found] == ["computed", "reused", "computed"]
     assert [one["net"] for one in found] == ["computed", "reused", "computed"]

@@ -97,7 +97,8 @@ def test_a_run_directory_that_cannot_be_written_is_no_fault_of_fgic(
 
 
 def test_only_names_the_last_of_the_steps_that_are_lacking(seven_steps: Path, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"needs step more and classifier(.|\n)*--until classifier"):
+    said = r"needs steps more and classifier, which are not in the store(.|\n)*--until classifier"
+    with pytest.raises(StoreError, match=said):
         run(seven_steps, tmp_path, only="attack")
 
 

@@ -163,7 +163,7 @@ def test_ctrl_c_ends_the_processes_and_the_next_run_gives_the_same_bytes(pair: P
     class CtrlC:
         @hookimpl
         def point(self, step: Any, point: Any) -> None:
-            if point.epoch == 3 and point.part == "train":
+            if point.epoch == 3 and point.split == "train":
                 os.kill(os.getpid(), signal.SIGINT)
 
     slowly = "classifier.with.hold=3"

@@ -65,6 +65,7 @@ def test_the_explainer_fails_before_the_training_which_is_not_begun(refusing: Pa
 def test_in_a_process_of_its_own_it_is_tried_too_and_one_that_dies_tells_nothing(
     refusing: Path, toys: Path, tmp_path: Path
 ) -> None:
+    assert run(refusing, tmp_path, until="crops").ok  # here: each step of the others takes a process
     result = run(refusing, tmp_path, isolation="run", until="map")
     assert (statuses(result)["more"], statuses(result)["classifier"]) == ("computed", "skipped")
     assert "no layer suits (seen before the training" in result.record.step("map").error
@@ -110,7 +111,7 @@ def test_the_global_generators_are_left_alone(toys: Path) -> None:
     assert states[0] == states[1]
 
 
-@pytest.mark.parametrize("raised", ["SystemExit(0)", "GeneratorExit", "MemoryError"])
+@pytest.mark.parametrize("raised", ["SystemExit(0)", "GeneratorExit", "MemoryError", "KeyboardInterrupt"])
 def test_an_explainer_that_ends_the_program_fails_its_own_step(
     raised: str, seven_steps: Path, toys: Path, tmp_path: Path
 ) -> None:
@@ -123,7 +124,7 @@ def test_an_explainer_that_ends_the_program_fails_its_own_step(
 
 
 def test_an_interrupt_while_an_explainer_is_tried_stops_the_run(seven_steps: Path, toys: Path, tmp_path: Path) -> None:
-    edit(toys, EXPLAIN, f"{EXPLAIN}        raise KeyboardInterrupt\n")
+    edit(toys, EXPLAIN, f"{EXPLAIN}        import os, signal\n        os.kill(os.getpid(), signal.SIGINT)\n")
     with pytest.raises(Interrupted):
         run(seven_steps, tmp_path)
     (record,) = (tmp_path / "runs").rglob("run.json")

@@ -56,10 +56,10 @@ def test_an_artifact_is_absent_until_it_is_committed_and_then_whole(tmp_path: Pa
         (lambda f: (f / "data.txt").write_text("whale"), "data.txt has another content"),
         (lambda f: (f / "below" / "more.txt").write_text("less"), "below/more.txt has another content"),
         (lambda f: shutil.rmtree(f / "below"), "below/more.txt is missing"),
-        (lambda f: (f / "artifact.json").write_text("{"), "this folder holds no artifact"),
+        (lambda f: (f / "artifact.json").write_text("{"), "the record of this artifact is damaged"),
         (lambda f: edit(f, '"seed": 0', '"seed": 1'), "the record of this artifact was changed"),
         (lambda f: edit(f, KEY, "cd" * 16), "the record of this artifact was changed"),
-        (lambda f: edit(f, '"format": 2', '"format": 1'), "this artifact has format 1"),
+        (lambda f: edit(f, '"format": 3', '"format": 1'), "this artifact has format 1"),
         (lambda f: f.rename(Store(f.parents[2]).folder("ab" * 15 + "cd")), ""),
     ],
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
-from fgic_core import Registry
+from fgic_core import Classifier, Input, Registry
 from fgic_core.registry import Entry
 from fgic_core.spec import SpecError, parse_spec
 
@@ -180,6 +181,36 @@ def test_a_wrong_step_is_the_only_thing_told(case: str, said: Callable[..., str]
     assert found[1] == f"  {number} | {(START + lines).splitlines()[number - 1]}"
     assert found[2].index("^") == len("  5 | ") + int(column) - 1
     assert found[3:] == ([f"  {hint}"] if hint else [])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("{techer: c}", ["takes no techer"]),
+        ("{zzz: c}", ["takes no zzz"]),
+        ("{teacher: c, zzz: c}", ["takes no zzz"]),
+        ("{teacher: e, techer: c}", ["there is no step e", "takes no techer"]),
+        ("{}", ["needs a model as its teacher"]),
+    ],
+)
+def test_one_misspelt_port_is_one_mistake(given: str, told: list[str], registry: Registry) -> None:
+    class Pupil(Classifier):
+        """Learns from another."""
+
+        inputs: ClassVar[Mapping[str, Input]] = {**Classifier.inputs, "teacher": Input("model", auto=False)}
+
+        def fit(self, train: Any, val: Any, ctx: Any) -> Any:
+            return None
+
+    own = Registry([])
+    own.register("drawn", registry.get("dataset/drawn"))
+    own.register("net", registry.get("classifier/net"))
+    own.register("pupil", Pupil)
+    with pytest.raises(SpecError) as caught:
+        parse_spec(f"{START}  x: {{uses: classifier/pupil, from: {given}}}\n", own)
+    said = [problem.message for problem in caught.value.problems]
+    assert [any(words in one for one in said) for words in told] == [True] * len(told)
+    assert len(said) == len(told)
 
 
 def test_a_missing_input_names_the_kind_that_gives_it_or_the_later_step_that_does(said: Callable[..., str]) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -119,7 +119,7 @@ def context(tmp_path: Path) -> Callable[..., StepContext]:
 
 
 def metrics(ctx: StepContext) -> Mapping[tuple[str, str], Metric]:
-    return {(metric.name, metric.part): metric for metric in ctx.metrics}
+    return {(metric.name, metric.split): metric for metric in ctx.metrics}
 
 
 def test_the_artifact_holds_the_component_its_options_and_classes_and_predictions(
@@ -160,7 +160,7 @@ def test_metrics_agree_with_the_predictions_and_carry_count_and_interval(
     run(Plain(epochs=20), {"dataset": make(change=lambda s: replace(s, label=1) if s.id in wrong else s)}, ctx)
     found = metrics(ctx)
     accuracy = found["accuracy", "test"]
-    assert (accuracy.value, accuracy.n, accuracy.unit) == (10 / 12, 12, "fraction")
+    assert (accuracy.value, accuracy.n) == (10 / 12, 12)
     assert accuracy.low is not None
     assert accuracy.high is not None
     assert accuracy.low < 10 / 12 < accuracy.high
@@ -228,7 +228,7 @@ def test_what_fit_receives_holds_no_test_sample_and_evaluation_returns_no_test_n
     seen = component._seen
     assert all(name.startswith("train") for part in ("train", "val") for name in seen[part].ids)
     assert not set(seen["train"].ids) & set(seen["val"].ids)
-    curves = {(point.part, point.name): point.value for point in ctx.curves if point.epoch == 3}
+    curves = {(point.split, point.name): point.value for point in ctx.curves if point.epoch == 3}
     assert set(curves) == {(part, name) for part in ("val", "test") for name in ("loss", "accuracy")}
     assert seen["scores"][-1] == {"loss": curves["val", "loss"], "accuracy": curves["val", "accuracy"]}
 
@@ -241,7 +241,7 @@ def test_the_test_curve_can_be_left_out_without_changing_the_training(
         component, ctx = Plain(test_curve=test_curve), context()
         run(component, {"dataset": data}, ctx)
         random.append(component._seen["random"])
-        assert any(point.part == "test" for point in ctx.curves) == test_curve
+        assert any(point.split == "test" for point in ctx.curves) == test_curve
         assert ("accuracy", "test") in metrics(ctx)
     assert random[0] == random[1]
 
@@ -328,7 +328,7 @@ def test_scarce_classes_missing_parts_and_the_datas_notes_are_said(
     assert "these pictures were squashed" in ctx.warnings
     assert any("1 of 3 classes have fewer than two train samples: class 2" in warning for warning in ctx.warnings)
     assert any("no test sample" in warning for warning in ctx.warnings)
-    assert not any(metric.part == "test" for metric in ctx.metrics)
+    assert not any(metric.split == "test" for metric in ctx.metrics)
 
 
 def test_classes_of_one_sample_each_leave_nothing_to_choose_by(make: Make, context: Callable[..., StepContext]) -> None:
@@ -401,6 +401,17 @@ class _Curious(Plain):
         return super().fit(train, val, ctx)
 
 
+class _Peeking(Plain):
+    seen: ClassVar[list[object]] = []
+
+    def load(self, folder: Path, device: str) -> FittedClassifier:
+        try:
+            self.seen.append(self.test_curve)
+        except PluginError:
+            self.seen.append("refused")
+        return super().load(folder, device)
+
+
 class _Restless(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -439,8 +450,16 @@ def test_a_classifier_that_breaks_its_contract_is_named_with_what_it_did(
 
 
 def test_fit_cannot_read_an_option_that_plays_no_part_in_it(make: Make, context: Callable[..., StepContext]) -> None:
-    with pytest.raises(PluginError, match=r"_Curious.test_curve is declared use-only; fit must not read it"):
+    with pytest.raises(PluginError, match="test_curve is declared use-only; fit, build and load must not read it"):
         run(_Curious(), {"dataset": make()}, context())
+
+
+def test_opening_a_classifier_cannot_read_an_option_that_is_for_use_alone(
+    make: Make, context: Callable[..., StepContext]
+) -> None:
+    """What takes the model opens it without a key of such options."""
+    run(_Peeking(), {"dataset": make()}, context())
+    assert _Peeking.seen == ["refused"] * len(_Peeking.seen) != []
 
 
 def test_measuring_in_the_middle_of_training_puts_the_modes_back(
@@ -482,13 +501,13 @@ def test_the_curve_from_snapshots_is_what_measuring_at_every_epoch_gives(
     learned = learned_from(component, data)
     assert learned.splits == ["train"]
     fitted = fit(component, learned, ctx)
-    assert not [point for point in ctx.curves if point.part == "test"]
+    assert not [point for point in ctx.curves if point.split == "test"]
     assert ctx.metrics == []
     assert fitted.classes == data.classes
     use(component, {"dataset": data}, ctx, {"": ctx.folder})
     found: dict[int, dict[str, float]] = {}
     for point in ctx.curves:
-        if point.part == "test":
+        if point.split == "test":
             found.setdefault(point.epoch, {})[point.name] = point.value
     assert found == measured
     assert sorted(found) == [1, 2, 3, 4]
@@ -505,6 +524,21 @@ def test_without_snapshots_the_curve_is_absent_with_the_reason(make: Make, conte
         ctx = context()
         run(Silent(test_curve=curve), {"dataset": make()}, ctx)
         assert ctx.warnings == said
+
+
+def test_a_snapshot_that_is_lost_is_said(make: Make, context: Callable[..., StepContext]) -> None:
+    class Careless(Plain):
+        def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:
+            fitted = self.build(train.classes)
+            for epoch in (1, 2):
+                ctx.evaluate(fitted, epoch)
+            next(ctx.folder.parent.rglob("000001.safetensors")).write_bytes(b"")
+            return fitted
+
+    ctx = context()
+    run(Careless(), {"dataset": make()}, ctx)
+    assert ctx.warnings == ["The snapshot of epoch 1 was damaged before the training ended, and is left out."]
+    assert {point.epoch for point in ctx.curves if point.split == "test"} == {2}
 
 
 def test_epochs_whose_weights_are_not_known_are_left_out_of_the_curve(
@@ -524,7 +558,7 @@ def test_epochs_whose_weights_are_not_known_are_left_out_of_the_curve(
 
     ctx = context()
     run(Thawing(), {"dataset": make()}, ctx)
-    assert sorted({point.epoch for point in ctx.curves if point.part == "test"}) == [2, 3]
+    assert sorted({point.epoch for point in ctx.curves if point.split == "test"}) == [2, 3]
     said = "The test curve lacks 1 of 3 epochs: the snapshot of epoch 1 lacks weights that were trained later."
     assert ctx.warnings == [said]
 

@@ -52,7 +52,7 @@ def crop(component: Cropper, samples: list[Sample], tmp_path: Path) -> tuple[Dat
 
 
 def measured(ctx: StepContext, name: str) -> dict[str, float | None]:
-    return {metric.part: metric.value for metric in ctx.metrics if metric.name == name}
+    return {metric.split: metric.value for metric in ctx.metrics if metric.name == name}
 
 
 def test_the_largest_annotated_box_decides_and_is_recorded(tmp_path: Path) -> None:

@@ -177,8 +177,9 @@ def scores(ctx: StepContext) -> list[dict[str, float]]:
     return found
 
 
-def metrics(ctx: StepContext, part: str) -> dict[str, Any]:
-    return {metric.name: metric.value for metric in ctx.metrics if metric.part == part}
+def metrics(ctx: StepContext, split: str, **at: str) -> dict[str, Any]:
+    """Those of the split that were measured at just that."""
+    return {metric.name: metric.value for metric in ctx.metrics if (metric.split, metric.at) == (split, at)}
 
 
 def test_found_boxes_are_written_beside_the_annotated_ones_and_measured(
@@ -202,7 +203,7 @@ def test_found_boxes_are_written_beside_the_annotated_ones_and_measured(
             "box_recall50_whole": 0,  # 48 of 256 pixels
         }
     )
-    assert {metric.n for metric in ctx.metrics if metric.part == "test"} == {8}
+    assert {metric.n for metric in ctx.metrics if metric.split == "test"} == {8}
     assert all(m.low is not None and m.low <= m.value <= m.high + 1e-9 for m in ctx.metrics if m.name == "mAP")  # type: ignore[operator]
     assert ctx.warnings == ["noted"]
 
@@ -279,7 +280,7 @@ def test_what_is_found_in_empty_pictures_counts_as_pycocotools_counts_it(
 ) -> None:
     """With half of the pictures empty, and a box found in each: every second box is wrong."""
     dataset, ctx = run(Colour(), data(change=without_object("test-0")), tmp_path)
-    found = {metric.name: metric for metric in ctx.metrics if metric.part == "test"}
+    found = {metric.name: metric for metric in ctx.metrics if metric.split == "test"}
     # The four wrong boxes are as sure as the four right ones and come first: precision rises from 0 to 1/2.
     assert [found[name].value for name in ("mAP", "mAP50", "mAP75")] == pytest.approx([0.5] * 3)
     assert [found[name].value for name in ("mAP", "mAP50", "mAP75")] == pytest.approx(by_pycocotools(dataset))
@@ -288,13 +289,13 @@ def test_what_is_found_in_empty_pictures_counts_as_pycocotools_counts_it(
     assert found["mAP"].low < 0.5 < found["mAP"].high
     assert (found["false_alarms"].value, found["false_alarms"].n) == (1, 4)
     assert (found["box_recall50"].value, found["box_recall50"].n) == (1, 4), "of pictures with an object"
-    last = [point.value for point in ctx.curves if (point.part, point.name) == ("test", "mAP50")]
+    last = [point.value for point in ctx.curves if (point.split, point.name) == ("test", "mAP50")]
     assert last == pytest.approx([0.5, 0.5]), "the curve counts the same pictures"
 
 
 def test_an_empty_picture_in_which_nothing_is_found_costs_nothing(data: Callable[..., Dataset], tmp_path: Path) -> None:
     _, ctx = run(Colour(min_score=0.99), data(change=without_object("test-0")), tmp_path)
-    found = {metric.name: metric for metric in ctx.metrics if metric.part == "test"}
+    found = {metric.name: metric for metric in ctx.metrics if metric.split == "test"}
     assert (found["false_alarms"].value, found["false_alarms"].n) == (0, 4)
     assert (found["no_detection"].value, found["no_detection"].n) == (4, 4), "nothing is right in an empty picture"
     assert "In 4 of 4 test pictures the detector gave no box that reaches min_score (0.99)." in ctx.warnings
@@ -307,7 +308,7 @@ def test_pictures_that_nobody_annotated_are_left_out_and_said(data: Callable[...
         return dataclasses.replace(one, boxes=()) if one.id.startswith("test-0") else one
 
     dataset, ctx = run(Colour(), data(change=bare), tmp_path)
-    found = {metric.name: metric for metric in ctx.metrics if metric.part == "test"}
+    found = {metric.name: metric for metric in ctx.metrics if metric.split == "test"}
     assert (found["mAP"].value, found["mAP"].n) == (pytest.approx(1), 4)
     assert by_pycocotools(dataset)[0] == pytest.approx(1)
     assert "4 pictures that are not annotated are left out" in found["mAP"].note
@@ -324,7 +325,7 @@ def test_crowds_alone_leave_their_picture_in_average_precision(data: Callable[..
         return dataclasses.replace(one, boxes=(corner,)) if one.id.startswith("test-0") else one
 
     dataset, ctx = run(Colour(), data(change=crowded), tmp_path)
-    found = {metric.name: metric for metric in ctx.metrics if metric.part == "test"}
+    found = {metric.name: metric for metric in ctx.metrics if metric.split == "test"}
     assert found["mAP50"].n == 8
     assert found["mAP50"].value == pytest.approx(by_pycocotools(dataset)[1])
     assert found["mAP50"].value < 0.99
@@ -335,17 +336,17 @@ def test_without_a_single_object_average_precision_is_absent_with_the_reason(
     data: Callable[..., Dataset], tmp_path: Path
 ) -> None:
     _, ctx = run(Colour(), data(change=without_object("test")), tmp_path)
-    found = {metric.name: metric for metric in ctx.metrics if metric.part == "test"}
+    found = {metric.name: metric for metric in ctx.metrics if metric.split == "test"}
     assert (found["mAP"].value, found["mAP"].note) == (None, "no picture has an annotated box, and 8 are empty")
     assert found["false_alarms"].value == 1
-    assert {point.part for point in ctx.curves if point.name == "mAP"} == {"val"}
+    assert {point.split for point in ctx.curves if point.name == "mAP"} == {"val"}
 
 
 def test_one_picture_has_no_interval(data: Callable[..., Dataset], tmp_path: Path) -> None:
     dataset = data()
     one = dataset.where(np.array([name.startswith("train") or name == "test-0-0" for name in dataset.ids]))
     _, ctx = run(Colour(), one, tmp_path)
-    (found,) = [metric for metric in ctx.metrics if (metric.name, metric.part) == ("mAP", "test")]
+    (found,) = [metric for metric in ctx.metrics if (metric.name, metric.split) == ("mAP", "test")]
     assert (found.n, found.low, found.high) == (1, None, None)
     assert "one picture gives no interval" in found.note
 
@@ -405,7 +406,7 @@ def test_the_test_part_reaches_neither_the_fit_nor_the_choice(data: Callable[...
     assert one == other
     assert scores(first) == scores(second)
     assert set(scores(first)[0]) == {"mAP", "mAP50", "mAP75"}
-    curves = [{(p.epoch, p.part, p.name): p.value for p in ctx.curves} for ctx in (first, second)]
+    curves = [{(p.epoch, p.split, p.name): p.value for p in ctx.curves} for ctx in (first, second)]
     assert curves[0][1, "test", "mAP"] == pytest.approx(1)
     assert curves[1][1, "test", "mAP"] == 0
     assert curves[0][1, "val", "mAP"] == curves[1][1, "val", "mAP"]
@@ -415,7 +416,7 @@ def test_without_a_test_curve_the_test_part_is_measured_at_the_end_alone(
     data: Callable[..., Dataset], tmp_path: Path
 ) -> None:
     _, ctx = run(Colour(test_curve=False), data(), tmp_path)
-    assert {point.part for point in ctx.curves} == {"train", "val"}
+    assert {point.split for point in ctx.curves} == {"train", "val"}
     assert metrics(ctx, "test")["mAP"] == pytest.approx(1)
 
 
@@ -463,8 +464,8 @@ def test_cross_fitted_boxes_come_from_a_detector_that_did_not_see_the_picture(
         assert crossfit.score == pytest.approx(1 / (1 + len(unseen[0]["train"])), abs=1e-6)
         sizes.append(sample.id)
     assert not any(box.origin.startswith("crossfit") for sample in dataset.split("test") for box in sample.boxes)
-    assert metrics(ctx, "train, cross-fitted")["box_recall50"] == 1
-    assert {point.part for point in ctx.curves} == {"train", "val", "test"}
+    assert metrics(ctx, "train", boxes="cross-fitted")["box_recall50"] == 1
+    assert {point.split for point in ctx.curves} == {"train", "val", "test"}
     assert len(ctx.curves) == 2 * (1 + 3 + 3), "the folds' curves are their own"
     assert not [place for place in ctx.folder.iterdir() if place.name.startswith(".")]
 
@@ -473,7 +474,8 @@ def test_a_picture_in_which_a_fold_finds_nothing_counts_as_missed(data: Callable
     """The folds see fewer pictures than they need to find anything, the whole training does not."""
     dataset, ctx = run(Colour(crossfit=3, need=9), data(), tmp_path)
     assert not any(box.origin.startswith("crossfit") for sample in dataset for box in sample.boxes)
-    (missed,) = [m for m in ctx.metrics if m.name == "box_recall50" and m.part == "train, cross-fitted"]
+    (missed,) = [m for m in ctx.metrics if m.name == "box_recall50" and m.is_at(boxes="cross-fitted")]
+    assert missed.split == "train"
     assert (missed.value, missed.n) == (0, 12)
     assert metrics(ctx, "train")["box_recall50"] == 1
 
@@ -682,7 +684,7 @@ def test_without_annotated_boxes_a_ready_detector_finds_and_nothing_is_measured(
     bare = data(change=lambda sample: dataclasses.replace(sample, boxes=()))
     dataset, ctx = run(Ready(), bare, tmp_path)
     assert [len(sample.boxes) for sample in dataset] == [1] * len(dataset)
-    (missing,) = [m for m in ctx.metrics if m.name == "mAP" and m.part == "test"]
+    (missing,) = [m for m in ctx.metrics if m.name == "mAP" and m.split == "test"]
     assert (missing.value, missing.note) == (None, "no picture has an annotated box")
     with pytest.raises(DataError, match="no train picture has an annotated box to learn from"):
         run(Colour(), bare, tmp_path, "learns")
@@ -779,7 +781,7 @@ def test_fit_needs_no_test_row_and_use_no_fit(data: Callable[..., Dataset], tmp_
         contexts.append(StepContext(tmp_path / name, uses="detector/colour"))
     detector.fit(Colour(), learned, contexts[0])
     assert {place.name for place in contexts[0].folder.iterdir()} == {"component", "snapshots"}
-    assert {point.part for point in contexts[0].curves} == {"train", "val"}
+    assert {point.split for point in contexts[0].curves} == {"train", "val"}
     component = Colour(min_score=0.99)
     detector.use(component, {"dataset": dataset}, contexts[1], {"": tmp_path / "fit"})
     whole, ctx = run(Colour(min_score=0.99), dataset, tmp_path, "whole")
@@ -835,10 +837,10 @@ def test_the_test_curve_is_that_of_each_epochs_weights_and_the_last_are_used(
         return fitted
 
     _, ctx = run(Chosen(epochs=3, early=2), data(), tmp_path)
-    curve = {part: [p.value for p in ctx.curves if (p.part, p.name) == (part, "mAP")] for part in ("val", "test")}
+    curve = {part: [p.value for p in ctx.curves if (p.split, p.name) == (part, "mAP")] for part in ("val", "test")}
     assert curve == {"val": pytest.approx([0, 1, 1]), "test": pytest.approx([0, 1, 1])}
     _, ctx = run(Chosen(epochs=3, early=4), data(name="late"), tmp_path, "late")
-    assert [p.value for p in ctx.curves if (p.part, p.name) == ("test", "mAP")] == [0, 0, 0]
+    assert [p.value for p in ctx.curves if (p.split, p.name) == ("test", "mAP")] == [0, 0, 0]
     assert metrics(ctx, "test")["mAP"] == pytest.approx(1)
 
 
@@ -863,7 +865,7 @@ def test_without_a_network_there_is_no_test_curve_and_that_is_said(
             return fitted
 
     _, ctx = run(Bare(), data(), tmp_path)
-    assert {point.part for point in ctx.curves} == {"val"}
+    assert {point.split for point in ctx.curves} == {"val"}
     assert ctx.warnings == ["noted", "There is no test curve: the training kept no weights of its epochs."]
     _, ctx = run(Bare(test_curve=False), data(name="none"), tmp_path, "none")
     assert ctx.warnings == ["noted"]

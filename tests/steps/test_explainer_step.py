@@ -226,7 +226,7 @@ def test_without_test_samples_the_reader_is_warned(wrap, picture_set, ctx) -> No
     inputs = {"model": wrap(RedEvidence(), SIDE), "dataset": picture_set(*red_patches(4), split="train")}
     explainer.run(GradientTimesInput(), inputs, ctx)
     assert any("no test sample" in warning and "train" in warning for warning in ctx.warnings)
-    assert metrics(ctx)["pointing_game"].part == "train"
+    assert metrics(ctx)["pointing_game"].split == "train"
 
 
 def test_a_data_set_of_other_classes_is_refused(wrap, picture_set, ctx) -> None:

@@ -147,8 +147,8 @@ class Outcome:
         self.data = data
         self.made = [sample for sample in data if sample.origin != "real"]
 
-    def metric(self, name: str, part: str = "synthetic") -> Any:
-        (found,) = [metric for metric in self.ctx.metrics if (metric.name, metric.part) == (name, part)]
+    def metric(self, name: str, split: str = "") -> Any:
+        (found,) = [metric for metric in self.ctx.metrics if (metric.name, metric.split) == (name, split)]
         return found
 
     def told(self, word: str) -> bool:
@@ -190,8 +190,8 @@ def test_made_pictures_are_train_samples_with_their_origin(data: Make, run: Call
     assert {s.origin for s in out.made} == {"synthetic:generator/planted"}
     assert np.bincount([s.label for s in out.made]).tolist() == [3] * CLASSES
     assert len(set(out.data.ids)) == len(out.data)
-    assert out.metric("synthetic", "train").value == 12
-    assert out.metric("real", "train").value == 48
+    assert out.metric("synthetic").value == 12
+    assert out.metric("real").value == 48
 
 
 def test_seed_and_class_make_each_picture_again(data: Make, run: Callable[..., Outcome]) -> None:
@@ -258,7 +258,7 @@ def test_a_generator_learns_from_real_train_pictures_alone(data: Make, run: Call
     assert len(component.load(out.folder / "component", "cpu").train) == 47
     assert "train-0-0" in out.data.ids, "what an earlier generator made is synthetic and goes on"
     assert [s.origin for s in out.data.split("train")].count("real") == 0
-    assert out.metric("real", "train").value == 0
+    assert out.metric("real").value == 0
 
 
 def test_two_generators_in_a_row_add_up(data: Make, run: Callable[..., Outcome]) -> None:
@@ -470,16 +470,16 @@ def judged(data: Make, run: Callable[..., Outcome], measured: None) -> Callable[
 
 def test_a_perfect_generator_is_as_good_as_unseen_real_pictures(judged: Callable[[Any], Outcome]) -> None:
     out = judged("perfect")
-    fid, real, noise = out.metric("FID"), out.metric("FID_real", "held out"), out.metric("FID_noise", "noise")
+    fid, real, noise = out.metric("FID"), out.metric("FID_real"), out.metric("FID_noise")
     assert fid.n == real.n == 240
     assert fid.value < 1.5 * real.value
     assert fid.value < 0.05 * noise.value
-    assert abs(out.metric("KID").value) < 3 * abs(out.metric("KID_real", "held out").value) + 1
+    assert abs(out.metric("KID").value) < 3 * abs(out.metric("KID_real").value) + 1
     assert out.metric("precision").value > 0.7
     assert out.metric("recall").value > 0.7
     assert out.metric("memorised").low < 0.05
     assert 0.9 < out.metric("diversity").value < 1.1
-    agreement, usual = out.metric("class_agreement"), out.metric("class_agreement_real", "held out")
+    agreement, usual = out.metric("class_agreement"), out.metric("class_agreement_real")
     assert agreement.low < usual.value < agreement.high
     assert not out.ctx.warnings
     assert "mean colours" in fid.note
@@ -490,7 +490,7 @@ def test_a_collapsed_generator_is_flagged(judged: Callable[[Any], Outcome]) -> N
     out = judged("collapsed")
     assert out.metric("recall").value < 0.05
     assert out.metric("diversity").value < 0.01
-    assert out.metric("FID").value > 3 * out.metric("FID_real", "held out").value
+    assert out.metric("FID").value > 3 * out.metric("FID_real").value
     assert out.told("mode collapse")
 
 
@@ -510,7 +510,7 @@ def test_copies_are_flagged_where_unseen_pictures_lie_in_train_too(data: Make, r
 @pytest.mark.usefixtures("measured")
 def test_unseen_pictures_are_compared_with_classes_as_in_train(data: Make, run: Callable[..., Outcome]) -> None:
     out = run(Planted(per_class=2, fid_samples=78), data(per_class=[200, 20, 20, 20], test=60))
-    fid, real = out.metric("FID"), out.metric("FID_real", "held out")
+    fid, real = out.metric("FID"), out.metric("FID_real")
     assert real.n == fid.n == 78, "60 of the most frequent class, 6 of each other"
     assert 0.5 * real.value < fid.value < 2 * real.value
 
@@ -526,7 +526,7 @@ def test_classes_as_frequent_as_asked() -> None:
 
 def test_a_copying_generator_is_flagged(judged: Callable[[Any], Outcome]) -> None:
     out = judged("copies")
-    assert out.metric("FID").value < out.metric("FID_real", "held out").value, "its FID is the best of all"
+    assert out.metric("FID").value < out.metric("FID_real").value, "its FID is the best of all"
     assert out.metric("memorised").value == 1.0
     assert out.metric("copies").value == 1.0
     assert out.told("they show train pictures rather than new ones")
@@ -538,7 +538,7 @@ def test_a_copying_generator_is_flagged(judged: Callable[[Any], Outcome]) -> Non
 
 def test_blurred_pictures_are_bad_and_no_memories(judged: Callable[[Any], Outcome]) -> None:
     out = judged("blurred")
-    assert out.metric("FID").value > 3 * out.metric("FID_real", "held out").value
+    assert out.metric("FID").value > 3 * out.metric("FID_real").value
     assert out.metric("memorised").low < 0.05
     assert not out.told("show train pictures")
 
@@ -577,7 +577,7 @@ def test_what_is_measured_does_not_depend_on_how_many_are_written(data: Make, ru
 def test_the_curve_has_an_untrained_generator_and_every_epoch(data: Make, run: Callable[..., Outcome]) -> None:
     out = run(Planted(per_class=1, epochs=3, curve_samples=40, fid_samples=60), data())
     curve = [point for point in out.ctx.curves if point.name == "FID"]
-    assert [(point.epoch, point.part) for point in curve] == [(epoch, "synthetic") for epoch in range(4)]
+    assert [(point.epoch, point.split) for point in curve] == [(epoch, "") for epoch in range(4)]
     assert len({point.value for point in curve}) == 1, "the same labels and seeds at every epoch"
     assert [set(seen) for seen in SEEN] == [{"FID", "KID"}] * 4
     about = json.loads((out.folder / "grids" / "grids.json").read_text())

@@ -100,6 +100,30 @@ def test_a_training_that_was_interrupted_ends_with_the_same_snapshots(tmp_path: 
     assert Snapshots(tmp_path / "broken", limit).epochs() == [1]
 
 
+def test_what_is_damaged_before_the_training_ends_is_left_out_and_said(tmp_path: Path) -> None:
+    made, snapshots = network(), Snapshots(tmp_path / "scratch")
+    for epoch in range(1, 6):
+        train(made, epoch)
+        snapshots.keep(made, epoch)
+    damaged, taken, kept = (tmp_path / "scratch" / f"{epoch:06d}.safetensors" for epoch in (1, 4, 5))
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x7f")
+    taken.unlink()
+    Snapshots(tmp_path / "scratch").keep(made, 6)  # the training goes on in another process
+    lost = Snapshots(tmp_path / "scratch").move_to(tmp_path / "artifact")
+    assert [text.split(" before")[0] for text in lost] == [
+        "The snapshot of epoch 1 was damaged",
+        "The snapshot of epoch 4 was taken away",
+    ]
+    assert Snapshots(tmp_path / "artifact").epochs() == [2, 3, 5, 6]
+    (tmp_path / "scratch" / "snapshots.json").write_text("{")
+    Snapshots(tmp_path / "scratch").keep(made, 7)
+    assert len(Snapshots(tmp_path / "scratch").move_to(tmp_path / "other")) == 5
+    assert Snapshots(tmp_path / "other").epochs() == [7]
+    kept.write_bytes(b"")
+    assert len(Snapshots(tmp_path / "scratch").move_to(tmp_path / "scratch")) == 5
+    assert Snapshots(tmp_path / "scratch").epochs() == [7]
+
+
 def context(folder: Path, *, rank: int = 0, scratch: bool = True) -> StepContext:
     (folder / "out").mkdir(exist_ok=True)
     return StepContext(folder / "out", scratch=folder / "scratch" if scratch else None, rank=rank)

@@ -43,12 +43,14 @@ class Counts(Detector):
 
 def test_a_detector_that_claims_to_learn_from_empty_pictures_is_given_some(tmp_path: Path) -> None:
     component = Counts()
-    fitted, _ = DetectorSuite()._fitted(component, tmp_path)
+    trained = fitted, _ = DetectorSuite()._fitted(component, tmp_path)
     assert isinstance(fitted, Nothing)
     assert sum(name.startswith("train-empty") for name in fitted.seen) == 2
-    DetectorSuite().test_empty_pictures_change_what_is_learned(component, tmp_path / "honest")
+    DetectorSuite().test_empty_pictures_change_what_is_learned(component, trained, tmp_path / "honest")
 
 
 def test_a_claim_that_changes_nothing_fails(tmp_path: Path) -> None:
+    component = Counts(skips=True)
+    trained = DetectorSuite()._fitted(component, tmp_path)
     with pytest.raises(AssertionError, match="negatives is true, and empty train pictures change nothing"):
-        DetectorSuite().test_empty_pictures_change_what_is_learned(Counts(skips=True), tmp_path)
+        DetectorSuite().test_empty_pictures_change_what_is_learned(component, trained, tmp_path)

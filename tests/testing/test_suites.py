@@ -7,7 +7,22 @@ from collections.abc import Callable
 TOYS = """
 import pytest
 from fgic_core.testing import *
+from pydantic import Field
+from fgic_core import Attacker, ComponentOption
+import fgic_toy_student
 import fgic_toys
+
+class Hardened(fgic_toys.Linear):
+    '''Looks at what an attack makes of a picture first.'''
+    attack: ComponentOption[Attacker] = Field("attacker/sign", description="Makes pictures hard.")
+
+    def fit(self, train, val, ctx):
+        fitted = self.build(train.classes)
+        picture = fitted.input.prepare(train.image(0))[None]
+        label = __import__("torch").from_numpy(train.labels[:1])
+        hard = self.attack.perturb(fitted.network.eval(), picture, label, 0.1, ctx.generator("attack"))
+        assert (hard != picture).any()
+        return super().fit(train, val, ctx)
 
 def suite(base, made):
     class Suite(base):
@@ -21,6 +36,8 @@ TestBright = suite(DetectorSuite, fgic_toys.Bright())
 TestExact = suite(CropperSuite, fgic_toys.Exact(margin=1))
 TestTint = suite(GeneratorSuite, fgic_toys.Tint())
 TestLinear = suite(ClassifierSuite, fgic_toys.Linear())
+TestHardened = suite(ClassifierSuite, Hardened())
+TestStudent = suite(ClassifierSuite, fgic_toy_student.Student())
 TestSaliency = suite(ExplainerSuite, fgic_toys.Saliency())
 TestSign = suite(AttackerSuite, fgic_toys.Sign())
 """

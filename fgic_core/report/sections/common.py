@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,15 +108,15 @@ def curves(step: StepView, studio: Studio, *, settings: bool = False) -> list[Ch
     charts = []
     for name in names:
         points = [point for point in step.curves if point.name == name]
-        last = {point.part: point.value for point in sorted(points, key=lambda point: point.epoch)}
-        said = ", ".join(f"{part} {value:.3g}" for part, value in last.items())
+        last = {point.split: point.value for point in sorted(points, key=lambda point: point.epoch)}
+        said = ", ".join(f"{split} {value:.3g}".strip() for split, value in last.items())
         charts.append(
             studio.figures.draw(
                 f"{step.slug}-curve-{''.join(c if c.isalnum() else '-' for c in name)}",
                 draw.curve(name, points),
                 f"{label(name)} over the epochs of step {step.name}; at the end: {said}.",
                 size=(SMALL[0], 1.9) if settings else SMALL,
-                caption=_caption(step, name, set(last)),
+                caption=_caption(step, name, last.keys()),
             )
         )
     if parts and not settings:
@@ -133,11 +134,11 @@ def curves(step: StepView, studio: Studio, *, settings: bool = False) -> list[Ch
     return charts
 
 
-def _caption(step: StepView, name: str, parts: set[str]) -> str:
+def _caption(step: StepView, name: str, splits: AbstractSet[str]) -> str:
     """What a reader must know beside a curve."""
-    if "test" in parts:
+    if "test" in splits:
         return "The test curve is drawn and was never used to choose."
-    if name not in ("FID", "KID") or "synthetic" not in parts:
+    if name not in ("FID", "KID") or "" not in splits:
         return ""
     few = step.artifact.options.get("curve_samples") if step.artifact else None
     of = f"Of the same {few} pictures" if isinstance(few, int) else "Of the same few pictures"

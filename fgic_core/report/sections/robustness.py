@@ -9,7 +9,7 @@ from typing import Any
 from fgic_core.data.artifact import Metric
 from fgic_core.report import charts as draw
 from fgic_core.report.figures import Chart
-from fgic_core.report.numbers import OF_TRAIN, eps_text, is_of_train, label, parse_eps, percent
+from fgic_core.report.numbers import OF_TRAIN, eps_text, is_of_train, label, percent
 from fgic_core.report.pictures import Picture
 from fgic_core.report.sections.common import Part, Section, Studio, name_of, part
 from fgic_core.report.view import StepView
@@ -54,7 +54,7 @@ def section(studio: Studio) -> Section:
 
 def norm(step: StepView) -> str:
     """The norm that a step's eps is measured in."""
-    return str(step.artifact.options.get("norm", "Linf")) if step.artifact else "Linf"
+    return next((str(metric.at["norm"]) for metric in step.metrics if "norm" in metric.at), "Linf")
 
 
 def sweep(step: StepView) -> list[tuple[float, Metric]]:
@@ -62,7 +62,9 @@ def sweep(step: StepView) -> list[tuple[float, Metric]]:
     found = {
         eps: metric
         for metric in step.metrics
-        if metric.name == "robust_accuracy" and metric.value is not None and (eps := parse_eps(metric.part)) is not None
+        if metric.name == "robust_accuracy"
+        and metric.value is not None
+        and isinstance(eps := metric.at.get("eps"), float)
     }
     clean = step.metric("clean_accuracy")
     if clean is not None and found:
@@ -89,7 +91,7 @@ def _build(step: StepView, studio: Studio, made: Part) -> None:
     checks = [metric for metric in step.metrics if metric.name.startswith(CHECK)]
     names = list(dict.fromkeys(metric.name for metric in step.metrics))
     others = [metric for metric in step.metrics if not metric.name.startswith(CHECK)]
-    made.metrics = [_in_steps(metric, measure) for metric in sorted(others, key=lambda m: names.index(m.name))]
+    made.metrics = sorted(others, key=lambda metric: names.index(metric.name))
     made.aside = "robustness_aside.html.j2"
     made.content = {
         "checks": checks,
@@ -98,12 +100,6 @@ def _build(step: StepView, studio: Studio, made: Part) -> None:
         "warnings": step.artifact.warnings if step.artifact else [],
         "triples": _triples(step, studio, measure, made),
     }
-
-
-def _in_steps(metric: Metric, norm: str) -> Metric:
-    """The metric with its eps written as in the charts."""
-    eps = parse_eps(metric.part)
-    return metric if eps is None else metric.model_copy(update={"part": f"eps={eps_text(eps, norm)}"})
 
 
 def _judgement(checks: list[Metric]) -> str:

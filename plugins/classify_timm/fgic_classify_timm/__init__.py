@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from fgic_core import Classifier, InputFile
+from fgic_core import Classifier, InputFile, nearest
 
 if TYPE_CHECKING:
     from fgic_core import Context, Dataset, FittedClassifier
@@ -90,6 +90,18 @@ class TimmClassifier(Classifier):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
         "32-true", description="Numbers that training computes with, as Lightning Fabric names them."
     )
+
+    @field_validator("model")
+    @classmethod
+    def _is_timms(cls, name: str, info: ValidationInfo) -> str:
+        from fgic_classify_timm._models import has_model, models
+
+        plain = name.partition(".")[0]
+        if (info.context or {}).get("trusted") or has_model(plain):
+            return name
+        close = nearest(plain, models())
+        hint = f"; did you mean {' or '.join(close)}?" if close else "; timm.list_models() lists them"
+        raise ValueError(f"should be a model of timm's, and {plain} is none{hint}")
 
     @field_validator("weights")
     @classmethod

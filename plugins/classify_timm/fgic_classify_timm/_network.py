@@ -81,6 +81,7 @@ def build(options: TimmClassifier, classes: Sequence[str], ctx: Context) -> Fitt
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(ctx.rng("init").integers(2**62)))
         model, config = from_scratch(options, len(classes))
+        _check_size(model, config["input_size"], options.model)
         again = partial(create, options, len(classes), pretrained=True)
         if options.weights is not None:
             load_local_weights(model, options.weights, again, classes, ctx)
@@ -92,14 +93,16 @@ def build(options: TimmClassifier, classes: Sequence[str], ctx: Context) -> Fitt
 def from_scratch(options: TimmClassifier, classes: int) -> tuple[nn.Module, dict[str, Any]]:
     """The timm model with weights from torch's global generator, and the configuration of its input.
 
+    Whether it takes that size is not looked at: a picture through it takes as long as all else that opens what was
+    trained.
+
     Raises:
-        PluginError: timm has no such model, or it does not take the size.
+        PluginError: timm has no such model, or it cannot be built.
     """
     model = create(options, classes)
     config = dict(resolve_model_data_config(model))
     if options.image_size is not None:
         config["input_size"] = (3, options.image_size, options.image_size)
-    _check_size(model, config["input_size"], options.model)
     return model, config
 
 

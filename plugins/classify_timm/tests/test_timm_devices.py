@@ -129,7 +129,7 @@ def test_two_devices_train_what_one_trains_and_tell_it(
     assert max((ours[name] - before[name]).abs().max().item() for name in ours) > 1e-2
     assert recorder.points == two.curves
     assert recorder.metrics == two.metrics
-    assert [(p.epoch, p.part, p.name) for p in one.curves] == [(p.epoch, p.part, p.name) for p in two.curves]
+    assert [(p.epoch, p.split, p.name) for p in one.curves] == [(p.epoch, p.split, p.name) for p in two.curves]
     for mine, other in zip(one.curves, two.curves, strict=True):
         assert mine.value == pytest.approx(other.value, abs=1e-3)
     bar = recorder.bars["epoch 2/2"]

@@ -13,7 +13,9 @@ import pytest
 import timm
 import torch
 from fgic_classify_timm import TimmClassifier
+from fgic_classify_timm._models import has_model, models
 from fgic_classify_timm._network import build
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from fgic_core import Dataset, PluginError, Size
@@ -71,9 +73,18 @@ def test_a_size_that_a_model_cannot_take_for_another_reason_is_refused(tiny: Mak
 
 
 def test_an_unknown_model_is_refused_with_the_nearest_names(tiny: Make, context: MakeContext) -> None:
+    with pytest.raises(ValidationError, match=r"model of timm's, and resnet5O is none; did you mean resnet50"):
+        tiny(model="resnet5O.a1_in1k")
+    trusted = TimmClassifier.model_validate({"model": "resnet5O"}, context={"trusted": True})  # as of an older artifact
     with pytest.raises(PluginError, match="no model 'resnet5O'") as caught:
-        build(tiny(model="resnet5O"), "abc", context())
+        build(trusted, "abc", context())
     assert "resnet50" in (caught.value.hint or "")
+
+
+def test_every_model_of_timms_is_known_without_importing_it() -> None:
+    assert set(timm.list_models()) - set(models()) == set()
+    assert all(map(has_model, [*timm.list_models()[::50], "resnetv2_50x1_bitm"]))
+    assert not has_model("resnet")
 
 
 @pytest.mark.parametrize("model", ["hf-hub:someone/something", "local-dir:/tmp/x", "../resnet18", ""])

@@ -38,7 +38,7 @@ def rates(options: TimmClassifier) -> list[float]:
 
 
 def curve(ctx: StepContext, name: str, part: str = "train") -> list[float]:
-    return [point.value for point in ctx.curves if point.name == name and point.part == part]
+    return [point.value for point in ctx.curves if point.name == name and point.split == part]
 
 
 def test_the_step_schedule_divides_the_rate_by_ten_every_seven_epochs(tiny: Make) -> None:

@@ -10,7 +10,18 @@ from unicodedata import normalize
 
 from pydantic import Field
 
-from fgic_core import Context, DataError, DatasetReader, InputFolder, Sample, Split, is_picture, nearest, why_left_out
+from fgic_core import (
+    Context,
+    DataError,
+    DatasetReader,
+    InputFolder,
+    Sample,
+    Split,
+    is_junk,
+    is_picture,
+    nearest,
+    why_left_out,
+)
 from fgic_data_readers._files import ClassNames
 
 LAYOUT = (
@@ -167,14 +178,15 @@ def _order(name: str) -> tuple[str, str]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in a folder, sorted by name, hidden entries left out.
+    """What lies in a folder, sorted by name, hidden entries and junk left out.
 
     Raises:
         DataError: the folder cannot be listed.
     """
     try:
         with os.scandir(folder) as entries:
-            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: _order(e.name))
+            seen = (entry for entry in entries if not entry.name.startswith(".") and not is_junk(entry.name))
+            return sorted(seen, key=lambda entry: _order(entry.name))
     except OSError as error:
         raise DataError(f"this folder cannot be listed: {error.strerror}", where=str(folder)) from None
 

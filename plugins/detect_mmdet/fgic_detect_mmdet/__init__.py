@@ -126,6 +126,17 @@ class MmdetDetector(Detector):
         """Besides, what `config_file` is based on."""
         return [*super().reads(), *(bases(self.config_file) if self.config_file is not None else ())]
 
+    def untraced(self) -> Sequence[str]:
+        """What of `config_file` only running it would tell, and names of code that no key holds."""
+        from fgic_detect_mmdet._foreign import foreign, foreign_in_file
+        from fgic_detect_mmdet._programs import untraced
+
+        named = [f"overrides name {one}, whose code is in no key" for one in foreign(self.overrides)]
+        if self.config_file is None:
+            return named
+        named += [f"the config names code that is in no key: {one}" for one in foreign_in_file(self.config_file)]
+        return [*(f"the config is a program: {doubt}" for doubt in untraced(self.config_file)), *named]
+
     def learns(self) -> bool:
         return self.epochs > 0
 

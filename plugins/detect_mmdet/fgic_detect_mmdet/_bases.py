@@ -7,15 +7,16 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fgic_core import regular_file
+from fgic_detect_mmdet._shipped import config_of_package, folder_of
 
 _BASE = "_base_"
-_ENVIRONMENT = re.compile(r"\{\{['\"]?\s*\$(\w+)\s*:\s*(\S*?)\s*['\"]?\}\}")
-_BASE_VALUE = re.compile(r"\{\{\s*_base_\.[\w.]+\s*\}\}")
+#: What MMEngine puts values of the environment, and of bases, in the place of.
+ENVIRONMENT = re.compile(r"\{\{['\"]?\s*\$(\w+)\s*:\s*(\S*?)\s*['\"]?\}\}")
+BASE_VALUE = re.compile(r"\{\{\s*_base_\.[\w.]+\s*\}\}")
 
 
 def bases(config: Path) -> list[Path]:
@@ -53,12 +54,11 @@ def _near(file: Path) -> Iterator[Path]:
     if suffix == ".py" and not re.search(rf"^{_BASE}\b", text, re.MULTILINE):
         yield from _imported(ast.parse(text), file)
         return
-    for name in _named(_substituted(text, file), suffix):
-        if "::" not in name:  # of a package, whose version counts
-            yield Path(os.path.normpath(file.parent / name))
+    for name in _named(substituted(text, file), suffix):
+        yield config_of_package(name)[0] if "::" in name else Path(os.path.normpath(file.parent / name))
 
 
-def _substituted(text: str, file: Path) -> str:
+def substituted(text: str, file: Path) -> str:
     """What MMEngine puts in the place of names in double braces before it reads a config."""
     for name, value in {
         "fileDirname": file.parent.as_posix(),
@@ -67,8 +67,8 @@ def _substituted(text: str, file: Path) -> str:
         "fileExtname": file.suffix,
     }.items():
         text = re.sub(rf"\{{\{{\s*{name}\s*\}}\}}", lambda _, value=value: value, text)  # type: ignore[misc]
-    text = _ENVIRONMENT.sub(lambda match: os.environ.get(match[1], match[2]), text)
-    return _BASE_VALUE.sub('"of a base"', text)
+    text = ENVIRONMENT.sub(lambda match: os.environ.get(match[1], match[2]), text)
+    return BASE_VALUE.sub('"of a base"', text)
 
 
 def _named(text: str, suffix: str) -> list[str]:
@@ -78,22 +78,15 @@ def _named(text: str, suffix: str) -> list[str]:
     elif suffix == ".json":
         value = _at_base(json.loads(text))
     elif suffix in (".yaml", ".yml"):
-        value = _at_base(_yaml(text))
+        from fgic_detect_mmdet._yaml import read_yaml  # only here: it takes as long as a plan
+
+        value = _at_base(read_yaml(text))
     else:
         return []
     names = value if isinstance(value, (list, tuple)) else [value]
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f"{_BASE} holds names of files")
     return list(names)
-
-
-def _yaml(text: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from None
 
 
 def _at_base(document: Any) -> Any:
@@ -125,7 +118,7 @@ def _value(node: ast.expr) -> Any:
 def _imported(tree: ast.Module, file: Path) -> Iterator[Path]:
     """The files of what is imported as a base: a module is a file beside the config, or of a package."""
     for block in tree.body:
-        if not isinstance(block, ast.With) or not any(_is_read_base(item.context_expr) for item in block.items):
+        if not isinstance(block, ast.With) or not any(is_read_base(item.context_expr) for item in block.items):
             continue
         for node in block.body:
             if not isinstance(node, ast.ImportFrom) or not node.module:
@@ -134,10 +127,16 @@ def _imported(tree: ast.Module, file: Path) -> Iterator[Path]:
             if node.level:
                 module = file.parent.joinpath(*[".."] * (node.level - 1), *parts).with_suffix(".py")
                 yield Path(os.path.normpath(module))
-            elif (package := find_spec(parts[0])) is not None and package.origin is not None:
-                yield Path(package.origin).parent.joinpath(*parts[1:]).with_suffix(".py")
+            elif (package := folder_of(parts[0])) is not None:
+                yield package.joinpath(*parts[1:]).with_suffix(".py")
 
 
-def _is_read_base(node: ast.expr) -> bool:
+def is_installed(file: Path) -> bool:
+    """Whether a file lies where packages are installed, and counts by a version."""
+    return any(part in ("site-packages", "dist-packages") for part in file.parts)
+
+
+def is_read_base(node: ast.expr) -> bool:
+    """Whether a block that begins so imports bases."""
     called = node.func if isinstance(node, ast.Call) else None
     return (called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")) == "read_base"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fgic_core import PluginError, regular_file
 from fgic_detect_mmdet._mmdet import WHERE, import_mmdet
 from fgic_detect_mmdet._overrides import override
+from fgic_detect_mmdet._reading import reading
 from fgic_detect_mmdet._shipped import shipped_configs
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ def read_config(options: MmdetDetector) -> ConfigDict:
 
     path = options.config_file or shipped_configs()[options.config]
     try:
-        _check_files(path)
-        config = ConfigDict(Config.fromfile(str(path), import_custom_modules=False).to_dict())
+        with reading():
+            _check_files(path)
+            config = ConfigDict(Config.fromfile(str(path), import_custom_modules=False).to_dict())
     except PluginError:
         raise
     except Exception as error:  # a config in Python raises whatever it likes

@@ -41,12 +41,12 @@ def test_training_lowers_the_loss_and_raises_map_from_zero(
     component = small(epochs=20, lr=0.02, schedule="cosine", clip_norm=10, min_score=0.3)
     dataset, ctx = trained(component, data, tmp_path / "out")
     curve = {
-        (p.part, p.name): [q.value for q in ctx.curves if (q.part, q.name) == (p.part, p.name)] for p in ctx.curves
+        (p.split, p.name): [q.value for q in ctx.curves if (q.split, q.name) == (p.split, p.name)] for p in ctx.curves
     }
     assert curve["train", "loss"][-1] < curve["train", "loss"][0] / 2
     assert {"loss_rpn_cls", "loss_rpn_bbox", "loss_cls", "loss_bbox", "lr"} <= {name for _, name in curve}
     assert curve["test", "mAP50"][0] < 0.2
-    final = {metric.name: metric.value for metric in ctx.metrics if metric.part == "test"}
+    final = {metric.name: metric.value for metric in ctx.metrics if metric.split == "test"}
     assert final["mAP50"] > 0.8  # type: ignore[operator]
     assert final["box_recall50"] > 0.8  # type: ignore[operator]
     assert all(box.label is None for sample in dataset for box in sample.boxes if not box.is_annotated)
@@ -65,7 +65,7 @@ def test_per_class_boxes_have_the_class_of_their_object(
         found = [box for box in sample.boxes if not box.is_annotated]
         hits += bool(found) and max(found, key=lambda box: box.score or 0).label == sample.label
     assert hits >= 0.8 * len(dataset.split("test"))
-    (metric,) = [m for m in ctx.metrics if m.name == "mAP50" and m.part == "test"]
+    (metric,) = [m for m in ctx.metrics if m.name == "mAP50" and m.split == "test"]
     assert metric.value > 0.6  # type: ignore[operator]
     assert metric.note.startswith("mean over the 3 classes that occur")
 

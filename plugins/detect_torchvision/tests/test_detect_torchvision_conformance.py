@@ -11,5 +11,11 @@ class TestTorchvisionDetector(DetectorSuite):
     @pytest.fixture
     def component(self) -> Detector:
         return TorchvisionDetector(
-            backbone="resnet18", image_size=64, proposals=16, epochs=2, batch_size=4, lr=0.01, warmup_iters=0
+            backbone="mobilenet_v3_large",
+            image_size=32,
+            proposals=16,
+            epochs=2,
+            batch_size=4,
+            lr=0.01,
+            warmup_iters=0,
         )

@@ -121,16 +121,24 @@ def test_boxes_weaker_than_the_networks_own_bound_come_where_min_score_asks_for_
     tiny: Make, rectangles: Rectangles, context: MakeContext, tmp_path: Path
 ) -> None:
     """Where the detector is opened for use. In training the bound is the same whatever min_score is."""
-    data, counts = rectangles(2), []
+    data, labels = rectangles(2), []
     for min_score in (0.5, 0.05, 0.001):
-        detector, folder = tiny(min_score=min_score), tmp_path / f"{min_score}"
+        detector, folder = tiny(min_score=min_score, per_class=True), tmp_path / f"{min_score}"
         fitted = detector.for_fit().fit(data, data, context(f"fit-{min_score}"))
+        with torch.no_grad():  # every proposal is a red object by 0.9 and a blue one by 0.01, whatever was learned
+            head = fitted.network.model.roi_heads.box_predictor.cls_score
+            head.weight.zero_()
+            head.bias.copy_(torch.tensor([0.09, 0.9, 0.01]).log())
         folder.mkdir()
         detector.save(fitted, folder)
-        bounds = [one.network.model.roi_heads.score_thresh for one in (fitted, detector.load(folder, "cpu"))]
+        opened = detector.load(folder, "cpu")
+        bounds = [one.network.model.roi_heads.score_thresh for one in (fitted, opened)]
         assert bounds == [0.05, min(0.05, min_score)]
-        counts.append(len(detector.load(folder, "cpu").detect([data.picture(0)])[0].scores))
-    assert counts[0] == counts[1] <= counts[2]
+        labels.append(opened.detect([data.picture(0)])[0].labels.tolist())
+    assert set(labels[0]) == {0}, "the weak ones are below the network's own bound"
+    assert labels[0] == labels[1]
+    assert set(labels[2]) == {0, 1}
+    assert labels[2].count(0) == labels[0].count(0)
 
 
 def test_importing_the_component_imports_no_torch() -> None:

@@ -28,7 +28,7 @@ def weights_of(fitted: Finder) -> dict[str, bytes]:
 
 
 def curve(ctx: StepContext, name: str, part: str = "train") -> list[float]:
-    return [point.value for point in ctx.curves if point.name == name and point.part == part]
+    return [point.value for point in ctx.curves if point.name == name and point.split == part]
 
 
 def ruled(ctx: StepContext, scores: list[float]) -> StepContext:

@@ -218,7 +218,7 @@ def test_the_best_epoch_is_kept_or_the_last(plain: Callable[..., Dataset], tmp_p
 
         def ruler(fitted: Any, epoch: int, weights: list[torch.Tensor] = weights) -> Mapping[str, Mapping[str, float]]:
             weights.append(fitted.network.noise2feat.weight_orig.clone())
-            return {"synthetic": {"FID": [90.0, 50.0, 20.0, 40.0][epoch]}}
+            return {"": {"FID": [90.0, 50.0, 20.0, 40.0][epoch]}}
 
         component = BigganGenerator(**TINY, epochs=3, use_epoch=use_epoch)
         kept[use_epoch] = component.fit(data, context(tmp_path, use_epoch, ruler)).generator.noise2feat.weight_orig
@@ -230,7 +230,7 @@ def test_training_stops_early(plain: Callable[..., Dataset], tmp_path: Path) -> 
 
     def ruler(_: Any, epoch: int) -> Mapping[str, Mapping[str, float]]:
         seen.append(epoch)
-        return {"synthetic": {"FID": 10.0 + epoch}}
+        return {"": {"FID": 10.0 + epoch}}
 
     BigganGenerator(**TINY, epochs=9, early_stopping=2, fid_pretrained=True).fit(
         plain(), context(tmp_path, ruler=ruler)
@@ -253,20 +253,56 @@ def test_the_process_is_left_as_it_was(plain: Callable[..., Dataset], tmp_path: 
     assert torch.equal(torch.get_rng_state(), states[2])
 
 
-@pytest.mark.slow
-def test_labels_are_those_of_the_classes_that_were_learned(plain: Callable[..., Dataset], tmp_path: Path) -> None:
+class ByColour(torch.nn.Module):
+    """A discriminator that learns the mean colour of each label's real pictures, and looks at nothing else.
+
+    What a generator learns from it is a regression, which comes out on every processor where a short contest may not.
+    """
+
+    def __init__(self, policy: Any, num_classes: int, **arguments: Any) -> None:
+        super().__init__()
+        self.colours = torch.nn.Parameter(torch.zeros(num_classes, 3))
+
+    def forward(self, x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return -10 * (x.mean(dim=(2, 3)) - self.colours[label]).square().sum(1, keepdim=True)
+
+
+def test_labels_are_those_of_the_classes_that_were_learned(
+    plain: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fgic_gen_biggan._training.Discriminator", ByColour)
     component = BigganGenerator(
-        **{**TINY, "batch_size": 12}, epochs=80, lr_g=1e-3, lr_d=2e-3, ema_decay=0.9, augment=[], use_epoch="last"
+        **{**TINY, "batch_size": 12}, epochs=4, lr_g=1e-2, lr_d=0.1, ema_decay=0.9, augment=[], use_epoch="last"
     )
     ctx = context(tmp_path)
-    network = component.fit(plain((12, 12, 12)), ctx)
+    network = component.fit(plain((48, 48, 48)), ctx)
     labels = [0, 1, 2] * 6
     means = network.sample(labels, list(range(18))).mean(axis=(2, 3)) * 255
     far = np.linalg.norm(means[:, None] - COLOURS[None], axis=2)
-    # How far a GAN comes in so few steps depends on how a processor rounds; a third would be right by chance.
-    right = far.argmin(axis=1) == labels
-    assert right.mean() > 0.7, far.argmin(axis=1)
+    assert far.argmin(axis=1).tolist() == labels
     assert not ctx.warnings
+
+
+def test_the_discriminator_learns_which_class_a_picture_is_of(plain: Callable[..., Dataset], tmp_path: Path) -> None:
+    options, data = BigganGenerator(**TINY, augment=[], flip=False, lr_d=2e-3), plain()
+    ctx = context(tmp_path)
+    pictures, (gan, wrappers) = Pictures(options, data, ctx), prepared(options, data, ctx)
+    batch = [pictures[(row, 0)]["data_samples"] for row in range(0, 18, 2)]
+    seen = gan.data_preprocessor({"inputs": {}, "data_samples": batch}, True)["data_samples"]
+    labels = gan.data_sample_to_label(seen)
+    wrappers["discriminator"].initialize_count_status(gan.discriminator, 0, 100)
+
+    def ahead() -> torch.Tensor:
+        own = gan.discriminator(seen.gt_img, label=labels)
+        others = [gan.discriminator(seen.gt_img, label=(labels + step) % 3) for step in (1, 2)]
+        return own - torch.maximum(*others)
+
+    assert ahead().min() < 0
+    for step in range(20):
+        wrong = (labels + 1 + step % 2) % 3
+        real, made = (gan.discriminator(seen.gt_img, label=one) for one in (labels, wrong))
+        wrappers["discriminator"].update_params(gan.disc_loss(made, real)[0])
+    assert ahead().min() > 0
 
 
 # Collapse.
