@@ -28,14 +28,15 @@ def recorded() -> Iterator[str]:
             if not isinstance(node, ast.Call):
                 continue
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if called in ("metric", "_share", "_record_kid"):
+            if called in ("metric", "_share", "_record_kid", "_record"):
                 words = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
-                yield from words[:1]
+                yield from (f"check_{word}" if called == "_record" else word for word in words[:1])
 
 
 def test_every_number_that_the_core_records_has_a_row() -> None:
     names = {*recorded(), *Precision._fields}
     assert {"accuracy", "synthetic", "zero_maps", "attack_success", "KID_real", "mAP75", "check_monotone"} <= names
+    assert {"check_unbounded", "check_zero_gradient"} <= names
     assert names <= QUANTITIES.keys()
 
 
