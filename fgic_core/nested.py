@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fgic_core.errors import PluginError, nearest
 from fgic_core.interfaces import KINDS, Component
-from fgic_core.interfaces.component import NamesComponent
+from fgic_core.kinds.component import NamesComponent
 from fgic_core.registry import Entry, Registry, installed
 
 C = TypeVar("C", bound=Component)

@@ -13,8 +13,8 @@ from typing import Any
 
 from fgic_core.errors import PluginError, nearest
 from fgic_core.interfaces import KINDS, Component
-from fgic_core.interfaces.component import bare_components, hashed_components
-from fgic_core.interfaces.ports import Input
+from fgic_core.kinds.component import bare_components, hashed_components
+from fgic_core.kinds.ports import Input
 
 PREFIX = "fgic."
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fgic_core.cli.output import console, note, printable, table, warn
 from fgic_core.errors import FgicError, Interrupted
 from fgic_core.hooks import hookimpl
-from fgic_core.interfaces.ports import all_steps
+from fgic_core.kinds.ports import all_steps
 
 if TYPE_CHECKING:
     from fgic_core.data.coco import CocoFolder

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.interfaces.component import Component, Epsilon
-from fgic_core.interfaces.ports import Input
+from fgic_core.kinds.component import Component, Epsilon
+from fgic_core.kinds.ports import Input
 
 if TYPE_CHECKING:
     import torch

@@ -12,15 +12,15 @@ from pydantic import Field
 
 from fgic_core.data.artifact import ArtifactType
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.component import Component, UseOnly
-from fgic_core.interfaces.ports import Input
+from fgic_core.kinds.component import Component, UseOnly
+from fgic_core.kinds.ports import Input
 
 if TYPE_CHECKING:
     from torch import nn
 
     from fgic_core.data.dataset import Dataset
     from fgic_core.data.input_spec import InputSpec
-    from fgic_core.interfaces.context import Context
+    from fgic_core.kinds.context import Context
 
 
 @dataclass(frozen=True, slots=True, eq=False)

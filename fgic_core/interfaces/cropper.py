@@ -11,8 +11,8 @@ from pydantic import Field
 from fgic_core.data.artifact import ArtifactType
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.sample import BoxSource
-from fgic_core.interfaces.component import Component
-from fgic_core.interfaces.ports import Input
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.ports import Input
 
 
 class Cropper(Component, ABC):

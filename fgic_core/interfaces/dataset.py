@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.interfaces.component import Component
-from fgic_core.interfaces.ports import Input
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.ports import Input
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from fgic_core.data.sample import Sample
-    from fgic_core.interfaces.context import Context
+    from fgic_core.kinds.context import Context
 
 
 class DatasetReader(Component, ABC):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.interfaces.component import Component, InputFile, UseOnly
-from fgic_core.interfaces.ports import Input
+from fgic_core.kinds.component import Component, InputFile, UseOnly
+from fgic_core.kinds.ports import Input
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fgic_core.data.dataset import Dataset
-    from fgic_core.interfaces.context import Context
+    from fgic_core.kinds.context import Context
 
 
 #: Beside a trained detector's weights: the digests of the pictures that it was trained on or chosen by.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from fgic_core.data.artifact import ArtifactType
-from fgic_core.interfaces.component import Component
-from fgic_core.interfaces.ports import Input
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.ports import Input
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,8 @@ from fgic_core.report.figures import Figures
 from fgic_core.report.html import environment
 from fgic_core.report.numbers import plural
 from fgic_core.report.pictures import Album
+from fgic_core.report.section import Section, Studio, part
 from fgic_core.report.sections import dataset, explanations, model, robustness
-from fgic_core.report.sections.common import Section, Studio, part
 from fgic_core.report.view import RunView
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from fgic_core.data.digest import digest_of
 from fgic_core.interfaces import Component
-from fgic_core.interfaces.component import use_only
+from fgic_core.kinds.component import use_only
 from fgic_core.nested import entry_of, nested
 from fgic_core.registry import Entry
 from fgic_core.run.fingerprints import Fingerprints

@@ -11,7 +11,7 @@ from fgic_core.data.artifact import ArtifactRecord, ArtifactType
 from fgic_core.data.digest import digest_of
 from fgic_core.errors import FgicError, StoreError
 from fgic_core.interfaces import Component, Wiring
-from fgic_core.interfaces.ports import all_steps, steps_of
+from fgic_core.kinds.ports import all_steps, steps_of
 from fgic_core.nested import draws
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import LEARNED

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fgic_core.interfaces import KINDS, Component
-from fgic_core.interfaces.component import plain_paths
+from fgic_core.kinds.component import plain_paths
 
 #: Packages that importing a component's module must not import, because checking a spec imports the module.
 HEAVY = (

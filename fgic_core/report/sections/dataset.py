@@ -15,8 +15,8 @@ from fgic_core.report import charts as draw
 from fgic_core.report.charts import MANY_CLASSES
 from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import plural
+from fgic_core.report.section import Example, Part, Section, Studio, name_of, part, rows_by_id, table
 from fgic_core.report.sections import detection, generation
-from fgic_core.report.sections.common import Example, Part, Section, Studio, name_of, part, rows_by_id, table
 from fgic_core.report.view import StepView
 from fgic_core.steps.statistics import pick_evenly
 

@@ -13,7 +13,7 @@ from fgic_core.data.boxes import IOU, read_compared
 from fgic_core.data.dataset import Dataset
 from fgic_core.report import charts as draw
 from fgic_core.report.figures import Chart
-from fgic_core.report.sections.common import Example, Studio, name_of, rows_by_id
+from fgic_core.report.section import Example, Studio, name_of, rows_by_id
 from fgic_core.report.view import StepView
 
 WORST, ALARMS = 12, 6

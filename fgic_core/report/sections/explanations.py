@@ -9,7 +9,7 @@ from fgic_core.report import charts as draw
 from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import OF_TRAIN, amount, is_of_train, label
 from fgic_core.report.pictures import Picture
-from fgic_core.report.sections.common import Part, Section, Studio, name_of, part, table
+from fgic_core.report.section import Part, Section, Studio, name_of, part, table
 from fgic_core.report.view import StepView
 
 EACH = 8

@@ -15,8 +15,8 @@ from fgic_core.report import charts_generation as draw
 from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import number, percent
 from fgic_core.report.pictures import Picture
+from fgic_core.report.section import Example, Studio, name_of, rows_by_id, table
 from fgic_core.report.sections import training_pictures
-from fgic_core.report.sections.common import Example, Studio, name_of, rows_by_id, table
 from fgic_core.report.view import StepView
 from fgic_core.steps.generator_ruler import NEAREST_SHARE
 

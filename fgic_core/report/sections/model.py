@@ -12,7 +12,7 @@ from fgic_core.report.charts import MANY_CLASSES
 from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import plural
 from fgic_core.report.pictures import Picture
-from fgic_core.report.sections.common import Part, Section, Studio, name_of, part, rows_by_id, table
+from fgic_core.report.section import Part, Section, Studio, name_of, part, rows_by_id, table
 from fgic_core.report.view import StepView
 from fgic_core.steps.statistics import proportion
 

@@ -11,7 +11,7 @@ from fgic_core.report import charts as draw
 from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import OF_TRAIN, eps_text, is_of_train, label, percent
 from fgic_core.report.pictures import Picture
-from fgic_core.report.sections.common import Part, Section, Studio, name_of, part
+from fgic_core.report.section import Part, Section, Studio, name_of, part
 from fgic_core.report.view import StepView
 
 TRIPLES = 8

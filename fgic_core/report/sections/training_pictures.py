@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fgic_core.data.images import decode
 from fgic_core.report.pictures import Picture
-from fgic_core.report.sections.common import Studio, name_of
+from fgic_core.report.section import Studio, name_of
 from fgic_core.report.view import StepView
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from fgic_core import Cropper, InputFile, InputFolder
-from fgic_core.interfaces.component import plain_paths
+from fgic_core.kinds.component import plain_paths
 
 
 class Below(BaseModel):

@@ -35,7 +35,7 @@ from pydantic_core import PydanticCustomError
 
 from fgic_core.data.artifact import ArtifactType
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.ports import Input
+from fgic_core.kinds.ports import Input
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Component")

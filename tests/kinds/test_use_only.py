@@ -9,7 +9,7 @@ from pydantic import Field
 
 from fgic_core import Cropper, PluginError, UseOnly
 from fgic_core.data.geometry import Box, Size
-from fgic_core.interfaces.component import use_only
+from fgic_core.kinds.component import use_only
 
 
 class Loose(Cropper):
