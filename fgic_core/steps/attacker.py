@@ -11,11 +11,11 @@ from fgic_core.data.model import Model
 from fgic_core.errors import PluginError
 from fgic_core.inference import infer, logits_of
 from fgic_core.interfaces.attacker import Attacker
+from fgic_core.metrics.statistics import proportion
 from fgic_core.steps import masking
 from fgic_core.steps import reference_attacks as reference
 from fgic_core.steps.adversarial_examples import Examples
 from fgic_core.steps.context import StepContext
-from fgic_core.steps.statistics import proportion
 from fgic_core.steps.subset import choose
 from fgic_core.steps.untouched import untouched
 from fgic_core.training import evaluation

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from fgic_core.data.artifact import Point
 from fgic_core.errors import PluginError
 from fgic_core.interfaces.classifier import Classifier, FittedClassifier
+from fgic_core.metrics.statistics import proportion
 from fgic_core.steps.classifier_fit import TOP, Classified, classify, fit, lessons
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.lesson import MAIN, run_lessons
 from fgic_core.steps.snapshots import Snapshots
-from fgic_core.steps.statistics import proportion
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset

@@ -18,8 +18,9 @@ from fgic_core.data.dataset import BATCH, Dataset, DatasetWriter
 from fgic_core.data.digest import digest_of
 from fgic_core.errors import DataError
 from fgic_core.interfaces.generator import Generator
+from fgic_core.metrics.distances import nearest
+from fgic_core.metrics.statistics import proportion
 from fgic_core.steps.context import StepContext
-from fgic_core.steps.distances import nearest
 from fgic_core.steps.features import Extractor, extractor_of
 from fgic_core.steps.generator_curve import check_sight
 from fgic_core.steps.generator_filters import FILTERS, Filters
@@ -28,7 +29,6 @@ from fgic_core.steps.generator_maker import MADE, Maker, rows
 from fgic_core.steps.generator_reference import Numbers, Reference, pick_like
 from fgic_core.steps.generator_ruler import Ruler
 from fgic_core.steps.lesson import MAIN, run_lessons
-from fgic_core.steps.statistics import proportion
 
 #: With fewer real pictures in a class, a generator can do little but repeat them.
 FEW = 10

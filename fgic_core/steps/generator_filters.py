@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fgic_core.errors import DataError
-from fgic_core.steps.distances import nearest
+from fgic_core.metrics.distances import nearest
 from fgic_core.steps.generator_reference import Floats, Numbers, Pixels, Reference, hash_of
 
 if TYPE_CHECKING:

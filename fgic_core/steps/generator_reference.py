@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fgic_core.steps.distances import Moments, nearest
+from fgic_core.metrics.distances import Moments, nearest
 from fgic_core.steps.duplicates import NEAR, perceptual_hash
 
 if TYPE_CHECKING:

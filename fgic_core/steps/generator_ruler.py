@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fgic_core.errors import PluginError
-from fgic_core.steps.distances import (
+from fgic_core.metrics.distances import (
     Doubles,
     KernelDistance,
     Moments,
@@ -19,8 +19,8 @@ from fgic_core.steps.distances import (
     nearest,
     precision_recall,
 )
+from fgic_core.metrics.statistics import proportion
 from fgic_core.steps.generator_reference import Floats, Numbers, Pixels, Reference, pick_like, shares, to_pixels
-from fgic_core.steps.statistics import proportion
 
 if TYPE_CHECKING:
     from fgic_core.interfaces.generator import FittedGenerator, Generator

@@ -16,9 +16,9 @@ import numpy as np
 
 from fgic_core.inference import logits_of
 from fgic_core.interfaces.attacker import Attacker
+from fgic_core.metrics.statistics import proportion
 from fgic_core.steps import reference_attacks as reference
 from fgic_core.steps.context import StepContext
-from fgic_core.steps.statistics import proportion
 
 if TYPE_CHECKING:
     import torch

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fgic_core.metrics.statistics import proportion
 from fgic_core.report import charts as draw
 from fgic_core.report.charts import MANY_CLASSES
 from fgic_core.report.figures import Chart
@@ -14,7 +15,6 @@ from fgic_core.report.numbers import plural
 from fgic_core.report.pictures import Picture
 from fgic_core.report.section import Part, Section, Studio, name_of, part, rows_by_id, table
 from fgic_core.report.view import StepView
-from fgic_core.steps.statistics import proportion
 
 MISTAKES, CONFUSED = 12, 10
 

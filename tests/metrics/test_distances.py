@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from fgic_core import DataError
-from fgic_core.steps.distances import (
+from fgic_core.metrics.distances import (
     Moments,
     diversity,
     frechet_distance,
@@ -229,7 +229,7 @@ def _mmd(made: Features, real: Features) -> float:
 
 
 def test_the_error_of_kid_falls_as_pictures_are_more_than_it_is_worked_out_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fgic_core.steps import distances
+    from fgic_core.metrics import distances
 
     pairs = [(features(400, 16, seed), features(400, 16, seed + 50, offset=0.6)) for seed in range(8)]
     whole = [kernel_distance(*pair, 1).error for pair in pairs]

@@ -13,7 +13,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from fgic_core.steps.average_precision import AveragePrecision, Found, Precision, Truth
+from fgic_core.metrics.average_precision import AveragePrecision, Found, Precision, Truth
 
 CASES = 240
 

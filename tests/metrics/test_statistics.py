@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fgic_core.steps.statistics import hold_out, pick_evenly, proportion
+from fgic_core.metrics.statistics import hold_out, pick_evenly, proportion
 
 
 def test_the_interval_is_wilsons() -> None:
