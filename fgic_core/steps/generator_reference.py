@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fgic_core.kinds.dataset.near_duplicates import NEAR, perceptual_hash
 from fgic_core.metrics.distances import Moments, nearest
-from fgic_core.steps.duplicates import NEAR, perceptual_hash
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset

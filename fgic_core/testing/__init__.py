@@ -17,10 +17,10 @@ What a component takes beyond its kind (a teacher) the suite makes; the fixture 
 It needs pytest; import it from tests alone.
 """
 
+from fgic_core.kinds.dataset.suite import DatasetReaderSuite
 from fgic_core.testing.component import ComponentSuite
 from fgic_core.testing.cropper import CropperSuite
 from fgic_core.testing.data import tiny_context, tiny_dataset
-from fgic_core.testing.dataset import DatasetReaderSuite
 from fgic_core.testing.makers import DetectorSuite, GeneratorSuite
 from fgic_core.testing.networks import AttackerSuite, ClassifierSuite, ExplainerSuite
 from fgic_core.testing.ports import tiny_inputs

@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import PrivateAttr
 
 from fgic_core import Box, Context, DataError, Dataset, DatasetReader, ObjectBox, Part, Sample, Size
-from fgic_core.steps import dataset as driver
+from fgic_core.kinds.dataset import driver
 from fgic_core.steps.context import StepContext
 
 #: Objects of 200 x 150 pictures as people annotate them: x, y, width, height.

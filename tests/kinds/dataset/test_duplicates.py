@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from fgic_core.steps.duplicates import NEAR, _count_bits, find_exact, find_near, perceptual_hash
+from fgic_core.kinds.dataset.near_duplicates import NEAR, _count_bits, find_exact, find_near, perceptual_hash
 
 
 def brute_force(hashes: np.ndarray) -> set[tuple[int, int]]:

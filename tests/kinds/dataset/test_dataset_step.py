@@ -15,7 +15,7 @@ from pydantic import PrivateAttr
 
 from fgic_core import Box, Context, DataError, Dataset, DatasetReader, ObjectBox, Part, PluginError, Sample, Size
 from fgic_core.data.dataset import SCHEMA, to_batch
-from fgic_core.steps import dataset as driver
+from fgic_core.kinds.dataset import driver
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.generator_files import write_png
 

@@ -22,11 +22,11 @@ from fgic_core.data.plausible import Plausibility
 from fgic_core.data.rows import BATCH, to_batches
 from fgic_core.data.sample import SPLITS
 from fgic_core.errors import DataError
-from fgic_core.steps.duplicates import report_duplicates
-from fgic_core.steps.verify import Files
+from fgic_core.kinds.dataset.near_duplicates import report_duplicates
+from fgic_core.kinds.dataset.verify import Files
 
 if TYPE_CHECKING:
-    from fgic_core.interfaces.dataset import DatasetReader
+    from fgic_core.kinds.dataset.contract import DatasetReader
     from fgic_core.steps.context import StepContext
 
 

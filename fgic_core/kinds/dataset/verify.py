@@ -30,8 +30,8 @@ from fgic_core.data.images import (
 from fgic_core.data.plausible import Plausibility
 from fgic_core.data.rows import BATCH, SCHEMA
 from fgic_core.errors import DataError, FgicError
-from fgic_core.steps.duplicates import perceptual_hash
-from fgic_core.steps.remarks import Depths, Frames
+from fgic_core.kinds.dataset.near_duplicates import perceptual_hash
+from fgic_core.kinds.dataset.remarks import Depths, Frames
 
 if TYPE_CHECKING:
     from fgic_core.steps.context import StepContext
