@@ -30,12 +30,12 @@ from fgic_core.testing.networks import AttackerSuite, ClassifierSuite, Explainer
 from fgic_core.testing.ports import tiny_inputs
 
 if TYPE_CHECKING:
+    from fgic_core.kinds.cropper.suite import CropperSuite
     from fgic_core.kinds.dataset.suite import DatasetReaderSuite
-    from fgic_core.testing.cropper import CropperSuite
 
 #: Where the suites live: beside what they hold a component to. They stand on this package, and are imported on use.
 _HOME = {
-    "CropperSuite": "fgic_core.testing.cropper",
+    "CropperSuite": "fgic_core.kinds.cropper.suite",
     "DatasetReaderSuite": "fgic_core.kinds.dataset.suite",
 }
 

@@ -12,7 +12,7 @@ import pytest
 
 from fgic_core import Box, Cropper, Dataset, DatasetReader, ObjectBox, Sample, Size
 from fgic_core.data.dataset import DatasetWriter, Header
-from fgic_core.steps import cropper
+from fgic_core.kinds.cropper import driver as cropper
 from fgic_core.steps.context import StepContext
 
 REAL = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[2] / "../shared/data"))

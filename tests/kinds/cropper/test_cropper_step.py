@@ -9,7 +9,7 @@ from pydantic import Field
 
 from fgic_core import Box, Cropper, DataError, Dataset, ObjectBox, PluginError, Sample, Size
 from fgic_core.data.dataset import DatasetWriter, Header
-from fgic_core.steps import cropper
+from fgic_core.kinds.cropper import driver as cropper
 from fgic_core.steps.context import StepContext
 
 ANNOTATED, WIDER = ObjectBox(Box(2, 2, 6, 6)), ObjectBox(Box(1, 1, 9, 7))

@@ -17,10 +17,10 @@ from fgic_core.data.geometry import Box, Size
 from fgic_core.data.images import read_size
 from fgic_core.data.sample import SOURCES, BoxSource, source_of
 from fgic_core.errors import DataError, PluginError
-from fgic_core.steps.crop_comparison import Crops, difference
+from fgic_core.kinds.cropper.comparison import Crops, difference
 
 if TYPE_CHECKING:
-    from fgic_core.interfaces.cropper import Cropper
+    from fgic_core.kinds.cropper.contract import Cropper
     from fgic_core.steps.context import StepContext
 
 #: Where the region of a picture that is used whole comes from: it has no such box, or there is no object in it.
