@@ -16,13 +16,13 @@ from fgic_core.data.dataset import SCHEMA, Dataset
 from fgic_core.data.rows import only_columns
 from fgic_core.data.sample import source_of
 from fgic_core.errors import DataError
-from fgic_core.interfaces.detector import SEEN
+from fgic_core.kinds.detector.contract import SEEN
 from fgic_core.steps.validation import families
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fgic_core.interfaces.detector import Detector
+    from fgic_core.kinds.detector.contract import Detector
     from fgic_core.steps.context import StepContext
 
 #: The columns of a row that learning reads. The others are empty in what it is given.
@@ -64,7 +64,7 @@ class Rows:
 
 
 def learnable(component: Detector, dataset: Dataset) -> Dataset:
-    """See `fgic_core.steps.detector.learned_from`."""
+    """See `fgic_core.kinds.detector.driver.learned_from`."""
     check_seen(component, dataset)
     if not component.learns():
         return bare(dataset.take([]))

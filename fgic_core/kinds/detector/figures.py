@@ -11,10 +11,10 @@ import numpy as np
 
 from fgic_core.data.boxes import IOU
 from fgic_core.data.geometry import Box, Size
-from fgic_core.interfaces.detector import Detections, Detector
+from fgic_core.kinds.detector.contract import Detections, Detector
+from fgic_core.kinds.detector.ruler import precision_of
 from fgic_core.metrics.average_precision import Precision, Truth
 from fgic_core.metrics.statistics import proportion
-from fgic_core.steps.detector_ruler import precision_of
 
 if TYPE_CHECKING:
     from fgic_core.steps.context import StepContext

@@ -31,10 +31,10 @@ from fgic_core import (
 from fgic_core.data.boxes import read_compared
 from fgic_core.data.dataset import SCHEMA, DatasetWriter, Header
 from fgic_core.kinds.cropper import driver as cropper
+from fgic_core.kinds.detector import driver as detector
 from fgic_core.registry import Entry
 from fgic_core.run.keys import Keys
 from fgic_core.run.memory import Memory
-from fgic_core.steps import detector
 from fgic_core.steps.context import StepContext
 
 SIDE = 16

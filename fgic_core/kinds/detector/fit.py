@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.detector import Detector, FittedDetector
-from fgic_core.steps import detector_rows, detector_training
-from fgic_core.steps.detector_ruler import Ruler
+from fgic_core.kinds.detector import rows as detector_rows
+from fgic_core.kinds.detector import training as detector_training
+from fgic_core.kinds.detector.contract import Detector, FittedDetector
+from fgic_core.kinds.detector.ruler import Ruler
 from fgic_core.steps.lesson import MAIN, Lesson
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from fgic_core.data.boxes import annotated, with_object
 from fgic_core.data.dataset import Dataset
 from fgic_core.data.geometry import Size
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.detector import Detections, Detector, FittedDetector
+from fgic_core.kinds.detector.contract import Detections, Detector, FittedDetector
 from fgic_core.metrics.average_precision import AveragePrecision, Found, Truth
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Finds the boxes of every picture by what a detector learned (`fgic_core.steps.detector_fit`), and measures them."""
+"""Finds the boxes of every picture by what a detector learned (`fgic_core.kinds.detector.fit`), and measures them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from fgic_core.data.artifact import Point
 from fgic_core.data.boxes import ComparedWriter
 from fgic_core.data.dataset import BATCH, SCHEMA, Dataset, DatasetWriter
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.detector import Detections, Detector, FittedDetector
-from fgic_core.steps import detector_rows, detector_training
+from fgic_core.kinds.detector import rows as detector_rows
+from fgic_core.kinds.detector import training as detector_training
+from fgic_core.kinds.detector.contract import Detections, Detector, FittedDetector
+from fgic_core.kinds.detector.figures import Measured, report
+from fgic_core.kinds.detector.fit import fit, learned_from, lessons
+from fgic_core.kinds.detector.ruler import Ruler, classes_of, detect, sure_boxes, truth_of
 from fgic_core.steps.context import StepContext
-from fgic_core.steps.detector_figures import Measured, report
-from fgic_core.steps.detector_fit import fit, learned_from, lessons
-from fgic_core.steps.detector_ruler import Ruler, classes_of, detect, sure_boxes, truth_of
 from fgic_core.steps.lesson import MAIN, run_lessons
 from fgic_core.steps.snapshots import Snapshots
 
@@ -45,7 +46,7 @@ def use(component: Detector, inputs: Mapping[str, Any], ctx: StepContext, learne
         component: says which boxes are sure enough.
         inputs: ``dataset``, all of it.
         ctx: of the step.
-        learned: the folders that `fgic_core.steps.detector_fit.fit` wrote into, by training.
+        learned: the folders that `fgic_core.kinds.detector.fit.fit` wrote into, by training.
 
     Raises:
         DataError: the weights of a ready detector have seen test pictures.

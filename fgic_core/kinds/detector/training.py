@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 from fgic_core.data.boxes import with_object
 from fgic_core.data.dataset import SCHEMA, Dataset
 from fgic_core.errors import DataError, PluginError
-from fgic_core.interfaces.detector import SEEN
 from fgic_core.kinds.component import use_only
-from fgic_core.steps.detector_rows import among, digests_of, empty_of, seen_of
-from fgic_core.steps.detector_ruler import classes_of, detect
+from fgic_core.kinds.detector.contract import SEEN
+from fgic_core.kinds.detector.rows import among, digests_of, empty_of, seen_of
+from fgic_core.kinds.detector.ruler import classes_of, detect
 from fgic_core.steps.validation import cut_val, folds
 
 if TYPE_CHECKING:
-    from fgic_core.interfaces.detector import Detections, Detector, FittedDetector
+    from fgic_core.kinds.detector.contract import Detections, Detector, FittedDetector
     from fgic_core.steps.context import StepContext
 
 #: How far boxes may differ, in pixels, after save and load.
