@@ -3,12 +3,12 @@
 from fgic_core.interfaces.attacker import Attacker
 from fgic_core.interfaces.classifier import Classifier, FittedClassifier
 from fgic_core.interfaces.explainer import Explainer, Maps
-from fgic_core.interfaces.generator import FittedGenerator, Generator
 from fgic_core.kinds.component import Component, Epsilon, InputFile, InputFolder, UseOnly
 from fgic_core.kinds.context import Context
 from fgic_core.kinds.cropper.contract import Cropper
 from fgic_core.kinds.dataset.contract import DatasetReader
 from fgic_core.kinds.detector.contract import Detections, Detector, FittedDetector
+from fgic_core.kinds.generator.contract import FittedGenerator, Generator
 from fgic_core.kinds.ports import Input, Wiring
 
 #: Every interface by its kind, in the order in which steps usually stand.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fgic_core.data.artifact import Metric
 from fgic_core.data.quantities import headlines
+from fgic_core.kinds.generator import section as generation
 from fgic_core.report.numbers import (
     NO_FIGURE,
     eps_text,
@@ -16,7 +17,6 @@ from fgic_core.report.numbers import (
     plural,
     with_interval,
 )
-from fgic_core.report.sections import generation
 from fgic_core.report.sections.robustness import norm, sweep
 from fgic_core.report.view import RunView, StepView
 

@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 
 from fgic_core.data.dataset import Dataset
 from fgic_core.kinds.detector import section as detection
+from fgic_core.kinds.generator import section as generation
 from fgic_core.metrics.statistics import pick_evenly
 from fgic_core.report import charts as draw
 from fgic_core.report.charts import MANY_CLASSES
 from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import plural
 from fgic_core.report.section import Example, Part, Section, Studio, name_of, part, rows_by_id, table
-from fgic_core.report.sections import generation
 from fgic_core.report.view import StepView
 
 EXAMPLES, CROPS, PAIRS, SKIPPED, MADE = 12, 6, 6, 50, 12

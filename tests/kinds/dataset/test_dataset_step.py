@@ -16,8 +16,8 @@ from pydantic import PrivateAttr
 from fgic_core import Box, Context, DataError, Dataset, DatasetReader, ObjectBox, Part, PluginError, Sample, Size
 from fgic_core.data.dataset import SCHEMA, to_batch
 from fgic_core.kinds.dataset import driver
+from fgic_core.kinds.generator.files import write_png
 from fgic_core.steps.context import StepContext
-from fgic_core.steps.generator_files import write_png
 
 REAL = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[2] / "../shared/data"))
 

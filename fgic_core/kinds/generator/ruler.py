@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fgic_core.errors import PluginError
+from fgic_core.kinds.generator.reference import Floats, Numbers, Pixels, Reference, pick_like, shares, to_pixels
 from fgic_core.metrics.distances import (
     Doubles,
     KernelDistance,
@@ -20,12 +21,11 @@ from fgic_core.metrics.distances import (
     precision_recall,
 )
 from fgic_core.metrics.statistics import proportion
-from fgic_core.steps.generator_reference import Floats, Numbers, Pixels, Reference, pick_like, shares, to_pixels
 
 if TYPE_CHECKING:
-    from fgic_core.interfaces.generator import FittedGenerator, Generator
+    from fgic_core.kinds.generator.contract import FittedGenerator, Generator
+    from fgic_core.kinds.generator.features import Extractor
     from fgic_core.steps.context import StepContext
-    from fgic_core.steps.features import Extractor
 
 BATCH_SIZE = 32
 #: Neighbours that vote on a picture's class, and those that precision and recall look at (Kynkäänniemi et al. 2019).

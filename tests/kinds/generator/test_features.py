@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fgic_core import Generator, PluginError
+from fgic_core.kinds.generator.features import Extractor, Resized, extractor_of
 from fgic_core.metrics.distances import Moments, frechet_distance
-from fgic_core.steps.features import Extractor, Resized, extractor_of
 
 DATA = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
 REAL = DATA.parent / "weights" / "mobilenetv2_100.imagenet1k_dequantised.safetensors"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fgic_core.data.images import ORIGIN
-from fgic_core.steps.generator_reference import Pixels
+from fgic_core.kinds.generator.reference import Pixels
 
 #: How many epochs have a grid at most, how large a picture in it is, how many classes and pictures of each it shows.
 GRIDS, CELL, CLASSES, COLUMNS = 16, 128, 8, 4

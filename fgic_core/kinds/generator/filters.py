@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fgic_core.errors import DataError
+from fgic_core.kinds.generator.reference import Floats, Numbers, Pixels, Reference, hash_of
 from fgic_core.metrics.distances import nearest
-from fgic_core.steps.generator_reference import Floats, Numbers, Pixels, Reference, hash_of
 
 if TYPE_CHECKING:
     from fgic_core.data.model import Model
-    from fgic_core.interfaces.generator import Generator
-    from fgic_core.steps.features import Extractor
+    from fgic_core.kinds.generator.contract import Generator
+    from fgic_core.kinds.generator.features import Extractor
 
 #: The options that drop pictures, in the order in which they are asked.
 FILTERS = ("drop_copies", "min_confidence", "min_distance", "max_distance")

@@ -1,4 +1,4 @@
-"""Makes pictures by what a generator learned (`fgic_core.steps.generator_fit`), for train alone, and measures them."""
+"""Makes pictures by what a generator learned (`fgic_core.kinds.generator.fit`), for train alone, and measures them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ import pyarrow.parquet as pq
 from fgic_core.data.dataset import BATCH, Dataset, DatasetWriter
 from fgic_core.data.digest import digest_of
 from fgic_core.errors import DataError
-from fgic_core.interfaces.generator import Generator
+from fgic_core.kinds.generator.contract import Generator
+from fgic_core.kinds.generator.curve import check_sight
+from fgic_core.kinds.generator.features import Extractor, extractor_of
+from fgic_core.kinds.generator.filters import FILTERS, Filters
+from fgic_core.kinds.generator.fit import amounts, counts_of, fit, idle, learned_from, lessons, named, real_of
+from fgic_core.kinds.generator.maker import MADE, Maker, rows
+from fgic_core.kinds.generator.reference import Numbers, Reference, pick_like
+from fgic_core.kinds.generator.ruler import Ruler
 from fgic_core.metrics.distances import nearest
 from fgic_core.metrics.statistics import proportion
 from fgic_core.steps.context import StepContext
-from fgic_core.steps.features import Extractor, extractor_of
-from fgic_core.steps.generator_curve import check_sight
-from fgic_core.steps.generator_filters import FILTERS, Filters
-from fgic_core.steps.generator_fit import amounts, counts_of, fit, idle, learned_from, lessons, named, real_of
-from fgic_core.steps.generator_maker import MADE, Maker, rows
-from fgic_core.steps.generator_reference import Numbers, Reference, pick_like
-from fgic_core.steps.generator_ruler import Ruler
 from fgic_core.steps.lesson import MAIN, run_lessons
 
 #: With fewer real pictures in a class, a generator can do little but repeat them.
@@ -51,7 +51,7 @@ def use(component: Generator, inputs: Mapping[str, Any], ctx: StepContext, learn
         component: says how many are made, and which go on.
         inputs: ``dataset``, all of it; perhaps ``model``, the classifier for `Generator.min_confidence`.
         ctx: of the step.
-        learned: the folder that `fgic_core.steps.generator_fit.fit` wrote into; empty where nothing is to be made.
+        learned: the folder that `fgic_core.kinds.generator.fit.fit` wrote into; empty where nothing is to be made.
 
     Raises:
         DataError: the filters let nothing through.

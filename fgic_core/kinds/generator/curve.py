@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.generator import FittedGenerator
-from fgic_core.steps.generator_files import CLASSES, Grids
-from fgic_core.steps.generator_reference import Pixels, Reference, shares
-from fgic_core.steps.generator_ruler import BATCH_SIZE, fid, kid, sampled
+from fgic_core.kinds.generator.contract import FittedGenerator
+from fgic_core.kinds.generator.files import CLASSES, Grids
+from fgic_core.kinds.generator.reference import Pixels, Reference, shares
+from fgic_core.kinds.generator.ruler import BATCH_SIZE, fid, kid, sampled
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
-    from fgic_core.interfaces.generator import Generator
+    from fgic_core.kinds.generator.contract import Generator
+    from fgic_core.kinds.generator.features import Extractor
     from fgic_core.steps.context import Scores, StepContext
-    from fgic_core.steps.features import Extractor
 
 #: With less than that share of different features among different pictures, an extractor is blind.
 SIGHT = 0.9

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from fgic_core.interfaces.generator import Generator
+    from fgic_core.kinds.generator.contract import Generator
 
 WHERE = "fid_model"
 INCEPTION = "inception"

@@ -17,9 +17,9 @@ from safetensors.numpy import load_file, save_file
 from fgic_core import DataError, Dataset, FittedGenerator, Generator, Model, PluginError, Sample, Size, StepContext
 from fgic_core.data.dataset import DatasetWriter, Header
 from fgic_core.data.images import read_origin
-from fgic_core.steps import generator as driver
-from fgic_core.steps import generator_fit
-from fgic_core.steps.generator_reference import pick_like, shares
+from fgic_core.kinds.generator import driver
+from fgic_core.kinds.generator import fit as generator_fit
+from fgic_core.kinds.generator.reference import pick_like, shares
 from fgic_core.steps.validation import cut_val
 
 SIDE, CLASSES = 24, 4

@@ -14,12 +14,12 @@ from fgic_core.data.dataset import SCHEMA, to_batch
 from fgic_core.data.geometry import Size
 from fgic_core.data.sample import Sample
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.generator import FittedGenerator, Generator
+from fgic_core.kinds.generator.contract import FittedGenerator, Generator
+from fgic_core.kinds.generator.files import write_png
+from fgic_core.kinds.generator.filters import Filters, Seen
+from fgic_core.kinds.generator.reference import Numbers, Pixels
+from fgic_core.kinds.generator.ruler import BATCH_SIZE, Measured, sampled
 from fgic_core.steps.context import StepContext
-from fgic_core.steps.generator_files import write_png
-from fgic_core.steps.generator_filters import Filters, Seen
-from fgic_core.steps.generator_reference import Numbers, Pixels
-from fgic_core.steps.generator_ruler import BATCH_SIZE, Measured, sampled
 
 #: The columns of ``made.parquet``: a row for each picture that was written.
 MADE = pa.schema(

@@ -10,13 +10,13 @@ import pyarrow.compute as pc
 from fgic_core.data.dataset import Dataset
 from fgic_core.data.rows import only_columns
 from fgic_core.errors import DataError, PluginError
-from fgic_core.interfaces.generator import PER_CLASS, FittedGenerator, Generator
+from fgic_core.kinds.generator.contract import PER_CLASS, FittedGenerator, Generator
+from fgic_core.kinds.generator.curve import Curve
+from fgic_core.kinds.generator.features import extractor_of
+from fgic_core.kinds.generator.filters import check_classes
+from fgic_core.kinds.generator.reference import Numbers
+from fgic_core.kinds.generator.ruler import sampled
 from fgic_core.steps.context import StepContext
-from fgic_core.steps.features import extractor_of
-from fgic_core.steps.generator_curve import Curve
-from fgic_core.steps.generator_filters import check_classes
-from fgic_core.steps.generator_reference import Numbers
-from fgic_core.steps.generator_ruler import sampled
 from fgic_core.steps.lesson import MAIN, Lesson
 
 if TYPE_CHECKING:

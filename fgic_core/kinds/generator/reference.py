@@ -14,9 +14,9 @@ from fgic_core.metrics.distances import Moments, nearest
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
-    from fgic_core.interfaces.generator import Generator
+    from fgic_core.kinds.generator.contract import Generator
+    from fgic_core.kinds.generator.features import Extractor
     from fgic_core.steps.context import StepContext
-    from fgic_core.steps.features import Extractor
 
 #: Of more real pictures than that, so many are looked at: what bounds memory.
 MOST = 50_000

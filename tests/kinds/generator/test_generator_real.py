@@ -13,7 +13,7 @@ from PIL import Image
 
 from fgic_core import Dataset, FittedGenerator, Generator, Metric, Sample, Size, StepContext
 from fgic_core.data.dataset import DatasetWriter, Header
-from fgic_core.steps import generator as driver
+from fgic_core.kinds.generator import driver
 
 DATA = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
 DOGS = DATA / "stanford_dogs_crops64"

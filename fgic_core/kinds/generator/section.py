@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fgic_core.data.dataset import Dataset
+from fgic_core.kinds.generator import training_pictures
+from fgic_core.kinds.generator.ruler import NEAREST_SHARE
 from fgic_core.report import charts_generation as draw
 from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import number, percent
 from fgic_core.report.pictures import Picture
 from fgic_core.report.section import Example, Studio, name_of, rows_by_id, table
-from fgic_core.report.sections import training_pictures
 from fgic_core.report.view import StepView
-from fgic_core.steps.generator_ruler import NEAREST_SHARE
 
 #: How many classes are shown, pictures of each, and pairs of a made and a train picture; how many pairs at most are
 #: there because their hashes say that they look the same.
