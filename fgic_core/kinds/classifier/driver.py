@@ -1,4 +1,4 @@
-"""Measures what a classifier learned (`fgic_core.steps.classifier_fit`), on the validation part and on test."""
+"""Measures what a classifier learned (`fgic_core.kinds.classifier.fit`), on the validation part and on test."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from fgic_core.data.artifact import Point
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.classifier import Classifier, FittedClassifier
+from fgic_core.kinds.classifier.contract import Classifier, FittedClassifier
+from fgic_core.kinds.classifier.fit import TOP, Classified, classify, fit, lessons
 from fgic_core.metrics.statistics import proportion
-from fgic_core.steps.classifier_fit import TOP, Classified, classify, fit, lessons
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.lesson import MAIN, run_lessons
 from fgic_core.steps.snapshots import Snapshots
@@ -39,7 +39,7 @@ def use(component: Classifier, inputs: Mapping[str, Any], ctx: StepContext, lear
         component: its options count.
         inputs: ``dataset``, all rows.
         ctx: see `StepContext`.
-        learned: the folder that `fgic_core.steps.classifier_fit.fit` wrote into.
+        learned: the folder that `fgic_core.kinds.classifier.fit.fit` wrote into.
 
     Raises:
         PluginError: the classifier breaks its contract.

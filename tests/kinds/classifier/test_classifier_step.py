@@ -31,8 +31,8 @@ from fgic_core import (
 )
 from fgic_core.data.artifact import Metric
 from fgic_core.data.dataset import DatasetWriter, Header
-from fgic_core.steps.classifier import run, use
-from fgic_core.steps.classifier_fit import classify, fit, learned_from, training_parts
+from fgic_core.kinds.classifier.driver import run, use
+from fgic_core.kinds.classifier.fit import classify, fit, learned_from, training_parts
 from fgic_core.steps.context import StepContext
 
 COLOURS = ((220, 40, 40), (40, 220, 40), (40, 40, 220))
