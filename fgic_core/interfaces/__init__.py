@@ -1,13 +1,13 @@
 """The seven interfaces: what a component of each kind is and must do."""
 
 from fgic_core.interfaces.attacker import Attacker
-from fgic_core.interfaces.explainer import Explainer, Maps
 from fgic_core.kinds.classifier.contract import Classifier, FittedClassifier
 from fgic_core.kinds.component import Component, Epsilon, InputFile, InputFolder, UseOnly
 from fgic_core.kinds.context import Context
 from fgic_core.kinds.cropper.contract import Cropper
 from fgic_core.kinds.dataset.contract import DatasetReader
 from fgic_core.kinds.detector.contract import Detections, Detector, FittedDetector
+from fgic_core.kinds.explainer.contract import Explainer, Maps
 from fgic_core.kinds.generator.contract import FittedGenerator, Generator
 from fgic_core.kinds.ports import Input, Wiring
 

@@ -43,7 +43,7 @@ class Engine(Protocol):
     def rehearse(
         self, classifier: tuple[str, Classifier], explainer: tuple[str, Explainer], classes: int
     ) -> PluginError | None:
-        """See `fgic_core.steps.rehearsal.rehearse`; components come with their names."""
+        """See `fgic_core.kinds.explainer.rehearsal.rehearse`; components come with their names."""
 
     def compute(self, job: Job, listener: Listener) -> ArtifactRecord:
         """See `fgic_core.run.processes.run_on_devices`."""
@@ -64,7 +64,7 @@ class Here:
     def rehearse(
         self, classifier: tuple[str, Classifier], explainer: tuple[str, Explainer], classes: int
     ) -> PluginError | None:
-        from fgic_core.steps.rehearsal import rehearse
+        from fgic_core.kinds.explainer.rehearsal import rehearse
 
         return rehearse(classifier[1], explainer[1], classes, explainer[0])
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.explainer import Explainer
 from fgic_core.kinds.classifier.contract import Classifier
-from fgic_core.steps.explainer import explain_checked
+from fgic_core.kinds.explainer.contract import Explainer
+from fgic_core.kinds.explainer.driver import explain_checked
 from fgic_core.steps.untouched import own_randomness, own_settings
 from fgic_core.training import evaluation
 

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from fgic_core import Box, DataError, Explainer, Maps, ObjectBox, PluginError, Size
-from fgic_core.steps import explainer, maps, pointing
+from fgic_core.kinds.explainer import driver as explainer
+from fgic_core.kinds.explainer import maps, pointing
 from fgic_core.steps.context import StepContext
 
 SIDE = 24
