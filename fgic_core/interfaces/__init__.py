@@ -1,6 +1,6 @@
 """The seven interfaces: what a component of each kind is and must do."""
 
-from fgic_core.interfaces.attacker import Attacker
+from fgic_core.kinds.attacker.contract import Attacker
 from fgic_core.kinds.classifier.contract import Classifier, FittedClassifier
 from fgic_core.kinds.component import Component, Epsilon, InputFile, InputFolder, UseOnly
 from fgic_core.kinds.context import Context

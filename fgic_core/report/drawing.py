@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fgic_core.kinds.attacker import section as robustness
 from fgic_core.kinds.classifier import section as model
 from fgic_core.kinds.dataset import section as dataset
 from fgic_core.kinds.explainer import section as explanations
@@ -12,7 +13,6 @@ from fgic_core.report.html import environment
 from fgic_core.report.numbers import plural
 from fgic_core.report.pictures import Album
 from fgic_core.report.section import Section, Studio, part
-from fgic_core.report.sections import robustness
 from fgic_core.report.view import RunView
 
 

@@ -18,9 +18,10 @@ from PIL import Image
 from torch import nn
 
 from fgic_core import Attacker, PluginError
-from fgic_core.steps import attacker, masking
-from fgic_core.steps import reference_attacks as reference
-from fgic_core.steps.adversarial_examples import magnified
+from fgic_core.kinds.attacker import driver as attacker
+from fgic_core.kinds.attacker import gradient_masking as masking
+from fgic_core.kinds.attacker import reference_attacks as reference
+from fgic_core.kinds.attacker.adversarial_examples import magnified
 from fgic_core.steps.context import StepContext
 
 SIDE = 4
