@@ -67,7 +67,7 @@ def convert(
 
 def _open(source: str, overrides: Sequence[str], step: str | None, store: Path | None) -> Dataset | None:
     """The data set of any source; None where a step failed, of which the user was told."""
-    from fgic_core.interfaces import KINDS
+    from fgic_core.kinds.table import KINDS
     from fgic_core.registry import Registry
     from fgic_core.spec import load_spec
 

@@ -33,7 +33,6 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from fgic_core.data.artifact import ArtifactType
 from fgic_core.errors import PluginError
 from fgic_core.kinds.ports import Input
 
@@ -80,8 +79,8 @@ class Component(BaseModel):
     #: What a step of it takes, by the name of the port. A component that takes more than its kind adds to it:
     #: ``inputs = {**Classifier.inputs, "teacher": Input("model", auto=False)}``.
     inputs: ClassVar[Mapping[str, Input]]
-    #: The type of artifact that it gives.
-    gives: ClassVar[ArtifactType]
+    #: The type of artifact that it gives; see `fgic_core.ArtifactType`.
+    gives: ClassVar[str]
     #: Whether a step of it can compute on several devices, in a process for each; see `Context.rank`.
     several_devices: ClassVar[bool] = False
     #: Of a component that an option names (`fgic_core.ComponentOption`), its declaration.

@@ -14,7 +14,8 @@ from typing import Any, Literal, Protocol
 
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, PluginError
-from fgic_core.interfaces import Classifier, Explainer
+from fgic_core.kinds.classifier.contract import Classifier
+from fgic_core.kinds.explainer.contract import Explainer
 from fgic_core.registry import Registry
 from fgic_core.run.device import check_device, choose_device
 from fgic_core.run.events import Channel, Event, ProcessFailed, Said, pass_on, rebuild, watch

@@ -25,18 +25,26 @@ from typing import TYPE_CHECKING, Any
 from fgic_core.kinds.dataset.suite import DatasetReaderSuite
 from fgic_core.testing.component import ComponentSuite
 from fgic_core.testing.data import tiny_context, tiny_dataset
-from fgic_core.testing.makers import DetectorSuite, GeneratorSuite
-from fgic_core.testing.networks import AttackerSuite, ClassifierSuite, ExplainerSuite
 from fgic_core.testing.ports import tiny_inputs
 
 if TYPE_CHECKING:
+    from fgic_core.kinds.attacker.suite import AttackerSuite
+    from fgic_core.kinds.classifier.suite import ClassifierSuite
     from fgic_core.kinds.cropper.suite import CropperSuite
     from fgic_core.kinds.dataset.suite import DatasetReaderSuite
+    from fgic_core.kinds.detector.suite import DetectorSuite
+    from fgic_core.kinds.explainer.suite import ExplainerSuite
+    from fgic_core.kinds.generator.suite import GeneratorSuite
 
 #: Where the suites live: beside what they hold a component to. They stand on this package, and are imported on use.
 _HOME = {
+    "AttackerSuite": "fgic_core.kinds.attacker.suite",
+    "ClassifierSuite": "fgic_core.kinds.classifier.suite",
     "CropperSuite": "fgic_core.kinds.cropper.suite",
     "DatasetReaderSuite": "fgic_core.kinds.dataset.suite",
+    "DetectorSuite": "fgic_core.kinds.detector.suite",
+    "ExplainerSuite": "fgic_core.kinds.explainer.suite",
+    "GeneratorSuite": "fgic_core.kinds.generator.suite",
 }
 
 __all__ = [

@@ -12,7 +12,6 @@ from fgic_core import Input
 @pytest.mark.parametrize(
     ("about", "said"),
     [
-        ({"type": "modell"}, r"a port's type is one of dataset, model, .*, not 'modell'"),
         ({"type": "model", "at": "uze"}, "a port's at is one of fit, use, not 'uze'"),
     ],
 )

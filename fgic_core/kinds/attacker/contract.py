@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from fgic_core.data.artifact import ArtifactType
 from fgic_core.kinds.component import Component, Epsilon
 from fgic_core.kinds.ports import Input
 
@@ -27,7 +26,7 @@ class Attacker(Component, ABC):
 
     kind: ClassVar[str] = "attacker"
     inputs: ClassVar[Mapping[str, Input]] = {"model": Input("model"), "dataset": Input("dataset")}
-    gives: ClassVar[ArtifactType] = "robustness"
+    gives: ClassVar[str] = "robustness"
     #: The norms that it knows; `norm` is one of them.
     norms: ClassVar[tuple[str, ...]] = ("Linf", "L2")
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from fgic_core.data.artifact import ArtifactType
 from fgic_core.errors import PluginError
 from fgic_core.kinds.component import Component, UseOnly
 from fgic_core.kinds.ports import Input
@@ -50,7 +49,7 @@ class Classifier(Component, ABC):
 
     kind: ClassVar[str] = "classifier"
     inputs: ClassVar[Mapping[str, Input]] = {"dataset": Input("dataset")}
-    gives: ClassVar[ArtifactType] = "model"
+    gives: ClassVar[str] = "model"
 
     #: What of a row `fit` reads besides picture, class and region: ``boxes``, ``parts``, ``part_mask``, … Others are
     #: empty there, so that a change of theirs trains nothing anew.

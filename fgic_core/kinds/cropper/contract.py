@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from fgic_core.data.artifact import ArtifactType
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.sample import BoxSource
 from fgic_core.kinds.component import Component
@@ -25,7 +24,7 @@ class Cropper(Component, ABC):
 
     kind: ClassVar[str] = "cropper"
     inputs: ClassVar[Mapping[str, Input]] = {"dataset": Input("dataset")}
-    gives: ClassVar[ArtifactType] = "dataset"
+    gives: ClassVar[str] = "dataset"
 
     train_boxes: BoxSource = Field(
         "annotated",

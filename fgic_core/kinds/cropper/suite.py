@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fgic_core.data.geometry import Box, Size
-from fgic_core.interfaces import Cropper
+from fgic_core.kinds.cropper.contract import Cropper
 from fgic_core.testing.component import ComponentSuite
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from fgic_core.data.artifact import ArtifactType
 from fgic_core.kinds.component import Component
 from fgic_core.kinds.ports import Input
 
@@ -33,7 +32,7 @@ class DatasetReader(Component, ABC):
 
     kind: ClassVar[str] = "dataset"
     inputs: ClassVar[Mapping[str, Input]] = {}
-    gives: ClassVar[ArtifactType] = "dataset"
+    gives: ClassVar[str] = "dataset"
 
     verify: Literal["full", "header", "none"] = Field(
         "full",

@@ -12,7 +12,7 @@ import pytest
 
 from fgic_core.data.sample import SPLITS, Sample
 from fgic_core.errors import DataError
-from fgic_core.interfaces import DatasetReader
+from fgic_core.kinds.dataset.contract import DatasetReader
 from fgic_core.testing.component import ComponentSuite
 from fgic_core.testing.data import tiny_context
 

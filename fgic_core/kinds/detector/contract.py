@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from fgic_core.data.artifact import ArtifactType
 from fgic_core.kinds.component import Component, InputFile, UseOnly
 from fgic_core.kinds.ports import Input
 
@@ -75,7 +74,7 @@ class Detector(Component, ABC):
 
     kind: ClassVar[str] = "detector"
     inputs: ClassVar[Mapping[str, Input]] = {"dataset": Input("dataset")}
-    gives: ClassVar[ArtifactType] = "dataset"
+    gives: ClassVar[str] = "dataset"
     #: Whether `fit` learns from pictures without an object (`Sample.empty`), in which whatever is found is wrong. If
     #: not, it is given none.
     negatives: ClassVar[bool] = False

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from fgic_core.data.artifact import ArtifactType
 from fgic_core.kinds.component import Component
 from fgic_core.kinds.ports import Input
 
@@ -43,7 +42,7 @@ class Explainer(Component, ABC):
 
     kind: ClassVar[str] = "explainer"
     inputs: ClassVar[Mapping[str, Input]] = {"model": Input("model"), "dataset": Input("dataset")}
-    gives: ClassVar[ArtifactType] = "explanations"
+    gives: ClassVar[str] = "explanations"
 
     samples: int = Field(
         64, ge=1, description="How many test pictures to explain, chosen evenly over the classes by the seed."

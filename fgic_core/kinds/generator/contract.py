@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from fgic_core.data.artifact import ArtifactType
 from fgic_core.kinds.component import Component, InputFile, UseOnly
 from fgic_core.kinds.ports import Input
 
@@ -76,7 +75,7 @@ class Generator(Component, ABC):
             "model", auto=False, required=False, at="use", description="The classifier that min_confidence asks."
         ),
     }
-    gives: ClassVar[ArtifactType] = "dataset"
+    gives: ClassVar[str] = "dataset"
 
     resolution: int = Field(64, ge=16, le=2048, description="Width and height of the pictures in pixels.")
     resize: Literal["center_crop", "squash", "letterbox"] = Field(
