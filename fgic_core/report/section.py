@@ -17,8 +17,14 @@ from fgic_core.report.view import RunView, StepView
 
 
 @dataclass(frozen=True)
-class Studio:
-    """What a section needs to be made: the run, and where charts and pictures come from."""
+class ReportContext:
+    """What a section is made with.
+
+    Attributes:
+        run: the run folder, read.
+        figures: draws charts.
+        album: makes pictures small and puts them into the page.
+    """
 
     run: RunView
     figures: Figures
@@ -31,9 +37,10 @@ class Part:
 
     Attributes:
         step: the step.
-        template: the template that shows what is below the charts.
+        template: the template that shows what is below the charts, as ``package/file``, such as
+            ``fgic_segment/section.html.j2``.
         aside: the template that stands among the charts; empty for none.
-        content: what that template shows, by name.
+        content: what these templates show, by name.
         charts: shown before the content.
         metrics: the table of numbers.
         notices: what could not be shown, and why.
@@ -68,22 +75,27 @@ class Example:
     about: str = ""
 
 
-Builder = Callable[[StepView, Studio, Part], None]
+Builder = Callable[[StepView, ReportContext, Part], None]
 
 
-def part(step: StepView, studio: Studio, template: str, build: Builder) -> Part:
+def part(step: StepView, report: ReportContext, template: str, build: Builder) -> Part:
     """A step's part: its numbers and curves, then what ``build`` adds.
+
+    Args:
+        step: the step; report: see `ReportContext`.
+        template: shows what ``build`` puts into ``content``; see `Part`.
+        build: adds charts, content and notices to the part. It is not called for a step without an artifact.
 
     A step that cannot be shown in full is shown as far as it goes, with the reason.
     """
     made = Part(step, metrics=step.metrics)
     if step.artifact is None:
         return made
-    made.charts.extend(curves(step, studio))
-    settings = curves(step, studio, settings=True)
+    made.charts.extend(curves(step, report))
+    settings = curves(step, report, settings=True)
     try:
-        build(step, studio, made)
-        made.template = f"{template}.html.j2" if made.content else ""
+        build(step, report, made)
+        made.template = template if made.content else ""
     except Exception as error:  # an artifact may come from any plugin; its numbers are shown all the same
         made.notices.append(f"A part of this step cannot be shown: {type(error).__name__}: {error}")
     made.charts.extend(settings)
@@ -94,7 +106,7 @@ def part(step: StepView, studio: Studio, template: str, build: Builder) -> Part:
 _FIRST = ("accuracy", "mAP", "mAP50", "mAP75", "FID", "KID", "loss")
 
 
-def curves(step: StepView, studio: Studio, *, settings: bool = False) -> list[Chart]:
+def curves(step: StepView, report: ReportContext, *, settings: bool = False) -> list[Chart]:
     """A chart for each quantity that was followed over the epochs, accuracy and loss first; or for what was set."""
     parts = [point for point in step.curves if point.name.startswith("loss_")]
     names = sorted(
@@ -111,7 +123,7 @@ def curves(step: StepView, studio: Studio, *, settings: bool = False) -> list[Ch
         last = {point.split: point.value for point in sorted(points, key=lambda point: point.epoch)}
         said = ", ".join(f"{split} {value:.3g}".strip() for split, value in last.items())
         charts.append(
-            studio.figures.draw(
+            report.figures.draw(
                 f"{step.slug}-curve-{''.join(c if c.isalnum() else '-' for c in name)}",
                 draw.curve(name, points),
                 f"{label(name)} over the epochs of step {step.name}; at the end: {said}.",
@@ -124,7 +136,7 @@ def curves(step: StepView, studio: Studio, *, settings: bool = False) -> list[Ch
         alt = f"{draw.loss_title(parts)} over the epochs of step {step.name}: {said}."
         caption = "They work against each other: neither has to fall for the pictures to become better."
         charts.append(
-            studio.figures.draw(
+            report.figures.draw(
                 f"{step.slug}-curve-loss-parts",
                 draw.loss_parts(parts),
                 alt,
