@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from fgic_core.data.images import to_tensor as to_tensor
     from fgic_core.data.input_spec import InputSpec as InputSpec
     from fgic_core.data.junk import is_junk as is_junk
-    from fgic_core.data.model import Model as Model
     from fgic_core.data.quantities import Quantity as Quantity
     from fgic_core.data.quantities import quantity as quantity
     from fgic_core.data.sample import ObjectBox as ObjectBox
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from fgic_core.kinds.attacker.contract import Attacker as Attacker
     from fgic_core.kinds.classifier.contract import Classifier as Classifier
     from fgic_core.kinds.classifier.contract import FittedClassifier as FittedClassifier
+    from fgic_core.kinds.classifier.model import Model as Model
     from fgic_core.kinds.component import Component as Component
     from fgic_core.kinds.component import Epsilon as Epsilon
     from fgic_core.kinds.component import InputFile as InputFile
@@ -91,7 +91,7 @@ _HOME = {
     "fgic_core.data.images": ("Placement", "center_crop", "decode", "letterbox", "squash", "to_image", "to_tensor"),
     "fgic_core.data.input_spec": ("InputSpec",),
     "fgic_core.data.junk": ("is_junk",),
-    "fgic_core.data.model": ("Model",),
+    "fgic_core.kinds.classifier.model": ("Model",),
     "fgic_core.data.quantities": ("Quantity", "quantity"),
     "fgic_core.data.sample": ("ObjectBox", "Part", "Sample", "Split"),
     "fgic_core.errors": ("DataError", "FgicError", "PluginError", "nearest"),

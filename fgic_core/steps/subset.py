@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fgic_core.data.dataset import Dataset
-from fgic_core.data.model import Model
 from fgic_core.data.sample import Split
 from fgic_core.errors import DataError
+from fgic_core.kinds.classifier.model import Model
 from fgic_core.metrics.statistics import pick_evenly
 from fgic_core.steps.context import StepContext
 

@@ -18,7 +18,7 @@ from fgic_core.metrics.average_precision import AveragePrecision, Found, Truth
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from fgic_core.data.model import Model
+    from fgic_core.kinds.classifier.model import Model
     from fgic_core.steps.context import StepContext
 
 BATCH_SIZE = 8

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fgic_core.data.images import to_image
-from fgic_core.data.model import Model
 from fgic_core.data.sample import Sample
 from fgic_core.errors import PluginError
 from fgic_core.inference import infer
+from fgic_core.kinds.classifier.model import Model
 from fgic_core.kinds.explainer import maps as drawing
 from fgic_core.kinds.explainer.contract import Explainer, Maps
 from fgic_core.kinds.explainer.pointing import BoxesOf, Pointing, boxes_in_input, object_boxes, score

@@ -12,7 +12,7 @@ from fgic_core.kinds.generator.reference import Floats, Numbers, Pixels, Referen
 from fgic_core.metrics.distances import nearest
 
 if TYPE_CHECKING:
-    from fgic_core.data.model import Model
+    from fgic_core.kinds.classifier.model import Model
     from fgic_core.kinds.generator.contract import Generator
     from fgic_core.kinds.generator.features import Extractor
 

@@ -20,7 +20,7 @@ from fgic_core.steps.context import StepContext
 from fgic_core.steps.lesson import MAIN, Lesson
 
 if TYPE_CHECKING:
-    from fgic_core.data.model import Model
+    from fgic_core.kinds.classifier.model import Model
 
 #: The columns of a row that learning reads: a picture, what is on it, and where.
 READS = frozenset(
