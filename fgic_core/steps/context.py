@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.artifact import Metric, OnSplit, Point
-from fgic_core.data.digest import digest_file
+from fgic_core.data.digest import digest_file, digest_of
 from fgic_core.data.quantities import QUANTITIES
 from fgic_core.data.tree import load_tree, save_tree
 from fgic_core.errors import PluginError
@@ -26,6 +26,8 @@ from fgic_core.steps.snapshots import Snapshots
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+    from fgic_core.data.dataset import Dataset
 
 #: The numbers of one evaluation by split (``val``; empty for what a generator makes), then by quantity.
 Scores = Mapping[OnSplit, Mapping[str, float]]
@@ -285,6 +287,18 @@ class StepContext(Context):
     def seed_of(self, part: str) -> int:
         """The seed of a training that is one of several of this step."""
         return self._number(("part", part))
+
+    def own_root(self, dataset: Dataset) -> str:
+        """A name for the step's own folder, as root of files that it adds to a data set; by content alone.
+
+        Another one where the data set has it already. In the header its place is ``Path()``, the data set's own folder.
+        """
+        # The key tells steps of equal options on different inputs apart: files are looked up by the root's name.
+        for turn in range(len(dataset.header.roots) + 1):
+            name = f"made-{digest_of([self.key, self.uses, self.seed, turn])[:16]}"
+            if name not in dataset.header.roots:
+                break
+        return name
 
     @property
     def scratch(self) -> Path:

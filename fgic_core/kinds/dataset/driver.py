@@ -41,7 +41,9 @@ def run(component: DatasetReader, inputs: Mapping[str, Any], ctx: StepContext) -
     """
     classes = check_classes(component.classes())
     root, folder = _root(component, ctx)
-    header = Header(classes, {root: folder}, tuple(component.part_names()), tuple(component.notes()))
+    columns = tuple(replace(column, root=root) if column.type == "file" else column for column in component.columns())
+    notes, part_names = tuple(component.notes()), tuple(component.part_names())
+    header = Header(classes, {root: folder}, part_names, notes, columns=columns)
     where = str(component.source() or f"{component.kind}/{type(component).__name__}")
 
     if component.verify == "none":
@@ -91,10 +93,10 @@ def _write_rows(component: DatasetReader, ctx: StepContext, header: Header, fold
     clipped = 0
     (root,) = header.roots
     rows = component.batches(ctx)
-    with DatasetWriter(folder, header) as writer:
-        for given in rows if rows is not None else to_batches(component.samples(ctx), root):
+    with DatasetWriter(folder, header, base=ctx.folder) as writer:
+        for given in rows if rows is not None else to_batches(component.samples(ctx), root, header.columns):
             for start in range(0, given.num_rows, BATCH):
-                batch = conform(given.slice(start, BATCH), root)
+                batch = conform(given.slice(start, BATCH), root, header.columns)
                 check_rows(batch, len(header.classes), problems)
                 if component.verify == "none":
                     plausibility.add(batch)

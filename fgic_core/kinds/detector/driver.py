@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from fgic_core.data.artifact import Point
 from fgic_core.data.boxes import ComparedWriter
-from fgic_core.data.dataset import BATCH, SCHEMA, Dataset, DatasetWriter
+from fgic_core.data.dataset import BATCH, Dataset, DatasetWriter
 from fgic_core.errors import PluginError
 from fgic_core.kinds.detector import rows as detector_rows
 from fgic_core.kinds.detector import training as detector_training
@@ -141,7 +141,7 @@ def _write(
                 if given or row["empty"]:
                     part.truth.append(truth_of(given, row["label"], component.per_class))
                     part.found.append(one)
-            writer.write(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+            writer.write(pa.RecordBatch.from_pylist(rows, schema=dataset.schema))
     assert next(found, None) is None  # and lets the progress come to its end
     for name in ("train", "val", "test"):
         if name in measured:

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fgic_core.data.dataset import BATCH, Dataset, DatasetWriter
-from fgic_core.data.digest import digest_of
 from fgic_core.errors import DataError
 from fgic_core.kinds.generator.contract import Generator
 from fgic_core.kinds.generator.curve import check_sight
@@ -78,7 +77,7 @@ def use(component: Generator, inputs: Mapping[str, Any], ctx: StepContext, learn
     filters = Filters(component, reference, extractor, inputs.get("model"), dataset.classes)
     ruler = Ruler(component, reference, extractor, counts, ctx)
     _describe(component, dataset, ctx)
-    root = _root(component, dataset, ctx)
+    root = ctx.own_root(dataset)
     header = replace(dataset.header, roots={**dataset.header.roots, root: Path()})
     wanted = amounts(component, counts)
     maker = Maker(component, fitted, filters, wanted, ruler.wanted(), set(train.ids), dataset.classes, root, ctx)
@@ -102,16 +101,6 @@ def _warn_of_few(dataset: Dataset, counts: Numbers, ctx: StepContext) -> None:
             f"{named(dataset.classes, few)} of {len(counts)} classes {'has' if len(few) == 1 else 'have'} fewer than "
             f"{FEW} real train pictures: what is made of so few is likely to repeat them."
         )
-
-
-def _root(component: Generator, dataset: Dataset, ctx: StepContext) -> str:
-    """The name of the folder of the pictures, by content alone; another one where the data set has it already."""
-    # The key tells steps of equal options on different inputs apart: pictures are looked up by the root's name.
-    for turn in range(len(dataset.header.roots) + 1):
-        name = f"made-{digest_of([ctx.key, ctx.uses, ctx.seed, component.model_dump(mode='json'), turn])[:16]}"
-        if name not in dataset.header.roots:
-            break
-    return name
 
 
 def _describe(component: Generator, dataset: Dataset, ctx: StepContext) -> None:

@@ -19,7 +19,7 @@ from fgic_core.kinds.dataset import driver
 from fgic_core.kinds.generator.files import write_png
 from fgic_core.steps.context import StepContext
 
-REAL = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[2] / "../shared/data"))
+REAL = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[3] / "../shared/data"))
 
 
 class Listed(DatasetReader):
