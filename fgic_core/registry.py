@@ -14,7 +14,7 @@ from typing import Any
 from fgic_core.errors import PluginError, nearest
 from fgic_core.kinds.component import Component, bare_components, hashed_components
 from fgic_core.kinds.ports import Input
-from fgic_core.kinds.table import KINDS
+from fgic_core.kinds.table import GROUP, KINDS
 
 PREFIX = "fgic."
 
@@ -189,7 +189,7 @@ def _installed() -> list[Entry]:
     found = []
     for distribution in metadata.distributions():
         for point in distribution.entry_points:
-            if not point.group.startswith(PREFIX) or point.group == f"{PREFIX}hooks":
+            if not point.group.startswith(PREFIX) or point.group in (f"{PREFIX}hooks", GROUP):
                 continue
             about = distribution.metadata
             found.append(
