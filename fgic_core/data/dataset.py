@@ -242,7 +242,7 @@ class Dataset:
         Raises:
             DataError: the file is missing or broken, or another one than when the data set was read.
         """
-        with self._told(index):
+        with self._naming_the_file(index):
             return self._decoded(index)
 
     def _decoded(self, index: int) -> Image:
@@ -270,11 +270,11 @@ class Dataset:
             DataError: the file is missing or broken; the message names it.
         """
         region = self._columns["region"][self._position(index)].as_py()
-        with self._told(index):
+        with self._naming_the_file(index):
             return cut(self._decoded(index), Box(**region) if region else None)
 
     @contextmanager
-    def _told(self, index: int) -> Iterator[None]:
+    def _naming_the_file(self, index: int) -> Iterator[None]:
         """Errors of a picture name its file; of one that a step made they say how it is made again."""
         try:
             yield

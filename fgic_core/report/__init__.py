@@ -1,6 +1,6 @@
 """The report of a run: one self-contained HTML page, and its figures as files.
 
-A kind's section is made of `Section` and `Part`, by what is in `ReportContext`; its key number is a `Card`.
+A kind's section is made of `Section` and `Article`, by what is in `ReportContext`; its key number is a `Card`.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from fgic_core.report.cards import best as best
     from fgic_core.report.figures import Chart as Chart
     from fgic_core.report.pictures import Picture as Picture
-    from fgic_core.report.section import Part as Part
+    from fgic_core.report.section import Article as Article
     from fgic_core.report.section import ReportContext as ReportContext
     from fgic_core.report.section import Section as Section
-    from fgic_core.report.section import part as part
+    from fgic_core.report.section import article as article
     from fgic_core.report.view import StepView as StepView
 
 #: Where each name lives that a kind's section needs. They are imported on first use.
 _HOME = {
     "Card": "cards",
     "Chart": "figures",
-    "Part": "section",
+    "Article": "section",
     "Picture": "pictures",
     "ReportContext": "section",
     "Section": "section",
     "StepView": "view",
     "best": "cards",
-    "part": "section",
+    "article": "section",
 }
 
 

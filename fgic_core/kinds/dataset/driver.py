@@ -122,17 +122,17 @@ def _column(folder: Path, name: str) -> pa.ChunkedArray:
 
 
 def _count(ctx: StepContext, classes: tuple[str, ...], skipped: int) -> None:
-    """Samples by part, classes, skipped pictures; a warning for classes that cannot be learned or tested."""
+    """Samples by split, classes, skipped pictures; a warning for classes that cannot be learned or tested."""
     table = pq.read_table(ctx.folder / "samples.parquet", columns=["label", "split"])
     splits = table.column("split").cast(pa.string())
-    for part in SPLITS:
-        labels = table.column("label").filter(pc.equal(splits, part)).to_numpy()
-        if len(labels) or part != "val":
-            ctx.metric("samples", float(len(labels)), split=part)
+    for split in SPLITS:
+        labels = table.column("label").filter(pc.equal(splits, split)).to_numpy()
+        if len(labels) or split != "val":
+            ctx.metric("samples", float(len(labels)), split=split)
         absent = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
-        if len(absent) and (part == "train" or (part == "test" and len(labels))):
+        if len(absent) and (split == "train" or (split == "test" and len(labels))):
             names = ", ".join(classes[index] for index in absent[:5]) + (", …" if len(absent) > 5 else "")
-            ctx.warn(f"{len(absent):,} of {len(classes):,} classes have no {part} sample: {names}.")
+            ctx.warn(f"{len(absent):,} of {len(classes):,} classes have no {split} sample: {names}.")
     _count_boxless(ctx)
     ctx.metric("classes", float(len(classes)))
     ctx.metric("skipped", float(skipped), note="pictures that could not be read" if skipped else "")
@@ -140,21 +140,21 @@ def _count(ctx: StepContext, classes: tuple[str, ...], skipped: int) -> None:
 
 def _count_boxless(ctx: StepContext) -> None:
     """Pictures without an object, and pictures that nobody annotated, where others are annotated."""
-    known: dict[str, list[np.ndarray[Any, Any]]] = {part: [] for part in SPLITS}
-    empty: dict[str, list[np.ndarray[Any, Any]]] = {part: [] for part in SPLITS}
+    known: dict[str, list[np.ndarray[Any, Any]]] = {split: [] for split in SPLITS}
+    empty: dict[str, list[np.ndarray[Any, Any]]] = {split: [] for split in SPLITS}
     with pq.ParquetFile(ctx.folder / "samples.parquet") as file:
         for batch in file.iter_batches(batch_size=BATCH, columns=["split", "boxes", "empty"]):
             splits = np.asarray(batch.column("split").cast(pa.string()))
-            for part in SPLITS:
-                known[part].append(annotated(batch)[splits == part])
-                empty[part].append(batch.column("empty").to_numpy(zero_copy_only=False)[splits == part])
-    counts = {part: (np.concatenate(known[part]), np.concatenate(empty[part])) for part in SPLITS}
+            for split in SPLITS:
+                known[split].append(annotated(batch)[splits == split])
+                empty[split].append(batch.column("empty").to_numpy(zero_copy_only=False)[splits == split])
+    counts = {split: (np.concatenate(known[split]), np.concatenate(empty[split])) for split in SPLITS}
     if not any(of.any() for of, _ in counts.values()):
         return
-    for part, (of, without) in counts.items():
+    for split, (of, without) in counts.items():
         if without.any():
             note = "somebody looked and there is no object: what a detector finds there is wrong"
-            ctx.metric("empty", float(without.sum()), split=part, n=len(of), note=note)
+            ctx.metric("empty", float(without.sum()), split=split, n=len(of), note=note)
         if not of.all():
             note = "nobody looked for objects: no detector learns from them or is measured on them"
-            ctx.metric("not_annotated", float((~of).sum()), split=part, n=len(of), note=note)
+            ctx.metric("not_annotated", float((~of).sum()), split=split, n=len(of), note=note)
