@@ -75,7 +75,7 @@ def test_its_steps_are_planned_stored_measured_and_reported_like_others(fgic, si
     assert "Traceback" not in wrong
 
     fgic("pipeline", "spec.yaml", "--quiet")
-    run = Run.open(sorted((tmp_path / "runs" / "masked").iterdir())[-1])
+    run = Run.open(tmp_path / "runs" / "masked" / "latest")
     found = run.metric("masks", "mask_in_box", "test")
     assert found.value is not None
     assert 0.5 < found.value <= 1
@@ -94,9 +94,15 @@ def test_its_steps_are_planned_stored_measured_and_reported_like_others(fgic, si
     said = fgic("check", "spec.yaml")
     assert "in the store" in next(line for line in said.splitlines() if "dots" in line)
     fgic("pipeline", "spec.yaml", "--quiet")
-    run = Run.open(sorted((tmp_path / "runs" / "masked").iterdir())[-1])
+    run = Run.open(tmp_path / "runs" / "masked" / "latest")
     assert run.metric("masks", "mask_in_box", "test").value == 0.25
     driver.write_text(kept)
+
+    template = site / "fgic_segment" / "masks.html.j2"
+    template.write_text(template.read_text().replace("Pictures and masks", "Masks and pictures"))
+    fgic("pipeline", "spec.yaml", "--quiet")
+    page = (tmp_path / "runs" / "masked" / "latest" / "report.html").read_text(encoding="utf-8")
+    assert "Masks and pictures" in page
 
 
 def test_its_suite_holds_a_component_to_the_contract(site: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from torch import nn
 
 from fgic_core import (
     Box,
+    Column,
     Context,
     DataError,
     Dataset,
@@ -580,6 +581,14 @@ def test_a_ready_detector_is_given_no_picture_and_all_its_boxes_are_cross_fitted
     assert fits(tmp_path) == [{"train": [], "val": [], "seed": 0}]
     origins = {box.origin for sample in dataset.split("train") for box in sample.boxes}
     assert origins == {"annotated", "predicted:detector/colour", "crossfit:detector/colour"}
+
+
+def test_columns_that_another_kind_added_stay(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    given = data()
+    more = given.with_column(Column("sharpness", "number"), [row / 4 for row in range(len(given))])
+    found, _ = run(Ready(), more, tmp_path)
+    assert [sample.extra for sample in found] == [sample.extra for sample in more]
+    assert found[1].extra == {"sharpness": 0.25}
 
 
 def test_croppers_choose_annotated_predicted_or_cross_fitted_boxes(
