@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fgic_core.errors import FgicError, StoreError
-from fgic_core.interfaces.ports import all_steps
+from fgic_core.kinds.ports import all_steps
 from fgic_core.run.plan import Plan, PlannedStep
 
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fgic_core.interfaces import DatasetReader
-from fgic_core.interfaces.ports import all_steps
+from fgic_core.kinds.dataset.contract import DatasetReader
+from fgic_core.kinds.ports import all_steps
+from fgic_core.kinds.table import KINDS
 from fgic_core.nested import entry_of, nested
 from fgic_core.run.artifacts import LEARNED
 from fgic_core.run.graph import Node
-from fgic_core.run.job import WITHOUT_TORCH, Job
+from fgic_core.run.job import Job
 from fgic_core.run.lessons import Taught, cut
 from fgic_core.run.plan import Plan, PlannedLesson, PlannedStep
 
@@ -132,7 +133,7 @@ def roots_of(planned: PlannedStep) -> Mapping[str, Path]:
 
 def needs_device(planned: PlannedStep) -> bool:
     """Whether a step computes with tensors, on whatever device there is."""
-    return planned.component.kind not in WITHOUT_TORCH
+    return KINDS[planned.component.kind].tensors
 
 
 def devices_needed(planned: PlannedStep, devices: int) -> int:

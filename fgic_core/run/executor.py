@@ -41,8 +41,8 @@ class Rehearsal(NamedTuple):
         return f"trying {self.explainer.uses} before the training"
 
     def run(self, registry: Registry) -> PluginError | None:
-        """See `fgic_core.steps.rehearsal.rehearse`."""
-        from fgic_core.steps.rehearsal import rehearse
+        """See `fgic_core.kinds.explainer.rehearsal.rehearse`."""
+        from fgic_core.kinds.explainer.rehearsal import rehearse
 
         classifier, explainer = (registry.create(one.uses, **one.options) for one in (self.classifier, self.explainer))
         return rehearse(classifier, explainer, self.classes, self.explainer.uses)  # type: ignore[arg-type]

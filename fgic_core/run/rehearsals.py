@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from fgic_core.errors import PluginError
-from fgic_core.interfaces import Classifier, Explainer
-from fgic_core.interfaces.ports import all_steps
+from fgic_core.kinds.classifier.contract import Classifier
+from fgic_core.kinds.explainer.contract import Explainer
+from fgic_core.kinds.ports import all_steps
 from fgic_core.run.executor import Named, Rehearsal
 from fgic_core.run.plan import Plan, PlannedStep
 

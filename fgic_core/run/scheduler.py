@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import Interrupted, PluginError
-from fgic_core.interfaces.ports import all_steps
+from fgic_core.kinds.ports import all_steps
 from fgic_core.registry import Registry
 from fgic_core.run.computing import Computing
 from fgic_core.run.documents import Resources, roots_of
