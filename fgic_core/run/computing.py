@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from fgic_core.data.artifact import ArtifactRecord
@@ -92,6 +93,7 @@ class Computing:
         (jobs / f"{name}.json").write_text(job.model_dump_json(indent=1) + "\n", encoding="utf-8")
         with held():
             task.future = self._executor.submit(job, self.listener(node))
+        task.began = time.monotonic()
         return None
 
     def commit(self, task: Task) -> ArtifactRecord:

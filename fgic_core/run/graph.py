@@ -76,7 +76,8 @@ class Task:
         rehearsal: whether an explainer can work on the first node's classifier; explainer: the explainer's step.
         held: whether it could not be begun for the lack of a device, or of the lock, which another run has.
         told: whether that was said.
-        device: what it computes on; lock, folder: what it holds in the store; future: of its job.
+        device: what it computes on; lock, folder: what it holds in the store.
+        future: of its job; began: a monotonic clock's time then.
     """
 
     nodes: list[Node]
@@ -88,6 +89,7 @@ class Task:
     lock: FileLock | None = None
     folder: Path | None = None
     future: Future[Any] | None = None
+    began: float = 0.0
 
     @property
     def node(self) -> Node:
@@ -124,6 +126,7 @@ class State:
         tasks: what is to be computed, by its key.
         failed: the nodes that failed, by their key.
         stopped: the steps that the user has interrupted.
+        told: how many steps were left, and what ran, when it was last said how long all of it may take.
     """
 
     standing: dict[Place, Standing]
@@ -131,6 +134,7 @@ class State:
     tasks: dict[str, Task] = field(default_factory=dict)
     failed: dict[str, Node] = field(default_factory=dict)
     stopped: list[Place] = field(default_factory=list)
+    told: tuple[int, frozenset[str]] = (0, frozenset())
 
     @property
     def running(self) -> list[Task]:

@@ -21,9 +21,10 @@ from typing import Any
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import PluginError
 from fgic_core.registry import Registry
-from fgic_core.run.events import LOOK, Channel, Event, ProcessFailed, Said, Watched, pass_on, rebuild, wait
+from fgic_core.run.events import Event, ProcessFailed, Said, pass_on, rebuild
 from fgic_core.run.job import Job, run_job
 from fgic_core.run.threads import available, environment
+from fgic_core.run.watching import LOOK, Channel, Watched, wait
 from fgic_core.steps.context import Listener
 
 #: Seconds that torchrun is given to end its processes before it is killed.

@@ -14,6 +14,7 @@ from fgic_core.run.computing import Computing
 from fgic_core.run.documents import Resources, roots_of
 from fgic_core.run.executor import Executor
 from fgic_core.run.failures import Failures, how_to_go_on
+from fgic_core.run.forecast import Forecast
 from fgic_core.run.graph import Branch, Node, Place, Standing, State, Task
 from fgic_core.run.interrupts import Interrupts
 from fgic_core.run.observers import NodeListener
@@ -53,6 +54,7 @@ class Scheduler:
         self.branches, self.executor, self.interrupts = branches, executor, interrupts
         self._computing = Computing(branches, executor, interrupts, devices, resources or Resources())
         self._failures = Failures(registry)
+        self._forecast = Forecast(branches)
         places = [Place(b, s) for b, branch in enumerate(branches) for s, _ in enumerate(branch.plan.steps)]
         self._state = State({place: Standing() for place in places})
 
@@ -80,12 +82,23 @@ class Scheduler:
                 continue  # something was there already, or failed: others may go on
             if not self._state.tasks:
                 return
+            self._tell_what_is_left()
             if self._state.running:
                 self.executor.watch(_TICK)
             else:
                 time.sleep(_TICK)
             self.interrupts.check()
             self._collect()
+
+    def _tell_what_is_left(self) -> None:
+        """Say how long it may still take, when something was begun or is over."""
+        now = len(self._state.standing), frozenset(task.node.key for task in self._state.running)
+        if now == self._state.told:
+            return
+        self._state.told = now
+        seconds = self._forecast.left(self._state, self.executor.slots, time.monotonic())
+        for branch in self.branches:
+            branch.observers.notify("time_left", seconds=seconds)
 
     # The graph: what a step needs next.
 

@@ -163,6 +163,11 @@ class Store:
             return None
         return found
 
+    def parts(self, spec: str, step: str) -> list[str]:
+        """The names of what the step learned in the last runs of a spec of that name, such as ``fit``."""
+        names = (file.stem for file in (self.root / "last" / spec).glob("*.json"))
+        return sorted(name.removeprefix(f"{step}.") for name in names if name.startswith(f"{step}."))
+
     def specs(self) -> list[str]:
         """The names of the specs whose last runs are remembered."""
         return sorted(folder.name for folder in (self.root / "last").glob("*") if folder.is_dir())

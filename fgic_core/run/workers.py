@@ -17,11 +17,12 @@ from typing import Any, Literal
 from fgic_core.errors import FgicError, PluginError
 from fgic_core.registry import Registry
 from fgic_core.run.device import check_device
-from fgic_core.run.events import BEAT, LOOK, Channel, Event, ProcessFailed, Said, Watched, pass_on, rebuild, wait
+from fgic_core.run.events import BEAT, Event, ProcessFailed, Said, pass_on, rebuild
 from fgic_core.run.executor import Executor, InProcess, Rehearsal, uninvited
 from fgic_core.run.interrupts import Interrupts, held
 from fgic_core.run.job import Job
 from fgic_core.run.threads import environment
+from fgic_core.run.watching import LOOK, Channel, Watched, wait
 from fgic_core.steps.context import Listener
 
 Isolation = Literal["none", "run", "step"]

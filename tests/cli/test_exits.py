@@ -19,7 +19,7 @@ from fgic_core.cli import app
 from fgic_core.errors import FgicError
 from fgic_core.hooks import hookimpl
 from fgic_core.pipeline import Pipeline, Run
-from fgic_core.run import workers
+from fgic_core.run import watching, workers
 
 PLUGIN = '''
 import os
@@ -102,9 +102,12 @@ class Ending(Cropper):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             Path("hanging").touch()
             time.sleep(0.02)
-        while self.how == "sleep":
-            Path("asleep").touch()
+        while self.how in ("sleep", "doze"):
+            Path("a" + self.how).touch()
             time.sleep(0.02)
+        if self.how == "stop" and not Path("stopped").exists():
+            Path("stopped").touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
         return box
 '''
 #: What is said of each way to end; None where the step is computed all the same.
@@ -167,9 +170,10 @@ def runs(process: int) -> bool:
         return False
 
 
-def started(here: Path, environment: dict[str, str], way: str) -> subprocess.Popen[str]:
-    (here / "spec.yaml").write_text(spec_of(way))
-    command = [sys.executable, "-m", "fgic_core", "pipeline", "spec.yaml", "--no-report"]
+def started(here: Path, environment: dict[str, str], *ways: str) -> subprocess.Popen[str]:
+    (here / "spec.yaml").write_text(spec_of(*ways))
+    jobs = ["--jobs", str(len(ways))]
+    command = [sys.executable, "-m", "fgic_core", "pipeline", "spec.yaml", "--no-report", *jobs]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=here, env=environment, **pipes)  # type: ignore[call-overload,no-any-return]
 
@@ -188,6 +192,38 @@ def test_however_a_step_ends_it_is_failed_and_named_and_the_others_run_on(here: 
         assert (way + ": failed: " in said.err) == (words is not None)
     assert "exits.py" in (run.folder / "errors" / "segfault.txt").read_text()
     assert not [process for process in processes() if runs(process)]
+
+
+def test_of_two_steps_at_once_one_that_ends_its_process_leaves_the_other_alone(here: Path, capfd) -> None:
+    """Each way ends a process beside one that goes on: those that end in peace are slower to begin."""
+    ways = ("os-exit", "crop", "segfault", "exit", "print", "interrupt")
+    Path("spec.yaml").write_text(spec_of(*ways))
+    assert app.run(["pipeline", "spec.yaml", "--no-report", "--jobs", "2", "--threads", "1"]) == 1
+    run, said = latest(), capfd.readouterr()
+    assert (run.record.jobs, run.record.threads) == (2, 1)
+    wanted = {way: "failed" if WAYS[way] else "computed" for way in ways}
+    assert {step.name: step.status for step in run.record.steps} == {"few": "computed"} | wanted
+    for way in ways:
+        assert (WAYS[way] or "") in run.record.step(way).error
+    assert not [process for process in processes() if runs(process)]
+    assert "4 steps failed: os-exit, segfault, exit, interrupt." in said.out
+
+
+def test_a_process_that_gives_no_sign_of_life_is_said_to(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wakes:
+        said = ""
+
+        @hookimpl
+        def warning(self, node: str, message: str) -> None:
+            self.said += f"{node}: {message}"
+            os.kill(processes()[-1], signal.SIGCONT)
+
+    monkeypatch.setattr(workers, "BEAT", 0.05)
+    monkeypatch.setattr(watching, "SILENCE", 1.0)
+    Path("spec.yaml").write_text(spec_of("stop"))
+    wakes = Wakes()
+    assert Pipeline.from_yaml("spec.yaml").run(isolation="run", report=False, observers=[wakes]).ok
+    assert "stop: its process has given no sign of life for 1 s: it is stopped, or hangs" in wakes.said
 
 
 def test_one_process_is_kept_for_all_steps_or_one_is_taken_for_each(here: Path) -> None:
@@ -250,6 +286,22 @@ def test_a_second_ctrl_c_ends_a_step_that_does_not_listen(
     assert "Stopped." in err
     assert latest().record.status == "interrupted"
     assert not runs(processes()[-1])
+
+
+def test_ctrl_c_ends_all_processes_and_says_where_to_go_on(
+    here: Path, environment: dict[str, str], wait_for: Callable[..., None]
+) -> None:
+    process = started(here, environment, "sleep", "doze")
+    for name in ("asleep", "adoze"):
+        wait_for(Path(name).exists, name, process)
+    assert len(set(processes())) == 2
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped. What is finished is kept. The same command goes on with step sleep and with step doze." in err
+    assert [step.status for step in latest().record.steps] == ["computed", "interrupted", "interrupted"]
+    assert not [one for one in processes() if runs(one)]
+    assert not list(Path(".fgic/store/unfinished").glob("*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

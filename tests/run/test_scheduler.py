@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, Interrupted, StoreError
 from fgic_core.hooks import hookimpl
 from fgic_core.pipeline import Pipeline, Run, load_model
@@ -89,6 +90,26 @@ def test_the_same_spec_gives_the_same_bytes_in_another_store(seven_steps: Path, 
         for document in (one, two):
             document.pop("dataset.json", None)  # holds the absolute place of the pictures
         assert one == two, name
+
+
+@pytest.mark.slow
+def test_one_at_a_time_or_two_at_once_everything_has_the_same_bytes(seven_steps: Path, tmp_path: Path) -> None:
+    """Toys of each kind, and beside them a network that is trained for real."""
+    options = "model: test_resnet, pretrained: false, image_size: 32, batch_size: 4, epochs: 2, val_fraction: 0.34"
+    real = f"  real: {{uses: classifier/timm, with: {{{options}}}, from: {{dataset: crops}}}}\n"
+    seven_steps.write_text(seven_steps.read_text() + real)
+    seen = []
+    for jobs in (1, 2):
+        folders = {"store": tmp_path / f"store-{jobs}", "runs": tmp_path / "runs"}
+        result = run(seven_steps, tmp_path, jobs=jobs, threads=1, isolation="run", **folders)
+        assert [step.error for step in result.record.steps if step.error] == []
+        artifacts = (ArtifactRecord.read(file.parent) for file in folders["store"].glob("artifacts/*/*/artifact.json"))
+        # (a data set's header holds the absolute place of the pictures)
+        seen.append({one.key: {n: f for n, f in one.files.items() if n != "dataset.json"} for one in artifacts})
+        curves = result.artifact("real").curves
+        assert {point.epoch for point in curves if point.split == "train"} == {1, 2}
+    assert len(seen[0]) == 8 + 4, "the steps, and what four of them learned"
+    assert seen[0] == seen[1]
 
 
 def test_until_and_only_choose_steps(seven_steps: Path, tmp_path: Path) -> None:
