@@ -96,7 +96,8 @@ class Watch:
 
     def title(self, run: RunRecord) -> str:
         """``dogs: 8 steps on cpu``; where several are computed at once, that too."""
-        at_once = f", {run.jobs} at once with {run.threads} threads each" if run.jobs > 1 else ""
+        threads = f"{run.threads} thread{'s' * (run.threads != 1)}"
+        at_once = f", {run.jobs} at once with {threads} each" if run.jobs > 1 else ""
         return f"{run.name}: {len(run.steps)} steps on {run.device}{at_once}"
 
     def place(self, step: StepRecord) -> str:

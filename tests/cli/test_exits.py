@@ -105,6 +105,9 @@ class Ending(Cropper):
         while self.how in ("sleep", "doze"):
             Path("a" + self.how).touch()
             time.sleep(0.02)
+        if self.how == "think" and not Path("thought").exists():
+            Path("thought").touch()
+            time.sleep(3.0)
         if self.how == "stop" and not Path("stopped").exists():
             Path("stopped").touch()
             os.kill(os.getpid(), signal.SIGSTOP)
@@ -224,6 +227,22 @@ def test_a_process_that_gives_no_sign_of_life_is_said_to(here: Path, monkeypatch
     wakes = Wakes()
     assert Pipeline.from_yaml("spec.yaml").run(isolation="run", report=False, observers=[wakes]).ok
     assert "stop: its process has given no sign of life for 1 s: it is stopped, or hangs" in wakes.said
+
+
+def test_a_process_that_is_at_work_is_not_said_to_be_silent(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it computes: the heartbeat comes from a thread of its own."""
+    said: list[str] = []
+
+    class Keeps:
+        @hookimpl
+        def warning(self, message: str) -> None:
+            said.append(message)
+
+    monkeypatch.setattr(workers, "BEAT", 0.05)
+    monkeypatch.setattr(watching, "SILENCE", 1.5)
+    Path("spec.yaml").write_text(spec_of("think"))
+    assert Pipeline.from_yaml("spec.yaml").run(isolation="run", report=False, observers=[Keeps()]).ok
+    assert said == []
 
 
 def test_one_process_is_kept_for_all_steps_or_one_is_taken_for_each(here: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from fgic_core.cli.pipeline import _print_failures
 from fgic_core.cli.terminal import Bar, LiveTerminal, PlainTerminal, clock
 from fgic_core.data.artifact import Metric, OnSplit, Point
 from fgic_core.errors import StepError
@@ -272,6 +273,31 @@ class TestLiveLines:
         (line,) = self.drawn(live)
         live.close()
         assert line.endswith("2 of 3 steps done")
+
+
+def test_the_end_lists_what_failed_and_what_was_not_run_because_of_it(
+    run: RunRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.steps.append(a_step("crops", "cropper/square"))
+    inputs: list[dict[str, str | list[str]]] = [
+        {},
+        {"dataset": "birds"},
+        {"dataset": "birds", "model": "classifier"},
+        {},
+    ]
+    for step, given, status in zip(run.steps, inputs, ("failed", "skipped", "skipped", "skipped"), strict=True):
+        step.inputs, step.status = given, status  # type: ignore[assignment]
+    _print_failures(run)
+    said = capsys.readouterr().out.splitlines()
+    assert said[:3] == [
+        "1 step failed: birds.",
+        "Not run: classifier, because of birds.",
+        "Not run: pgd, because of birds.",
+    ]
+    assert "the same command computes what is missing" in said[3], "crops was not asked for"
+    run.steps[0].status = "computed"
+    _print_failures(run)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_rate_forgets_a_slow_beginning() -> None:
