@@ -52,11 +52,11 @@ class Misfit:
     """A component that was found and does not take its options.
 
     Attributes:
-        uses: its name; component: its class.
+        entry: its declaration; component: its class.
         error: what pydantic says of the options.
     """
 
-    uses: str
+    entry: Entry
     component: type[Component]
     error: ValidationError
 
@@ -149,7 +149,7 @@ class Named(NamesComponent):
         except ValidationError as error:
             said = f"{uses}: {one_line(error)}"
             raise PydanticCustomError(
-                REFUSED, "{said}", {"said": said, "misfit": Misfit(uses, component, error)}
+                REFUSED, "{said}", {"said": said, "misfit": Misfit(entry, component, error)}
             ) from None
         except Exception as error:  # a plugin's own validator
             text = " ".join(f"{type(error).__name__}: {error}".split())

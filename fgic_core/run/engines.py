@@ -13,8 +13,8 @@ from tempfile import TemporaryFile
 from typing import Any, Literal, Protocol
 
 from fgic_core.data.artifact import ArtifactRecord
+from fgic_core.description import Described
 from fgic_core.errors import FgicError, PluginError
-from fgic_core.interfaces import Classifier, Explainer
 from fgic_core.registry import Registry
 from fgic_core.run.device import check_device, choose_device
 from fgic_core.run.events import Channel, Event, ProcessFailed, Said, pass_on, rebuild, watch
@@ -40,10 +40,8 @@ class Engine(Protocol):
     def device(self, asked: str, devices: int) -> str:
         """See `fgic_core.run.device.choose_device`."""
 
-    def rehearse(
-        self, classifier: tuple[str, Classifier], explainer: tuple[str, Explainer], classes: int
-    ) -> PluginError | None:
-        """See `fgic_core.steps.rehearsal.rehearse`; components come with their names."""
+    def rehearse(self, classifier: Described, explainer: Described, classes: int) -> PluginError | None:
+        """See `fgic_core.steps.rehearsal.rehearse`."""
 
     def compute(self, job: Job, listener: Listener) -> ArtifactRecord:
         """See `fgic_core.run.processes.run_on_devices`."""
@@ -61,12 +59,11 @@ class Here:
     def device(self, asked: str, devices: int) -> str:
         return choose_device(asked, devices)
 
-    def rehearse(
-        self, classifier: tuple[str, Classifier], explainer: tuple[str, Explainer], classes: int
-    ) -> PluginError | None:
+    def rehearse(self, classifier: Described, explainer: Described, classes: int) -> PluginError | None:
         from fgic_core.steps.rehearsal import rehearse
 
-        return rehearse(classifier[1], explainer[1], classes, explainer[0])
+        made = [self._registry.create(one.uses, **one.options) for one in (classifier, explainer)]
+        return rehearse(made[0], made[1], classes, explainer.uses)  # type: ignore[arg-type]
 
     def compute(self, job: Job, listener: Listener) -> ArtifactRecord:
         return run_on_devices(job, self._registry, listener)
@@ -93,12 +90,10 @@ class Workers:
             return asked
         return str(self._ask({"ask": "device", "asked": asked, "devices": devices}, Listener()))
 
-    def rehearse(
-        self, classifier: tuple[str, Classifier], explainer: tuple[str, Explainer], classes: int
-    ) -> PluginError | None:
+    def rehearse(self, classifier: Described, explainer: Described, classes: int) -> PluginError | None:
         about = {
-            kind: {"uses": uses, "options": component.model_dump(mode="json")}
-            for kind, (uses, component) in (("classifier", classifier), ("explainer", explainer))
+            kind: {"uses": one.uses, "options": one.options}
+            for kind, one in (("classifier", classifier), ("explainer", explainer))
         }
         try:
             refused = self._ask({"ask": "rehearsal", **about, "classes": classes}, Listener())

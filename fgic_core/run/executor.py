@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.artifact import ArtifactRecord, Metric, Point
 from fgic_core.errors import FgicError, Interrupted, PluginError, StepError, StoreError
-from fgic_core.interfaces import Classifier, DatasetReader, Explainer
 from fgic_core.interfaces.ports import all_steps
-from fgic_core.nested import entry_of, nested
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import LEARNED
 from fgic_core.run.engines import Engine
@@ -20,7 +18,8 @@ from fgic_core.run.interrupts import Interrupts
 from fgic_core.run.job import Job
 from fgic_core.run.lessons import Taught, cut
 from fgic_core.run.observers import Observers
-from fgic_core.run.plan import Plan, PlannedLesson, PlannedStep
+from fgic_core.run.plan import Plan
+from fgic_core.run.planned import PlannedLesson, PlannedStep
 from fgic_core.run.record import RunRecord, StepRecord
 from fgic_core.steps.context import Listener
 from fgic_core.steps.lesson import MAIN
@@ -143,12 +142,12 @@ class Executor:
 
     def _rehearse(self, planned: PlannedStep, chosen: list[str]) -> list[str]:
         """The explainers that are to be run and cannot work on what this step is about to train; they have failed."""
-        if planned.reused or planned.trained or not isinstance(planned.component, Classifier):
+        if planned.reused or planned.trained or planned.described.kind != "classifier":
             return []
         failed = []
         for other in self.plan.steps:
             wanted = other.name in chosen and not other.reused and planned.name in all_steps(other.inputs)
-            if not wanted or not isinstance(other.component, Explainer):
+            if not wanted or other.described.kind != "explainer":
                 continue
             from fgic_core.data.header import Header
 
@@ -156,9 +155,8 @@ class Executor:
             listener = _StepListener(self.observers, self.record.step(planned.name), self.interrupts)
             trying = f"trying {other.uses} before the training"
             listener.progress(trying, 0, 1, "pictures")
-            classifier, explainer = (planned.uses, planned.component), (other.uses, other.component)
             try:
-                error = self.engine.rehearse(classifier, explainer, len(classes))
+                error = self.engine.rehearse(planned.described, other.described, len(classes))
             except KeyboardInterrupt:
                 if not self.interrupts.nobody_asked:
                     raise
@@ -277,7 +275,7 @@ class Executor:
             inputs = {
                 port: self._folders(given)
                 for port, given in planned.inputs.items()
-                if planned.component.inputs[port].at == "fit"
+                if planned.described.ports[port].at == "fit"
             }
             return self._write_job(
                 Job(
@@ -296,9 +294,10 @@ class Executor:
         models = {
             port: Taught.read(self.plan.step(str(name)).given)
             for port, name in planned.inputs.items()
-            if planned.component.inputs[port].type == "model" and isinstance(name, str)
+            if planned.described.ports[port].type == "model" and isinstance(name, str)
         }
-        made = cut(planned.component, planned.uses, planned.seed, dataset, models, self._roots)
+        component = self.registry.create(planned.uses, **planned.described.options)
+        made = cut(component, planned.uses, planned.seed, dataset, models, self._roots)
         return next(one.data for one, key in made if key.name == lesson.name)
 
     def _job(self, planned: PlannedStep, folder: Path) -> Job:
@@ -325,8 +324,8 @@ class Executor:
             sources[LEARNED] = {lesson.name: lesson.key for lesson in planned.lessons}
         return {
             "uses": planned.uses,
-            "options": planned.component.model_dump(mode="json"),
-            "named": [entry_of(one).uses for one in nested(planned.component).values()],
+            "options": planned.described.options,
+            "named": [one.manifest.entry.uses for one in planned.described.named.values()],
             "roots": self._roots,
             "output": folder,
             "scratch": self.plan.store.scratch(key),
@@ -358,7 +357,7 @@ class Executor:
             return
         from fgic_core.data.header import Header
 
-        source = planned.component.source() if isinstance(planned.component, DatasetReader) else None
+        source = planned.described.source
         for name, path in Header.read(planned.folder).roots.items():
             if path is not None:
                 self._roots[name] = (planned.folder / path).resolve()

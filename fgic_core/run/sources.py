@@ -37,6 +37,8 @@ class Reached:
         untraced: places where something is imported that cannot be known by reading: ``file:line``.
         missing: modules that have to be there and are not found, each with where it is imported: ``name (file:line)``.
         unknown_files: places where files are opened that cannot be known by reading: ``file:line``.
+        texts: the digest of these sources as they are written, docstrings and comments among them, the core's left out.
+        newest: when one of them, or of the files beside them, was last changed, in nanoseconds.
     """
 
     digest: str
@@ -44,6 +46,8 @@ class Reached:
     untraced: tuple[str, ...]
     missing: tuple[str, ...] = ()
     unknown_files: tuple[str, ...] = ()
+    texts: str = ""
+    newest: int = 0
 
 
 class Sources:
@@ -55,6 +59,8 @@ class Sources:
         self._memory = memory
         self._parsed: dict[str, Parsed] = {}
         self._reached: dict[tuple[str, ...], Reached] = {}
+        self._changed: dict[str, int] = {}
+        self._looked: list[str] = []
 
     def reached(self, *modules: str) -> Reached:
         """What modules stand on, together."""
@@ -68,10 +74,12 @@ class Sources:
         own_tops = {name.partition(".")[0] for name in modules}  # wherever they lie
         seen: set[_Import] = set()
         digests: dict[str, str] = {}
+        texts: dict[str, str] = {}
         packages: set[str] = set()
         untraced: list[str] = []
         needed: dict[str, str] = {}
         beside = Beside(locate)
+        self._looked = []
         while waiting:
             name, taken = asked = waiting.pop()
             if asked in seen:
@@ -96,6 +104,7 @@ class Sources:
             if name.partition(".")[0] != CORE:  # of the core a test sees that no driver imports by a name it works out
                 untraced += [f"{place.name}:{line}" for line in parsed.untraced]
                 needed |= {module: f"{place.name}:{line}" for module, line in parsed.needed.items()}
+                texts[name] = self._content(place)
                 digests |= self._beside(name, place) | self._named(name, place, parsed)
                 beside.add(name, place, parsed, own_tops)
                 parent = name.rpartition(".")[0]
@@ -105,7 +114,17 @@ class Sources:
             digests[label] = self._content(file)
         for label, folder in beside.folders.items():
             digests |= self._folder(label, folder, lambda file: counts(file) and Path(file.path) not in beside.read)
-        return Reached(digest_of(digests), tuple(sorted(packages)), tuple(untraced), missing, tuple(beside.unknown))
+        doubts = (tuple(untraced), missing, tuple(beside.unknown))
+        return Reached(digest_of(digests), tuple(sorted(packages)), *doubts, digest_of(texts), self._newest())
+
+    def _newest(self) -> int:
+        """When what was looked at last was changed."""
+        return max((self._changed.get(place, 0) for place in self._looked), default=0)
+
+    def _look(self, place: str, *stats: Stat) -> None:
+        """Take note that this file, or folder with files, has a say in what is followed."""
+        self._changed[place] = max((max(stat.mtime_ns, stat.ctime_ns) for stat in stats), default=0)
+        self._looked.append(place)
 
     @staticmethod
     def _taken(
@@ -132,9 +151,11 @@ class Sources:
     def _parse(self, name: str, file: Path) -> Parsed:
         place = str(file)
         if (parsed := self._parsed.get(place)) is not None:
+            self._looked.append(place)
             return parsed
         try:
             stat = Stat.of(file)
+            self._look(place, stat)
             told = self._memory.get("source 2", place, f"{stat} {name}")
             parsed = Parsed(**json.loads(told)) if told is not None else None
             if parsed is None:
@@ -169,6 +190,7 @@ class Sources:
         files = sorted(filter(which, walk(str(folder))))
         if not files:
             return {}
+        self._look(f"{folder}/", *(file.stat for file in files if file.stat is not None))
         listing = digest_of([f"{file.name}\0{file.stat or file.leads}" for file in files])
         told = self._memory.get("beside", str(folder), listing)
         if told is None:
@@ -184,6 +206,7 @@ class Sources:
 
     def _content(self, file: Path) -> str:
         try:
+            self._look(str(file), Stat.of(file))
             return self._memory.digest(file)
         except OSError:
             return "unreadable"

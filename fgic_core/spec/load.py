@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from fgic_core.data.files import regular_file
-from fgic_core.errors import PluginError, nearest
-from fgic_core.interfaces import KINDS, Component
+from fgic_core.description import Answer, Describer, Here, Manifest, Request
+from fgic_core.description.words import in_words
+from fgic_core.errors import FgicError, PluginError, nearest
+from fgic_core.interfaces import KINDS
 from fgic_core.registry import Registry, published
 from fgic_core.spec.document import Node, from_data, read
 from fgic_core.spec.errors import Place, Problem, Source, SpecError, did_you_mean
 from fgic_core.spec.model import VERSION, Spec, SpecStep, dump_yaml
-from fgic_core.spec.options import make
+from fgic_core.spec.options import Options
 from fgic_core.spec.overrides import STEP, TOP, assign, completed
-from fgic_core.spec.problems import Places, described, filled
+from fgic_core.spec.problems import Places, filled
 from fgic_core.spec.wiring import Found, Wired, wire
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
@@ -28,7 +30,9 @@ _STEP_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}")
 _EXAMPLE = "A spec has version, name, seed and steps, such as\nversion: 1\nsteps:\n  birds: {uses: kind/name}"
 
 
-def load_spec(path: Path | str, registry: Registry, overrides: Sequence[str] = ()) -> Spec:
+def load_spec(
+    path: Path | str, registry: Registry, overrides: Sequence[str] = (), describer: Describer | None = None
+) -> Spec:
     """Read and check a spec file.
 
     Args:
@@ -36,17 +40,24 @@ def load_spec(path: Path | str, registry: Registry, overrides: Sequence[str] = (
         registry: where components come from.
         overrides: assignments such as ``classifier.with.epochs=1``; relative paths in them start at the working
             directory.
+        describer: says what the components are; by default this process imports them.
 
     Raises:
         SpecError: with every problem at once.
     """
     path = Path(path)
     text = _text(path)
-    return parse_spec(text, registry, path=path, overrides=overrides)
+    return parse_spec(text, registry, path=path, overrides=overrides, describer=describer)
 
 
 def parse_spec(
-    text: str, registry: Registry, *, path: Path | None = None, base: Path | None = None, overrides: Sequence[str] = ()
+    text: str,
+    registry: Registry,
+    *,
+    path: Path | None = None,
+    base: Path | None = None,
+    overrides: Sequence[str] = (),
+    describer: Describer | None = None,
 ) -> Spec:
     """Check a spec's text; see `load_spec`.
 
@@ -55,7 +66,7 @@ def parse_spec(
         registry: where components come from.
         path: the file that the text is from, for messages and the default name.
         base: folder that relative paths start at; the file's folder, or else the working directory.
-        overrides: see `load_spec`.
+        overrides: see `load_spec`; describer: likewise.
     """
     lines = text.replace("\r\n", "\n").removeprefix("\ufeff")
     source = Source(str(path) if path is not None else "spec", "file", tuple(lines.split("\n")))
@@ -63,11 +74,15 @@ def parse_spec(
     if root is None:
         raise SpecError(problems or [Problem("is empty", Place(source), _EXAMPLE)])
     folder = base if base is not None else path.parent if path is not None else Path.cwd()
-    return _Check(registry, folder.absolute(), problems).spec(root, overrides, path, text)
+    return _Check(registry, describer, folder.absolute(), problems).spec(root, overrides, path, text)
 
 
 def from_dict(
-    document: Mapping[str, Any], registry: Registry, base: Path | None = None, overrides: Sequence[str] = ()
+    document: Mapping[str, Any],
+    registry: Registry,
+    base: Path | None = None,
+    overrides: Sequence[str] = (),
+    describer: Describer | None = None,
 ) -> Spec:
     """Check a spec given as Python data, as a notebook does; see `load_spec`. Problems name keys instead of lines.
 
@@ -75,14 +90,38 @@ def from_dict(
         document: what the YAML would hold.
         registry: where components come from.
         base: folder that relative paths start at; the working directory by default.
-        overrides: see `load_spec`.
+        overrides: see `load_spec`; describer: likewise.
     """
     try:
         root = from_data(document)
     except RecursionError:
         raise SpecError([Problem("is nested too deeply", Place(Source("spec", "data")))]) from None
-    spec = _Check(registry, (base or Path.cwd()).absolute(), []).spec(root, overrides, None, "")
+    check = _Check(registry, describer, (base or Path.cwd()).absolute(), [])
+    spec = check.spec(root, overrides, None, "")
     return replace(spec, path=None, text=dump_yaml(dict(document)))
+
+
+def described_anew(spec: Spec, describer: Describer) -> Spec:
+    """The spec with its components as they are now.
+
+    Raises:
+        FgicError: one of them cannot be had any more, or does not take its options any more.
+    """
+    manifests = describer.manifests([step.uses for step in spec.steps])
+    for manifest in manifests.values():
+        if isinstance(manifest, PluginError):
+            raise manifest
+    steps = []
+    for step, answer in zip(spec.steps, describer.describe([step.request for step in spec.steps]), strict=True):
+        if answer.described is None:
+            said = [answer.failed, *(one.msg for one in answer.wrong), *(message for _, message in answer.misread)]
+            raise FgicError(
+                f"the options of {step.uses} are not legal any more: {'; '.join(filter(None, said))}",
+                where=f"step {step.name}",
+                hint="Something has changed since the spec was read: read it again.",
+            )
+        steps.append(replace(step, described=answer.described))
+    return replace(spec, steps=tuple(steps))
 
 
 def _text(path: Path) -> str:
@@ -120,17 +159,17 @@ class _Step:
     """A step half checked."""
 
     wired: Wired
-    component: type[Component] | None
-    options: Node | None
-    places: Places
+    options: Options | None
     seed: int
 
 
 class _Check:
     """Checks one document and collects the problems."""
 
-    def __init__(self, registry: Registry, base: Path, problems: list[Problem]) -> None:
+    def __init__(self, registry: Registry, describer: Describer | None, base: Path, problems: list[Problem]) -> None:
         self.registry, self.base, self.problems = registry, base, problems
+        self.describer: Describer = describer if describer is not None else Here(registry)
+        self.manifests: dict[str, Manifest | PluginError] = {}
         self.defaults: dict[str, Node] = {}
         self.unreadable = {problem.place for problem in problems}
 
@@ -147,15 +186,26 @@ class _Check:
         name = self._name(root, path)
         seed = self._seed(root, 0)
         self.defaults = self._defaults(root)
+        self._ask(_used(root))
         steps = self._steps(root, top, seed)
         self._unused_defaults({step.wired.uses for step in steps})
         inputs, problems = wire([step.wired for step in steps])
         self.problems += problems
-        made = [self._made(step, found) for step, found in zip(steps, inputs, strict=True)]
+        made = self._made(steps, inputs)
         if self.problems:
             raise SpecError(_once(self.problems, self.unreadable))
-        steps_made = tuple(step for step in made if step is not None)
-        return Spec(VERSION, name, seed, steps_made, path, text, self.base.resolve())
+        return Spec(VERSION, name, seed, tuple(made), path, text, self.base.resolve())
+
+    def _ask(self, uses: Iterable[str]) -> None:
+        """Have the manifests of these components, all at once."""
+        lacking = [one for one in uses if one not in self.manifests]
+        self.manifests |= self.describer.manifests(lacking) if lacking else {}
+
+    def _known(self, uses: str) -> Manifest | None:
+        """A component's manifest; None where it cannot be had."""
+        self._ask([uses])
+        found = self.manifests[uses]
+        return found if isinstance(found, Manifest) else None
 
     def _add(self, message: str, place: Place, hint: str = "") -> None:
         self.problems.append(Problem(message, place, hint))
@@ -178,7 +228,7 @@ class _Check:
                 "the version of the spec's format is missing", top, f"Write version: {VERSION} as its first line."
             )
         elif node.value != VERSION or isinstance(node.value, bool):
-            said = described(node.plain())
+            said = in_words(node.plain())
             self._add(
                 f"version should be {VERSION}, not {said}", node.place, f"This fgic reads version {VERSION} alone."
             )
@@ -190,10 +240,10 @@ class _Check:
             return stem[:100] or "spec"
         if not isinstance(node.value, str):
             hint = "Put it in quotes." if isinstance(node.value, (int, float)) else ""
-            self._add(f"name should be text, not {described(node.plain())}", node.place, hint)
+            self._add(f"name should be text, not {in_words(node.plain())}", node.place, hint)
         elif not _NAME.fullmatch(node.value):
             hint = "It names a folder: letters, digits, '-', '_' and '.', and a letter or digit first."
-            self._add(f"name should not be {described(node.value)}", node.place, hint)
+            self._add(f"name should not be {in_words(node.value)}", node.place, hint)
         return str(node.value)
 
     def _seed(self, node: Node, default: int) -> int:
@@ -203,7 +253,7 @@ class _Check:
             return default
         value = found.value
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-            self._add(f"seed should be a whole number, 0 or more, not {described(found.plain())}", found.place)
+            self._add(f"seed should be a whole number, 0 or more, not {in_words(found.plain())}", found.place)
             return default
         return value
 
@@ -218,7 +268,7 @@ class _Check:
         if not isinstance(node.value, dict):
             example = "Write defaults:, and below it a line for each, such as kind/name: {option: value}."
             self._add(
-                f"defaults should be a mapping from components to options, not {described(node.plain())}",
+                f"defaults should be a mapping from components to options, not {in_words(node.plain())}",
                 node.place,
                 example,
             )
@@ -229,11 +279,11 @@ class _Check:
             if kind not in KINDS or uses.count("/") != 1:
                 known = f"A component is named kind/name; kinds are {', '.join(KINDS)}."
                 close = known if kind in KINDS else did_you_mean(kind, list(KINDS), known)
-                self._add(f"{described(uses)} is no component", entry.key, close)
+                self._add(f"{in_words(uses)} is no component", entry.key, close)
             elif uses not in self.registry.names() and uses not in published() and (near := self._near(uses)):
                 self._add(f"no component {uses} is installed, and it looks like {near}", entry.key, f"Write {near}.")
             elif entry.node.value is not None and not isinstance(entry.node.value, dict):
-                said = described(entry.node.plain())
+                said = in_words(entry.node.plain())
                 self._add(f"the defaults of {uses} should be a mapping, not {said}", entry.key)
             elif entry.node.value:
                 found[uses] = entry.node
@@ -249,10 +299,9 @@ class _Check:
         for uses, node in self.defaults.items():
             if uses in used or uses not in self.registry.names():
                 continue
-            try:
-                fields = list(self.registry.get(uses).model_fields)
-            except PluginError:
+            if (manifest := self._known(uses)) is None:
                 continue  # a component that fails to load and is not used is nobody's problem here
+            fields = [option.field for option in manifest.models[0]]
             for key, entry in node.value.items():
                 if key not in fields:
                     hint = did_you_mean(key, fields, f"fgic plugins show {uses} lists its options.")
@@ -268,7 +317,7 @@ class _Check:
             return []
         node: Node = entry.node
         if not isinstance(node.value, dict):
-            said = "nothing" if node.value is None else described(node.plain())
+            said = "nothing" if node.value is None else in_words(node.plain())
             self._add(f"steps should be a mapping from names to steps, not {said}", entry.key, example)
             return []
         if not node.value:
@@ -278,35 +327,38 @@ class _Check:
     def _step(self, name: str, key: Place, node: Node, seed: int) -> _Step:
         if not _STEP_NAME.fullmatch(name):
             self._add(
-                f"{described(name)} should not name a step",
+                f"{in_words(name)} should not name a step",
                 key,
                 "A name has letters, digits, '-' and '_', and a letter first.",
             )
         if not isinstance(node.value, dict):
-            said = "nothing" if node.value is None else described(node.plain())
+            said = "nothing" if node.value is None else in_words(node.plain())
             written = node.value if isinstance(node.value, str) and "/" in node.value else "kind/name"
             self._add(f"step {name} should be a mapping, not {said}", key, f"Write {name}: {{uses: {written}}}.")
-            return _Step(Wired(name, "", None, key, None), None, None, Places(key), seed)
-        uses, component, place = self._uses(name, key, node)
-        self._unknown(node, STEP, f"step {name}", self._stray(node, component))
+            return _Step(Wired(name, "", None, key, None, {}), None, seed)
+        uses, manifest, place = self._uses(name, key, node)
+        self._unknown(node, STEP, f"step {name}", self._stray(node, manifest))
         kind = KINDS.get(uses.partition("/")[0])
-        given = node.value.get("with")
+        gives = manifest.gives if manifest is not None else kind.gives if kind is not None else None
+        ports = manifest.ports if manifest is not None else kind.inputs if kind is not None else {}
+        wired = Wired(name, uses, gives, place, node.child("from"), ports)
+        own_seed = self._seed(node, seed)
+        if manifest is None:
+            return _Step(wired, None, own_seed)
+        defaults, given = self.defaults.get(uses), node.value.get("with")
+        options = filled(completed(node.child("with"), manifest, self._known, self.defaults, defaults), defaults)
         places = Places(place, given.key if given is not None else None)
-        wired = Wired(name, uses, component or kind, place, node.child("from"))
-        defaults, options = self.defaults.get(uses), node.child("with")
-        if component is not None:
-            options = completed(options, component, self.registry, self.defaults, defaults)
-        options = filled(options, defaults)
-        return _Step(wired, component, options, places, self._seed(node, seed))
+        return _Step(wired, Options(manifest, options, places, self.defaults), own_seed)
 
     @staticmethod
-    def _stray(node: Node, component: type[Component] | None) -> str:
+    def _stray(node: Node, manifest: Manifest | None) -> str:
         """A hint for keys of a step that are options of its component, written beside ``with``."""
-        options = [key for key in node.value if component is not None and key in component.model_fields]
+        known = [option.field for option in manifest.models[0]] if manifest is not None else []
+        options = [key for key in node.value if key in known]
         return f"Options stand under with: write with: {{{options[0]}: ...}}." if options else ""
 
-    def _uses(self, name: str, key: Place, node: Node) -> tuple[str, type[Component] | None, Place]:
-        """The component's name, its class if it can be had, and where the name stands."""
+    def _uses(self, name: str, key: Place, node: Node) -> tuple[str, Manifest | None, Place]:
+        """The component's name, its manifest if it can be had, and where the name stands."""
         found = node.child("uses")
         if found is None and _misspelt("uses", node, STEP):
             return "", None, key
@@ -318,30 +370,44 @@ class _Check:
             )
             return "", None, key
         if not isinstance(found.value, str):
-            self._add(f"uses should be kind/name, not {described(found.plain())}", found.place)
+            self._add(f"uses should be kind/name, not {in_words(found.plain())}", found.place)
             return "", None, found.place
         uses = str(found.value)
-        try:
-            return uses, self.registry.get(uses), found.place
-        except PluginError as error:
-            text = f"{error.where}: {error.what}" if error.where else error.what
-            self._add(" ".join(text.split()), found.place, error.hint or "")
-            return uses, None, found.place
+        manifest = self.manifests[uses]
+        if isinstance(manifest, Manifest):
+            return uses, manifest, found.place
+        text = f"{manifest.where}: {manifest.what}" if manifest.where else manifest.what
+        self._add(" ".join(text.split()), found.place, manifest.hint or "")
+        return uses, None, found.place
 
-    def _made(self, step: _Step, inputs: Found) -> SpecStep | None:
-        if step.component is None:
-            return None
-        made = make(step.component, step.wired.uses, step.options, self.base, step.places, self.registry, self.defaults)
-        if isinstance(made, list):
-            self.problems += made
-            return None
-        try:
-            made.check_inputs(inputs)
-        except ValueError as error:
-            message, _, hint = str(error).partition("\n")
-            self._add(message, step.wired.place, hint)
-        given = _plain_text(step.options.plain()) if step.options is not None else None
-        return SpecStep(step.wired.name, step.wired.uses, made, inputs, step.seed, given or {})
+    def _made(self, steps: list[_Step], inputs: list[Found]) -> list[SpecStep]:
+        """The steps whose options are legal; of the others what is wrong is noted."""
+        asked: list[tuple[_Step, Options, Found, Request]] = []
+        for step, found in zip(steps, inputs, strict=True):
+            if step.options is None:
+                continue
+            request = step.options.request(self.base, list(found))
+            if isinstance(request, Problem):
+                self.problems.append(request)
+            else:
+                asked.append((step, step.options, found, request))
+        answers: list[Answer] = self.describer.describe([request for *_, request in asked])
+        made = []
+        for (step, options, found, request), answer in zip(asked, answers, strict=True):
+            self.problems += options.problems(answer)
+            if answer.described is not None:
+                given = _plain_text(options.given.plain()) if options.given is not None else None
+                name, uses = step.wired.name, step.wired.uses
+                made.append(SpecStep(name, uses, answer.described, found, step.seed, given or {}, request))
+        return made
+
+
+def _used(root: Node) -> list[str]:
+    """The components that steps name, as far as they do."""
+    steps = root.child("steps")
+    below = [steps.child(name) for name in steps.value] if steps is not None and isinstance(steps.value, dict) else []
+    named = [node.child("uses") for node in below if node is not None]
+    return list(dict.fromkeys(node.value for node in named if node is not None and isinstance(node.value, str)))
 
 
 def _once(problems: list[Problem], unreadable: set[Place]) -> list[Problem]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import fgic_core
-from fgic_core.run.memory import _TICK
+from fgic_core.run.memory import TICK
 
 READER = '''
 from fgic_core import Box, DatasetReader, ObjectBox, Sample
@@ -451,7 +451,7 @@ def test_pictures_of_equal_size_that_change_places_are_noticed(world: World) -> 
     )
     arguments = ("pipeline", "swap.yaml", "--device", "cpu", "--no-report", "--quiet")
     assert "at most 1 to compute" in world.fgic("check", "swap.yaml")
-    settle = _TICK + 0.1  # files that are newer are believed by no other process
+    settle = TICK + 0.1  # files that are newer are believed by no other process
     time.sleep(settle)
     world.fgic(*arguments)
     assert world.check(spec="swap.yaml") == {"pictures": IN_STORE}
