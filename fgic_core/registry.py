@@ -13,7 +13,8 @@ from typing import Any
 
 from fgic_core.contract import load
 from fgic_core.errors import PluginError, nearest
-from fgic_core.interfaces import KINDS, Component
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.table import KINDS
 
 PREFIX = "fgic."
 

@@ -15,8 +15,8 @@ from fgic_core.description.manifest import Manifest, manifest_of
 from fgic_core.description.model import Answer, Described, Inner, Recipe, Request, Wrong
 from fgic_core.description.words import dotted, in_one_line, in_words
 from fgic_core.errors import PluginError
-from fgic_core.interfaces import Component, DatasetReader
-from fgic_core.interfaces.component import Look
+from fgic_core.kinds.component import Component, Look
+from fgic_core.kinds.dataset.contract import DatasetReader
 from fgic_core.nested import REFUSED, Misfit, entry_of, nested
 from fgic_core.registry import Registry
 

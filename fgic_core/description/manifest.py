@@ -11,11 +11,10 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 from pydantic.fields import FieldInfo
 
-from fgic_core.data.artifact import ArtifactType
 from fgic_core.description.words import describe
-from fgic_core.interfaces import KINDS, Component
-from fgic_core.interfaces.component import USE_ONLY, fields_of, names_components
-from fgic_core.interfaces.ports import Input
+from fgic_core.kinds.component import USE_ONLY, Component, fields_of, names_components
+from fgic_core.kinds.ports import Input
+from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Entry
 
 
@@ -76,7 +75,7 @@ class Manifest(BaseModel):
         doc: its help.
         models: options: of the component first, then of the models that these are made of.
         ports: what a step of it takes; gives: what that gives.
-        several_devices: see `fgic_core.interfaces.Component`; columns: see `fgic_core.interfaces.Classifier`.
+        several_devices: see `fgic_core.kinds.component.Component`; columns: see `fgic_core.Classifier`.
         identity: of a component that lives in another Python, what that says of its code; None where this one can look.
         json_schema: of the options, where it was asked for and they have one; if not, ``no_schema`` says why.
     """
@@ -88,7 +87,7 @@ class Manifest(BaseModel):
     doc: str
     models: tuple[tuple[Option, ...], ...]
     ports: dict[str, Input]
-    gives: ArtifactType
+    gives: str
     several_devices: bool = False
     columns: tuple[str, ...] = ()
     identity: Identity | None = None
@@ -162,7 +161,7 @@ def options_of(component: type[Component]) -> list[Option]:
 def _models_of(component: type[Component]) -> tuple[tuple[Option, ...], ...]:
     models: list[type] = [component]
     found: list[tuple[Option, ...]] = []
-    interface = KINDS[component.kind].model_fields
+    interface = KINDS[component.kind].interface.model_fields
     for model in models:  # which grows meanwhile
         options = []
         for name, field in fields_of(model).items():

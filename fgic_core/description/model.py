@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 
 from fgic_core.description.manifest import Manifest
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.component import Look, TextFrom
-from fgic_core.interfaces.ports import Input
+from fgic_core.kinds.component import Look, TextFrom
+from fgic_core.kinds.ports import Input
 from fgic_core.nested import Refused
 
 
@@ -61,7 +61,7 @@ class Recipe(BaseModel):
 
     Attributes:
         manifest: what its class says.
-        draws: see `fgic_core.interfaces.Component.draws`; reads and untraced: likewise.
+        draws: see `fgic_core.kinds.component.Component.draws`; reads and untraced: likewise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,7 +82,7 @@ class Described(Recipe):
         files: what the names of paths in ``counted`` stand for.
         unordered: see ``counted``.
         doubts: by option, why what it holds cannot be compared.
-        learns: see `fgic_core.interfaces.Component.learns`.
+        learns: see `fgic_core.kinds.component.Component.learns`.
         source: of a reader, where its pictures lie.
         named: what its options name, near and far, by where: ``attack``, ``attack.with.inner``.
         misplaced: why the options do not go with the inputs that its step has; empty where they do.

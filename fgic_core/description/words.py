@@ -13,7 +13,7 @@ import annotated_types
 from pydantic import BaseModel, BeforeValidator, PlainValidator
 from pydantic.fields import FieldInfo
 
-from fgic_core.interfaces import Epsilon, InputFile, InputFolder
+from fgic_core.kinds.component import Epsilon, InputFile, InputFolder
 from fgic_core.nested import Named
 
 _WORDS = {

@@ -1,11 +1,11 @@
 """Descriptions of components from memory, so that a plan in which nothing changed imports no plugin.
 
-What is remembered stands on: the options, where their paths lead and what lies there (`Component.reads` too), by content;
-the code of the class and of what its options name, docstrings too, and the versions of what that stands on; what is
-installed; this Python; and the core's own code that makes descriptions. When any of these is another one it is made
-anew. So it is always where it can't be known what it stands on: where sources import or open what only a run would
-tell, where `Component.untraced` says so, where pictures were not read yet, for a class that was registered in this
-process, and for one whose code may have changed since this process imported it.
+What is remembered stands on: the options, where their paths lead and what lies there (and at what `Component.reads`
+names), by content; the code of the class and of what its options name, docstrings too, and the versions of what that
+stands on; what is installed; this Python; and the core's own code that makes descriptions. When any of these is another
+one it is made anew. So it is always where it can't be known what it stands on: where sources import or open what only a
+run would tell, where `Component.untraced` says so, where pictures were not read yet, for a class that was registered in
+this process, and for one whose code may have changed since this process imported it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import fgic_core
 from fgic_core.data.digest import digest_of
 from fgic_core.description import Answer, Described, Describer, Here, Manifest, Request
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.component import Look
+from fgic_core.kinds.component import Look
+from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Registry
 from fgic_core.run.fingerprints import UNREAD
 from fgic_core.run.keys import Keys
@@ -111,7 +112,7 @@ class Remembered:
         if max([core.newest, *(_changed(path, within=False) for path in installed)]) >= fgic_core.BEGAN - TICK * 1e9:
             return ""
         versions = versions_of_modules(core.packages, self.keys.memory)
-        known = [asdict(entry) for entry in self.registry.entries()]
+        known = [*KINDS, *(asdict(entry) for entry in self.registry.entries())]
         return digest_of([_FORMAT, sys.version, sys.flags.optimize, core.digest, versions, known])
 
     def _described(self, request: Request) -> Described | None:
@@ -180,7 +181,7 @@ def _digest(request: Request) -> str:
 
 
 def _changed(path: Path, *, within: bool = True) -> int:
-    """When what lies at a path, or within a folder there, was last changed, in nanoseconds; 0 where there is nothing."""
+    """When what lies at a path, or below a folder there, was last changed, in nanoseconds; 0 where there is nothing."""
     try:
         below = walk(str(path)) if within and path.is_dir() else []
         stats = [Stat.of(path), *(file.stat for file in below if file.stat)]

@@ -41,7 +41,7 @@ class Engine(Protocol):
         """See `fgic_core.run.device.choose_device`."""
 
     def rehearse(self, classifier: Described, explainer: Described, classes: int) -> PluginError | None:
-        """See `fgic_core.steps.rehearsal.rehearse`."""
+        """See `fgic_core.kinds.explainer.rehearsal.rehearse`."""
 
     def compute(self, job: Job, listener: Listener) -> ArtifactRecord:
         """See `fgic_core.run.processes.run_on_devices`."""
@@ -60,7 +60,7 @@ class Here:
         return choose_device(asked, devices)
 
     def rehearse(self, classifier: Described, explainer: Described, classes: int) -> PluginError | None:
-        from fgic_core.steps.rehearsal import rehearse
+        from fgic_core.kinds.explainer.rehearsal import rehearse
 
         made = [self._registry.create(one.uses, **one.options) for one in (classifier, explainer)]
         return rehearse(made[0], made[1], classes, explainer.uses)  # type: ignore[arg-type]

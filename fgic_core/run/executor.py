@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.artifact import ArtifactRecord, Metric, Point
 from fgic_core.errors import FgicError, Interrupted, PluginError, StepError, StoreError
-from fgic_core.interfaces.ports import all_steps
+from fgic_core.kinds.ports import all_steps
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import LEARNED
 from fgic_core.run.engines import Engine

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from fgic_core.data.digest import digest_of
 from fgic_core.description import Described, Recipe
 from fgic_core.description.manifest import Identity
+from fgic_core.kinds.table import KINDS
 from fgic_core.run.fingerprints import Fingerprints
 from fgic_core.run.identities import Identities
 from fgic_core.run.memory import Memory, default_memory
@@ -76,8 +77,8 @@ class Keys:
         left_out = described.manifest.use_only if node == "fit" else frozenset()
         parts = {where: one for where, one in described.named.items() if option_of(where) not in left_out}
         options, doubts, unread = self._options(described, [described, *parts.values()], left_out)
-        part = "" if node == "use" else "_fit"
-        driver = self.sources.reached(f"fgic_core.steps.{described.kind}{part}")
+        kind = KINDS[described.kind]
+        driver = self.sources.reached(kind.driver if node == "use" else kind.fit)
         own = self.identities.of(described.manifest)
         within = {where: self.identities.of(one.manifest) for where, one in parts.items()}
         stands_on = versions_of_modules(driver.packages, self.memory)

@@ -9,8 +9,8 @@ from typing import Any
 
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, StoreError
-from fgic_core.interfaces import Component
-from fgic_core.interfaces.ports import all_steps, steps_of
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.ports import all_steps, steps_of
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import LEARNED
 from fgic_core.run.keys import PROVISIONAL, KeyDocument, Keys, Node

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fgic_core.data.artifact import ArtifactType
 from fgic_core.data.digest import digest_of
 from fgic_core.description import Described
-from fgic_core.interfaces import Wiring
+from fgic_core.kinds.ports import Wiring
 from fgic_core.steps.lesson import MAIN
 
 
@@ -88,7 +87,7 @@ class PlannedStep:
     unread: frozenset[Path] = field(default_factory=frozenset)
 
     @property
-    def gives(self) -> ArtifactType:
+    def gives(self) -> str:
         """The type of its artifact."""
         return self.described.manifest.gives
 

@@ -13,7 +13,7 @@ from fgic_core.data.files import regular_file
 from fgic_core.description import Answer, Describer, Here, Manifest, Request
 from fgic_core.description.words import in_words
 from fgic_core.errors import FgicError, PluginError, nearest
-from fgic_core.interfaces import KINDS
+from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Registry, published
 from fgic_core.spec.document import Node, from_data, read
 from fgic_core.spec.errors import Place, Problem, Source, SpecError, did_you_mean
@@ -338,7 +338,7 @@ class _Check:
             return _Step(Wired(name, "", None, key, None, {}), None, seed)
         uses, manifest, place = self._uses(name, key, node)
         self._unknown(node, STEP, f"step {name}", self._stray(node, manifest))
-        kind = KINDS.get(uses.partition("/")[0])
+        kind = KINDS.interface(uses.partition("/")[0])
         gives = manifest.gives if manifest is not None else kind.gives if kind is not None else None
         ports = manifest.ports if manifest is not None else kind.inputs if kind is not None else {}
         wired = Wired(name, uses, gives, place, node.child("from"), ports)

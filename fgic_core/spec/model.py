@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fgic_core.description import Described, Request
-from fgic_core.interfaces import Wiring
+from fgic_core.kinds.ports import Wiring
 
 #: The version of the spec's format that is read and written.
 VERSION = 1

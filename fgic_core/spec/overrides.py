@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fgic_core.description import Manifest, Option
-from fgic_core.interfaces.component import TextFrom
+from fgic_core.kinds.component import TextFrom
 from fgic_core.spec.document import Entry, Node, read
 from fgic_core.spec.errors import Place, Problem, Source, did_you_mean
 from fgic_core.spec.problems import Defaults, filled

@@ -8,7 +8,8 @@ from typing import Any
 from fgic_core.description import Describer, Here, Manifest
 from fgic_core.description.manifest import schema_key
 from fgic_core.errors import PluginError
-from fgic_core.interfaces import KINDS, Input
+from fgic_core.kinds.ports import Input
+from fgic_core.kinds.table import KINDS
 from fgic_core.nested import SCHEMA_KEY
 from fgic_core.registry import Registry
 from fgic_core.spec.model import VERSION

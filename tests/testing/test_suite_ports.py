@@ -10,7 +10,7 @@ import pytest
 
 from fgic_core import Classifier, StepContext
 from fgic_core.data.dataset import Dataset
-from fgic_core.data.model import Model
+from fgic_core.kinds.classifier.model import Model
 from fgic_core.testing import ClassifierSuite, ComponentSuite, tiny_inputs
 from fgic_core.testing.ports import check_given
 
