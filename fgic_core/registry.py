@@ -7,16 +7,15 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from fgic_core.contract import load
 from fgic_core.errors import PluginError, nearest
 from fgic_core.kinds.component import Component
-from fgic_core.kinds.table import KINDS
-
-PREFIX = "fgic."
+from fgic_core.kinds.table import GROUP, KINDS
+from fgic_core.points import PREFIX, points
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,21 +192,17 @@ def _found_on(_: tuple[str, ...]) -> Registry:
 
 def _installed() -> list[Entry]:
     found = []
-    for distribution in metadata.distributions():
-        for point in distribution.entry_points:
-            if not point.group.startswith(PREFIX) or point.group == f"{PREFIX}hooks":
-                continue
-            about = distribution.metadata
-            found.append(
-                Entry(
-                    point.group.removeprefix(PREFIX),
-                    point.name,
-                    about["Name"],
-                    distribution.version,
-                    about["Summary"] or "",
-                    point.value,
-                )
-            )
+    about: dict[int, tuple[str, str, str]] = {}
+    for point in points():
+        distribution = point.dist
+        if distribution is None or point.group in (f"{PREFIX}hooks", GROUP):
+            continue
+        if id(distribution) not in about:  # which is read from its file each time it is asked for
+            told = distribution.metadata
+            about[id(distribution)] = (told["Name"], told["Version"], told["Summary"] or "")
+        package, version, summary = about[id(distribution)]
+        kind = point.group.removeprefix(PREFIX)
+        found.append(Entry(kind, point.name, package, version, summary, point.value))
     return list(dict.fromkeys(found))
 
 

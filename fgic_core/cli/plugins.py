@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fgic_core.cli.output import console, fail, printable, table
-from fgic_core.description import Option
 from fgic_core.errors import PluginError
 from fgic_core.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from fgic_core.description import Option
 
 
 def print_plugins(load: bool, as_json: bool, registry: Registry | None = None) -> int:

@@ -33,7 +33,7 @@ class Option(BaseModel):
         models: the places in `Manifest.models` of the models that its value may be made of.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: str
     field: str
@@ -57,7 +57,7 @@ class Identity(BaseModel):
         doubts: why they may not tell everything.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: str
     version: str
@@ -80,7 +80,7 @@ class Manifest(BaseModel):
         json_schema: of the options, where it was asked for and they have one; if not, ``no_schema`` says why.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), defer_build=True)
 
     entry: Entry
     module: str

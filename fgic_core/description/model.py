@@ -64,7 +64,7 @@ class Recipe(BaseModel):
         draws: see `fgic_core.kinds.component.Component.draws`; reads and untraced: likewise.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     manifest: Manifest
     draws: bool
@@ -130,7 +130,7 @@ class Wrong(BaseModel):
         inner: what is wrong with the options of a component that is named.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     loc: tuple[str | int, ...]
     type: str
@@ -143,7 +143,7 @@ class Wrong(BaseModel):
 class Inner(BaseModel):
     """A component that an option names and that does not take its options."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     manifest: Manifest
     wrong: tuple[Wrong, ...]
@@ -159,7 +159,7 @@ class Answer(BaseModel):
         looks: the paths that were looked at, and what came of it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     described: Described | None = None
     wrong: tuple[Wrong, ...] = ()
