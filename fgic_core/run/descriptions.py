@@ -100,6 +100,8 @@ class Remembered:
 
     def _stamp(self, manifest: Manifest) -> str:
         """The digest of the code of a class; nothing where that is not known, or may not be what was imported."""
+        if manifest.identity is not None:  # another Python has it, and remembers
+            return ""
         looked = self.keys.identities.look(manifest)
         quiet = looked.newest < fgic_core.BEGAN - TICK * 1e9
         return digest_of([looked.identity.model_dump(), looked.texts]) if quiet and not looked.identity.doubts else ""
