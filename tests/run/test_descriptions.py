@@ -17,6 +17,7 @@ import fgic_core
 from fgic_core import Registry, registry
 from fgic_core.description import Answer, Described, Manifest, Request, describe, manifest_of
 from fgic_core.errors import FgicError
+from fgic_core.kinds.component import TextFrom
 from fgic_core.pipeline import Pipeline
 from fgic_core.registry import Entry
 from fgic_core.run.descriptions import Remembered
@@ -24,6 +25,7 @@ from fgic_core.run.interpreter import Interpreter
 from fgic_core.run.keys import Keys
 from fgic_core.run.memory import Memory
 from fgic_core.run.plan import make_plan
+from fgic_core.run.sources import Reached, Sources
 from fgic_core.run.store import Store
 from fgic_core.spec import SpecError, described_anew, from_dict, load_spec, spec_schema
 
@@ -204,6 +206,11 @@ def elsewhere(shop: Shop) -> None:
 def test_when_anything_changes_that_it_stands_on_it_is_made_anew(shop: Shop, change: Callable[[Shop], Any]) -> None:
     shop.described()
     change(shop)
+    (found,) = shop.describer().manifests(["dataset/shelf"]).values()
+    (now,) = shop.describer(trusted=False).manifests(["dataset/shelf"]).values()
+    assert isinstance(found, Manifest)
+    assert isinstance(now, Manifest)
+    assert found.model_dump() == now.model_dump()
     shop.described()
     assert "dataset/shelf" in shop.imported
     shop.described()
@@ -211,13 +218,19 @@ def test_when_anything_changes_that_it_stands_on_it_is_made_anew(shop: Shop, cha
 
 
 def test_the_core_another_python_and_what_it_stands_on_count(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    shop.described()
+    reached = Sources.reached
+
+    def edited(sources: Sources, *modules: str) -> Reached:
+        found = reached(sources, *modules)
+        return replace(found, digest="of another text") if "fgic_core.description.here" in modules else found
+
     for name, value in (
-        ("fgic_core.run.descriptions._MAKERS", ("fgic_core.registry",)),
+        ("fgic_core.run.sources.Sources.reached", edited),
         ("sys.version", "4"),
         ("fgic_core.run.identities.declared", lambda package: {"numpy": "1"}),
         ("fgic_core.run.descriptions.versions_of_modules", lambda tops, memory: {"pydantic": "3"}),
     ):
+        shop.described()
         with monkeypatch.context() as patch:
             patch.setattr(name, value)
             shop.described()
@@ -242,6 +255,20 @@ def test_what_may_be_stale_is_not_remembered(shop: Shop, monkeypatch: pytest.Mon
         assert not is_remembered(width=2), "the class may be of the text before"
     source.write_text("import importlib\n\nWIDEST = importlib.import_module('fgic_made' + '_attack') and 9\n")
     assert not is_remembered(width=3), "what it imports is not known"
+
+
+def test_a_class_of_this_process_is_not_remembered(shop: Shop) -> None:
+    def answer() -> Answer:
+        describer = shop.describer()
+        describer.registry.register("own", describer.registry.get("dataset/shelf"))
+        shop.imported.clear()
+        describer.manifests(["dataset/own"])
+        (found,) = describer.describe([Request("dataset/own", OPTIONS, shop.folder)])
+        assert found.described is not None
+        return found
+
+    assert len(answer().looks) == len(answer().looks) == 2, "what was made has looks, what is remembered none"
+    assert len(shop.describer().describe([Request("dataset/shelf", OPTIONS, shop.folder)])[0].looks) == 2
 
 
 def test_a_file_that_changed_while_it_was_looked_at_is_looked_at_again(
@@ -272,7 +299,9 @@ def test_a_plan_describes_anew_what_changed_since_the_spec_was_read(shop: Shop) 
     (shop.folder / "a.more").write_text("more")
     assert pipeline.plan(shop.folder / "store").step("d").key != before
     (shop.folder / "a.txt").unlink()
-    with pytest.raises(FgicError, match=r"step d: the options of dataset/shelf are not legal any more: should be a file"):
+    with pytest.raises(
+        FgicError, match=r"step d: the options of dataset/shelf are not legal any more: should be a file"
+    ):
         pipeline.plan(shop.folder / "store")
 
 
@@ -281,6 +310,9 @@ def test_requests_and_answers_go_through_json(shop: Shop) -> None:
     assert Described.model_validate(json.loads(described.model_dump_json())).model_dump() == described.model_dump()
     request = Request("dataset/shelf", OPTIONS, shop.folder, {"attacker/knock": {"hard": 3}}, ("dataset",))
     assert Request.from_dict(json.loads(json.dumps(request.to_dict()))) == request
+    request = replace(request, options={"attack": {"with": [TextFrom("a", Path("b"))]}})  # of --set
+    (text,) = Request.from_dict(json.loads(json.dumps(request.to_dict()))).options["attack"]["with"]
+    assert getattr(text, "base", None) == Path("b")
     with pytest.raises(TypeError, match="root is a PosixPath"):
         replace(request, options={"root": shop.folder}).to_dict()
 
@@ -309,7 +341,7 @@ def test_another_python_says_the_same(tmp_path: Path) -> None:
     (tmp_path / "w.yaml").write_text(WRONG)
     here, there = Registry(), Interpreter(sys.executable, [path for path in sys.path if path])
     specs = [load_spec(tmp_path / "s.yaml", here, ["pgd.with.steps=3"], describer) for describer in (there, None)]
-    keys = Keys(Memory())
+    keys = Keys()
     plans = [make_plan(spec, here, Store(tmp_path / "store"), keys=keys) for spec in specs]
     assert [step.key for step in plans[0].steps] == [step.key for step in plans[1].steps]
     assert specs[0].resolved() == specs[1].resolved()
@@ -329,7 +361,9 @@ def test_a_python_that_cannot_be_asked_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho 'no module named fgic_core' >&2\nexit 3\n")
     broken.chmod(0o755)
-    with pytest.raises(FgicError, match=r"(?s)python: .*cannot be asked: ended with status 3; no module named fgic_core"):
+    with pytest.raises(
+        FgicError, match=r"(?s)python: .*cannot be asked: ended with status 3; no module named fgic_core"
+    ):
         Interpreter(broken).manifests(["attacker/pgd"])
 
 
@@ -373,9 +407,12 @@ def test_sets_of_paths_count_in_one_order(tmp_path: Path) -> None:
         made = known.create("attacker/many", base=tmp_path, files=list(names), mark="@set@@0")
         described = describe(made, manifest_of(known.entry("attacker/many"), Many))
         assert described.unordered not in ("@set@@0", "@set")
-        document = Keys(Memory()).document(described, 0, {})
+        document = Keys().document(described, 0, {})
         assert document.content["options"]["mark"] == "@set@@0"
         keys.add(document.key)
+        first, *files = described.counted["files"]
+        turned = described.model_copy(update={"counted": {**described.counted, "files": [first, *files[::-1]]}})
+        keys.add(Keys().document(turned, 0, {}).key)
     assert len(keys) == 1
 
 
