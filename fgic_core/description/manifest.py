@@ -136,6 +136,7 @@ def manifest_of(entry: Entry, component: type[Component], schema: bool = False) 
         component: the class.
         schema: with the JSON Schema of its options.
     """
+    columns = getattr(component, "columns", None)  # of what learns; readers have a method of that name
     json_schema, no_schema = _schema(entry, component) if schema else (None, "")
     made = Manifest(
         entry=entry,
@@ -145,7 +146,7 @@ def manifest_of(entry: Entry, component: type[Component], schema: bool = False) 
         ports=dict(component.inputs),
         gives=component.gives,
         several_devices=component.several_devices,
-        columns=tuple(sorted(getattr(component, "columns", ()))),
+        columns=tuple(sorted(columns)) if isinstance(columns, frozenset) else (),
         json_schema=json_schema,
         no_schema=no_schema,
     )

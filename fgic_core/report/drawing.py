@@ -12,14 +12,14 @@ from fgic_core.report.figures import Figures
 from fgic_core.report.html import environment
 from fgic_core.report.numbers import plural
 from fgic_core.report.pictures import Album
-from fgic_core.report.section import Part, ReportContext, Section, part
+from fgic_core.report.section import Article, ReportContext, Section, article
 from fgic_core.report.view import RunView, StepView
 
 
 def draw(run: RunView) -> tuple[Drawn, bool]:
     """Everything that the artifacts decide, and whether all of it could be had."""
     figures, album = Figures(run.folder / "figures"), Album()
-    sections = [section for section in _sections(ReportContext(run, figures, album)) if section.parts]
+    sections = [section for section in _sections(ReportContext(run, figures, album)) if section.articles]
     jinja = environment()
     drawn = Drawn(
         summary.headline(run),
@@ -28,7 +28,7 @@ def draw(run: RunView) -> tuple[Drawn, bool]:
         tuple((section.anchor, section.title) for section in sections),
         {file.stem: file.read_text(encoding="utf-8") for file in figures.written},
     )
-    notices = [notice for section in sections for each in section.parts for notice in each.notices]
+    notices = [notice for section in sections for each in section.articles for notice in each.notices]
     return drawn, not (album.lacks or any("cannot be" in notice for notice in notices))
 
 
@@ -48,9 +48,9 @@ def _sections(report: ReportContext) -> list[Section]:
 def _section(name: str, steps: Sequence[StepView], report: ReportContext) -> Section:
     """The section that a kind makes; where it makes none, or its package fails, the numbers and curves of its steps."""
     kind = steps[0].kind
-    parts, title = [_plain(step, report) for step in steps], f"{kind[:1].upper()}{kind[1:]}".replace("_", " ")
+    articles, title = [_plain(step, report) for step in steps], f"{kind[:1].upper()}{kind[1:]}".replace("_", " ")
     if name == kind:
-        return Section(kind, title, "", parts)
+        return Section(kind, title, "", articles)
     try:
         made = import_module(name).section(steps, report)
         if isinstance(made, Section):
@@ -58,10 +58,10 @@ def _section(name: str, steps: Sequence[StepView], report: ReportContext) -> Sec
         said = f"it gave {type(made).__name__}"
     except Exception as error:  # whatever a package of somebody's does
         said = f"{type(error).__name__}: {error}"
-    for one in parts:
+    for one in articles:
         one.notices.append(f"The section of this kind cannot be shown ({name}): {said}")
-    return Section(kind, title, "", parts)
+    return Section(kind, title, "", articles)
 
 
-def _plain(step: StepView, report: ReportContext) -> Part:
-    return part(step, report, "", lambda *_: None)
+def _plain(step: StepView, report: ReportContext) -> Article:
+    return article(step, report, "", lambda *_: None)

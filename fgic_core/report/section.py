@@ -1,4 +1,4 @@
-"""What every section is made of: a part for each step, with its metrics and curves whatever they are."""
+"""What every section is made of: an article for each step, with its metrics and curves whatever they are."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class ReportContext:
 
 
 @dataclass
-class Part:
-    """One step's part of a section.
+class Article:
+    """One step's article in a section.
 
     Attributes:
         step: the step.
@@ -57,12 +57,12 @@ class Part:
 
 @dataclass
 class Section:
-    """A section of the page; absent where it has no parts."""
+    """A section of the page; absent where it has no articles."""
 
     anchor: str
     title: str
     lead: str
-    parts: list[Part]
+    articles: list[Article]
     charts: list[Chart] = field(default_factory=list)
 
 
@@ -75,20 +75,20 @@ class Example:
     about: str = ""
 
 
-Builder = Callable[[StepView, ReportContext, Part], None]
+Builder = Callable[[StepView, ReportContext, Article], None]
 
 
-def part(step: StepView, report: ReportContext, template: str, build: Builder) -> Part:
-    """A step's part: its numbers and curves, then what ``build`` adds.
+def article(step: StepView, report: ReportContext, template: str, build: Builder) -> Article:
+    """A step's article: its numbers and curves, then what ``build`` adds.
 
     Args:
         step: the step; report: see `ReportContext`.
-        template: shows what ``build`` puts into ``content``; see `Part`.
-        build: adds charts, content and notices to the part. It is not called for a step without an artifact.
+        template: shows what ``build`` puts into ``content``; see `Article`.
+        build: adds charts, content and notices to the article. It is not called for a step without an artifact.
 
     A step that cannot be shown in full is shown as far as it goes, with the reason.
     """
-    made = Part(step, metrics=step.metrics)
+    made = Article(step, metrics=step.metrics)
     if step.artifact is None:
         return made
     made.charts.extend(curves(step, report))
@@ -108,7 +108,7 @@ _FIRST = ("accuracy", "mAP", "mAP50", "mAP75", "FID", "KID", "loss")
 
 def curves(step: StepView, report: ReportContext, *, settings: bool = False) -> list[Chart]:
     """A chart for each quantity that was followed over the epochs, accuracy and loss first; or for what was set."""
-    parts = [point for point in step.curves if point.name.startswith("loss_")]
+    losses = [point for point in step.curves if point.name.startswith("loss_")]
     names = sorted(
         {
             point.name
@@ -131,16 +131,16 @@ def curves(step: StepView, report: ReportContext, *, settings: bool = False) -> 
                 caption=_caption(step, name, last.keys()),
             )
         )
-    if parts and not settings:
-        said = ", ".join(sorted({point.name for point in parts}))
-        alt = f"{draw.loss_title(parts)} over the epochs of step {step.name}: {said}."
+    if losses and not settings:
+        said = ", ".join(sorted({point.name for point in losses}))
+        alt = f"{draw.loss_title(losses)} over the epochs of step {step.name}: {said}."
         caption = "They work against each other: neither has to fall for the pictures to become better."
         charts.append(
             report.figures.draw(
                 f"{step.slug}-curve-loss-parts",
-                draw.loss_parts(parts),
+                draw.loss_parts(losses),
                 alt,
-                caption=caption if draw.adversarial(parts) else "",
+                caption=caption if draw.adversarial(losses) else "",
             )
         )
     return charts

@@ -8,9 +8,10 @@ from fgic_core.data.digest import digest_of
 from fgic_core.description import Manifest
 from fgic_core.description.manifest import Identity
 from fgic_core.run.memory import Memory
+from fgic_core.run.modules import locate
 from fgic_core.run.notebook import reached_by_class
 from fgic_core.run.packages import declared, version_of, versions_of_modules
-from fgic_core.run.sources import Reached, Sources, locate
+from fgic_core.run.sources import Reached, Sources
 
 
 class Looked(NamedTuple):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fgic_core.description import Answer, Manifest, Request
 from fgic_core.description.words import in_words
@@ -32,6 +33,12 @@ class Options:
     @property
     def root(self) -> Node:
         return self.given if self.given is not None and self.given.value is not None else Node({}, self.places.options)
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The options as they were given, in plain types."""
+        found: dict[str, Any] | None = _plain_text(self.given.plain()) if self.given is not None else None
+        return found or {}
 
     def request(self, base: Path, inputs: Sequence[str]) -> Request | Problem:
         """What the component is to be described with; or what is wrong already.
@@ -68,3 +75,12 @@ class Options:
                 below = filled(below, self.defaults.get(uses) if isinstance(uses, str) else None)
             node = below or node
         return node
+
+
+def _plain_text(value: Any) -> Any:
+    """The value without the subclass of text that `--set` marks its values with."""
+    if isinstance(value, Mapping):
+        return {key: _plain_text(one) for key, one in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        return [_plain_text(one) for one in value]
+    return str(value) if isinstance(value, str) else value

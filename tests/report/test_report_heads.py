@@ -205,7 +205,7 @@ def test_a_run_on_train_pictures_alone_claims_nothing(toys: Path, tmp_path: Path
     import fgic_toys
 
     class OnlyTrain(fgic_toys.Dots):  # type: ignore[misc, name-defined]
-        """Dots without a test part; a third of them validate."""
+        """Dots without a test split; a third of them validate."""
 
         def samples(self, ctx: Context) -> Iterator[Sample]:
             for one in super().samples(ctx):

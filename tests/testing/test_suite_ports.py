@@ -100,5 +100,5 @@ class TestTheAuthorsFixture:
 
 def test_a_context_in_a_notebook_hands_on_what_it_is_given(tmp_path: Path) -> None:
     context = StepContext(tmp_path, inputs={"teacher": "mine"})
-    assert context.inputs == context.part("fold").inputs == {"teacher": "mine"}
+    assert context.inputs == context.training("fold").inputs == {"teacher": "mine"}
     assert StepContext(tmp_path).inputs == {}

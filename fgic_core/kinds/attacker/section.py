@@ -13,7 +13,7 @@ from fgic_core.report.cards import Card, without_figure
 from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import OF_TRAIN, eps_text, is_of_train, label, percent, with_interval
 from fgic_core.report.pictures import Picture
-from fgic_core.report.section import Part, ReportContext, Section, name_of, part
+from fgic_core.report.section import Article, ReportContext, Section, article, name_of
 from fgic_core.report.view import StepView
 
 TRIPLES = 8
@@ -44,8 +44,8 @@ class Triple:
 
 def section(steps: Sequence[StepView], report: ReportContext) -> Section:
     """The section of all attacker steps, with all of one norm in one chart where there are several."""
-    parts = [part(step, report, f"{__package__}/section.html.j2", _build) for step in steps]
-    made = Section("robustness", "Robustness", "", parts)
+    articles = [article(step, report, f"{__package__}/section.html.j2", _build) for step in steps]
+    made = Section("robustness", "Robustness", "", articles)
     by_norm: dict[str, list[draw.Sweep]] = {}
     for step in steps:
         if found := sweep(step):
@@ -105,7 +105,7 @@ def _chart(report: ReportContext, name: str, lines: list[draw.Sweep], norm: str)
     return report.figures.draw(name, draw.accuracy_against_eps(lines, norm), f"Robust accuracy against eps. {said}.")
 
 
-def _build(step: StepView, report: ReportContext, made: Part) -> None:
+def _build(step: StepView, report: ReportContext, made: Article) -> None:
     points, measure = sweep(step), norm(step)
     if any(is_of_train(metric) for metric in step.metrics):
         made.notices.append(OF_TRAIN)
@@ -139,7 +139,7 @@ def _judgement(checks: list[Metric]) -> str:
     return "Nothing was flagged." if any(check.verdict == "pass" for check in checks) else ""
 
 
-def _triples(step: StepView, report: ReportContext, norm: str, made: Part) -> list[Triple]:
+def _triples(step: StepView, report: ReportContext, norm: str, made: Article) -> list[Triple]:
     path = step.folder / "examples" / "examples.json"
     if not path.exists():
         made.notices.append("This step kept no examples.")

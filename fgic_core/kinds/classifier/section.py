@@ -15,7 +15,7 @@ from fgic_core.report.charts import MANY_CLASSES
 from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import percent, plural
 from fgic_core.report.pictures import Picture
-from fgic_core.report.section import Part, ReportContext, Section, name_of, part, rows_by_id, table
+from fgic_core.report.section import Article, ReportContext, Section, article, name_of, rows_by_id, table
 from fgic_core.report.view import StepView
 
 MISTAKES, CONFUSED = 12, 10
@@ -56,8 +56,8 @@ class _Test:
 
 def section(steps: Sequence[StepView], report: ReportContext) -> Section:
     """The section of all classifier steps."""
-    parts = [part(step, report, f"{__package__}/section.html.j2", _build) for step in steps]
-    return Section("classifier", "Classifier" if len(parts) < 2 else "Classifiers", "", parts)
+    articles = [article(step, report, f"{__package__}/section.html.j2", _build) for step in steps]
+    return Section("classifier", "Classifier" if len(articles) < 2 else "Classifiers", "", articles)
 
 
 def card(step: StepView) -> Card | None:
@@ -81,7 +81,7 @@ def clause(card: Card) -> str:
     return card.words() + (f" over {plural(count, 'class', 'classes')}" if count else "")
 
 
-def _build(step: StepView, report: ReportContext, made: Part) -> None:
+def _build(step: StepView, report: ReportContext, made: Article) -> None:
     path = step.folder / "predictions.parquet"
     if not path.exists():
         made.notices.append("This step kept no predictions, so its mistakes are not shown.")

@@ -19,7 +19,7 @@ from fgic_core.report import charts as draw
 from fgic_core.report.charts import MANY_CLASSES
 from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import plural
-from fgic_core.report.section import Example, Part, ReportContext, Section, name_of, part, rows_by_id, table
+from fgic_core.report.section import Article, Example, ReportContext, Section, article, name_of, rows_by_id, table
 from fgic_core.report.view import StepView
 
 EXAMPLES, CROPS, PAIRS, SKIPPED, MADE = 12, 6, 6, 50, 12
@@ -38,11 +38,11 @@ class Pair:
 
 def section(steps: Sequence[StepView], report: ReportContext) -> Section:
     """The section of all steps that give a data set: readers, detectors, croppers, generators."""
-    parts = [part(step, report, f"{__package__}/section.html.j2", _build) for step in steps]
-    return Section("data", "Data", "", parts)
+    articles = [article(step, report, f"{__package__}/section.html.j2", _build) for step in steps]
+    return Section("data", "Data", "", articles)
 
 
-def _build(step: StepView, report: ReportContext, made: Part) -> None:
+def _build(step: StepView, report: ReportContext, made: Article) -> None:
     dataset = report.run.dataset(step)
     if dataset is None:
         made.notices.append("The rows of this data set cannot be read, so its pictures are not shown.")
@@ -96,10 +96,10 @@ def _counts(dataset: Dataset) -> dict[str, np.ndarray[Any, Any]]:
     """Pictures of each class, by split; synthetic ones of train apart."""
     found: dict[str, np.ndarray[Any, Any]] = {}
     for split in dataset.splits:
-        part = dataset.split(split)  # type: ignore[arg-type]
-        found[split] = np.bincount(part.labels, minlength=len(dataset.classes))
-        if split == "train" and len(rows := generation.synthetic(part)):
-            made = np.bincount(part.labels[rows], minlength=len(dataset.classes))
+        rows_of = dataset.split(split)  # type: ignore[arg-type]
+        found[split] = np.bincount(rows_of.labels, minlength=len(dataset.classes))
+        if split == "train" and len(rows := generation.synthetic(rows_of)):
+            made = np.bincount(rows_of.labels[rows], minlength=len(dataset.classes))
             found |= {split: found[split] - made, "synthetic": made}
     return found
 

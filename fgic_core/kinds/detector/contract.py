@@ -104,11 +104,11 @@ class Detector(Component, ABC):
         gt=0.0,
         lt=1.0,
         description="Share of each class's train samples that is held out to choose the epoch, where the data set has "
-        "no validation part. For a detector that learns.",
+        "no validation split. For a detector that learns.",
     )
     test_curve: UseOnly[bool] = Field(
         True,
-        description="Measure the test part at every epoch for the report's curve. It is never used to choose. For a "
+        description="Measure the test split at every epoch for the report's curve. It is never used to choose. For a "
         "detector that learns.",
     )
 

@@ -21,13 +21,13 @@ WORST, ALARMS = 12, 6
 
 @dataclass(frozen=True)
 class Detected:
-    """A detector's part of a data set's section.
+    """What a detector adds to a data set's section.
 
     Attributes:
         chart: how well the boxes fit; None where no picture has an annotated box.
-        worst: the test pictures (or those of another part) whose box fits worst, below IoU 0.5.
+        worst: the test pictures (or those of another split) whose box fits worst, below IoU 0.5.
         pictures: how many there are of these.
-        alarms: empty pictures of that part in which something was found, the surest first.
+        alarms: empty pictures of that split in which something was found, the surest first.
         alarm_pictures: how many there are of these.
     """
 
@@ -70,7 +70,7 @@ def _overlaps(table: pa.Table) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def _worst(table: pa.Table, dataset: Dataset, report: ReportContext) -> tuple[list[Example], int]:
-    """Pictures whose box misses the object, the worst first; of the test part where there is one."""
+    """Pictures whose box misses the object, the worst first; of the test split where there is one."""
     for split in ("test", "val", "train"):
         rows = table.filter(pc.and_(pc.equal(table.column("split"), split), pc.is_valid(table.column("iou"))))
         if len(rows):
@@ -89,7 +89,7 @@ def _worst(table: pa.Table, dataset: Dataset, report: ReportContext) -> tuple[li
 
 
 def _alarms(table: pa.Table, dataset: Dataset, report: ReportContext) -> tuple[list[Example], int]:
-    """Empty pictures in which something was found, the surest first; of the test part where it has empty ones."""
+    """Empty pictures in which something was found, the surest first; of the test split where it has empty ones."""
     empty = table.filter(table.column("empty"))
     for split in ("test", "val", "train"):
         rows = empty.filter(pc.equal(empty.column("split"), split))

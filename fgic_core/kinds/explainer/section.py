@@ -11,7 +11,7 @@ from fgic_core.report.cards import Card, best
 from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import OF_TRAIN, amount, is_of_train, label, percent, with_interval
 from fgic_core.report.pictures import Picture
-from fgic_core.report.section import Part, ReportContext, Section, name_of, part, table
+from fgic_core.report.section import Article, ReportContext, Section, article, name_of, table
 from fgic_core.report.view import StepView
 
 EACH = 8
@@ -36,9 +36,9 @@ class Overlay:
 
 def section(steps: Sequence[StepView], report: ReportContext) -> Section:
     """The section of all explainer steps."""
-    parts = [part(step, report, f"{__package__}/section.html.j2", _build) for step in steps]
+    articles = [article(step, report, f"{__package__}/section.html.j2", _build) for step in steps]
     lead = "Maps of how much each place of a picture speaks for a class, over the network's input."
-    return Section("explanations", "Explanations", lead, parts)
+    return Section("explanations", "Explanations", lead, articles)
 
 
 def card(step: StepView) -> Card | None:
@@ -65,7 +65,7 @@ def _baselines(step: StepView, game: str) -> list[tuple[str, float | None]]:
     return [(title, found.value) for title, name in names if (found := step.metric(name)) is not None]
 
 
-def _build(step: StepView, report: ReportContext, made: Part) -> None:
+def _build(step: StepView, report: ReportContext, made: Article) -> None:
     made.charts.extend(
         chart for name, whose in _GAMES.items() if (chart := _game(step, report, name, whose)) is not None
     )

@@ -46,7 +46,7 @@ def lessons(component: Generator, dataset: Dataset, ctx: StepContext) -> list[Le
 
 
 def learned_from(component: Generator, dataset: Dataset) -> Dataset:
-    """The rows that a generator learns from, whatever its options: the real ones of the train part."""
+    """The rows that a generator learns from, whatever its options: the real ones of the train split."""
     real = real_of(dataset.split("train"))
     return Dataset(real.header, only_columns(real.table, READS))
 

@@ -33,7 +33,7 @@ _FITS = {"center_crop": "cover", "squash": "fill"}
 
 @dataclass(frozen=True)
 class Generated:
-    """A generator's part of a data set's section: charts, and what its template shows, by name."""
+    """What a generator adds to a data set's section: charts, and what its template shows, by name."""
 
     charts: list[Chart]
     content: dict[str, Any]

@@ -509,7 +509,7 @@ def test_families_hold_copies_parents_and_children_of_several(data: Callable[...
 
 
 def with_val(dataset: Dataset, count: int) -> Dataset:
-    """The first train pictures become the validation part."""
+    """The first train pictures become the validation split."""
     import pyarrow as pa
 
     splits = dataset.table.column("split").to_pylist()
