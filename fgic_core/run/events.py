@@ -1,7 +1,7 @@
 """What a process that computes a step tells the one that watches it: one JSON document a line, on a channel of its own.
 
-The events are ``started``, ``progress``, ``metric``, ``point``, ``warning``, and as the last one ``error`` or
-``finished``. The channel is never standard output, where plugins and libraries print what they like.
+The events are ``started``, ``heartbeat``, ``progress``, ``metric``, ``point``, ``warning``, and as the last one
+``error`` or ``finished``. The channel is never standard output, where plugins and libraries print what they like.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from fgic_core.data.artifact import Metric, Point
@@ -28,8 +29,12 @@ Event = dict[str, Any]
 _ERRORS: dict[str, type[FgicError]] = {kind.__name__: kind for kind in (DataError, PluginError, StoreError, FgicError)}
 #: Seconds between two events on the progress of the same work: a reader of a million rows tells of each.
 _EVERY = 0.05
-#: How often a process that says nothing is looked at, and how long after its end its last words are waited for.
-_LOOK, _LAST_WORDS = 0.1, 1.0
+#: Seconds between two looks at a process that says nothing, and for which the last words of one that ended are read.
+LOOK, _LAST_WORDS = 0.1, 1.0
+#: Seconds between two heartbeats, and without any after which a process is said to give no sign of life.
+BEAT, SILENCE = 5.0, 60.0
+#: Seconds after which a process that lives, tells of nothing and computes nothing is said to hang.
+IDLE = 600.0
 
 
 class ProcessFailed(Exception):
@@ -73,11 +78,28 @@ class Teller(Listener):
         if self._held is not None:
             held, self._held = self._held, None
             self._say("progress", **held)
+        self._write({"event": event, **about})
+
+    def _write(self, event: Event) -> None:
         # All of ASCII: a lone surrogate, which UTF-8 has no bytes for, is escaped like any other character.
-        line = json.dumps({"event": event, **about}, default=_as_text).encode("ascii") + b"\n"
+        line = json.dumps(event, default=_as_text).encode("ascii") + b"\n"
         with self._lock:
             while line:
                 line = line[os.write(self._channel, line) :]
+
+    def beat(self, every: float = BEAT) -> None:
+        """From now on give a sign of life every so many seconds, whatever the step does, until the process ends.
+
+        It has the processor seconds that the process has used: one that waits for ever uses none.
+        """
+
+        def beats() -> None:
+            with suppress(OSError):  # nobody listens any more
+                while True:
+                    self._write({"event": "heartbeat", "processor": time.process_time()})
+                    time.sleep(every)
+
+        threading.Thread(target=beats, daemon=True).start()
 
     def progress(self, description: str, done: int, total: int | None, unit: str) -> None:
         self._check()
@@ -212,66 +234,140 @@ class Channel:
         self.ended = not found
         return found
 
+    def look(self) -> bool:
+        """Take what has come; whether anything has."""
+        found = self.read()
+        *lines, self._rest = (self._rest + found).split(b"\n")
+        self._lines.extend(lines)
+        return bool(found)
+
     def events(self, more: bool = True) -> Iterator[Event]:
-        """The whole events that are there; what is not asked for is kept.
+        """The whole events that have come. One whose reader was interrupted is there again the next time.
 
         Args:
             more: look for new ones.
         """
         if more:
-            *lines, self._rest = (self._rest + self.read()).split(b"\n")
-            self._lines.extend(lines)
+            self.look()
         while self._lines:
             try:
-                event = json.loads(self._lines.popleft())
+                event = json.loads(self._lines[0])
             except ValueError:
-                continue
+                event = None
             if isinstance(event, dict) and "event" in event:
                 yield event
+            self._lines.popleft()
 
     def close(self) -> None:
         os.close(self.descriptor)
 
 
-def watch(
-    process: subprocess.Popen[bytes],
-    channels: Sequence[Channel],
-    output: Channel | None = None,
-    printed: Callable[[bytes], None] = lambda text: None,
-    seconds: float = float("inf"),
-) -> Iterator[tuple[int, Event]]:
-    """The events of each channel, by its number, until the process ends.
+class Pulse:
+    """Notices a process that gives no sign of life, or that lives and does nothing; says each once.
+
+    Args:
+        now: a monotonic clock's time.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._sign = self._told = now
+        self._processor = self._used = 0.0
+        self._said = ""
+
+    def heard(self, event: Event, now: float) -> None:
+        """Take note of an event."""
+        self._sign = now
+        if event["event"] == "heartbeat":
+            self._processor = float(event["processor"])
+            self._said = "" if self._said == "silent" else self._said
+        else:
+            self._told, self._used, self._said = now, self._processor, ""
+
+    def alarm(self, now: float) -> str:
+        """What is to be said now; empty for nothing."""
+        quiet, told = now - self._sign, now - self._told
+        if quiet > SILENCE and self._said != "silent":
+            self._said = "silent"
+            return (
+                f"its process has given no sign of life for {quiet:.0f} s: it is stopped, or hangs in code that does "
+                "not let go of Python; Ctrl-C ends the run"
+            )
+        if told > IDLE and self._processor - self._used < told / 100 and not self._said:
+            self._said = "idle"
+            return (
+                f"it has told of nothing for {told / 60:.0f} min and computes nothing: it may hang; Ctrl-C ends the run"
+            )
+        return ""
+
+
+class Watched:
+    """A process that tells events, as who started it sees it.
 
     Its end is looked for, not that of the channels: a copy of the process may hold those open for ever.
 
     Args:
-        output: what the process and its children print.
-        printed: takes that.
-        seconds: how long at most.
+        process: the process.
+        channels: of it and of those that it started, one each.
+        output: what all of them print; printed: takes that.
+
+    Attributes:
+        ended: whether the process has ended, and everything that it told has been read.
     """
-    limit = time.monotonic() + seconds
-    for number, channel in enumerate(channels):
-        yield from ((number, event) for event in channel.events(more=False))
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        channels: Sequence[Channel],
+        output: Channel | None = None,
+        printed: Callable[[bytes], None] = lambda text: None,
+    ) -> None:
+        self.process, self.channels, self.output, self._printed = process, channels, output, printed
+        self.ended = False
+        self._pulses: list[Pulse] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Count silence from now on, as for a new piece of work."""
+        self._pulses = [Pulse(time.monotonic()) for _ in self.channels]
+
+    def events(self) -> Iterator[tuple[int, Event]]:
+        """What has been told, by the number of the channel, but for heartbeats."""
+        gone, limit = self.process.poll() is not None, time.monotonic() + _LAST_WORDS
+        more = True
+        while more:
+            more = False
+            for number, channel in enumerate(self.channels):
+                more = channel.look() or more
+                for event in channel.events(more=False):
+                    self._pulses[number].heard(event, time.monotonic())
+                    if event["event"] != "heartbeat":
+                        yield number, event
+            if self.output is not None and (text := self.output.read()):
+                more = True
+                self._printed(text)
+            more = more and gone and time.monotonic() < limit
+        self.ended = gone
+
+    def alarms(self) -> Iterator[tuple[int, str]]:
+        """What is to be said of silent processes, by the number of the channel."""
+        for number, pulse in enumerate(self._pulses):
+            if said := pulse.alarm(time.monotonic()):
+                yield number, said
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What to wait for."""
+        channels = [*self.channels, *([self.output] if self.output is not None else [])]
+        return [channel.descriptor for channel in channels if not channel.ended]
+
+
+def wait(watched: Sequence[Watched], seconds: float) -> None:
+    """Wait until one of the processes says something, at most so long."""
     with selectors.DefaultSelector() as selector:
-        for number, channel in enumerate(channels):
-            selector.register(channel.descriptor, selectors.EVENT_READ, (number, channel))
-        if output is not None:
-            selector.register(output.descriptor, selectors.EVENT_READ, (-1, output))
-        last = 0.0
-        while time.monotonic() < limit:
-            if not last and process.poll() is not None:
-                last = time.monotonic() + _LAST_WORDS
-            ready = selector.select(0 if last else _LOOK)
-            for key, _ in ready:
-                number, channel = key.data
-                if number < 0:
-                    printed(channel.read())
-                else:
-                    yield from ((number, event) for event in channel.events())
-                if channel.ended:
-                    selector.unregister(channel.descriptor)
-            if last and (not ready or time.monotonic() > last):
-                return
+        for one in watched:
+            for descriptor in one.descriptors:
+                selector.register(descriptor, selectors.EVENT_READ)
+        selector.select(max(0.0, seconds))
 
 
 def pass_on(event: Mapping[str, Any], listener: Listener) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,11 @@ class Plan:
 
     def step(self, name: str) -> PlannedStep:
         return self._steps[name]
+
+    def component(self, name: str) -> Component:
+        """The component of a step itself, for what a description does not say: its class is imported."""
+        described = self._steps[name].described if name in self._steps else self.spec.step(name).described
+        return self._registry.create(described.uses, **described.options)
 
     def settle(self, name: str, progress: Callable[[int, int], None] = lambda done, total: None) -> PlannedStep:
         """The step as it is planned now that its inputs, or what it learns, exist; unread pictures are read.
@@ -193,12 +199,15 @@ class Plan:
             for port, name in models.items()
             if isinstance(name, str)
         }
-
-        def make() -> Component:
-            return self._registry.create(described.uses, **described.options)
-
         try:
-            found = lesson_keys(self._keys, described, make, seed, (dataset.folder, dataset.content), given)
+            found = lesson_keys(
+                self._keys,
+                described,
+                partial(self.component, step.name),
+                seed,
+                (dataset.folder, dataset.content),
+                given,
+            )
         except (FgicError, OSError, ValueError):
             if strict:
                 raise

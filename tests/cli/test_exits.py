@@ -19,9 +19,7 @@ from fgic_core.cli import app
 from fgic_core.errors import FgicError
 from fgic_core.hooks import hookimpl
 from fgic_core.pipeline import Pipeline, Run
-from fgic_core.run import engines
-from fgic_core.run.interrupts import Interrupts
-from fgic_core.steps.context import Listener
+from fgic_core.run import workers
 
 PLUGIN = '''
 import os
@@ -203,7 +201,7 @@ def test_one_process_is_kept_for_all_steps_or_one_is_taken_for_each(here: Path) 
 
 def test_nothing_to_compute_starts_no_process(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pipeline() == 0
-    monkeypatch.setattr(engines, "_Worker", None)
+    monkeypatch.setattr(workers, "_Worker", None)
     assert pipeline() == 0
     assert pipeline("--fresh") == 1
 
@@ -260,14 +258,14 @@ def test_a_process_that_is_stopped_while_it_starts_ends_without_a_word(
 ) -> None:
     def ask(worker: Any, request: Any, listener: Any) -> Any:
         worker._process.send_signal(number)  # it is a new-born interpreter, without a handler
-        return worker._process.wait(timeout=60), worker._output.read()
+        return worker._process.wait(timeout=60), worker.watched.output.read()
 
-    monkeypatch.setattr(engines._Worker, "ask", ask)
-    workers = engines.Workers(Interrupts())
+    monkeypatch.setattr(workers._Worker, "ask", ask)
+    executor = workers.WorkerProcesses()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    assert workers._ask({}, Listener()) == (130, b"")
+    assert executor._request({}, None) == (130, b"")
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
-    workers.close()
+    executor.close()
 
 
 @pytest.mark.parametrize("swallowed", [False, True])
@@ -334,11 +332,11 @@ def test_an_observer_that_ends_the_program_is_left_out(here: Path) -> None:
 def test_whatever_ends_a_run_its_record_says_so_and_the_exit_code_is_not_0(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    def end(self: Any, chosen: list[str]) -> None:
-        self.record.steps[0].status = "running"
+    def end(self: Any) -> None:
+        self.branches[0].record.steps[0].status = "running"
         sys.exit(0)
 
-    monkeypatch.setattr("fgic_core.run.executor.Executor.run", end)
+    monkeypatch.setattr("fgic_core.run.scheduler.Scheduler.run", end)
     monkeypatch.setattr("tempfile.tempdir", str(here))
     assert pipeline() == 1
     assert "sys.exit(0) was called" in capsys.readouterr().err

@@ -20,8 +20,6 @@ from fgic_core.nested import entry_of, nested
 from fgic_core.pipeline import Pipeline
 from fgic_core.registry import Entry
 from fgic_core.run.artifacts import open_component
-from fgic_core.run.engines import Workers
-from fgic_core.run.interrupts import Interrupts
 from fgic_core.run.job import Job
 from fgic_core.run.keys import KeyDocument, Keys
 from fgic_core.run.memory import Memory
@@ -29,6 +27,7 @@ from fgic_core.run.plan import make_plan
 from fgic_core.run.processes import run_in_processes
 from fgic_core.run.reasons import changes
 from fgic_core.run.store import Store
+from fgic_core.run.workers import WorkerProcesses
 from fgic_core.spec import SpecError
 from fgic_core.steps.context import Listener
 
@@ -272,7 +271,7 @@ def test_what_this_process_alone_knows_is_computed_in_no_other(registry: Registr
     more = made.model_dump(mode="json")
     job = Job(uses="classifier/timm", options=more, named=named, inputs={}, output=tmp_path, devices=2)
     with pytest.raises(PluginError, match="attacker/reading is known to this process alone, and another is to compute"):
-        Workers(Interrupts()).compute(job, Listener())
+        WorkerProcesses().submit(job, Listener())
     with pytest.raises(PluginError, match="attacker/reading is known to this process alone, and 2 devices need 2"):
         run_in_processes(job, Listener())
 

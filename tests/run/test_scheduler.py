@@ -260,7 +260,7 @@ def test_a_job_gives_the_same_artifact_in_another_interpreter(seven_steps: Path,
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "job.json").write_text(json.dumps(document))
     done = subprocess.run(
-        [sys.executable, "-m", "fgic_core.run.job", str(tmp_path / "job.json")],
+        [sys.executable, "-m", "fgic_core.run.standalone", str(tmp_path / "job.json")],
         capture_output=True,
         text=True,
         check=False,
