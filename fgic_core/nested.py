@@ -232,11 +232,6 @@ def nested(component: Component) -> dict[str, Component]:
     return {where: one for name, value in _fields(component) for where, one in _within(value, name)}
 
 
-def draws(component: Component) -> bool:
-    """Whether the seed has a part in what a component gives, by itself or by what its options name."""
-    return any(one.draws() for one in (component, *nested(component).values()))
-
-
 def _fields(model: BaseModel) -> Iterator[tuple[str, Any]]:
     return ((name, value) for name, value in model.__dict__.items() if name in type(model).model_fields)
 

@@ -183,10 +183,13 @@ def _digest(request: Request) -> str:
 
 
 def _changed(path: Path, *, within: bool = True) -> int:
-    """When what lies at a path, or below a folder there, was last changed, in nanoseconds; 0 where there is nothing."""
+    """When what lies at a path, or below a folder there, was last changed, in nanoseconds.
+
+    Where there is nothing it is the folder above that tells when there was something last.
+    """
     try:
         below = walk(str(path)) if within and path.is_dir() else []
         stats = [Stat.of(path), *(file.stat for file in below if file.stat)]
     except OSError:
-        return 0
+        return _changed(path.parent, within=False) if path != path.parent else 0
     return max(max(stat.mtime_ns, stat.ctime_ns) for stat in stats)

@@ -10,8 +10,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fgic_core import Attacker, Classifier, ComponentOption, Explainer, Registry, UseOnly
+from fgic_core.description import describe, manifest_of
 from fgic_core.kinds.component import use_only
-from fgic_core.nested import draws, entry_of, nested
+from fgic_core.nested import entry_of, nested
 from fgic_core.registry import Entry
 from fgic_core.spec import SpecError, from_dict, parse_spec, spec_schema
 
@@ -130,7 +131,8 @@ def test_components_are_found_however_deep_they_are_named(hardened: Callable[...
 
 def test_what_it_names_may_draw_where_it_does_not_itself(hardened: Callable[..., Any]) -> None:
     made = hardened("judges: [{uses: attacker/twice, with: {first: attacker/pgd}}]").judges[0]
-    assert (made.draws(), draws(made)) == (False, True)
+    described = describe(made, manifest_of(entry_of(made), type(made)))
+    assert (described.draws, described.any_draws) == (False, True)
 
 
 def test_a_use_only_one_is_no_part_of_fit(hardened: Callable[..., Any]) -> None:
