@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+#: When this process began to import components, in nanoseconds: code that changed since may not be what it has.
+BEGAN = time.time_ns()
 
 if TYPE_CHECKING:
     from fgic_core.data.artifact import Metric as Metric

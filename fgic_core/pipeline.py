@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from fgic_core.errors import FgicError, Interrupted
 from fgic_core.finished import Run, load_model
 from fgic_core.registry import Registry
+from fgic_core.run.descriptions import Remembered
 from fgic_core.run.keys import Keys
 from fgic_core.run.memory import default_memory
 from fgic_core.run.plan import Plan, make_plan
 from fgic_core.run.record import RunRecord, StepRecord, holding, now, versions
 from fgic_core.run.store import Store
-from fgic_core.spec import Spec, dump_yaml, from_dict, load_spec
+from fgic_core.spec import Spec, described_anew, dump_yaml, from_dict, load_spec
 
 if TYPE_CHECKING:
     from fgic_core.run.interrupts import Interrupts
@@ -43,25 +44,36 @@ class Pipeline:
     Args:
         spec: see `fgic_core.spec`.
         registry: where components come from; by default what is installed.
+        keys: what has just looked at files and sources for the spec, and does not look again for the first plan.
     """
 
-    def __init__(self, spec: Spec, registry: Registry | None = None) -> None:
+    def __init__(self, spec: Spec, registry: Registry | None = None, keys: Keys | None = None) -> None:
         self.spec = spec
         self.registry = registry or Registry()
+        self._keys = keys
 
     @classmethod
-    def from_yaml(cls, path: Path | str, overrides: Sequence[str] = (), registry: Registry | None = None) -> Pipeline:
+    def from_yaml(
+        cls,
+        path: Path | str,
+        overrides: Sequence[str] = (),
+        registry: Registry | None = None,
+        keys: Keys | None = None,
+    ) -> Pipeline:
         """Read a spec file.
 
         Args:
             path: the file.
             overrides: assignments such as ``classifier.with.epochs=1``, as `--set` takes them.
+            registry: where components come from; by default what is installed.
+            keys: looks at files and sources, once for the spec and the first plan of it. By default each looks anew.
 
         Raises:
             SpecError: with every problem of the file at once.
         """
         registry = registry or Registry()
-        return cls(load_spec(Path(path), registry, overrides), registry)
+        describer = Remembered(registry, keys)
+        return cls(load_spec(Path(path), registry, overrides, describer), registry, keys)
 
     @classmethod
     def from_dict(
@@ -69,7 +81,7 @@ class Pipeline:
     ) -> Pipeline:
         """From the same structure as a Python mapping; relative paths start at ``base``."""
         registry = registry or Registry()
-        return cls(from_dict(document, registry, base), registry)
+        return cls(from_dict(document, registry, base, describer=Remembered(registry)), registry)
 
     def plan(self, store: Path | str | None = None, *, fresh: bool = False, verify: bool = False) -> Plan:
         """Which steps the store has and which would be computed, and why. Computes nothing.
@@ -78,10 +90,18 @@ class Pipeline:
             store: folder of the artifacts; see `default_store`.
             fresh: compute everything anew.
             verify: read every file again, and believe no digest that was taken before.
+
+        Raises:
+            FgicError: a component, or what lies at a path of its options, has changed since the spec was read, and does
+                not go with the options any more.
         """
-        memory = default_memory(trusted=not verify)
-        found = Store(Path(store or default_store()), memory.digest)
-        return make_plan(self.spec, self.registry, found, fresh, Keys(memory))
+        keys, self._keys = self._keys, None
+        spec = self.spec
+        if keys is None:
+            keys = Keys(default_memory(trusted=not verify))
+            spec = described_anew(spec, Remembered(self.registry, keys))
+        found = Store(Path(store or default_store()), keys.memory.digest)
+        return make_plan(spec, self.registry, found, fresh, keys)
 
     def run(
         self,

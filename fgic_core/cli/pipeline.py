@@ -30,8 +30,11 @@ def run_pipeline(spec: Path, overrides: Sequence[str], *, quiet: bool, **argumen
         FgicError: the spec or an option is wrong.
     """
     from fgic_core.pipeline import Pipeline, argv
+    from fgic_core.run.keys import Keys
+    from fgic_core.run.memory import default_memory
 
-    pipeline = Pipeline.from_yaml(spec, overrides)
+    keys = Keys(default_memory(trusted=not arguments.get("verify")))
+    pipeline = Pipeline.from_yaml(spec, overrides, keys=keys)
     terminal = choose_terminal(quiet)
     last = _LastWord()
     observers = [last] if terminal is None else [terminal, last]

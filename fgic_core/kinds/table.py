@@ -19,6 +19,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.errors import PluginError
+from fgic_core.points import points
 
 if TYPE_CHECKING:
     from fgic_core.data.quantities import Quantity
@@ -152,8 +153,9 @@ class Kinds(Mapping[str, Kind]):
         if self._given is not None:
             return self._given
         found: dict[str, list[metadata.EntryPoint]] = {}
-        for point in metadata.entry_points(group=GROUP):
-            found.setdefault(point.name, []).append(point)
+        for point in points():
+            if point.group == GROUP:
+                found.setdefault(point.name, []).append(point)
         return dict(sorted(found.items()))
 
     def __iter__(self) -> Iterator[str]:

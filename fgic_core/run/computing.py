@@ -11,7 +11,7 @@ from fgic_core.run.executor import Executor
 from fgic_core.run.graph import Branch, Devices, Node, Task
 from fgic_core.run.interrupts import Interrupts, held
 from fgic_core.run.observers import NodeListener
-from fgic_core.run.plan import PlannedStep
+from fgic_core.run.planned import PlannedStep
 from fgic_core.run.record import StepRecord
 
 

@@ -90,7 +90,7 @@ def require_text(spec: Spec, store: Path, runs: Path) -> None:
     if spec.path is not None:
         places.append(("the spec", spec.path))
     for step in spec.steps:
-        places += [(f"option {name} of step {step.name}", value) for name, value in step.component]
+        places += [(f"option {name} of step {step.name}", value) for name, value in step.described.options.items()]
     for what, value in places:
         for text in _texts(value):
             if any("\ud800" <= letter <= "\udfff" for letter in text):

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fgic_core.kinds.dataset.contract import DatasetReader
 from fgic_core.kinds.ports import all_steps
 from fgic_core.kinds.table import KINDS
-from fgic_core.nested import entry_of, nested
 from fgic_core.run.artifacts import LEARNED
 from fgic_core.run.graph import Node
 from fgic_core.run.job import Job
 from fgic_core.run.lessons import Taught, cut
-from fgic_core.run.plan import Plan, PlannedLesson, PlannedStep
+from fgic_core.run.plan import Plan
+from fgic_core.run.planned import PlannedLesson, PlannedStep
 
 
 class Resources(NamedTuple):
@@ -50,7 +49,7 @@ def job_of(plan: Plan, node: Node, output: Path, resources: Resources) -> Job:
     rows = output.with_name(f"{output.name}-rows")  # goes when the step is begun again, or is done
     rows.mkdir()
     _rows_of(plan, planned, node.lesson).write(rows)
-    given = {port: one for port, one in planned.inputs.items() if planned.component.inputs[port].at == "fit"}
+    given = {port: one for port, one in planned.inputs.items() if planned.described.ports[port].at == "fit"}
     return Job(
         node="fit",
         lesson=node.lesson.name,
@@ -66,10 +65,10 @@ def _rows_of(plan: Plan, planned: PlannedStep, lesson: PlannedLesson) -> Any:
     models = {
         port: Taught.read(plan.step(name).given)
         for port, name in planned.inputs.items()
-        if planned.component.inputs[port].type == "model" and isinstance(name, str)
+        if planned.described.ports[port].type == "model" and isinstance(name, str)
     }
     dataset, roots = plan.step(str(planned.inputs["dataset"])).folder, roots_above(plan, planned.name)
-    made = cut(planned.component, planned.uses, planned.seed, dataset, models, roots)
+    made = cut(plan.component(planned.name), planned.uses, planned.seed, dataset, models, roots)
     return next(one.data for one, key in made if key.name == lesson.name)
 
 
@@ -83,8 +82,8 @@ def _about(plan: Plan, planned: PlannedStep, node: Node, output: Path, resources
         sources[LEARNED] = {lesson.name: lesson.key for lesson in planned.lessons}
     return {
         "uses": planned.uses,
-        "options": planned.component.model_dump(mode="json"),
-        "named": [entry_of(one).uses for one in nested(planned.component).values()],
+        "options": planned.described.options,
+        "named": [one.manifest.entry.uses for one in planned.described.named.values()],
         "roots": roots_above(plan, planned.name),
         "output": output,
         "scratch": plan.store.scratch(node.key),
@@ -121,7 +120,7 @@ def roots_of(planned: PlannedStep) -> Mapping[str, Path]:
         return {}
     from fgic_core.data.header import Header
 
-    source = planned.component.source() if isinstance(planned.component, DatasetReader) else None
+    source = planned.described.source
     found: dict[str, Path] = {}
     for name, path in Header.read(planned.folder).roots.items():
         if path is not None:
@@ -133,11 +132,11 @@ def roots_of(planned: PlannedStep) -> Mapping[str, Path]:
 
 def needs_device(planned: PlannedStep) -> bool:
     """Whether a step computes with tensors, on whatever device there is."""
-    return KINDS[planned.component.kind].tensors
+    return KINDS[planned.described.kind].tensors
 
 
 def devices_needed(planned: PlannedStep, devices: int) -> int:
     """How many devices of its own a step takes, where the user gives so many."""
     if not needs_device(planned):
         return 0
-    return devices if planned.component.several_devices else 1
+    return devices if planned.described.manifest.several_devices else 1

@@ -8,7 +8,8 @@ from fgic_core.errors import FgicError, StepError, StoreError
 from fgic_core.registry import Registry
 from fgic_core.run.events import ProcessFailed, is_disk_full, text_of, traceback_of, words_of
 from fgic_core.run.graph import Branch
-from fgic_core.run.plan import Plan, PlannedStep
+from fgic_core.run.plan import Plan
+from fgic_core.run.planned import PlannedStep
 from fgic_core.run.record import StepRecord
 
 

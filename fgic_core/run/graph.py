@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fgic_core.run.plan import Plan, PlannedLesson
+from fgic_core.run.plan import Plan
+from fgic_core.run.planned import PlannedLesson
 from fgic_core.run.record import RunRecord
 from fgic_core.steps.lesson import MAIN
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from fgic_core.errors import PluginError
-from fgic_core.kinds.classifier.contract import Classifier
-from fgic_core.kinds.explainer.contract import Explainer
 from fgic_core.kinds.ports import all_steps
 from fgic_core.run.executor import Named, Rehearsal
-from fgic_core.run.plan import Plan, PlannedStep
+from fgic_core.run.plan import Plan
+from fgic_core.run.planned import PlannedStep
 
 
 def rehearsals_of(plan: Plan, planned: PlannedStep, wanted: Sequence[str]) -> Iterator[tuple[str, Rehearsal]]:
@@ -19,16 +18,16 @@ def rehearsals_of(plan: Plan, planned: PlannedStep, wanted: Sequence[str]) -> It
         plan: the plan; planned: the step, which has its inputs.
         wanted: the steps that are to be run.
     """
-    if planned.reused or planned.trained or not isinstance(planned.component, Classifier):
+    if planned.reused or planned.trained or planned.described.kind != "classifier":
         return
     for other in plan.steps:
-        explains = isinstance(other.component, Explainer) and planned.name in all_steps(other.inputs)
+        explains = other.described.kind == "explainer" and planned.name in all_steps(other.inputs)
         if other.name not in wanted or other.reused or not explains:
             continue
         from fgic_core.data.header import Header
 
         classes = Header.read(plan.step(str(planned.inputs["dataset"])).folder).classes
-        classifier, explainer = (Named(one.uses, one.component.model_dump(mode="json")) for one in (planned, other))
+        classifier, explainer = (Named(one.uses, one.described.options) for one in (planned, other))
         yield other.name, Rehearsal(classifier, explainer, len(classes))
 
 

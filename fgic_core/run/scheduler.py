@@ -18,7 +18,7 @@ from fgic_core.run.forecast import Forecast
 from fgic_core.run.graph import Branch, Node, Place, Standing, State, Task
 from fgic_core.run.interrupts import Interrupts
 from fgic_core.run.observers import NodeListener
-from fgic_core.run.plan import PlannedStep
+from fgic_core.run.planned import PlannedStep
 from fgic_core.run.record import StepRecord
 from fgic_core.run.rehearsals import refusal, rehearsals_of
 

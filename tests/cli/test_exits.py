@@ -363,10 +363,10 @@ def test_a_ctrl_c_that_a_destructor_eats_is_no_traceback(install: Any, fgic: Any
 def test_a_ctrl_c_that_is_eaten_while_the_spec_is_read_stops_the_run(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def eats(*arguments: Any) -> Any:
+    def eats(*arguments: Any, **options: Any) -> Any:
         with contextlib.suppress(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-        return read(*arguments)
+        return read(*arguments, **options)
 
     read = Pipeline.from_yaml
     monkeypatch.setattr(Pipeline, "from_yaml", eats)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from fgic_core import Attacker, Classifier, ComponentOption, InputFile, InputFolder, Registry, UseOnly
 from fgic_core.data.artifact import ArtifactRecord
+from fgic_core.description import describe, manifest_of
 from fgic_core.errors import PluginError, StoreError
 from fgic_core.nested import entry_of, nested
 from fgic_core.pipeline import Pipeline
@@ -101,8 +102,8 @@ def registry() -> Registry:
 def document(
     registry: Registry, node: Any = "use", seed: int = 0, uses: str = "classifier/hardened", **options: Any
 ) -> KeyDocument:
-    component = registry.create(uses, **options)
-    return Keys(MEMORY).document(registry.entry(uses), component, seed, {}, node)
+    made = describe(registry.create(uses, **options), manifest_of(registry.entry(uses), registry.get(uses)))
+    return Keys(MEMORY).document(made, seed, {}, node)
 
 
 def reading(**options: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, Interrupted, StoreError
 from fgic_core.hooks import hookimpl
 from fgic_core.pipeline import Pipeline, Run, load_model
+from fgic_core.registry import Registry
 
 
 def run(spec: Path, tmp: Path, *overrides: str, **options: Any) -> Run:
@@ -140,8 +141,8 @@ def test_only_says_what_is_true_of_what_is_computed_every_time(
     seven_steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(seven_steps, tmp_path, until="boxes")
-    dots = Pipeline.from_yaml(seven_steps).spec.step("dots").component
-    monkeypatch.setattr(type(dots), "untraced", lambda self: ("the weather has a say",))
+    dots = Registry().get(Pipeline.from_yaml(seven_steps).spec.step("dots").uses)
+    monkeypatch.setattr(dots, "untraced", lambda self: ("the weather has a say",))
     with pytest.raises(StoreError) as caught:
         run(seven_steps, tmp_path, only="crops")
     assert "step crops needs step boxes, and step dots is computed every time: the weather has a say" in str(

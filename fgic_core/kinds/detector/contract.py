@@ -114,8 +114,7 @@ class Detector(Component, ABC):
 
     def reads(self) -> Sequence[Path]:
         """What is known of the pictures that the weights have seen lies beside them."""
-        seen = self.weights.parent / SEEN if self.weights is not None else None
-        return [seen] if seen is not None and seen.is_file() else []
+        return [self.weights.parent / SEEN] if self.weights is not None else []
 
     def draws(self) -> bool:
         return self.learns()

@@ -31,6 +31,7 @@ from fgic_core import (
 )
 from fgic_core.data.boxes import read_compared
 from fgic_core.data.dataset import SCHEMA, DatasetWriter, Header
+from fgic_core.description import describe, manifest_of
 from fgic_core.kinds.cropper import driver as cropper
 from fgic_core.kinds.detector import driver as detector
 from fgic_core.registry import Entry
@@ -656,7 +657,7 @@ def test_what_weights_have_seen_counts_into_the_key_of_a_step(tmp_path: Path) ->
         if content is not None:
             (tmp_path / "seen.parquet").write_bytes(content)
         entry = Entry("detector", "ready", "this process", "0", "", f"{Ready.__module__}:Ready")
-        keys.append(Keys(Memory()).document(entry, component, 0, {}).key)
+        keys.append(Keys(Memory()).document(describe(component, manifest_of(entry, Ready)), 0, {}).key)
     assert len(set(keys)) == 3
 
 
