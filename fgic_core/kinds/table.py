@@ -226,7 +226,7 @@ def named(target: str, what: str) -> Any:
 
 
 def _same(one: metadata.EntryPoint, other: metadata.EntryPoint) -> bool:
-    """Whether both are of one package: a folder with its build's metadata may be on the path beside what it installed."""
+    """Whether both are of one package: a folder that was built may be on the path beside what it installed."""
     names = [point.dist.name if point.dist is not None else None for point in (one, other)]
     return names[0] == names[1] and one.value == other.value
 
