@@ -13,6 +13,7 @@ import sysconfig
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +21,7 @@ from pathlib import Path
 from fgic_core.data.digest import digest_of
 from fgic_core.run.beside import Beside, counts
 from fgic_core.run.memory import Memory, Stat
-from fgic_core.run.syntax import CORE, Parsed, parse
+from fgic_core.run.syntax import CORE, LAZY, Parsed, parse
 from fgic_core.run.walk import File, walk
 
 #: A module, and the names that are taken from it.
@@ -124,8 +125,10 @@ class Sources:
                 elsewhere.append((f"{name}.{one}", ()))
             else:
                 left.append(one)
-        if name == CORE:
-            return elsewhere + [(home, ()) for one in left if (home := public_home(one)) is not None], False
+        if name in LAZY and name != CORE and not taken:  # as a whole, to take names of it later
+            return [(home, ()) for home in homes(name)], False
+        if name in LAZY:
+            return elsewhere + [(home, ()) for one in left if (home := public_home(one, name)) is not None], False
         # A package of the core whose names all come from elsewhere adds nothing of its own.
         return elsewhere, bool(left) or name.partition(".")[0] != CORE
 
@@ -293,9 +296,12 @@ def is_installed(place: Path) -> bool:
     )
 
 
-def public_home(name: str) -> str | None:
-    """The module that defines one of the core's public names."""
-    import fgic_core
-
-    home: str | None = fgic_core._MODULE.get(name)
+def public_home(name: str, package: str = CORE) -> str | None:
+    """The module that defines a name of the core, or of another package of it that imports its names on first use."""
+    home: str | None = import_module(package)._MODULE.get(name)
     return home
+
+
+def homes(package: str) -> list[str]:
+    """The modules that define the names of such a package."""
+    return sorted(set(import_module(package)._MODULE.values()))

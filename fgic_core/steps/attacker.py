@@ -9,8 +9,9 @@ import numpy as np
 
 from fgic_core.data.model import Model
 from fgic_core.errors import PluginError
-from fgic_core.inference import infer, logits_of
 from fgic_core.interfaces.attacker import Attacker
+from fgic_core.kit.best import evaluation
+from fgic_core.kit.inference import infer, logits_of
 from fgic_core.steps import masking
 from fgic_core.steps import reference_attacks as reference
 from fgic_core.steps.adversarial_examples import Examples
@@ -18,7 +19,6 @@ from fgic_core.steps.context import StepContext
 from fgic_core.steps.statistics import proportion
 from fgic_core.steps.subset import choose
 from fgic_core.steps.untouched import untouched
-from fgic_core.training import evaluation
 
 if TYPE_CHECKING:
     import torch

@@ -16,8 +16,8 @@ from fgic_core.data.dataset import Dataset
 from fgic_core.data.input_spec import InputSpec
 from fgic_core.data.rows import only_columns
 from fgic_core.errors import DataError, PluginError
-from fgic_core.inference import Batch, infer
 from fgic_core.interfaces.classifier import Classifier, FittedClassifier
+from fgic_core.kit.inference import Batch, infer
 from fgic_core.steps.context import Scores, StepContext
 from fgic_core.steps.lesson import MAIN, Lesson
 from fgic_core.steps.validation import cut_val

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fgic_core.inference import logits_of
 from fgic_core.interfaces.attacker import Attacker
+from fgic_core.kit.inference import logits_of
 from fgic_core.steps import reference_attacks as reference
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.statistics import proportion

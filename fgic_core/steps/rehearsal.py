@@ -5,9 +5,9 @@ from __future__ import annotations
 from fgic_core.errors import PluginError
 from fgic_core.interfaces.classifier import Classifier
 from fgic_core.interfaces.explainer import Explainer
+from fgic_core.kit.best import evaluation
 from fgic_core.steps.explainer import explain_checked
 from fgic_core.steps.untouched import own_randomness, own_settings
-from fgic_core.training import evaluation
 
 
 def rehearse(classifier: Classifier, explainer: Explainer, classes: int, uses: str) -> PluginError | None:
