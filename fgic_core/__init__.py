@@ -44,25 +44,27 @@ if TYPE_CHECKING:
     from fgic_core.finished import Run as Run
     from fgic_core.finished import load_model as load_model
     from fgic_core.hooks import hookimpl as hookimpl
-    from fgic_core.interfaces import Attacker as Attacker
-    from fgic_core.interfaces import Classifier as Classifier
-    from fgic_core.interfaces import Component as Component
-    from fgic_core.interfaces import Context as Context
-    from fgic_core.interfaces import Cropper as Cropper
-    from fgic_core.interfaces import DatasetReader as DatasetReader
-    from fgic_core.interfaces import Detections as Detections
-    from fgic_core.interfaces import Detector as Detector
-    from fgic_core.interfaces import Epsilon as Epsilon
-    from fgic_core.interfaces import Explainer as Explainer
-    from fgic_core.interfaces import FittedClassifier as FittedClassifier
-    from fgic_core.interfaces import FittedDetector as FittedDetector
-    from fgic_core.interfaces import FittedGenerator as FittedGenerator
-    from fgic_core.interfaces import Generator as Generator
-    from fgic_core.interfaces import Input as Input
-    from fgic_core.interfaces import InputFile as InputFile
-    from fgic_core.interfaces import InputFolder as InputFolder
-    from fgic_core.interfaces import Maps as Maps
-    from fgic_core.interfaces import UseOnly as UseOnly
+    from fgic_core.kinds.attacker.contract import Attacker as Attacker
+    from fgic_core.kinds.classifier.contract import Classifier as Classifier
+    from fgic_core.kinds.classifier.contract import FittedClassifier as FittedClassifier
+    from fgic_core.kinds.component import Component as Component
+    from fgic_core.kinds.component import Epsilon as Epsilon
+    from fgic_core.kinds.component import InputFile as InputFile
+    from fgic_core.kinds.component import InputFolder as InputFolder
+    from fgic_core.kinds.component import UseOnly as UseOnly
+    from fgic_core.kinds.context import Context as Context
+    from fgic_core.kinds.cropper.contract import Cropper as Cropper
+    from fgic_core.kinds.dataset.contract import DatasetReader as DatasetReader
+    from fgic_core.kinds.detector.contract import Detections as Detections
+    from fgic_core.kinds.detector.contract import Detector as Detector
+    from fgic_core.kinds.detector.contract import FittedDetector as FittedDetector
+    from fgic_core.kinds.explainer.contract import Explainer as Explainer
+    from fgic_core.kinds.explainer.contract import Maps as Maps
+    from fgic_core.kinds.generator.contract import FittedGenerator as FittedGenerator
+    from fgic_core.kinds.generator.contract import Generator as Generator
+    from fgic_core.kinds.ports import Input as Input
+    from fgic_core.kinds.table import ArtifactType as ArtifactType
+    from fgic_core.kinds.table import Kind as Kind
     from fgic_core.kit.best import BestEpoch as BestEpoch
     from fgic_core.kit.best import evaluation as evaluation
     from fgic_core.kit.weights import Weights as Weights
@@ -95,27 +97,36 @@ _HOME = {
     "fgic_core.errors": ("DataError", "FgicError", "PluginError", "nearest"),
     "fgic_core.hooks": ("hookimpl",),
     "fgic_core.finished": ("Run", "load_model"),
-    "fgic_core.interfaces": (
-        "Attacker",
+    "fgic_core.kinds.attacker.contract": ("Attacker",),
+    "fgic_core.kinds.classifier.contract": (
         "Classifier",
-        "Component",
-        "Context",
-        "Cropper",
-        "DatasetReader",
-        "Detections",
-        "Detector",
-        "Epsilon",
-        "Explainer",
         "FittedClassifier",
-        "FittedDetector",
-        "FittedGenerator",
-        "Generator",
-        "Input",
+    ),
+    "fgic_core.kinds.component": (
+        "Component",
+        "Epsilon",
         "InputFile",
         "InputFolder",
-        "Maps",
         "UseOnly",
     ),
+    "fgic_core.kinds.context": ("Context",),
+    "fgic_core.kinds.cropper.contract": ("Cropper",),
+    "fgic_core.kinds.dataset.contract": ("DatasetReader",),
+    "fgic_core.kinds.detector.contract": (
+        "Detections",
+        "Detector",
+        "FittedDetector",
+    ),
+    "fgic_core.kinds.explainer.contract": (
+        "Explainer",
+        "Maps",
+    ),
+    "fgic_core.kinds.generator.contract": (
+        "FittedGenerator",
+        "Generator",
+    ),
+    "fgic_core.kinds.ports": ("Input",),
+    "fgic_core.kinds.table": ("ArtifactType", "Kind"),
     "fgic_core.nested": ("ComponentOption",),
     "fgic_core.pipeline": ("Pipeline",),
     "fgic_core.registry": ("Registry",),

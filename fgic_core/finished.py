@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fgic_core.data.artifact import ArtifactRecord, Metric
 from fgic_core.errors import StoreError
-from fgic_core.interfaces import KINDS
+from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Registry
 from fgic_core.run.record import RunRecord, StepRecord, which_run
 
@@ -216,7 +216,7 @@ class Run:
 
 def _gives(step: StepRecord) -> str:
     """The type of artifact that a step of its kind gives; empty for an unknown kind."""
-    kind = KINDS.get(step.uses.partition("/")[0])
+    kind = KINDS.interface(step.uses.partition("/")[0])
     return kind.gives if kind is not None else ""
 
 

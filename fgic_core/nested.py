@@ -10,8 +10,8 @@ from pydantic import BaseModel, SerializationInfo, ValidationError, ValidationIn
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fgic_core.errors import PluginError, nearest
-from fgic_core.interfaces import KINDS, Component
-from fgic_core.interfaces.component import NamesComponent
+from fgic_core.kinds.component import Component, NamesComponent
+from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Entry, Registry, installed
 
 C = TypeVar("C", bound=Component)
@@ -85,8 +85,8 @@ else:
         """
 
         def __class_getitem__(cls, interface: type[Component]) -> Any:
-            if interface not in KINDS.values():
-                known = ", ".join(one.__name__ for one in KINDS.values())
+            if interface is not KINDS.interface(getattr(interface, "kind", "")):
+                known = ", ".join(one.__name__ for kind in KINDS if (one := KINDS.interface(kind)) is not None)
                 raise TypeError(f"ComponentOption takes one of {known}, not {interface!r}")
             return Annotated[interface, Named(interface)]
 

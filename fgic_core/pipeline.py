@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fgic_core.errors import Interrupted
 from fgic_core.finished import Run, load_model
+from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Registry
 from fgic_core.run.keys import Keys
 from fgic_core.run.memory import default_memory
@@ -135,7 +136,6 @@ class Pipeline:
         from fgic_core.run.engines import engine_of
         from fgic_core.run.executor import Executor, choose
         from fgic_core.run.interrupts import Interrupts
-        from fgic_core.run.job import WITHOUT_TORCH
 
         folders = Path(runs or RUNS) / self.spec.name
         require_text(self.spec, Path(store or default_store()), folders)
@@ -144,7 +144,7 @@ class Pipeline:
         to_compute = [step for step in plan.steps if step.name in chosen and not step.reused]
         check_device(device)
         with Interrupts() as interrupts, closing(engine_of(isolation, self.registry, interrupts)) as engine:
-            if any(step.component.kind not in WITHOUT_TORCH for step in to_compute):
+            if any(KINDS[step.component.kind].tensors for step in to_compute):
                 device = engine.device(device, devices)
             folder = new_folder(folders)
             record = self._record(plan, device, command)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from fgic_core.errors import PluginError, nearest
-from fgic_core.interfaces import KINDS, Component
-from fgic_core.interfaces.component import bare_components, hashed_components
-from fgic_core.interfaces.ports import Input
+from fgic_core.kinds.component import Component, bare_components, hashed_components
+from fgic_core.kinds.ports import Input
+from fgic_core.kinds.table import KINDS
 
 PREFIX = "fgic."
 
@@ -216,7 +216,7 @@ def _load(entry: Entry) -> type[Component]:
     where = f"{entry.uses} ({entry.package} {entry.version})"
     if entry.kind not in KINDS:
         raise PluginError(f"there is no kind {entry.kind!r}", where=where, hint=f"Kinds are {', '.join(KINDS)}.")
-    interface = KINDS[entry.kind]
+    interface = KINDS[entry.kind].interface
     point = metadata.EntryPoint(entry.name, entry.target, PREFIX + entry.kind)
     try:
         component = point.load()
@@ -232,29 +232,16 @@ def _load(entry: Entry) -> type[Component]:
         raise PluginError(
             f"{entry.target} is not a subclass of {interface.__name__}",
             where=where,
-            hint=f"Derive it from fgic_core.{interface.__name__}.",
+            hint=f"Derive it from {_public(interface)}.",
         )
     missing = sorted(getattr(component, "__abstractmethods__", ()))
     if missing:
         raise PluginError(
             f"{entry.target} lacks {', '.join(missing)}",
             where=where,
-            hint=f"fgic_core.{interface.__name__} says what each must do.",
+            hint=f"{_public(interface)} says what each must do.",
         )
-    wrong = [name for name, port in component.inputs.items() if not isinstance(port, Input)]
-    if wrong:
-        raise PluginError(
-            f"{entry.target} declares its port {wrong[0]} as {component.inputs[wrong[0]]!r}",
-            where=where,
-            hint=f'Write "{wrong[0]}": fgic_core.Input("model"), or the type of what it takes.',
-        )
-    lacking = [name for name in interface.inputs if name not in component.inputs]
-    if lacking:
-        raise PluginError(
-            f"{entry.target} has no port {lacking[0]}, which every {interface.kind} has",
-            where=where,
-            hint=f"Add to those of the kind: inputs = {{**{interface.__name__}.inputs, ...}}.",
-        )
+    _check_ports(entry, component, interface, where)
     taken = sorted(name for name in component.model_fields if name in _methods(interface))
     if taken:
         raise PluginError(
@@ -290,6 +277,37 @@ def _load(entry: Entry) -> type[Component]:
             hint="Mend the default.",
         ) from error
     return component
+
+
+def _check_ports(entry: Entry, component: type[Component], interface: type[Component], where: str) -> None:
+    wrong = [name for name, port in component.inputs.items() if not isinstance(port, Input)]
+    if wrong:
+        raise PluginError(
+            f"{entry.target} declares its port {wrong[0]} as {component.inputs[wrong[0]]!r}",
+            where=where,
+            hint=f'Write "{wrong[0]}": fgic_core.Input("model"), or the type of what it takes.',
+        )
+    for name, port in component.inputs.items():
+        if KINDS.type(port.type) is None:
+            close = nearest(port.type, list(KINDS.types()))
+            raise PluginError(
+                f"{entry.target} takes {port.type!r} at its port {name}, which no kind gives that is installed",
+                where=where,
+                hint=f"Did you mean {' or '.join(close)}?" if close else f"Types are {', '.join(KINDS.types())}.",
+            )
+    lacking = [name for name in interface.inputs if name not in component.inputs]
+    if lacking:
+        raise PluginError(
+            f"{entry.target} has no port {lacking[0]}, which every {interface.kind} has",
+            where=where,
+            hint=f"Add to those of the kind: inputs = {{**{interface.__name__}.inputs, ...}}.",
+        )
+
+
+def _public(interface: type[Component]) -> str:
+    """The name that a plugin's author takes an interface by."""
+    core = interface.__module__.startswith("fgic_core.")
+    return f"{'fgic_core' if core else interface.__module__}.{interface.__name__}"
 
 
 def _methods(interface: type[Component]) -> set[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.cli.output import console, table
-from fgic_core.interfaces.ports import steps_of
+from fgic_core.kinds.ports import steps_of
 
 if TYPE_CHECKING:
     from fgic_core.run.plan import Plan, PlannedStep

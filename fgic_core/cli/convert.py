@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fgic_core.cli.output import console, note, printable, table, warn
 from fgic_core.errors import FgicError, Interrupted
 from fgic_core.hooks import hookimpl
-from fgic_core.interfaces.ports import all_steps
+from fgic_core.kinds.ports import all_steps
 
 if TYPE_CHECKING:
     from fgic_core.data.coco import CocoFolder
@@ -67,7 +67,7 @@ def convert(
 
 def _open(source: str, overrides: Sequence[str], step: str | None, store: Path | None) -> Dataset | None:
     """The data set of any source; None where a step failed, of which the user was told."""
-    from fgic_core.interfaces import KINDS
+    from fgic_core.kinds.table import KINDS
     from fgic_core.registry import Registry
     from fgic_core.spec import load_spec
 

@@ -11,7 +11,8 @@ import annotated_types
 from pydantic import BaseModel, BeforeValidator, PlainValidator
 from pydantic.fields import FieldInfo
 
-from fgic_core.interfaces import KINDS, Component, Epsilon, InputFile, InputFolder
+from fgic_core.kinds.component import Component, Epsilon, InputFile, InputFolder
+from fgic_core.kinds.table import KINDS
 from fgic_core.nested import Named
 
 _WORDS = {
@@ -59,7 +60,7 @@ class Option(NamedTuple):
 
 def options_of(component: type[Component]) -> list[Option]:
     """The options of a component, its own before those of its interface."""
-    interface = KINDS[component.kind].model_fields
+    interface = KINDS[component.kind].interface.model_fields
     found = [
         Option(
             field.alias or name,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fgic_core.data.geometry import Box
     from fgic_core.data.model import Model
-    from fgic_core.interfaces.explainer import Explainer
+    from fgic_core.kinds.explainer.contract import Explainer
     from fgic_core.predict import Prediction, Predictor
     from fgic_core.registry import Registry
 
@@ -142,7 +142,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def _explainer(registry: Registry, uses: str) -> Explainer:
-    from fgic_core.interfaces.explainer import Explainer
+    from fgic_core.kinds.explainer.contract import Explainer
 
     made = registry.create(uses)
     if not isinstance(made, Explainer):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fgic_core.data.pictures import AnyPicture
-    from fgic_core.interfaces.classifier import FittedClassifier
+    from fgic_core.kinds.classifier.contract import FittedClassifier
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from fgic_core.errors import PluginError
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
-    from fgic_core.interfaces.context import Context
+    from fgic_core.kinds.context import Context
 
 
 class Items(Protocol):

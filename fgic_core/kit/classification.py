@@ -12,8 +12,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from fgic_core.data.input_spec import InputSpec
-from fgic_core.interfaces.classifier import FittedClassifier
-from fgic_core.interfaces.context import Context
+from fgic_core.kinds.classifier.contract import FittedClassifier
+from fgic_core.kinds.context import Context
 from fgic_core.kit.augment import Changes, draw, variants
 from fgic_core.kit.batches import Items
 from fgic_core.kit.features import MOST, FeatureStore, FrozenBackbone, FrozenHead

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from fgic_core.interfaces.classifier import Classifier
+from fgic_core.kinds.classifier.contract import Classifier
 from fgic_core.kit.options import Augmented, Trainable
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fgic_core.data.dataset import Dataset
-    from fgic_core.interfaces.classifier import FittedClassifier
-    from fgic_core.interfaces.context import Context
+    from fgic_core.kinds.classifier.contract import FittedClassifier
+    from fgic_core.kinds.context import Context
 
 
 class NetworkClassifier(Trainable, Augmented, Classifier):

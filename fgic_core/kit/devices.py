@@ -9,7 +9,7 @@ from fgic_core.errors import PluginError
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from fgic_core.interfaces.context import Context
+    from fgic_core.kinds.context import Context
 
 
 def check_precision(precision: str, device: str) -> None:

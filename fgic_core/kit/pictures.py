@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from fgic_core.interfaces.context import Context
+    from fgic_core.kinds.context import Context
 
 #: Bytes that the pictures of one training take at most; what is beyond that is read anew at every epoch.
 MOST = 2**30

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fgic_core.interfaces.context import Context
+    from fgic_core.kinds.context import Context
 
 
 @contextmanager

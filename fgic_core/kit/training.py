@@ -20,7 +20,7 @@ from fgic_core.kit.schedule import rate_factor
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from fgic_core.interfaces.context import Context
+    from fgic_core.kinds.context import Context
 
 #: After so many steps a loss that is not finite is noticed, where looking at each would have the processor wait.
 _LOOK = 16

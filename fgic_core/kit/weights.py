@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from fgic_core.interfaces.context import Context
+    from fgic_core.kinds.context import Context
 
 _SHOWN = 3
 #: Keys under which a checkpoint holds its weights.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from fgic_core.kinds.attacker import section as robustness
+from fgic_core.kinds.classifier import section as model
+from fgic_core.kinds.dataset import section as dataset
+from fgic_core.kinds.explainer import section as explanations
 from fgic_core.report import summary
 from fgic_core.report.drawn import Drawn
 from fgic_core.report.figures import Figures
 from fgic_core.report.html import environment
 from fgic_core.report.numbers import plural
 from fgic_core.report.pictures import Album
-from fgic_core.report.sections import dataset, explanations, model, robustness
-from fgic_core.report.sections.common import Section, Studio, part
+from fgic_core.report.section import Section, Studio, part
 from fgic_core.report.view import RunView
 
 

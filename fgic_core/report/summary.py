@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from fgic_core.data.artifact import Metric
 from fgic_core.data.quantities import headlines
+from fgic_core.kinds.attacker.section import norm, sweep
+from fgic_core.kinds.generator import section as generation
 from fgic_core.report.numbers import (
     NO_FIGURE,
     eps_text,
@@ -16,8 +18,6 @@ from fgic_core.report.numbers import (
     plural,
     with_interval,
 )
-from fgic_core.report.sections import generation
-from fgic_core.report.sections.robustness import norm, sweep
 from fgic_core.report.view import RunView, StepView
 
 #: The pointing games, and in whose box the map's peak lies.

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fgic_core.data.artifact import ArtifactRecord, ArtifactType, Metric, Point
+from fgic_core.data.artifact import ArtifactRecord, Metric, Point
 from fgic_core.errors import FgicError
-from fgic_core.interfaces import KINDS
+from fgic_core.kinds.table import KINDS
 from fgic_core.run.record import RunRecord, StepRecord
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ class StepView:
     folder: Path
     artifact: ArtifactRecord | None
     problem: str
-    type: ArtifactType | None
+    type: str | None
 
     @classmethod
     def read(cls, index: int, record: StepRecord, run_folder: Path) -> StepView:
         """The step with what can be read of its artifact."""
-        kind = KINDS.get(record.uses.partition("/")[0])
+        kind = KINDS.interface(record.uses.partition("/")[0])
         promised = kind.gives if kind else None
         folder = record.folder if record.folder.is_absolute() else run_folder / record.folder
         if record.status not in ("computed", "reused"):

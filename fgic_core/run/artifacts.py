@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.data.model import Model
 from fgic_core.errors import StoreError
-from fgic_core.interfaces import Classifier, Component, FittedClassifier
+from fgic_core.kinds.classifier.contract import Classifier, FittedClassifier
+from fgic_core.kinds.component import Component
 from fgic_core.nested import one_line
 from fgic_core.registry import Registry
 from fgic_core.run.contents import damages

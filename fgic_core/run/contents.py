@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fgic_core.data.artifact import RECORD, ArtifactType, FileRecord
+from fgic_core.data.artifact import RECORD, FileRecord
 from fgic_core.data.digest import digest_file, digest_of
 
 
@@ -35,7 +35,7 @@ def forget_places(folder: Path) -> None:
     file.write_text(json.dumps(header, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def content_of(folder: Path, kind: ArtifactType, files: Mapping[str, FileRecord]) -> str:
+def content_of(folder: Path, kind: str, files: Mapping[str, FileRecord]) -> str:
     """The digest of what steps are given of an artifact.
 
     A data set counts by its rows and not by where their pictures lie; others by all of their files.

@@ -14,7 +14,8 @@ from typing import Any, Literal, Protocol
 
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, PluginError
-from fgic_core.interfaces import Classifier, Explainer
+from fgic_core.kinds.classifier.contract import Classifier
+from fgic_core.kinds.explainer.contract import Explainer
 from fgic_core.registry import Registry
 from fgic_core.run.device import check_device, choose_device
 from fgic_core.run.events import Channel, Event, ProcessFailed, Said, pass_on, rebuild, watch
@@ -43,7 +44,7 @@ class Engine(Protocol):
     def rehearse(
         self, classifier: tuple[str, Classifier], explainer: tuple[str, Explainer], classes: int
     ) -> PluginError | None:
-        """See `fgic_core.steps.rehearsal.rehearse`; components come with their names."""
+        """See `fgic_core.kinds.explainer.rehearsal.rehearse`; components come with their names."""
 
     def compute(self, job: Job, listener: Listener) -> ArtifactRecord:
         """See `fgic_core.run.processes.run_on_devices`."""
@@ -64,7 +65,7 @@ class Here:
     def rehearse(
         self, classifier: tuple[str, Classifier], explainer: tuple[str, Explainer], classes: int
     ) -> PluginError | None:
-        from fgic_core.steps.rehearsal import rehearse
+        from fgic_core.kinds.explainer.rehearsal import rehearse
 
         return rehearse(classifier[1], explainer[1], classes, explainer[0])
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.artifact import ArtifactRecord, Metric, Point
 from fgic_core.errors import FgicError, Interrupted, PluginError, StepError, StoreError
-from fgic_core.interfaces import Classifier, DatasetReader, Explainer
-from fgic_core.interfaces.ports import all_steps
+from fgic_core.kinds.classifier.contract import Classifier
+from fgic_core.kinds.dataset.contract import DatasetReader
+from fgic_core.kinds.explainer.contract import Explainer
+from fgic_core.kinds.ports import all_steps
 from fgic_core.nested import entry_of, nested
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import LEARNED

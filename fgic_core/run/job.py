@@ -17,19 +17,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fgic_core.data.artifact import ArtifactRecord, ArtifactType
+from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, PluginError
-from fgic_core.interfaces import Component
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import open_artifact
 from fgic_core.run.contents import content_of, files_of, forget_places
 from fgic_core.steps.context import Listener, StepContext
 from fgic_core.steps.lesson import MAIN
-
-#: Kinds whose components may learn; what they learned and what is done with it are two nodes.
-LEARNING = ("detector", "generator", "classifier")
-#: Kinds whose steps need no tensors: torch, and the seconds and memory of its import, are left out there.
-WITHOUT_TORCH = ("dataset", "cropper")
 
 
 class Job(BaseModel):
@@ -105,11 +101,11 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
         name: [opened(name, one) for one in given] if isinstance(given, list) else opened(name, given)
         for name, given in job.inputs.items()
     }
-    if component.kind not in WITHOUT_TORCH:
+    if KINDS[component.kind].tensors:
         import_module("torch")
     context.seed_everything("step")
     _drive(component, context, job)
-    gives: ArtifactType = "fitted" if job.node == "fit" else component.gives
+    gives = "fitted" if job.node == "fit" else component.gives
     if gives == "dataset":
         forget_places(job.output)
     files = files_of(job.output)
@@ -138,17 +134,17 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
 
 def _drive(component: Component, context: StepContext, job: Job) -> None:
     """Have the core's driver of the kind do what the job asks for."""
-    steps = f"fgic_core.steps.{component.kind}"
+    kind = KINDS[component.kind]
     if job.node == "fit":
-        import_module(f"{steps}_fit").fit(component, context.inputs["dataset"], context)
-    elif component.kind in LEARNING:
+        import_module(kind.fit).fit(component, context.inputs["dataset"], context)
+    elif kind.fit:
         if MAIN in job.learned:  # the step's record tells of both
             fitted = ArtifactRecord.read(job.learned[MAIN])
             context.metrics, context.curves = list(fitted.metrics), list(fitted.curves)
             context.warnings = list(fitted.warnings)
-        import_module(steps).use(component, context.inputs, context, job.learned)
+        import_module(kind.driver).use(component, context.inputs, context, job.learned)
     else:
-        import_module(steps).run(component, context.inputs, context)
+        import_module(kind.driver).run(component, context.inputs, context)
 
 
 def main(arguments: list[str]) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fgic_core.data.digest import digest_of
-from fgic_core.interfaces import Component
-from fgic_core.interfaces.component import use_only
+from fgic_core.kinds.component import Component, use_only
+from fgic_core.kinds.table import KINDS
 from fgic_core.nested import entry_of, nested
 from fgic_core.registry import Entry
 from fgic_core.run.fingerprints import Fingerprints
@@ -82,8 +82,8 @@ class Keys:
         parts = {where: one for where, one in nested(component).items() if option_of(where) not in left_out}
         options, doubts, unread = self._options(component, [component, *parts.values()], left_out)
         package, own, more = self._packages(entry, component, parts)
-        part = "" if node == "use" else "_fit"
-        driver = self._sources.reached(f"fgic_core.steps.{component.kind}{part}")
+        kind = KINDS[component.kind]
+        driver = self._sources.reached(kind.driver if node == "use" else kind.fit)
         packages = [entry.package, *(entry_of(one).package for one in parts.values())]
         stands_on = versions_of_modules({*driver.packages, *own}, self.memory)
         for name in packages:

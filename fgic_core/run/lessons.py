@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.digest import digest_of
-from fgic_core.interfaces import Component
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Entry
 from fgic_core.run.keys import Keys
 
@@ -67,9 +68,7 @@ def cut(
 
     context = StepContext(Path(), uses=uses, seed=seed)
     context.inputs = given
-    made = import_module(f"fgic_core.steps.{component.kind}_fit").lessons(
-        component, Dataset.open(dataset, roots), context
-    )
+    made = import_module(KINDS[component.kind].fit).lessons(component, Dataset.open(dataset, roots), context)
     found = []
     for lesson in made:
         header = lesson.data.header

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fgic_core.data.artifact import ArtifactRecord, ArtifactType
+from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.data.digest import digest_of
 from fgic_core.errors import FgicError, StoreError
-from fgic_core.interfaces import Component, Wiring
-from fgic_core.interfaces.ports import all_steps, steps_of
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.ports import Wiring, all_steps, steps_of
 from fgic_core.nested import draws
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import LEARNED
@@ -85,7 +85,7 @@ class PlannedStep:
     uses: str
     component: Component
     inputs: Wiring
-    gives: ArtifactType
+    gives: str
     seed: int
     key: str
     document: Mapping[str, Any]

@@ -64,8 +64,8 @@ def _answer(request: dict[str, Any], registry: Registry, teller: Teller) -> Any:
 
         return choose_device(request["asked"], request["devices"])
     if request["ask"] == "rehearsal":
+        from fgic_core.kinds.explainer.rehearsal import rehearse
         from fgic_core.run.events import describe
-        from fgic_core.steps.rehearsal import rehearse
 
         classifier, explainer = (
             registry.create(request[kind]["uses"], **request[kind]["options"]) for kind in ("classifier", "explainer")

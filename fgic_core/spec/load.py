@@ -11,7 +11,8 @@ from typing import Any
 
 from fgic_core.data.files import regular_file
 from fgic_core.errors import PluginError, nearest
-from fgic_core.interfaces import KINDS, Component
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Registry, published
 from fgic_core.spec.document import Node, from_data, read
 from fgic_core.spec.errors import Place, Problem, Source, SpecError, did_you_mean
@@ -289,7 +290,7 @@ class _Check:
             return _Step(Wired(name, "", None, key, None), None, None, Places(key), seed)
         uses, component, place = self._uses(name, key, node)
         self._unknown(node, STEP, f"step {name}", self._stray(node, component))
-        kind = KINDS.get(uses.partition("/")[0])
+        kind = KINDS.interface(uses.partition("/")[0])
         given = node.value.get("with")
         places = Places(place, given.key if given is not None else None)
         wired = Wired(name, uses, component or kind, place, node.child("from"))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fgic_core.interfaces import Component, Wiring
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.ports import Wiring
 
 #: The version of the spec's format that is read and written.
 VERSION = 1

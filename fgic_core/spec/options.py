@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from fgic_core.interfaces import Component
+from fgic_core.kinds.component import Component
 from fgic_core.nested import entry_of
 from fgic_core.registry import Registry
 from fgic_core.spec.document import Node

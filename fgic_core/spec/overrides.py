@@ -10,8 +10,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from fgic_core.errors import PluginError
-from fgic_core.interfaces import Component
-from fgic_core.interfaces.component import TextFrom, names_components
+from fgic_core.kinds.component import Component, TextFrom, names_components
 from fgic_core.registry import Registry
 from fgic_core.spec.document import Entry, Node, read
 from fgic_core.spec.errors import Place, Problem, Source, did_you_mean

@@ -10,8 +10,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from fgic_core.interfaces import Component
-from fgic_core.interfaces.component import fields_of
+from fgic_core.kinds.component import Component, fields_of
 from fgic_core.nested import OPTION, REFUSED, WRITE, Misfit, Refused, either
 from fgic_core.spec.document import Node
 from fgic_core.spec.errors import Place, Problem, did_you_mean

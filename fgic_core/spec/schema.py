@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fgic_core.errors import PluginError
-from fgic_core.interfaces import KINDS, Component, Input
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.ports import Input
+from fgic_core.kinds.table import KINDS
 from fgic_core.nested import SCHEMA_KEY
 from fgic_core.registry import Registry
 from fgic_core.spec.model import VERSION

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fgic_core.errors import nearest
-from fgic_core.interfaces import KINDS, Component, Input
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.ports import Input
+from fgic_core.kinds.table import KINDS
 from fgic_core.spec.document import Node
 from fgic_core.spec.errors import Place, Problem, did_you_mean
 from fgic_core.spec.problems import described
@@ -157,8 +159,10 @@ def _missing(steps: list[Wired], index: int, name: str) -> Problem:
         return Problem(f"{step.uses} needs {what}, and from names none", step.place, f"{_example(step, name)} {listed}")
     makers = [
         kind
-        for kind, interface in KINDS.items()
-        if interface.gives == port.type and all(one.type != port.type for one in interface.inputs.values())
+        for kind in KINDS
+        if (interface := KINDS.interface(kind)) is not None
+        and interface.gives == port.type
+        and all(one.type != port.type for one in interface.inputs.values())
     ]
     hint = f"Put a step that uses {' or '.join(f'{kind}/...' for kind in makers)} before it."
     if later:

@@ -20,7 +20,7 @@ from fgic_core.data.digest import digest_file
 from fgic_core.data.quantities import QUANTITIES
 from fgic_core.data.tree import load_tree, save_tree
 from fgic_core.errors import PluginError
-from fgic_core.interfaces.context import Context, Progress, Tree
+from fgic_core.kinds.context import Context, Progress, Tree
 from fgic_core.steps.snapshots import Snapshots
 
 if TYPE_CHECKING:

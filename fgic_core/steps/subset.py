@@ -8,8 +8,8 @@ from fgic_core.data.dataset import Dataset
 from fgic_core.data.model import Model
 from fgic_core.data.sample import Split
 from fgic_core.errors import DataError
+from fgic_core.metrics.statistics import pick_evenly
 from fgic_core.steps.context import StepContext
-from fgic_core.steps.statistics import pick_evenly
 
 
 def choose(dataset: Dataset, model: Model, count: int | None, ctx: StepContext, purpose: str) -> tuple[Dataset, Split]:

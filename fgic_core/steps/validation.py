@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fgic_core.steps.statistics import hold_out
+from fgic_core.metrics.statistics import hold_out
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset

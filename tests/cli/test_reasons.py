@@ -168,7 +168,7 @@ for line in sys.stdin:
 """
 LOADED = (
     "fgic_core.cli.check",
-    "fgic_core.interfaces",
+    "fgic_core.kinds.component",
     "fgic_core.pipeline",
     "fgic_core.run.plan",
     "fgic_core.spec.load",

@@ -11,10 +11,10 @@ import pytest
 from fgic_core import steps
 from fgic_core.data.artifact import Metric, Point
 from fgic_core.data.quantities import QUANTITIES, Quantity, headlines, quantity
+from fgic_core.metrics.average_precision import Precision
 from fgic_core.pipeline import Run
 from fgic_core.report.numbers import amount, arrow
 from fgic_core.run.record import RunRecord
-from fgic_core.steps.average_precision import Precision
 from fgic_core.steps.context import StepContext
 from fgic_core.testing import tiny_context
 

@@ -19,9 +19,9 @@ from fgic_core.data.boxes import ComparedWriter
 from fgic_core.data.dataset import SCHEMA, Dataset, DatasetWriter, Header
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.sample import ObjectBox, Part, Sample
+from fgic_core.metrics.statistics import proportion
 from fgic_core.run.record import RunRecord, StepRecord
 from fgic_core.run.store import Store
-from fgic_core.steps.statistics import proportion
 
 NAMES = (
     "tufted wren",

@@ -157,7 +157,7 @@ def test_the_job_of_a_training_names_no_test_row(toys: Path, go: Go, monkeypatch
 def test_a_crash_between_learning_and_using_loses_nothing(
     trained: list[str], go: Go, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fgic_core.steps import classifier
+    from fgic_core.kinds.classifier import driver as classifier
 
     with monkeypatch.context() as patch:
         patch.setattr(classifier, "use", lambda *arguments: 1 / 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fgic_core import Cropper
-from fgic_core.interfaces import KINDS
+from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Entry
 from fgic_core.run.keys import Keys
 from fgic_core.run.memory import Memory
@@ -35,7 +35,7 @@ def test_every_component_of_this_repository_can_be_traced(point: EntryPoint) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_driver_can_be_traced(kind: str) -> None:
-    reached = Sources(Memory()).reached(f"fgic_core.steps.{kind}")
+    reached = Sources(Memory()).reached(KINDS[kind].driver)
     assert reached.untraced == ()
     assert "pyarrow" in reached.packages
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fgic_core import Attacker, Classifier, ComponentOption, Explainer, Registry, UseOnly
-from fgic_core.interfaces.component import use_only
+from fgic_core.kinds.component import use_only
 from fgic_core.nested import draws, entry_of, nested
 from fgic_core.registry import Entry
 from fgic_core.spec import SpecError, from_dict, parse_spec, spec_schema

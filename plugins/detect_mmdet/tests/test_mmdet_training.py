@@ -17,7 +17,7 @@ from fgic_detect_mmdet import MmdetDetector
 from fgic_detect_mmdet._network import build
 
 from fgic_core import SCHEMA, Dataset, PluginError, StepContext
-from fgic_core.steps import detector as step
+from fgic_core.kinds.detector import driver as step
 from fgic_core.testing import tiny_context, tiny_dataset
 
 
