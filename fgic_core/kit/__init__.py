@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fgic_core.kit.schedule import rate_factor as rate_factor
     from fgic_core.kit.seeds import seeded as seeded
     from fgic_core.kit.training import Learner as Learner
-    from fgic_core.kit.training import train as train
+    from fgic_core.kit.training import learn as learn
     from fgic_core.kit.weights import Weights as Weights
     from fgic_core.kit.weights import check_weight_names as check_weight_names
     from fgic_core.kit.weights import check_weights as check_weights
@@ -50,7 +50,7 @@ _HOME = {
     "fgic_core.kit.pictures": ("KeptPictures",),
     "fgic_core.kit.schedule": ("rate_factor",),
     "fgic_core.kit.seeds": ("seeded",),
-    "fgic_core.kit.training": ("Learner", "train"),
+    "fgic_core.kit.training": ("Learner", "learn"),
     "fgic_core.kit.weights": (
         "Weights",
         "check_weight_names",

@@ -19,7 +19,7 @@ from fgic_core.kit.batches import Items
 from fgic_core.kit.features import MOST, FeatureStore, FrozenBackbone, FrozenHead
 from fgic_core.kit.inference import BATCH_SIZE
 from fgic_core.kit.pictures import KeptPictures
-from fgic_core.kit.training import Learner, train
+from fgic_core.kit.training import Learner, learn
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
@@ -32,12 +32,12 @@ def train_classifier(options: NetworkClassifier, fitted: FittedClassifier, data:
     Only what requires a gradient is trained; afterwards all of it does, for explainers and attackers.
 
     Raises:
-        PluginError: see `fgic_core.kit.train`.
+        PluginError: see `fgic_core.kit.learn`.
     """
     fitted.network.to(ctx.device)
     kept = _keeps_features(options, fitted, data, ctx)
     learner = _FromFeatures(options, fitted, data, ctx) if kept else _FromPictures(options, fitted, data, ctx)
-    train(options, learner, ctx)
+    learn(options, learner, ctx)
     for parameter in fitted.network.parameters():
         parameter.requires_grad_(True)
         parameter.grad = None

@@ -27,7 +27,7 @@ _LOOK = 16
 
 
 class Learner(ABC):
-    """What `train` trains: a network, what it is trained on, its loss, and by what an epoch is chosen.
+    """What `learn` trains: a network, what it is trained on, its loss, and by what an epoch is chosen.
 
     Attributes:
         network: whose parameters are trained, as far as they require a gradient.
@@ -37,7 +37,7 @@ class Learner(ABC):
         better: which score is: the largest, or (of ``FID``) the smallest.
         measured_first: measure before the first epoch too, as a generator is.
         collate: makes a batch of items, in place of torch's way.
-        fabric: set by `train`.
+        fabric: set by `learn`.
     """
 
     score: str = "accuracy"
@@ -70,7 +70,7 @@ class Learner(ABC):
         """The weights were updated; ``step`` counts from 0 over the whole training."""
 
 
-def train(options: Trainable, learner: Learner, ctx: Context) -> None:
+def learn(options: Trainable, learner: Learner, ctx: Context) -> None:
     """Train in place, on the context's device or devices, and leave the chosen epoch's weights in ``learner.kept``.
 
     A training that was interrupted goes on after its last checkpoint, and ends as if it had not been.
