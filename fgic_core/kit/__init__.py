@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fgic_core.kit.devices import check_precision as check_precision
     from fgic_core.kit.devices import make_fabric as make_fabric
     from fgic_core.kit.features import FrozenBackbone as FrozenBackbone
+    from fgic_core.kit.generator import TrainedGenerator as TrainedGenerator
     from fgic_core.kit.inference import infer as infer
     from fgic_core.kit.options import Augmented as Augmented
     from fgic_core.kit.options import Flipped as Flipped
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from fgic_core.kit.weights import check_weights as check_weights
     from fgic_core.kit.weights import class_order as class_order
     from fgic_core.kit.weights import load_weights as load_weights
+    from fgic_core.kit.weights import put_weights as put_weights
     from fgic_core.kit.weights import read_weights as read_weights
     from fgic_core.kit.weights import save_weights as save_weights
 
@@ -45,6 +47,7 @@ _HOME = {
     "fgic_core.kit.classifier": ("NetworkClassifier",),
     "fgic_core.kit.devices": ("check_precision", "make_fabric"),
     "fgic_core.kit.features": ("FrozenBackbone",),
+    "fgic_core.kit.generator": ("TrainedGenerator",),
     "fgic_core.kit.inference": ("infer",),
     "fgic_core.kit.options": ("Augmented", "Flipped", "Trainable", "TrainingOptions", "ends_in", "option"),
     "fgic_core.kit.pictures": ("KeptPictures",),
@@ -57,6 +60,7 @@ _HOME = {
         "check_weights",
         "class_order",
         "load_weights",
+        "put_weights",
         "read_weights",
         "save_weights",
     ),
