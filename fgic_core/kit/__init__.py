@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fgic_core.kit.best import evaluation as evaluation
     from fgic_core.kit.classifier import NetworkClassifier as NetworkClassifier
     from fgic_core.kit.devices import check_precision as check_precision
+    from fgic_core.kit.devices import in_precision as in_precision
     from fgic_core.kit.devices import make_fabric as make_fabric
     from fgic_core.kit.features import FrozenBackbone as FrozenBackbone
     from fgic_core.kit.generator import TrainedGenerator as TrainedGenerator
@@ -45,7 +46,7 @@ _HOME = {
     "fgic_core.kit.batches": ("Items",),
     "fgic_core.kit.best": ("BestEpoch", "evaluation"),
     "fgic_core.kit.classifier": ("NetworkClassifier",),
-    "fgic_core.kit.devices": ("check_precision", "make_fabric"),
+    "fgic_core.kit.devices": ("check_precision", "in_precision", "make_fabric"),
     "fgic_core.kit.features": ("FrozenBackbone",),
     "fgic_core.kit.generator": ("TrainedGenerator",),
     "fgic_core.kit.inference": ("infer",),

@@ -1,6 +1,5 @@
 """The classifier `classifier/bilinear`: which features occur together, and where they do."""
 
-from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -49,9 +48,7 @@ class BilinearClassifier(NetworkClassifier):
     def start(self, classes, ctx):
         fitted = super().start(classes, ctx)
         if self.weights is not None:
-            weights = read_weights(self.weights)
-            kept = {name: value for name, value in weights.tensors.items() if not name.startswith("fc.")}
-            put_weights(fitted.network.body, replace(weights, tensors=kept))
+            put_weights(fitted.network.body, read_weights(self.weights).without("fc."))
         return fitted
 
 

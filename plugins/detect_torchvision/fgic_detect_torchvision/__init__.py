@@ -77,6 +77,9 @@ class TorchvisionDetector(Trainable, Flipped, Detector):
     schedule: Literal["step", "cosine", "none"] = option(Trainable, "schedule", "step")
     warmup: float = option(Trainable, "warmup", 0.1)
     clip_norm: float | None = option(Trainable, "clip_norm", 10.0)
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = option(
+        Trainable, "precision", "32-true", "Here it is the backbone that does: the places of boxes need 32 bits."
+    )
 
     @model_validator(mode="after")
     def _starts_somewhere(self) -> TorchvisionDetector:

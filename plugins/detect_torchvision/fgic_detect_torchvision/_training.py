@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fgic_core import Context, Dataset, PluginError
-from fgic_core.kit import Items, Learner
+from fgic_core.kit import Items, Learner, in_precision
 from fgic_detect_torchvision._data import Objects, Pictures, lists, objects
 from fgic_detect_torchvision._detection import Finder
 from fgic_detect_torchvision._network import Network
@@ -34,6 +34,7 @@ class Detection(Learner):
 
     def __init__(self, options: TorchvisionDetector, network: Network, train: Dataset, ctx: Context) -> None:
         super().__init__(network, Finder(network, options.objects))
+        self._trained = network
         self._train, self._found = learnable(train, options, network, ctx)
         self._flip, self._max_size, self._ctx = options.flip, network.shape.max_size, ctx
 
@@ -42,7 +43,9 @@ class Detection(Learner):
 
     def loss(self, model: nn.Module, batch: Any) -> Mapping[str, torch.Tensor]:
         """What is minimised, and its parts as torchvision names them."""
-        losses = model(*batch)
+        backbone: Any = self._trained.model.backbone
+        with in_precision(backbone, self.fabric.autocast):
+            losses = self._trained(*batch)
         return {"loss": sum(losses.values()), **{_part(name): value for name, value in losses.items()}}
 
     def training_mode(self) -> None:
