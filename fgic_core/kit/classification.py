@@ -35,7 +35,7 @@ def train_classifier(options: NetworkClassifier, fitted: FittedClassifier, data:
         PluginError: see `fgic_core.kit.learn`.
     """
     fitted.network.to(ctx.device)
-    kept = _keeps_features(options, fitted, data, ctx)
+    kept = keeps_features(options, fitted, data, ctx)
     learner = _FromFeatures(options, fitted, data, ctx) if kept else _FromPictures(options, fitted, data, ctx)
     learn(options, learner, ctx)
     for parameter in fitted.network.parameters():
@@ -44,7 +44,7 @@ def train_classifier(options: NetworkClassifier, fitted: FittedClassifier, data:
     fitted.network.eval()
 
 
-def _keeps_features(options: NetworkClassifier, fitted: FittedClassifier, data: Dataset, ctx: Context) -> bool:
+def keeps_features(options: NetworkClassifier, fitted: FittedClassifier, data: Dataset, ctx: Context) -> bool:
     """Whether the head can be trained from features that are kept.
 
     Not where pictures have countless variants (crops), a classifier augments in its own way, the features would take

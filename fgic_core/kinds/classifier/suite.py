@@ -33,7 +33,8 @@ class ClassifierSuite(TrainingChecks, ComponentSuite):
     def _few(self, component: Classifier, folder: Path, name: str, ruler: Ruler) -> FittedClassifier:
         train = tiny_dataset(folder / "data").split("train")
         train = train.take(range(0, len(train), 2))
-        context = tiny_context(folder, name=name, inputs={"dataset": train, **self._inputs})
+        inputs = {"dataset": train, **self._inputs}
+        context = tiny_context(folder, name=name, inputs=inputs)
         context.measure_by(ruler)
         context.seed_everything("step")
         return component.for_fit().fit(train, train, context)

@@ -38,7 +38,8 @@ class DetectorSuite(TrainingChecks, TrainedSuite):
     def _few(self, component: Detector, folder: Path, name: str, ruler: Ruler) -> FittedDetector:
         train = tiny_dataset(folder / "data", side=64).split("train")
         train = train.take(range(0, len(train), 3))
-        context = tiny_context(folder, name=name, inputs={"dataset": train, **self._inputs})
+        inputs = {"dataset": train, **self._inputs}
+        context = tiny_context(folder, name=name, inputs=inputs)
         context.measure_by(ruler)
         context.seed_everything("step")
         return component.for_fit().fit(train, train, context)

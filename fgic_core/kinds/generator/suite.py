@@ -34,7 +34,8 @@ class GeneratorSuite(TrainingChecks, TrainedSuite):
     def _few(self, component: Generator, folder: Path, name: str, ruler: Ruler) -> FittedGenerator:
         train = tiny_dataset(folder / "data", side=64).split("train")
         train = train.take(range(0, len(train), 3))
-        context = tiny_context(folder, name=name, inputs={"dataset": train, **self._inputs})
+        inputs = {"dataset": train, **self._inputs}
+        context = tiny_context(folder, name=name, inputs=inputs)
         context.measure_by(ruler, snapshots=False)
         context.seed_everything("step")
         return component.for_fit().fit(train, context)

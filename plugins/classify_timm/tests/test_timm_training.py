@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 from fgic_classify_timm import TimmClassifier
-from fgic_classify_timm._network import build, freeze, training_mode
+from fgic_classify_timm._network import Network, build, freeze, training_mode
 from PIL import Image
 
 from fgic_core import BestEpoch, Dataset, FittedClassifier, PluginError
 from fgic_core.kit.augment import draw, random_area
 from fgic_core.kit.batches import in_batches, loader, shuffled
-from fgic_core.kit.classification import AugmentedPictures, train_classifier
+from fgic_core.kit.classification import AugmentedPictures, keeps_features, train_classifier
+from fgic_core.kit.features import SameAgain
 from fgic_core.kit.pictures import KeptPictures
 from fgic_core.kit.schedule import rate_factor
 from fgic_core.steps.context import StepContext
@@ -355,3 +356,94 @@ def test_random_crops_keep_at_least_the_share_asked_for() -> None:
         assert 0 <= left < right <= 60
         assert 0 <= upper < lower <= 40
         assert (right - left) * (lower - upper) >= 0.4 * 60 * 40 * 0.95
+
+
+@pytest.mark.parametrize("model", ["test_efficientnet", "test_vit", "test_convnext", "test_resnet"])
+def test_a_head_learns_the_same_from_kept_features_as_from_pictures(
+    tiny: Make, colours: Dataset, context: MakeContext, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    """Whichever way it is augmented, with dropout, and however often a picture comes in another variant."""
+    train = colours.split("train")
+    options = tiny(model=model, image_size=None, trainable="head", epochs=3, dropout=0.2, grayscale=0.3, keep="last")
+    looked_at: list[int] = []
+
+    def fitted(name: str) -> torch.Tensor:
+        looked_at.append(0)
+        forward = Network.forward
+
+        def counted(self: Network, images: torch.Tensor) -> torch.Tensor:
+            looked_at[-1] += len(images)
+            return forward(self, images)
+
+        monkeypatch.setattr(Network, "forward", counted)
+        ctx = context(name)
+        network = options.fit(train, train.take([]), ctx).network
+        monkeypatch.setattr(Network, "forward", forward)
+        assert len(curve(ctx, "loss")) == len(curve(ctx, "accuracy")) == 3
+        return network.heads()[0][1].weight.detach()
+
+    kept = fitted("kept")
+    monkeypatch.setattr("fgic_core.kit.classification.MOST", 0)
+    plain = fitted("plain")
+    assert torch.allclose(kept, plain, atol=1e-5)
+    assert kept.abs().max() > 1e-3
+    # Of 24 pictures there are four variants, not all of which occur; eight more look whether features are enough.
+    assert looked_at[1] >= 3 * 24 > looked_at[0] - 8 > 24
+
+
+def test_features_are_kept_where_they_are_all_that_the_head_needs_and_variants_can_be_counted(
+    tiny: Make, colours: Dataset, context: MakeContext
+) -> None:
+    train = colours.split("train")
+
+    def keeps(**options: Any) -> bool:
+        ctx = context()
+        ctx.devices = options.pop("devices", 1)
+        classifier = tiny(**{"trainable": "head", **options})
+        return keeps_features(classifier, build(classifier, "abc", ctx), train, ctx)
+
+    assert keeps()
+    assert not keeps(crop_scale=0.5)
+    assert not keeps(trainable="all")
+    assert not keeps(devices=2)
+    assert not keeps(model="deit_tiny_distilled_patch16_224", image_size=None), "it has two heads"
+
+
+def test_what_is_measured_again_takes_the_head_alone_and_gives_the_same(
+    tiny: Make, colours: Dataset, context: MakeContext
+) -> None:
+    val = Watched(colours.split("test"))
+    fitted = build(tiny(trainable="head"), "abc", context())
+    network, again = fitted.network.eval(), SameAgain()
+
+    def logits(known: SameAgain) -> torch.Tensor:
+        return torch.cat(list(known.logits(network, fitted.input, val.image, len(val))))
+
+    first = logits(again)
+    with torch.no_grad():
+        network.model.classifier.weight.add_(0.1)
+    asked = len(val.asked)
+    second = logits(again)
+    assert len(val.asked) == asked, "no picture is looked at twice"
+    assert torch.allclose(second, logits(SameAgain()), atol=1e-5)
+    assert not torch.allclose(first, second)
+    network.model.conv_stem.weight.data.mul_(2)  # which no counter of torch's notices
+    assert torch.allclose(logits(again), logits(SameAgain()), atol=1e-5)
+    with torch.no_grad():
+        network.model.classifier.weight.fill_(float("nan"))
+    with pytest.raises(PluginError, match="not finite"):
+        logits(again)
+
+
+class Watched:
+    """Samples that note which of their pictures are asked for."""
+
+    def __init__(self, data: Dataset) -> None:
+        self._data, self.asked = data, list[int]()
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def image(self, row: int) -> Image.Image:
+        self.asked.append(row)
+        return self._data.image(row)

@@ -38,7 +38,7 @@ def trained(component: MmdetDetector, data: Dataset, folder: Path) -> tuple[Data
 def test_training_lowers_the_loss_and_raises_map_from_zero(
     small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    component = small(epochs=20, lr=0.02, schedule="cosine", clip_norm=10, min_score=0.3)
+    component = small(epochs=15, lr=0.02, schedule="cosine", clip_norm=10, min_score=0.3)
     dataset, ctx = trained(component, data, tmp_path / "out")
     curve = {
         (p.split, p.name): [q.value for q in ctx.curves if (q.split, q.name) == (p.split, p.name)] for p in ctx.curves
@@ -58,7 +58,7 @@ def test_per_class_boxes_have_the_class_of_their_object(
     small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path
 ) -> None:
     """The colour of a rectangle is its class: a label that is off by one would be wrong throughout."""
-    component = small(epochs=20, lr=0.02, schedule="cosine", clip_norm=10, per_class=True, test_curve=False)
+    component = small(epochs=15, lr=0.02, schedule="cosine", clip_norm=10, per_class=True, test_curve=False)
     dataset, ctx = trained(component, data, tmp_path / "out")
     hits = 0
     for sample in dataset.split("test"):
