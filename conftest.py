@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: where no long one is left for the end (`make test`; xdist by itself begins with the files of most tests).
 LONGEST = (
     "plugins/detect_mmdet/tests/test_mmdet_training.py",
-    "tests/run/test_executor.py",
+    "tests/run/test_scheduler.py",
     "tests/run/test_processes.py",
     "plugins/gen_biggan/tests/test_gen_biggan_conformance.py",
     "tests/testing/test_suites.py",

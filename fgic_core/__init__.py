@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+#: When this process began to import components, in nanoseconds: code that changed since may not be what it has.
+BEGAN = time.time_ns()
 
 if TYPE_CHECKING:
     from fgic_core.data.artifact import Metric as Metric
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from fgic_core.data.formats import why_left_out as why_left_out
     from fgic_core.data.geometry import Box as Box
     from fgic_core.data.geometry import Size as Size
+    from fgic_core.data.header import Column as Column
     from fgic_core.data.images import Placement as Placement
     from fgic_core.data.images import center_crop as center_crop
     from fgic_core.data.images import decode as decode
@@ -30,7 +34,6 @@ if TYPE_CHECKING:
     from fgic_core.data.images import to_tensor as to_tensor
     from fgic_core.data.input_spec import InputSpec as InputSpec
     from fgic_core.data.junk import is_junk as is_junk
-    from fgic_core.data.model import Model as Model
     from fgic_core.data.quantities import Quantity as Quantity
     from fgic_core.data.quantities import quantity as quantity
     from fgic_core.data.sample import ObjectBox as ObjectBox
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from fgic_core.kinds.attacker.contract import Attacker as Attacker
     from fgic_core.kinds.classifier.contract import Classifier as Classifier
     from fgic_core.kinds.classifier.contract import FittedClassifier as FittedClassifier
+    from fgic_core.kinds.classifier.model import Model as Model
     from fgic_core.kinds.component import Component as Component
     from fgic_core.kinds.component import Epsilon as Epsilon
     from fgic_core.kinds.component import InputFile as InputFile
@@ -88,10 +92,11 @@ _HOME = {
     "fgic_core.data.files": ("regular_file",),
     "fgic_core.data.formats": ("PICTURE_SUFFIXES", "is_picture", "why_left_out"),
     "fgic_core.data.geometry": ("Box", "Size"),
+    "fgic_core.data.header": ("Column",),
     "fgic_core.data.images": ("Placement", "center_crop", "decode", "letterbox", "squash", "to_image", "to_tensor"),
     "fgic_core.data.input_spec": ("InputSpec",),
     "fgic_core.data.junk": ("is_junk",),
-    "fgic_core.data.model": ("Model",),
+    "fgic_core.kinds.classifier.model": ("Model",),
     "fgic_core.data.quantities": ("Quantity", "quantity"),
     "fgic_core.data.sample": ("ObjectBox", "Part", "Sample", "Split"),
     "fgic_core.errors": ("DataError", "FgicError", "PluginError", "nearest"),

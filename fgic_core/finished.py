@@ -16,7 +16,7 @@ from fgic_core.run.record import RunRecord, StepRecord, which_run
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
     from fgic_core.data.geometry import Box
-    from fgic_core.data.model import Model
+    from fgic_core.kinds.classifier.model import Model
     from fgic_core.predict import Predictor
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from fgic_core.data.geometry import Box
-    from fgic_core.data.model import Model
     from fgic_core.data.pictures import AnyPicture
+    from fgic_core.kinds.classifier.model import Model
     from fgic_core.kinds.explainer.contract import Explainer
     from fgic_core.kit.inference import Batch
     from fgic_core.regions import Regions

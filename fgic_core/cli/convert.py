@@ -89,7 +89,7 @@ def _open(source: str, overrides: Sequence[str], step: str | None, store: Path |
 
 def _of_reader(uses: str, overrides: Sequence[str], registry: Registry) -> Spec:
     """The spec of one step that reads the data set."""
-    from fgic_core.cli.options import options_of
+    from fgic_core.description import options_of
     from fgic_core.spec import from_dict
 
     required = [option for option in options_of(registry.get(uses)) if option.required]
@@ -126,9 +126,9 @@ def _of_folder(path: Path, step: str | None, store: Path | None) -> Dataset:
 def _chosen(spec: Spec, name: str | None) -> str:
     """The step that was asked for, or the first that reads a data set."""
     where = str(spec.path)
-    gives = [step.name for step in spec.steps if step.component.gives == "dataset"]
+    gives = [step.name for step in spec.steps if step.described.manifest.gives == "dataset"]
     if name is None:
-        reads = [step.name for step in spec.steps if step.component.kind == "dataset"]
+        reads = [step.name for step in spec.steps if step.described.kind == "dataset"]
         if not reads:
             raise FgicError("no step of this spec reads a data set", where=where)
         return reads[0]

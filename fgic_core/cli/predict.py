@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fgic_core.data.geometry import Box
-    from fgic_core.data.model import Model
+    from fgic_core.kinds.classifier.model import Model
     from fgic_core.kinds.explainer.contract import Explainer
     from fgic_core.predict import Prediction, Predictor
     from fgic_core.registry import Registry

@@ -97,7 +97,12 @@ class Component(BaseModel):
         return False
 
     def reads(self) -> Sequence[Path]:
-        """Files that the options lead to without naming them, such as a configuration's bases; their content counts."""
+        """Files that the options lead to without naming them, such as a configuration's bases; their content counts.
+
+        So does that there is none: what would be read if it were there is named as well. A component is described once
+        and not asked again before its options, what lies at their paths, its sources or one of these files change; a
+        validator, `learns`, `draws`, `untraced` and `check_inputs` look at nothing else.
+        """
         return ()
 
     def untraced(self) -> Sequence[str]:
@@ -178,15 +183,53 @@ class TextFrom(str):
         return made
 
 
+class Look(NamedTuple):
+    """One look at a path that an option was given.
+
+    Attributes:
+        given: the text; base: the folder that it starts at.
+        folder: whether a folder is wanted there.
+        found: where it leads; None where what is wanted is not there.
+    """
+
+    given: str
+    base: str
+    folder: bool
+    found: str | None
+
+    @classmethod
+    def at(cls, given: str, base: str, folder: bool) -> Look:
+        try:
+            found = str(_existing(given, base, folder))
+        except PydanticCustomError:
+            found = None
+        return cls(given, base, folder, found)
+
+    def is_as_it_was(self) -> bool:
+        """Whether the same is found there now."""
+        return self.at(self.given, self.base, self.folder) == self
+
+
 def _absolute(value: Any, info: ValidationInfo, folder: bool) -> Path:
     """The absolute path; that it exists is taken on trust for options of an artifact that was computed before."""
     if not isinstance(value, (str, Path)) or not str(value):
         raise PydanticCustomError("path", "should be a path")
-    base = value.base if isinstance(value, TextFrom) else (info.context or {}).get("base", Path.cwd())
+    context = info.context or {}
+    base = value.base if isinstance(value, TextFrom) else context.get("base", Path.cwd())
+    if context.get("trusted"):
+        return _place(value, base)
+    if (looks := context.get("looks")) is not None:  # what is remembered of the options depends on it
+        looks.append(Look.at(str(value), str(base), folder))
+    return _existing(value, base, folder)
+
+
+def _place(value: str | Path, base: str | Path) -> Path:
     path = Path(value).expanduser()
-    path = path if path.is_absolute() else Path(base) / path
-    if (info.context or {}).get("trusted"):
-        return path
+    return path if path.is_absolute() else Path(base) / path
+
+
+def _existing(value: str | Path, base: str | Path, folder: bool) -> Path:
+    path = _place(value, base)
     if folder and not path.is_dir():
         raise PydanticCustomError(
             "path", "should be a folder that exists; there is none at {path}", {"path": str(path)}

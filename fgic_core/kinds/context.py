@@ -89,17 +89,17 @@ class Context(ABC):
 
     @abstractmethod
     def evaluate(self, fitted: object, epoch: int) -> Mapping[str, float]:
-        """Have the core measure on the validation part what `fit` will return, as it is now.
+        """Have the core measure on the validation split what `fit` will return, as it is now.
 
         Where it has a ``network`` the core keeps that epoch's weights too, from which the report's test curve is
-        measured when the training is over: neither the test part nor a number of it is here.
+        measured when the training is over: neither the test split nor a number of it is here.
 
         Args:
             fitted: what `fit` will return, such as a `FittedClassifier`.
             epoch: after which it is as it is.
 
         Returns:
-            The numbers on the validation part (``accuracy``, ``loss``, …), for early stopping and model choice,
+            The numbers on the validation split (``accuracy``, ``loss``, …), for early stopping and model choice,
             without those that could not be computed.
         """
 

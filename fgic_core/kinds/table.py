@@ -19,6 +19,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.errors import PluginError
+from fgic_core.points import points
 
 if TYPE_CHECKING:
     from fgic_core.data.quantities import Quantity
@@ -57,9 +58,11 @@ class Kind:
         fit: of a kind whose components may learn (`Component.learns`), the module that has them learn:
             ``lessons(component, dataset, ctx)`` cuts what each training is given, ``fit(component, dataset, ctx)`` does
             one and writes what it gave below ``ctx.folder``.
-        section: the module of its part of the report: ``section(steps, studio)``, and where it has a number or words
-            for the head of the page ``card(step)`` and ``clause(card)``. Kinds that name the same one share a section;
-            a kind without one is shown by its numbers and curves.
+        section: the module of its section of the report: ``section(steps, report)`` makes it. Kinds that name the same
+            one share it; a kind without one is shown by its numbers and curves.
+        head: the module of what it says at the head of the report: ``card(step)``, its key number (otherwise the first
+            that is a headline), and ``clause(card)``, which puts that into words; without words it is no part of the
+            first sentence.
         suite: ``module:Class``, what `fgic_core.testing` offers to authors of such components.
         tensors: whether its steps need torch; the seconds and the memory of its import are saved otherwise.
         artifacts: types of artifact that it adds.
@@ -72,6 +75,7 @@ class Kind:
     driver: str
     fit: str = ""
     section: str = ""
+    head: str = ""
     suite: str = ""
     tensors: bool = True
     artifacts: tuple[ArtifactType, ...] = ()
@@ -103,6 +107,10 @@ def _core(name: str, contract: str, **about: Any) -> Kind:
     return Kind(name, f"{room}.contract:{contract}", f"{room}.driver", suite=f"{room}.suite:{contract}Suite", **about)
 
 
+def _shown(name: str) -> dict[str, str]:
+    return {"section": f"{_ROOMS}.{name}.section", "head": f"{_ROOMS}.{name}.section"}
+
+
 _DATA = f"{_ROOMS}.dataset.section"
 
 #: The core's own kinds, in the order in which steps usually stand.
@@ -110,10 +118,10 @@ CORE = (
     _core("dataset", "DatasetReader", section=_DATA, tensors=False),
     _core("detector", "Detector", fit=f"{_ROOMS}.detector.fit", section=_DATA),
     _core("cropper", "Cropper", section=_DATA, tensors=False),
-    _core("generator", "Generator", fit=f"{_ROOMS}.generator.fit", section=_DATA),
-    _core("classifier", "Classifier", fit=f"{_ROOMS}.classifier.fit", section=f"{_ROOMS}.classifier.section"),
-    _core("explainer", "Explainer", section=f"{_ROOMS}.explainer.section"),
-    _core("attacker", "Attacker", section=f"{_ROOMS}.attacker.section"),
+    _core("generator", "Generator", fit=f"{_ROOMS}.generator.fit", section=_DATA, head=f"{_ROOMS}.generator.section"),
+    _core("classifier", "Classifier", fit=f"{_ROOMS}.classifier.fit", **_shown("classifier")),
+    _core("explainer", "Explainer", **_shown("explainer")),
+    _core("attacker", "Attacker", **_shown("attacker")),
 )
 
 #: The core's own types of artifact. `fitted` is what a step learned; others are what it gives.
@@ -145,8 +153,9 @@ class Kinds(Mapping[str, Kind]):
         if self._given is not None:
             return self._given
         found: dict[str, list[metadata.EntryPoint]] = {}
-        for point in metadata.entry_points(group=GROUP):
-            found.setdefault(point.name, []).append(point)
+        for point in points():
+            if point.group == GROUP:
+                found.setdefault(point.name, []).append(point)
         return dict(sorted(found.items()))
 
     def __iter__(self) -> Iterator[str]:

@@ -50,10 +50,7 @@ def keeps_features(options: NetworkClassifier, fitted: FittedClassifier, data: D
     Not where pictures have countless variants (crops), a classifier augments in its own way, the features would take
     more than `MOST` bytes, several devices share the work, or what lies before the head is more than a backbone.
     """
-    from fgic_core.kit.classifier import NetworkClassifier
-
-    network, count = fitted.network, variants(options)
-    own = type(options).augment is not NetworkClassifier.augment
+    network, count, own = fitted.network, variants(options), options.augments_itself
     if not isinstance(network, FrozenBackbone) or not network.frozen or count is None or own or ctx.devices > 1:
         return False
     size = fitted.input.size

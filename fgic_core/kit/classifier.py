@@ -61,6 +61,11 @@ class NetworkClassifier(Trainable, Augmented, Classifier):
 
         return draw(self, image.size, rng).apply(image)
 
+    @property
+    def augments_itself(self) -> bool:
+        """Whether `augment` is another one than the kit's, so that it is not known which variants there are."""
+        return type(self).augment is not NetworkClassifier.augment
+
     def loss(
         self, network: nn.Module, images: torch.Tensor, labels: torch.Tensor, ctx: Context
     ) -> torch.Tensor | Mapping[str, torch.Tensor]:

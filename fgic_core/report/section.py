@@ -1,4 +1,4 @@
-"""What every section is made of: a part for each step, with its metrics and curves whatever they are."""
+"""What every section is made of: an article for each step, with its metrics and curves whatever they are."""
 
 from __future__ import annotations
 
@@ -17,8 +17,14 @@ from fgic_core.report.view import RunView, StepView
 
 
 @dataclass(frozen=True)
-class Studio:
-    """What a section needs to be made: the run, and where charts and pictures come from."""
+class ReportContext:
+    """What a section is made with.
+
+    Attributes:
+        run: the run folder, read.
+        figures: draws charts.
+        album: makes pictures small and puts them into the page.
+    """
 
     run: RunView
     figures: Figures
@@ -26,14 +32,15 @@ class Studio:
 
 
 @dataclass
-class Part:
-    """One step's part of a section.
+class Article:
+    """One step's article in a section.
 
     Attributes:
         step: the step.
-        template: the template that shows what is below the charts.
+        template: the template that shows what is below the charts, as ``package/file``, such as
+            ``fgic_segment/section.html.j2``.
         aside: the template that stands among the charts; empty for none.
-        content: what that template shows, by name.
+        content: what these templates show, by name.
         charts: shown before the content.
         metrics: the table of numbers.
         notices: what could not be shown, and why.
@@ -50,12 +57,12 @@ class Part:
 
 @dataclass
 class Section:
-    """A section of the page; absent where it has no parts."""
+    """A section of the page; absent where it has no articles."""
 
     anchor: str
     title: str
     lead: str
-    parts: list[Part]
+    articles: list[Article]
     charts: list[Chart] = field(default_factory=list)
 
 
@@ -68,22 +75,27 @@ class Example:
     about: str = ""
 
 
-Builder = Callable[[StepView, Studio, Part], None]
+Builder = Callable[[StepView, ReportContext, Article], None]
 
 
-def part(step: StepView, studio: Studio, template: str, build: Builder) -> Part:
-    """A step's part: its numbers and curves, then what ``build`` adds.
+def article(step: StepView, report: ReportContext, template: str, build: Builder) -> Article:
+    """A step's article: its numbers and curves, then what ``build`` adds.
+
+    Args:
+        step: the step; report: see `ReportContext`.
+        template: shows what ``build`` puts into ``content``; see `Article`.
+        build: adds charts, content and notices to the article. It is not called for a step without an artifact.
 
     A step that cannot be shown in full is shown as far as it goes, with the reason.
     """
-    made = Part(step, metrics=step.metrics)
+    made = Article(step, metrics=step.metrics)
     if step.artifact is None:
         return made
-    made.charts.extend(curves(step, studio))
-    settings = curves(step, studio, settings=True)
+    made.charts.extend(curves(step, report))
+    settings = curves(step, report, settings=True)
     try:
-        build(step, studio, made)
-        made.template = f"{template}.html.j2" if made.content else ""
+        build(step, report, made)
+        made.template = template if made.content else ""
     except Exception as error:  # an artifact may come from any plugin; its numbers are shown all the same
         made.notices.append(f"A part of this step cannot be shown: {type(error).__name__}: {error}")
     made.charts.extend(settings)
@@ -94,9 +106,9 @@ def part(step: StepView, studio: Studio, template: str, build: Builder) -> Part:
 _FIRST = ("accuracy", "mAP", "mAP50", "mAP75", "FID", "KID", "loss")
 
 
-def curves(step: StepView, studio: Studio, *, settings: bool = False) -> list[Chart]:
+def curves(step: StepView, report: ReportContext, *, settings: bool = False) -> list[Chart]:
     """A chart for each quantity that was followed over the epochs, accuracy and loss first; or for what was set."""
-    parts = [point for point in step.curves if point.name.startswith("loss_")]
+    losses = [point for point in step.curves if point.name.startswith("loss_")]
     names = sorted(
         {
             point.name
@@ -111,7 +123,7 @@ def curves(step: StepView, studio: Studio, *, settings: bool = False) -> list[Ch
         last = {point.split: point.value for point in sorted(points, key=lambda point: point.epoch)}
         said = ", ".join(f"{split} {value:.3g}".strip() for split, value in last.items())
         charts.append(
-            studio.figures.draw(
+            report.figures.draw(
                 f"{step.slug}-curve-{''.join(c if c.isalnum() else '-' for c in name)}",
                 draw.curve(name, points),
                 f"{label(name)} over the epochs of step {step.name}; at the end: {said}.",
@@ -119,16 +131,16 @@ def curves(step: StepView, studio: Studio, *, settings: bool = False) -> list[Ch
                 caption=_caption(step, name, last.keys()),
             )
         )
-    if parts and not settings:
-        said = ", ".join(sorted({point.name for point in parts}))
-        alt = f"{draw.loss_title(parts)} over the epochs of step {step.name}: {said}."
+    if losses and not settings:
+        said = ", ".join(sorted({point.name for point in losses}))
+        alt = f"{draw.loss_title(losses)} over the epochs of step {step.name}: {said}."
         caption = "They work against each other: neither has to fall for the pictures to become better."
         charts.append(
-            studio.figures.draw(
+            report.figures.draw(
                 f"{step.slug}-curve-loss-parts",
-                draw.loss_parts(parts),
+                draw.loss_parts(losses),
                 alt,
-                caption=caption if draw.adversarial(parts) else "",
+                caption=caption if draw.adversarial(losses) else "",
             )
         )
     return charts

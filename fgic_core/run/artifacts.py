@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from fgic_core.data.artifact import ArtifactRecord
-from fgic_core.data.model import Model
 from fgic_core.errors import StoreError
 from fgic_core.kinds.classifier.contract import Classifier, FittedClassifier
+from fgic_core.kinds.classifier.model import Model
 from fgic_core.kinds.component import Component
+from fgic_core.kinds.table import KINDS, named
 from fgic_core.nested import one_line
 from fgic_core.registry import Registry
 from fgic_core.run.contents import damages
@@ -24,7 +25,7 @@ LEARNED = "(learned)"
 
 
 def open_artifact(folder: Path, registry: Registry, roots: Mapping[str, Path], device: str) -> Any:
-    """A `Dataset` or a `Model`, by what the folder holds.
+    """A `Dataset`, a `Model`, or what the artifact's type says (`ArtifactType.open`), by what the folder holds.
 
     Args:
         roots: where pictures lie now, by root name.
@@ -40,7 +41,10 @@ def open_artifact(folder: Path, registry: Registry, roots: Mapping[str, Path], d
         return Dataset.open(folder, roots)
     if record.type in ("model", "fitted"):
         return open_model(folder, registry, device)
-    raise StoreError(f"an artifact of type {record.type} is no step's input", where=str(folder))
+    type_ = KINDS.type(record.type)
+    if type_ is None or not type_.open:
+        raise StoreError(f"an artifact of type {record.type} is no step's input", where=str(folder))
+    return named(type_.open, f"what opens artifacts of type {record.type}")(folder)
 
 
 def open_model(folder: Path, registry: Registry, device: str = "cpu", project: Path | None = None) -> Model:

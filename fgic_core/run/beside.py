@@ -29,7 +29,7 @@ class Beside:
         unknown: places where it cannot be known: ``file:line``.
 
     Args:
-        locate: finds the file of a module, as `fgic_core.run.sources.locate`.
+        locate: finds the file of a module, as `fgic_core.run.modules.locate`.
     """
 
     def __init__(self, locate: Callable[[str, bool], Path | None]) -> None:

@@ -1,15 +1,11 @@
 """A job: one step as a JSON document that runs in this process, in another interpreter or on another machine.
 
-``python -m fgic_core.run.job job.json`` runs one, in a process for each of its devices, and tells its events on
-standard output (see `fgic_core.run.events`); what plugins print goes to standard error.
+``python -m fgic_core.run.standalone job.json`` runs one in a process of its own.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-import traceback
 from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
@@ -18,12 +14,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fgic_core.data.artifact import ArtifactRecord
-from fgic_core.errors import FgicError, PluginError
+from fgic_core.errors import PluginError
 from fgic_core.kinds.component import Component
 from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import open_artifact
 from fgic_core.run.contents import content_of, files_of, forget_places
+from fgic_core.run.threads import limited
 from fgic_core.steps.context import Listener, StepContext
 from fgic_core.steps.lesson import MAIN
 
@@ -50,6 +47,7 @@ class Job(BaseModel):
     device: str = "cpu"
     devices: int = 1
     workers: int = 0
+    threads: int | None = Field(None, description="Of torch; None leaves it to torch. They bear on the last bits.")
     key: str = ""
     document: dict[str, Any] = Field(default_factory=dict, description="What the key is the digest of.")
 
@@ -104,7 +102,8 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
     if KINDS[component.kind].tensors:
         import_module("torch")
     context.seed_everything("step")
-    _drive(component, context, job)
+    with limited(job.threads):
+        _drive(component, context, job)
     gives = "fitted" if job.node == "fit" else component.gives
     if gives == "dataset":
         forget_places(job.output)
@@ -145,56 +144,3 @@ def _drive(component: Component, context: StepContext, job: Job) -> None:
         import_module(kind.driver).use(component, context.inputs, context, job.learned)
     else:
         import_module(kind.driver).run(component, context.inputs, context)
-
-
-def main(arguments: list[str]) -> int:
-    """Run the job in the file named; 0 when its artifact is whole, 2 on a mistake in the input, 1 on any other failure.
-
-    ``--attached`` says that another process of fgic started this one: it ends when its standard input does, and tells
-    its events on a named pipe beside the file.
-    """
-    from fgic_core.run.events import Teller, text_of
-    from fgic_core.run.processes import run_as_one_of_several, run_on_devices, started_by_torchrun
-
-    attached = arguments[1:] == ["--attached"]
-    if len(arguments) != 1 + attached:
-        print("usage: python -m fgic_core.run.job JOB.json [--attached]", file=sys.stderr)
-        return 2
-    file = Path(arguments[0])
-    # What is printed from here on goes to standard error, so that it does not lie between the events.
-    teller = Teller(os.open(os.devnull, os.O_WRONLY) if attached else os.dup(1))
-    os.dup2(2, 1)
-    try:
-        teller.started()
-        job = Job.model_validate_json(file.read_bytes())
-        if started_by_torchrun():
-            run_as_one_of_several(job, Registry(), teller, file.parent if attached else None)
-        else:
-            run_on_devices(job, Registry(), teller)
-    except BaseException as error:  # sys.exit() in a plugin is no success
-        teller.error(error)
-        if not isinstance(error, (FgicError, OSError, ValueError)):
-            traceback.print_exc()
-            return 130 if isinstance(error, KeyboardInterrupt) else 1
-        print(f"error: {text_of(error)}", file=sys.stderr)
-        return 2
-    teller.finished()
-    return 0
-
-
-def _main_of_several(arguments: list[str]) -> None:
-    """`main` for a process that torchrun started, which then ends without tearing anything down.
-
-    torch's gloo backend can deadlock when its process group is destroyed: the destructor holds the interpreter's lock
-    while it joins a thread that waits for that lock (seen with torch 2.13).
-    """
-    status = main(arguments)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
-if __name__ == "__main__":
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        _main_of_several(sys.argv[1:])
-    sys.exit(main(sys.argv[1:]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,15 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fgic_core.data.digest import digest_of
-from fgic_core.kinds.component import Component, use_only
+from fgic_core.description import Described, Recipe
+from fgic_core.description.manifest import Identity
 from fgic_core.kinds.table import KINDS
-from fgic_core.nested import entry_of, nested
-from fgic_core.registry import Entry
 from fgic_core.run.fingerprints import Fingerprints
+from fgic_core.run.identities import Identities
 from fgic_core.run.memory import Memory, default_memory
-from fgic_core.run.notebook import reached_by_class
-from fgic_core.run.packages import declared, normalised, version_of, versions_of_modules
-from fgic_core.run.sources import Reached, Sources, locate
+from fgic_core.run.packages import normalised, versions_of_modules
+from fgic_core.run.sources import Sources
 
 #: What a key is of: learning, doing with what was learned (or all there is to do), or cutting what is learned from.
 Node = Literal["fit", "use", "cut"]
@@ -63,52 +61,56 @@ class Keys:
     def __init__(self, memory: Memory | None = None) -> None:
         self.memory = memory if memory is not None else default_memory()
         self.fingerprints = Fingerprints(self.memory)
-        self._sources = Sources(self.memory)
+        self.sources = Sources(self.memory)
+        self.identities = Identities(self.memory, self.sources)
 
-    def document(
-        self, entry: Entry, component: Component, seed: int, inputs: Mapping[str, Any], node: Node = "use"
-    ) -> KeyDocument:
+    def document(self, described: Described, seed: int, inputs: Mapping[str, Any], node: Node = "use") -> KeyDocument:
         """The key document of a step, or of what it learns.
 
         Args:
-            entry: the component's declaration.
-            component: its options; what lies at paths counts by content.
+            described: the component with its options; what lies at paths counts by content.
             seed: the step's seed, which counts where the component draws.
             inputs: what each port is given: digests of content.
             node: `fit` for what is learned, on which use-only options have no part; `cut` for what is given to learn
                 from.
         """
-        left_out = use_only(type(component)) if node == "fit" else frozenset()
-        parts = {where: one for where, one in nested(component).items() if option_of(where) not in left_out}
-        options, doubts, unread = self._options(component, [component, *parts.values()], left_out)
-        package, own, more = self._packages(entry, component, parts)
-        kind = KINDS[component.kind]
-        driver = self._sources.reached(kind.driver if node == "use" else kind.fit)
-        packages = [entry.package, *(entry_of(one).package for one in parts.values())]
-        stands_on = versions_of_modules({*driver.packages, *own}, self.memory)
-        for name in packages:
-            stands_on |= declared(name)
-        named = {*map(normalised, packages), "fgic"}
+        left_out = described.manifest.use_only if node == "fit" else frozenset()
+        parts = {where: one for where, one in described.named.items() if option_of(where) not in left_out}
+        options, doubts, unread = self._options(described, [described, *parts.values()], left_out)
+        kind = KINDS[described.kind]
+        driver = self.sources.reached(kind.driver if node == "use" else kind.fit)
+        own = self.identities.of(described.manifest)
+        within = {where: self.identities.of(one.manifest) for where, one in parts.items()}
+        stands_on = versions_of_modules(driver.packages, self.memory)
+        for one in (own, *within.values()):
+            stands_on |= one.stands_on
+        doubts += own.doubts
+        for where, one in within.items():
+            doubts += [f"{parts[where].manifest.entry.uses} in {where}: {doubt}" for doubt in one.doubts]
+        named = {*(normalised(one.name) for one in (own, *within.values())), "fgic"}
+        package = _package(own) | (
+            {"within": {where: _package(one) for where, one in within.items()}} if within else {}
+        )
         content = {
             "format": KEY_FORMAT,
             "node": node,
             "core": driver.digest,
-            "uses": entry.uses,
+            "uses": described.uses,
             "package": package,
             "stands_on": {name: version for name, version in sorted(stands_on.items()) if name not in named},
             "options": options,
-            "seed": seed if any(one.draws() for one in (component, *parts.values())) else None,
+            "seed": seed if any(one.draws for one in (described, *parts.values())) else None,
             "inputs": dict(inputs),
         }
-        return KeyDocument(content, (*doubts, *more), unread)
+        return KeyDocument(content, tuple(doubts), unread)
 
     def _options(
-        self, component: Component, reading: list[Component], left_out: frozenset[str]
+        self, described: Described, reading: list[Recipe], left_out: frozenset[str]
     ) -> tuple[dict[str, Any], list[str], frozenset[Path]]:
         """The options, with fingerprints of what lies at paths; why they may not tell everything; what is not read yet.
 
         Args:
-            component: whose options.
+            described: whose options.
             reading: it, and what its options name: either may read more than options say.
             left_out: options that do not count.
         """
@@ -118,42 +120,27 @@ class Keys:
             asked.add(path)
             return self.fingerprints(path)
 
-        dumped = component.model_dump(mode="python", exclude=set(left_out), context={"fingerprint": fingerprint})
-        doubts: list[str] = []
-        options = {name: _plain(value, name, doubts) for name, value in dumped.items()}
-        read = [fingerprint(path) for one in reading for path in one.reads()]
-        doubts += [reason for one in reading for reason in one.untraced()]
+        def filled(value: Any) -> Any:
+            if isinstance(value, Mapping):
+                return {filled(name): filled(one) for name, one in value.items()}
+            if isinstance(value, list):
+                if value and value[0] == described.unordered:
+                    return sorted((filled(one) for one in value[1:]), key=repr)
+                return [filled(one) for one in value]
+            path = described.files.get(value) if isinstance(value, str) else None
+            return value if path is None else fingerprint(path)
+
+        counted = {name: value for name, value in described.counted.items() if name not in left_out}
+        options = {name: filled(value) for name, value in counted.items()}
+        read = [fingerprint(path) for one in reading for path in one.reads]
+        doubts = [doubt for name in counted for doubt in described.doubts.get(name, ())]
+        doubts += [reason for one in reading for reason in one.untraced]
         unread = frozenset(asked & self.fingerprints.unread)
         return (options | {"(reads)": read} if read else options), doubts, unread
 
-    def _packages(
-        self, entry: Entry, component: Component, parts: Mapping[str, Component]
-    ) -> tuple[dict[str, Any], set[str], list[str]]:
-        """As `_package`, with those of what options name ``within``; top-level names of what all of them import."""
-        about, reached, doubts = self._package(entry, type(component))
-        package, imported = dict[str, Any](about), set(reached.packages)
-        for where, one in parts.items():
-            told, found, more = self._package(entry_of(one), type(one))
-            package.setdefault("within", {})[where] = told
-            imported |= {*found.packages}
-            doubts += [f"{entry_of(one).uses} in {where}: {doubt}" for doubt in more]
-        return package, imported, doubts
 
-    def _package(self, entry: Entry, component: type[Component]) -> tuple[dict[str, str], Reached, list[str]]:
-        """The component's package with its version, and what its own sources reach where they may be edited."""
-        version, module = version_of(entry.package), component.__module__
-        reached = reached_by_class(component, self._sources)
-        entered = entry.target.partition(":")[0]  # a class may be made elsewhere than where it is declared
-        if entered != module and locate(entered, True) is not None:
-            more = self._sources.reached(entered)
-            packages = tuple(sorted({*reached.packages, *more.packages}))
-            untraced, missing = reached.untraced + more.untraced, reached.missing + more.missing
-            digest, files = digest_of([reached.digest, more.digest]), reached.unknown_files + more.unknown_files
-            reached = Reached(digest, packages, untraced, missing, files)
-        doubts = [f"what it imports is not known before it runs ({place})" for place in reached.untraced[:1]]
-        doubts += [f"which files it opens is not known before it runs ({place})" for place in reached.unknown_files[:1]]
-        doubts += [f"it imports {module}, which is not found" for module in reached.missing[:1]]
-        return {"name": entry.package, "version": version or entry.version, "sources": reached.digest}, reached, doubts
+def _package(identity: Identity) -> dict[str, Any]:
+    return {"name": identity.name, "version": identity.version, "sources": identity.sources}
 
 
 def key_of(document: Mapping[str, Any]) -> str:
@@ -175,27 +162,3 @@ def _is_provisional(value: Any) -> bool:
     if isinstance(value, (list, dict)):
         return any(map(_is_provisional, value.values() if isinstance(value, dict) else value))
     return isinstance(value, str) and value.startswith(PROVISIONAL)
-
-
-def _plain(value: Any, where: str, doubts: list[str]) -> Any:
-    """An option's value as JSON has it; what it cannot hold is a doubt."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(one, f"{where}.{name}", doubts) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one, where, doubts) for one in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted((_plain(one, where, doubts) for one in value), key=repr)
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, Path):
-        doubts.append(f"what lies at the option {where} is not looked at: its type is Path, not InputFile")
-        return str(value)
-    try:
-        from pydantic_core import to_jsonable_python
-
-        return to_jsonable_python(value)
-    except Exception:
-        doubts.append(f"the option {where} holds a {type(value).__name__}, which has no content that can be compared")
-        return repr(type(value))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.digest import digest_of
+from fgic_core.description import Described
 from fgic_core.kinds.component import Component
 from fgic_core.kinds.table import KINDS
-from fgic_core.registry import Entry
 from fgic_core.run.keys import Keys
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ def cut(
 
 def lesson_keys(
     keys: Keys,
-    entry: Entry,
-    component: Component,
+    described: Described,
+    make: Callable[[], Component],
     seed: int,
     dataset: tuple[Path, str],
     models: Mapping[str, tuple[Path, str]],
@@ -91,7 +91,8 @@ def lesson_keys(
 
     Args:
         keys: works out and remembers.
-        entry: the component's declaration; component: what is to learn; seed: of the step.
+        described: what is to learn; make: gives the component itself, where it is not remembered what that learns from.
+        seed: of the step.
         dataset: folder and content of the data set.
         models: folder and content of classifiers that the step takes, by port.
 
@@ -99,11 +100,11 @@ def lesson_keys(
         DataError: there is nothing to learn from.
     """
     inputs = {"dataset": dataset[1]} | {port: content for port, (_, content) in models.items()}
-    asked = keys.document(entry, component, seed, inputs, "cut").key
+    asked = keys.document(described, seed, inputs, "cut").key
     told = keys.memory.get("lessons", asked, "")
     if told is None:
         given = {port: Taught.read(folder) for port, (folder, _) in models.items()}
-        found = [key for _, key in cut(component, entry.uses, seed, dataset[0], given, {})]
+        found = [key for _, key in cut(make(), described.uses, seed, dataset[0], given, {})]
         told = json.dumps([[key.name, key.content, key.seed] for key in found])
         keys.memory.put("lessons", asked, "", told)
     return [LessonKey(*one) for one in json.loads(told)]

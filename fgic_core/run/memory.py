@@ -17,7 +17,7 @@ from fgic_core.data.digest import digest_file
 FORMAT = 2
 #: Seconds. A file that changed so shortly before it was read may change again within the same tick of the file
 #: system's clock: nothing is remembered of it yet.
-_TICK = 2.0
+TICK = 2.0
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS remembered (kind TEXT, path TEXT, stat TEXT, value TEXT, PRIMARY KEY (kind, path)) "
     "WITHOUT ROWID"
@@ -46,7 +46,7 @@ class Stat(NamedTuple):
 
     def is_settled(self) -> bool:
         """Whether a change from now on would show."""
-        return max(self.mtime_ns, self.ctime_ns) < time.time_ns() - _TICK * 1e9
+        return max(self.mtime_ns, self.ctime_ns) < time.time_ns() - TICK * 1e9
 
 
 class Memory:

@@ -3,115 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fgic_core.data.artifact import ArtifactRecord
-from fgic_core.data.digest import digest_of
 from fgic_core.errors import FgicError, StoreError
 from fgic_core.kinds.component import Component
-from fgic_core.kinds.ports import Wiring, all_steps, steps_of
-from fgic_core.nested import draws
+from fgic_core.kinds.ports import all_steps, steps_of
 from fgic_core.registry import Registry
 from fgic_core.run.artifacts import LEARNED
 from fgic_core.run.keys import PROVISIONAL, KeyDocument, Keys, Node
 from fgic_core.run.lessons import lesson_keys
+from fgic_core.run.planned import PlannedLesson, PlannedStep
 from fgic_core.run.reasons import changes, is_document
 from fgic_core.run.store import Store
 from fgic_core.spec import Spec, SpecStep
 from fgic_core.steps.lesson import MAIN
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedLesson:
-    """One training of a step; see `fgic_core.steps.lesson.Lesson`.
-
-    Attributes:
-        name: of the training.
-        seed: its seed.
-        key: the digest of `document`; the name of what is learned in the store.
-        document: everything that decides what is learned.
-        folder: where it lies or will lie.
-        content: the digest of what was learned; empty until there is one.
-        damage: what is wrong with what the store has: that it ``is damaged…``, or may not be what its key says.
-    """
-
-    name: str
-    seed: int
-    key: str
-    document: Mapping[str, Any]
-    folder: Path
-    content: str = ""
-    damage: str = ""
-
-    @property
-    def reused(self) -> bool:
-        """Whether the store has it."""
-        return bool(self.content)
-
-    @property
-    def opened(self) -> str:
-        """The digest of what whoever opens it is given: what was learned, and the code and options that open it."""
-        about = [self.document[name] for name in ("package", "stands_on", "options")]
-        return digest_of([self.content, *about]) if self.content else ""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedStep:
-    """One step of a plan.
-
-    Attributes:
-        name: its name in the spec.
-        uses: its component, such as ``classifier/timm``.
-        component: the component with its options.
-        inputs: step names by port.
-        gives: the type of its artifact.
-        seed: its seed.
-        key: the digest of `document`; the artifact's name in the store.
-        document: everything that decides its output.
-        folder: where the artifact lies or will lie.
-        reused: whether the store has it.
-        reason: why it is reused or computed, for people.
-        settled: whether the key is one of content. If not, the content of an input, of a folder of pictures, or of what
-            is learned is not known yet, and once it is the store may turn out to have the artifact.
-        volatile: whether it is computed every time, since not everything that decides its output can be known.
-        content: the digest of what steps are given of its artifact; empty until there is one.
-        lessons: what it learns first; None where that is not known yet.
-        unread: folders of pictures that have to be read before the key is known.
-    """
-
-    name: str
-    uses: str
-    component: Component
-    inputs: Wiring
-    gives: str
-    seed: int
-    key: str
-    document: Mapping[str, Any]
-    folder: Path
-    reused: bool
-    reason: str
-    settled: bool = True
-    volatile: bool = False
-    content: str = ""
-    lessons: tuple[PlannedLesson, ...] | None = ()
-    unread: frozenset[Path] = field(default_factory=frozenset)
-
-    @property
-    def main(self) -> PlannedLesson | None:
-        """What the step itself learns; None where that is nothing, or not known yet."""
-        return next((lesson for lesson in self.lessons or () if lesson.name == MAIN), None)
-
-    @property
-    def given(self) -> Path:
-        """The folder that steps which take this one are given: of a model what was learned, else the artifact."""
-        return self.main.folder if self.gives == "model" and self.main is not None else self.folder
-
-    @property
-    def trained(self) -> bool:
-        """Whether there is nothing left to learn."""
-        return self.lessons is not None and all(lesson.reused for lesson in self.lessons)
 
 
 class Plan:
@@ -137,6 +46,11 @@ class Plan:
 
     def step(self, name: str) -> PlannedStep:
         return self._steps[name]
+
+    def component(self, name: str) -> Component:
+        """The component of a step itself, for what a description does not say: its class is imported."""
+        described = self._steps[name].described if name in self._steps else self.spec.step(name).described
+        return self._registry.create(described.uses, **described.options)
 
     def settle(self, name: str, progress: Callable[[int, int], None] = lambda done, total: None) -> PlannedStep:
         """The step as it is planned now that its inputs, or what it learns, exist; unread pictures are read.
@@ -195,14 +109,14 @@ class Plan:
         all the same; what is said then costs one more computation at the next run.
         """
         step, asked = self._steps[name], self.spec.step(name)
-        entry, keys = self._registry.entry(step.uses), Keys(self._keys.memory)
+        described, keys = step.described, Keys(self._keys.memory)
         was = lesson.document if lesson is not None else step.document
         seed = asked.seed if lesson is None else lesson.seed
         node: Node = "use" if lesson is None else "fit"
-        now = keys.document(entry, step.component, seed, was["inputs"], node)
+        now = keys.document(described, seed, was["inputs"], node)
         for folder in now.unread:  # what changed a moment ago is not remembered
             keys.fingerprints.read(folder, lambda done, total: None)
-        now = keys.document(entry, step.component, seed, was["inputs"], node) if now.unread else now
+        now = keys.document(described, seed, was["inputs"], node) if now.unread else now
         keys.memory.flush()
         changed = "; ".join(changes(was, now.content)) if now.content != was else ""
         return f"is in doubt: while it was computed, {changed}" if changed else ""
@@ -231,27 +145,26 @@ class Plan:
                 )
 
     def _planned(self, step: SpecStep, strict: bool = False) -> PlannedStep:
-        component, entry = step.component, self._registry.entry(step.uses)
+        described = step.described
         inputs = {port: self._content(given) for port, given in step.inputs.items()}
-        seed = step.seed if draws(component) else 0
-        lessons = self._lessons(step, seed, inputs, strict) if component.learns() else ()
+        seed = step.seed if described.any_draws else 0
+        lessons = self._lessons(step, seed, inputs, strict) if described.learns else ()
         given: dict[str, Any] = dict(inputs)
-        if component.learns():
+        if described.learns:
             known = lessons is not None and all(one.content for one in lessons)
             given[LEARNED] = (
                 {one.name: one.content for one in lessons or ()}
                 if known
                 else PROVISIONAL + " ".join(one.key for one in lessons or ())
             )
-        document = self._keys.document(entry, component, step.seed, given)
+        document = self._keys.document(described, step.seed, given)
         key, settled = document.key, document.settled
         content, damage = self._look(key, bool(document.untraced)) if settled else ("", "")
         planned = PlannedStep(
             step.name,
             step.uses,
-            component,
+            described,
             dict(step.inputs),
-            component.gives,
             seed,
             key,
             document.content,
@@ -264,7 +177,7 @@ class Plan:
             lessons,
             document.unread,
         )
-        if component.gives == "model":
+        if planned.gives == "model":
             planned = replace(planned, content=planned.main.opened if planned.main is not None else "")
         return planned if content else replace(planned, reason=self._why(planned, document, damage))
 
@@ -272,15 +185,13 @@ class Plan:
         self, step: SpecStep, seed: int, inputs: Mapping[str, Any], strict: bool
     ) -> tuple[PlannedLesson, ...] | None:
         """What the step learns; None where that is not known before its inputs exist."""
-        models = {port: name for port, name in step.inputs.items() if step.component.inputs[port].type == "model"}
+        models = {port: name for port, name in step.inputs.items() if step.described.ports[port].type == "model"}
         taken = [name for name in [step.inputs.get("dataset"), *models.values()] if isinstance(name, str)]
         if any(not self._steps[name].content for name in taken) or not isinstance(step.inputs.get("dataset"), str):
             return None
-        entry, component = self._registry.entry(step.uses), step.component
+        described = step.described
         at_fit = {
-            port: content
-            for port, content in inputs.items()
-            if port != "dataset" and component.inputs[port].at == "fit"
+            port: content for port, content in inputs.items() if port != "dataset" and described.ports[port].at == "fit"
         }
         dataset = self._steps[str(step.inputs["dataset"])]
         given = {
@@ -289,14 +200,21 @@ class Plan:
             if isinstance(name, str)
         }
         try:
-            found = lesson_keys(self._keys, entry, component, seed, (dataset.folder, dataset.content), given)
+            found = lesson_keys(
+                self._keys,
+                described,
+                partial(self.component, step.name),
+                seed,
+                (dataset.folder, dataset.content),
+                given,
+            )
         except (FgicError, OSError, ValueError):
             if strict:
                 raise
             return None  # what is wrong is told when the step is run
         lessons = []
         for lesson in found:
-            document = self._keys.document(entry, component, lesson.seed, {"dataset": lesson.content, **at_fit}, "fit")
+            document = self._keys.document(described, lesson.seed, {"dataset": lesson.content, **at_fit}, "fit")
             content, damage = self._look(document.key, bool(document.untraced)) if document.settled else ("", "")
             lessons.append(
                 PlannedLesson(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
@@ -53,6 +54,11 @@ class RunRecord(BaseModel):
     )
     command: str = Field("", description="The command line, as the user typed it.")
     device: str = ""
+    jobs: int = Field(1, description="How many jobs were computed at once, at most.")
+    threads: int | None = Field(
+        None,
+        description="Of each job; None for as many as torch takes by itself, where one job had all.",
+    )
     python: str = ""
     platform: str = ""
     versions: dict[str, str] = Field(default_factory=dict, description="Versions of the packages that took part.")
@@ -183,3 +189,21 @@ def _is_held(folder: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+def now() -> str:
+    """The time as a record keeps it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def versions(packages: Mapping[str, str]) -> dict[str, str]:
+    """Versions of the given packages (name to version) and of what they stand on, where installed."""
+    from importlib import metadata
+
+    found = dict(packages)
+    for name in ("fgic", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "pillow", "pyarrow", "scipy"):
+        try:
+            found.setdefault(name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            continue
+    return dict(sorted(found.items()))

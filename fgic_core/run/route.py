@@ -16,7 +16,7 @@ from fgic_core.run.artifacts import open_component, open_fitted
 from fgic_core.run.record import RunRecord, StepRecord
 
 if TYPE_CHECKING:
-    from fgic_core.data.model import Model
+    from fgic_core.kinds.classifier.model import Model
 
 
 class Route(NamedTuple):

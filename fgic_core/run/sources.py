@@ -7,20 +7,14 @@ is for `fgic_core.run.keys` to look up. Everything is found by reading, nothing 
 from __future__ import annotations
 
 import json
-import os
-import sys
-import sysconfig
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import import_module
-from importlib.machinery import EXTENSION_SUFFIXES
-from importlib.util import find_spec
 from pathlib import Path
 
 from fgic_core.data.digest import digest_of
 from fgic_core.run.beside import Beside, counts
 from fgic_core.run.memory import Memory, Stat
+from fgic_core.run.modules import compiled, forget, homes, is_missing, is_standard, locate, public_home
 from fgic_core.run.syntax import CORE, LAZY, Parsed, parse
 from fgic_core.run.walk import File, walk
 
@@ -38,6 +32,8 @@ class Reached:
         untraced: places where something is imported that cannot be known by reading: ``file:line``.
         missing: modules that have to be there and are not found, each with where it is imported: ``name (file:line)``.
         unknown_files: places where files are opened that cannot be known by reading: ``file:line``.
+        texts: the digest of these sources as they are written, docstrings and comments among them, the core's left out.
+        newest: when one of them, or of the files beside them, was last changed, in nanoseconds.
     """
 
     digest: str
@@ -45,17 +41,20 @@ class Reached:
     untraced: tuple[str, ...]
     missing: tuple[str, ...] = ()
     unknown_files: tuple[str, ...] = ()
+    texts: str = ""
+    newest: int = 0
 
 
 class Sources:
     """Follows imports. Files are parsed once for each stat that they have."""
 
     def __init__(self, memory: Memory) -> None:
-        for cached in (locate, _top, _origin, _listed, is_installed):  # a notebook may have got a module since
-            cached.cache_clear()
+        forget()  # a notebook may have got a module since
         self._memory = memory
         self._parsed: dict[str, Parsed] = {}
         self._reached: dict[tuple[str, ...], Reached] = {}
+        self._changed: dict[str, int] = {}
+        self._looked: list[str] = []
 
     def reached(self, *modules: str) -> Reached:
         """What modules stand on, together."""
@@ -69,10 +68,12 @@ class Sources:
         own_tops = {name.partition(".")[0] for name in modules}  # wherever they lie
         seen: set[_Import] = set()
         digests: dict[str, str] = {}
+        texts: dict[str, str] = {}
         packages: set[str] = set()
         untraced: list[str] = []
         needed: dict[str, str] = {}
         beside = Beside(locate)
+        self._looked = []
         while waiting:
             name, taken = asked = waiting.pop()
             if asked in seen:
@@ -97,6 +98,7 @@ class Sources:
             if name.partition(".")[0] != CORE:  # of the core a test sees that no driver imports by a name it works out
                 untraced += [f"{place.name}:{line}" for line in parsed.untraced]
                 needed |= {module: f"{place.name}:{line}" for module, line in parsed.needed.items()}
+                texts[name] = self._content(place)
                 digests |= self._beside(name, place) | self._named(name, place, parsed)
                 beside.add(name, place, parsed, own_tops)
                 parent = name.rpartition(".")[0]
@@ -106,7 +108,17 @@ class Sources:
             digests[label] = self._content(file)
         for label, folder in beside.folders.items():
             digests |= self._folder(label, folder, lambda file: counts(file) and Path(file.path) not in beside.read)
-        return Reached(digest_of(digests), tuple(sorted(packages)), tuple(untraced), missing, tuple(beside.unknown))
+        doubts = (tuple(untraced), missing, tuple(beside.unknown))
+        return Reached(digest_of(digests), tuple(sorted(packages)), *doubts, digest_of(texts), self._newest())
+
+    def _newest(self) -> int:
+        """When what was looked at last was changed."""
+        return max((self._changed.get(place, 0) for place in self._looked), default=0)
+
+    def _look(self, place: str, *stats: Stat) -> None:
+        """Take note that this file, or folder with files, has a say in what is followed."""
+        self._changed[place] = max((max(stat.mtime_ns, stat.ctime_ns) for stat in stats), default=0)
+        self._looked.append(place)
 
     @staticmethod
     def _taken(
@@ -135,9 +147,11 @@ class Sources:
     def _parse(self, name: str, file: Path) -> Parsed:
         place = str(file)
         if (parsed := self._parsed.get(place)) is not None:
+            self._looked.append(place)
             return parsed
         try:
             stat = Stat.of(file)
+            self._look(place, stat)
             told = self._memory.get("source 2", place, f"{stat} {name}")
             parsed = Parsed(**json.loads(told)) if told is not None else None
             if parsed is None:
@@ -172,6 +186,7 @@ class Sources:
         files = sorted(filter(which, walk(str(folder))))
         if not files:
             return {}
+        self._look(f"{folder}/", *(file.stat for file in files if file.stat is not None))
         listing = digest_of([f"{file.name}\0{file.stat or file.leads}" for file in files])
         told = self._memory.get("beside", str(folder), listing)
         if told is None:
@@ -182,126 +197,12 @@ class Sources:
 
     def _compiled(self, top: str) -> dict[str, str]:
         """A module that is one file and no Python, where no version tells what is in it."""
-        place = _origin(top) if not is_standard(top) and not _top(top) else None
-        return {} if place is None or is_installed(place) else {top: self._content(place)}
+        place = compiled(top)
+        return {top: self._content(place)} if place is not None else {}
 
     def _content(self, file: Path) -> str:
         try:
+            self._look(str(file), Stat.of(file))
             return self._memory.digest(file)
         except OSError:
             return "unreadable"
-
-
-def is_standard(top: str) -> bool:
-    """Whether a top-level module is Python's own."""
-    return top in sys.stdlib_module_names or top == "__main__"
-
-
-@lru_cache(maxsize=4096)
-def locate(name: str, anywhere: bool = False) -> Path | None:
-    """The file (or a namespace package's folder) of a module; None where there is none.
-
-    Args:
-        name: its full name.
-        anywhere: also where packages are installed; else what lies there counts by its version, and is None here.
-    """
-    top, _, rest = name.partition(".")
-    if is_standard(top):
-        return None
-    places = _top(top)
-    if not places or (top != CORE and not anywhere and any(is_installed(place) for place in places)):
-        return None
-    for part in rest.split(".") if rest else ():
-        folders = [place.parent if place.name == "__init__.py" else place for place in places]
-        places = next((found for folder in folders if (found := _in(folder, part))), ())
-        if not places:
-            return None
-    return places[0]
-
-
-def is_missing(name: str) -> bool:
-    """Whether nothing of that name can be imported, as far as looking tells; of an installed package not its parts."""
-    top, _, rest = name.partition(".")
-    places = _top(top)
-    if is_standard(top) or (not places and (_origin(top) is not None or top in sys.modules)):
-        return False
-    if not places:
-        return True
-    if not rest or any(is_installed(place) for place in places) or name in sys.modules:
-        return False
-    folder, part = locate(name.rpartition(".")[0], True), name.rpartition(".")[2]
-    if folder is None:
-        return True
-    beside = folder.parent if folder.name == "__init__.py" else folder
-    compiled = any((beside / f"{part}{suffix}").is_file() for suffix in EXTENSION_SUFFIXES)
-    return locate(name, True) is None and not compiled
-
-
-@lru_cache(maxsize=1024)
-def _origin(top: str) -> Path | None:
-    """The file of a top-level module, whatever it holds."""
-    try:
-        found = find_spec(top)
-    except (ImportError, ValueError, AttributeError):
-        return None
-    return Path(found.origin) if found is not None and found.has_location and found.origin else None
-
-
-def _in(folder: Path, name: str) -> tuple[Path, ...]:
-    there = _listed(str(folder))
-    if name not in there and f"{name}.py" not in there:  # most names are no modules
-        return ()
-    for place in (folder / name / "__init__.py", folder / f"{name}.py"):
-        if place.is_file():
-            return (place,)
-    return (folder / name,) if (folder / name).is_dir() else ()
-
-
-@lru_cache(maxsize=1024)
-def _listed(folder: str) -> frozenset[str]:
-    """The names in a folder; none where it cannot be listed."""
-    try:
-        return frozenset(os.listdir(folder))
-    except OSError:
-        return frozenset()
-
-
-@lru_cache(maxsize=1024)
-def _top(name: str) -> tuple[Path, ...]:
-    """Where a top-level module lies: its file, or the folders of a namespace package."""
-    try:
-        found = find_spec(name)
-    except (ImportError, ValueError, AttributeError):
-        found = None
-        if (file := getattr(sys.modules.get(name), "__file__", None)) is not None:
-            return (Path(file),)
-    if found is None:
-        return ()
-    if found.origin is not None and found.origin.endswith(".py"):
-        return (Path(found.origin),)
-    return tuple(Path(place) for place in found.submodule_search_locations or ())
-
-
-@lru_cache(maxsize=1)
-def _site() -> tuple[Path, ...]:
-    paths = sysconfig.get_paths()
-    return tuple(Path(paths[name]).resolve() for name in ("purelib", "platlib", "stdlib"))
-
-
-@lru_cache(maxsize=1024)
-def is_installed(place: Path) -> bool:
-    """Whether a file lies where packages are installed, so that a version tells what is in it."""
-    return any(part in ("site-packages", "dist-packages") for part in place.parts) or any(
-        place.is_relative_to(folder) for folder in _site()
-    )
-
-
-def public_home(name: str, package: str = CORE) -> str | None:
-    """The module that defines a name of the core, or of another package of it that imports its names on first use."""
-    home: str | None = import_module(package)._MODULE.get(name)
-    return home
-
-
-def homes(package: str) -> list[str]:
-    """The modules that define the names of such a package."""
-    return sorted(set(import_module(package)._MODULE.values()))

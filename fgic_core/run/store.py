@@ -18,12 +18,15 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.data.digest import digest_file
 from fgic_core.errors import StoreError
 from fgic_core.run.contents import damages
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 
 class Store:
@@ -78,12 +81,13 @@ class Store:
         """The folder for what outlives a crash of the step of that key."""
         return self.root / "unfinished" / key
 
-    @contextmanager
-    def lock(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the right to compute a key; the operating system gives it back if the process dies.
+    def take(self, key: str) -> FileLock | None:
+        """The right to compute a key, until its ``release``; None where another process, or thread, has it.
 
-        Args:
-            waiting: called once if another process holds it.
+        The operating system gives it back if the process dies.
+
+        Raises:
+            StoreError: the store cannot be written.
         """
         from filelock import FileLock, Timeout
 
@@ -91,35 +95,31 @@ class Store:
         lock = FileLock(place)
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire(blocking=False)
-            except Timeout:
-                waiting()
-                lock.acquire()
+            lock.acquire(blocking=False)
+        except Timeout:
+            return None
         except OSError as error:
             raise StoreError(
                 f"the store cannot be written: {error.strerror or error}",
                 where=str(self.root),
                 hint="Choose another folder with --store.",
             ) from None
-        try:
-            yield
-        finally:
-            lock.release()
+        return lock
 
     @contextmanager
     def hold(self, key: str) -> Iterator[None]:
-        """As `lock`, for who does not want to wait.
+        """As `take`, for who does not want to wait.
 
         Raises:
             StoreError: another process holds it, or the store cannot be written.
         """
-
-        def busy() -> None:
+        lock = self.take(key)
+        if lock is None:
             raise StoreError("another run is computing this", where=key)
-
-        with self.lock(key, busy):
+        try:
             yield
+        finally:
+            lock.release()
 
     def begin(self, key: str) -> Path:
         """An empty folder to compute the artifact in. The caller holds the lock of the key."""
@@ -162,6 +162,11 @@ class Store:
         except (OSError, ValueError, RecursionError):
             return None
         return found
+
+    def parts(self, spec: str, step: str) -> list[str]:
+        """The names of what the step learned in the last runs of a spec of that name, such as ``fit``."""
+        names = (file.stem for file in (self.root / "last" / spec).glob("*.json"))
+        return sorted(name.removeprefix(f"{step}.") for name in names if name.startswith(f"{step}."))
 
     def specs(self) -> list[str]:
         """The names of the specs whose last runs are remembered."""

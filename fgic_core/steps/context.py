@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.artifact import Metric, OnSplit, Point
-from fgic_core.data.digest import digest_file
+from fgic_core.data.digest import digest_file, digest_of
 from fgic_core.data.quantities import QUANTITIES
 from fgic_core.data.tree import load_tree, save_tree
 from fgic_core.errors import PluginError
@@ -26,6 +26,8 @@ from fgic_core.steps.snapshots import Snapshots
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+    from fgic_core.data.dataset import Dataset
 
 #: The numbers of one evaluation by split (``val``; empty for what a generator makes), then by quantity.
 Scores = Mapping[OnSplit, Mapping[str, float]]
@@ -60,8 +62,8 @@ class _Bar:
         self._listener.progress(self._what, self._done, self._total, self._unit)
 
 
-class _PartListener(Listener):
-    """Shows a part's progress under its name."""
+class _TrainingListener(Listener):
+    """Shows the progress of one of several trainings under its name."""
 
     def __init__(self, whole: StepContext, name: str) -> None:
         self._whole, self._name = whole, name
@@ -128,7 +130,7 @@ class StepContext(Context):
         self.inputs: Mapping[str, Any] = inputs if inputs is not None else {}
         self._ruler: Ruler | None = None
         self._keeps_snapshots = False
-        self._is_part = bool(lesson)
+        self._is_one_of_several = bool(lesson)
         self._resumed = 0
         self.last_epoch: int | None = None
         if (state := self._state()) is not None:
@@ -265,7 +267,7 @@ class StepContext(Context):
     def _state_file(self) -> Path | None:
         return self._scratch / "checkpoint.json" if self._scratch is not None else None
 
-    def part(self, name: str) -> StepContext:
+    def training(self, name: str) -> StepContext:
         """The context of a training that is one of several of this step, such as a fold.
 
         Its seed and its checkpoints are its own, its progress is shown under its name, and it keeps no snapshots. Its
@@ -280,18 +282,30 @@ class StepContext(Context):
             seed=self.seed_of(name),
             device=self.device,
             workers=self.workers,
-            listener=_PartListener(self, name),
+            listener=_TrainingListener(self, name),
             lesson=name,
             inputs=self.inputs,
         )
 
-    def seed_of(self, part: str) -> int:
+    def seed_of(self, name: str) -> int:
         """The seed of a training that is one of several of this step."""
-        return self._number(("part", part))
+        return self._number(("part", name))
+
+    def own_root(self, dataset: Dataset) -> str:
+        """A name for the step's own folder, as root of files that it adds to a data set; by content alone.
+
+        Another one where the data set has it already. In the header its place is ``Path()``, the data set's own folder.
+        """
+        # The key tells steps of equal options on different inputs apart: files are looked up by the root's name.
+        for turn in range(len(dataset.header.roots) + 1):
+            name = f"made-{digest_of([self.key, self.uses, self.seed, turn])[:16]}"
+            if name not in dataset.header.roots:
+                break
+        return name
 
     @property
     def scratch(self) -> Path:
-        """A folder of this step for what a crash should not take; in a step without one, a hidden part of its own."""
+        """A folder of this step for what a crash should not take; in a step without one, a hidden one of its own."""
         return self._scratch if self._scratch is not None else self.folder / ".scratch"
 
     @property
@@ -310,9 +324,9 @@ class StepContext(Context):
         Args:
             ruler: is given what `evaluate` is.
             snapshots: keep the weights of ``fitted.network`` at each evaluation, to measure test by afterwards: see
-                `snapshots`. A training that is one of several (`part`) keeps none.
+                `snapshots`. A training that is one of several (`training`) keeps none.
         """
-        self._ruler, self._keeps_snapshots = ruler, snapshots and not self._is_part
+        self._ruler, self._keeps_snapshots = ruler, snapshots and not self._is_one_of_several
 
     def metric(self, name: str, value: float | None, **about: Any) -> None:
         """Record a measured number; keywords are the fields of `Metric`.

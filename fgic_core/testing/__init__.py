@@ -22,7 +22,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fgic_core.kinds.dataset.suite import DatasetReaderSuite
+from fgic_core.kinds.table import CORE
 from fgic_core.testing.component import ComponentSuite
 from fgic_core.testing.data import tiny_context, tiny_dataset
 from fgic_core.testing.ports import tiny_inputs
@@ -36,16 +36,9 @@ if TYPE_CHECKING:
     from fgic_core.kinds.explainer.suite import ExplainerSuite
     from fgic_core.kinds.generator.suite import GeneratorSuite
 
-#: Where the suites live: beside what they hold a component to. They stand on this package, and are imported on use.
-_HOME = {
-    "AttackerSuite": "fgic_core.kinds.attacker.suite",
-    "ClassifierSuite": "fgic_core.kinds.classifier.suite",
-    "CropperSuite": "fgic_core.kinds.cropper.suite",
-    "DatasetReaderSuite": "fgic_core.kinds.dataset.suite",
-    "DetectorSuite": "fgic_core.kinds.detector.suite",
-    "ExplainerSuite": "fgic_core.kinds.explainer.suite",
-    "GeneratorSuite": "fgic_core.kinds.generator.suite",
-}
+#: Where the suites of the core's kinds live: beside what they hold a component to. They stand on this package, and are
+#: imported on use.
+_HOME = {row.suite.partition(":")[2]: row.suite.partition(":")[0] for row in CORE}
 
 __all__ = [
     "AttackerSuite",

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fgic_core.data.model import Model
 from fgic_core.errors import nearest
+from fgic_core.kinds.classifier.model import Model
 from fgic_core.kinds.component import Component
 from fgic_core.kinds.ports import Input
 from fgic_core.kinds.table import KINDS

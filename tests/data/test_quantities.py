@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fgic_core import steps
+from fgic_core import kinds
 from fgic_core.data.artifact import Metric, Point
 from fgic_core.data.quantities import QUANTITIES, Quantity, headlines, quantity
 from fgic_core.metrics.average_precision import Precision
@@ -23,7 +23,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "quantities.md"
 
 def recorded() -> Iterator[str]:
     """The names that stand in calls of ``ctx.metric`` and of what calls it."""
-    for path in sorted(Path(steps.__file__).parent.glob("*.py")):
+    for path in sorted(Path(kinds.__file__).parent.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
                 continue

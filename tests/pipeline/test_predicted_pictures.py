@@ -121,7 +121,7 @@ def pictures_of(run: Run) -> dict[str, Path]:
 
 
 def counted(run: Run, step: str, file: str = "predictions.parquet") -> dict[str, dict[str, Any]]:
-    """The rows of the test part by id, as a step wrote them."""
+    """The rows of the test split by id, as a step wrote them."""
     rows = pq.read_table(run.record.step(step).folder / file).to_pylist()
     return {row["id"]: row for row in rows if row["split"] == "test"}
 

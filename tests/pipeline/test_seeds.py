@@ -92,7 +92,7 @@ steps:
 
 @pytest.fixture
 def parted(toys: Path, tmp_path: Path) -> tuple[Path, Registry]:
-    """A spec whose data set has a validation part: what a classifier learns from is the same with every seed."""
+    """A spec whose data set has a validation split: what a classifier learns from is the same with every seed."""
     from fgic_toys import Dots
 
     class Parted(Dots):  # type: ignore[misc]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 
 from fgic_core.data.artifact import Metric, Point
 from fgic_core.errors import DataError, FgicError, PluginError
-from fgic_core.run.events import Channel, ProcessFailed, Teller, describe, pass_on, rebuild
+from fgic_core.run.events import ProcessFailed, Teller, describe, pass_on, rebuild
+from fgic_core.run.watching import IDLE, SILENCE, Channel, Pulse
 from fgic_core.steps.context import Listener
 
 
@@ -106,3 +107,54 @@ def test_an_error_is_what_it_was(error: BaseException, kind: type[BaseException]
 
 def test_an_error_of_fgic_stays_one() -> None:
     assert isinstance(rebuild(describe(FgicError("bad"))), FgicError)
+
+
+def test_an_event_whose_reader_was_interrupted_is_there_again(ends: tuple[Teller, Channel]) -> None:
+    teller, channel = ends
+    teller.finished("the answer")
+    reading = channel.events()
+    assert isinstance(reading, Generator)
+    next(reading)
+    reading.close()
+    assert [event["answer"] for event in channel.events()] == ["the answer"]
+    assert list(channel.events()) == []
+
+
+def beat(processor: float) -> dict[str, Any]:
+    return {"event": "heartbeat", "processor": processor}
+
+
+def test_a_process_without_a_heartbeat_is_said_to_be_silent_once_for_each_silence() -> None:
+    pulse = Pulse(0.0)
+    assert pulse.alarm(SILENCE - 1) == ""
+    assert "has given no sign of life for 61 s" in pulse.alarm(SILENCE + 1)
+    assert pulse.alarm(SILENCE + 2) == ""
+    pulse.heard(beat(1.0), SILENCE + 3)
+    assert pulse.alarm(SILENCE + 4) == ""
+    assert "no sign of life" in pulse.alarm(2 * SILENCE + 4)
+
+
+@pytest.mark.parametrize(("used", "hangs"), [(0.001, True), (0.5, False)])
+def test_a_process_that_lives_and_tells_and_computes_nothing_is_said_to_hang(used: float, hangs: bool) -> None:
+    """One that uses the processor is at work, whatever it says."""
+    pulse = Pulse(0.0)
+    said = []
+    for second in range(0, int(IDLE) + 60, 5):
+        pulse.heard(beat(used * second), float(second))
+        said.append(pulse.alarm(float(second)))
+    assert [text for text in said if text] == [f"{NOTHING}: it may hang; Ctrl-C ends the run"] * hangs
+    pulse.heard({"event": "progress"}, IDLE + 60)
+    assert pulse.alarm(IDLE + 65) == ""
+
+
+NOTHING = "it has told of nothing for 10 min and computes nothing"
+
+
+def test_a_heartbeat_comes_whatever_else_is_told(ends: tuple[Teller, Channel]) -> None:
+    teller, channel = ends
+    teller.progress("reading", 1, 9, "rows")
+    teller.beat(0.01)
+    found: list[str] = []
+    while found.count("heartbeat") < 2:
+        found += [event["event"] for event in channel.events()]
+    assert found[:2] == ["progress", "heartbeat"]

@@ -144,7 +144,7 @@ def test_a_folder_whose_pictures_were_never_read_has_none_of_content(folder: Pat
 def test_what_was_read_is_remembered_in_another_process_until_a_file_changes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fgic_core.run.memory._TICK", 0.0)  # else files this new are believed by nobody else
+    monkeypatch.setattr("fgic_core.run.memory.TICK", 0.0)  # else files this new are believed by nobody else
     memory = Memory(tmp_path / "memory.sqlite3")
     after = Fingerprints(memory).read(folder)
     memory.flush()

@@ -14,13 +14,12 @@ from pydantic import Field
 
 from fgic_core import Attacker, Classifier, ComponentOption, InputFile, InputFolder, Registry, UseOnly
 from fgic_core.data.artifact import ArtifactRecord
+from fgic_core.description import describe, manifest_of
 from fgic_core.errors import PluginError, StoreError
 from fgic_core.nested import entry_of, nested
 from fgic_core.pipeline import Pipeline
 from fgic_core.registry import Entry
 from fgic_core.run.artifacts import open_component
-from fgic_core.run.engines import Workers
-from fgic_core.run.interrupts import Interrupts
 from fgic_core.run.job import Job
 from fgic_core.run.keys import KeyDocument, Keys
 from fgic_core.run.memory import Memory
@@ -28,6 +27,7 @@ from fgic_core.run.plan import make_plan
 from fgic_core.run.processes import run_in_processes
 from fgic_core.run.reasons import changes
 from fgic_core.run.store import Store
+from fgic_core.run.workers import WorkerProcesses
 from fgic_core.spec import SpecError
 from fgic_core.steps.context import Listener
 
@@ -102,8 +102,8 @@ def registry() -> Registry:
 def document(
     registry: Registry, node: Any = "use", seed: int = 0, uses: str = "classifier/hardened", **options: Any
 ) -> KeyDocument:
-    component = registry.create(uses, **options)
-    return Keys(MEMORY).document(registry.entry(uses), component, seed, {}, node)
+    made = describe(registry.create(uses, **options), manifest_of(registry.entry(uses), registry.get(uses)))
+    return Keys(MEMORY).document(made, seed, {}, node)
 
 
 def reading(**options: Any) -> dict[str, Any]:
@@ -271,7 +271,7 @@ def test_what_this_process_alone_knows_is_computed_in_no_other(registry: Registr
     more = made.model_dump(mode="json")
     job = Job(uses="classifier/timm", options=more, named=named, inputs={}, output=tmp_path, devices=2)
     with pytest.raises(PluginError, match="attacker/reading is known to this process alone, and another is to compute"):
-        Workers(Interrupts()).compute(job, Listener())
+        WorkerProcesses().submit(job, Listener())
     with pytest.raises(PluginError, match="attacker/reading is known to this process alone, and 2 devices need 2"):
         run_in_processes(job, Listener())
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fgic_core import Cropper
+from fgic_core.description import describe, manifest_of
 from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Entry
 from fgic_core.run.keys import Keys
@@ -197,7 +198,7 @@ def test_a_component_that_another_module_makes_counts_by_both(site: Site) -> Non
     entry = Entry("cropper", "made", "fgic-maker", "1.0", "", "fgic_declared:Made")
 
     def sources() -> str:
-        document = Keys(Memory()).document(entry, Made(), 0, {})
+        document = Keys(Memory()).document(describe(Made(), manifest_of(entry, Made)), 0, {})
         assert document.untraced == ()
         return document.content["package"]["sources"]
 
@@ -209,7 +210,7 @@ def test_a_component_that_another_module_makes_counts_by_both(site: Site) -> Non
         (folder / name).write_text(text)
     for name, text in files.items():
         (folder / name).write_text(text + "\n\ndef f(name):\n    return open(__file__ + name)\n")
-        document = Keys(Memory()).document(entry, Made(), 0, {})
+        document = Keys(Memory()).document(describe(Made(), manifest_of(entry, Made)), 0, {})
         line = text.count("\n") + 4
         assert document.untraced == (f"which files it opens is not known before it runs ({name}:{line})",)
         (folder / name).write_text(text)

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -108,30 +108,29 @@ def test_beginning_again_clears_what_a_killed_run_left_but_keeps_its_checkpoint(
     assert store.interrupted_after(KEY) == 0
 
 
-def test_a_second_holder_waits_and_says_so(tmp_path: Path) -> None:
+def test_of_two_who_want_to_compute_a_key_one_may_and_the_other_may_after_it(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    order: list[str] = []
-    inside, waiting = threading.Event(), threading.Event()
+    found: list[bool] = []
 
     def second() -> None:
-        inside.wait()
-        with Store(tmp_path).lock(KEY, waiting.set):
-            order.append("second")
+        lock = Store(tmp_path).take(KEY)
+        found.append(lock is not None)
+        if lock is not None:
+            lock.release()
 
-    thread = threading.Thread(target=second)
-    thread.start()
-    with store.lock(KEY):
-        inside.set()
-        assert waiting.wait(10)
-        order.append("first")
-    thread.join(10)
-    assert order == ["first", "second"]
+    first = store.take(KEY)
+    assert first is not None
+    with ThreadPoolExecutor() as threads:
+        threads.submit(second).result(10)
+        first.release()
+        threads.submit(second).result(10)
+    assert found == [False, True]
 
 
 def test_a_store_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="the store cannot be written"), Store(tmp_path / "file").lock(KEY):
-        raise AssertionError("the lock was given")
+    with pytest.raises(StoreError, match="the store cannot be written"):
+        Store(tmp_path / "file").take(KEY)
 
 
 def test_the_last_key_document_of_a_step_is_remembered(tmp_path: Path) -> None:

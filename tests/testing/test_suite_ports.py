@@ -10,7 +10,7 @@ import pytest
 
 from fgic_core import Classifier, StepContext
 from fgic_core.data.dataset import Dataset
-from fgic_core.data.model import Model
+from fgic_core.kinds.classifier.model import Model
 from fgic_core.testing import ClassifierSuite, ComponentSuite, tiny_inputs
 from fgic_core.testing.ports import check_given
 
@@ -100,5 +100,5 @@ class TestTheAuthorsFixture:
 
 def test_a_context_in_a_notebook_hands_on_what_it_is_given(tmp_path: Path) -> None:
     context = StepContext(tmp_path, inputs={"teacher": "mine"})
-    assert context.inputs == context.part("fold").inputs == {"teacher": "mine"}
+    assert context.inputs == context.training("fold").inputs == {"teacher": "mine"}
     assert StepContext(tmp_path).inputs == {}

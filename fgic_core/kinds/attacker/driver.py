@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fgic_core.data.model import Model
 from fgic_core.errors import PluginError
 from fgic_core.kinds.attacker import gradient_masking as masking
 from fgic_core.kinds.attacker import reference_attacks as reference
 from fgic_core.kinds.attacker.adversarial_examples import Examples
 from fgic_core.kinds.attacker.contract import Attacker
+from fgic_core.kinds.classifier.model import Model
 from fgic_core.kit.best import evaluation
 from fgic_core.kit.inference import infer, logits_of
 from fgic_core.metrics.statistics import proportion

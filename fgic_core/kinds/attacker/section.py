@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fgic_core.data.artifact import Metric
 from fgic_core.report import charts as draw
+from fgic_core.report.cards import Card, without_figure
 from fgic_core.report.figures import Chart
-from fgic_core.report.numbers import OF_TRAIN, eps_text, is_of_train, label, percent
+from fgic_core.report.numbers import OF_TRAIN, eps_text, is_of_train, label, percent, with_interval
 from fgic_core.report.pictures import Picture
-from fgic_core.report.section import Part, Section, Studio, name_of, part
+from fgic_core.report.section import Article, ReportContext, Section, article, name_of
 from fgic_core.report.view import StepView
 
 TRIPLES = 8
@@ -40,16 +42,39 @@ class Triple:
         return self.before != self.after
 
 
-def section(studio: Studio) -> Section:
+def section(steps: Sequence[StepView], report: ReportContext) -> Section:
     """The section of all attacker steps, with all of one norm in one chart where there are several."""
-    steps = studio.run.of_type("robustness")
-    made = Section("robustness", "Robustness", "", [part(step, studio, "robustness", _build) for step in steps])
+    articles = [article(step, report, f"{__package__}/section.html.j2", _build) for step in steps]
+    made = Section("robustness", "Robustness", "", articles)
     by_norm: dict[str, list[draw.Sweep]] = {}
     for step in steps:
         if found := sweep(step):
             by_norm.setdefault(norm(step), []).append((step.name, found))
-    made.charts = [_chart(studio, f"attacks-{name}", lines, name) for name, lines in by_norm.items() if len(lines) > 1]
+    made.charts = [_chart(report, f"attacks-{name}", lines, name) for name, lines in by_norm.items() if len(lines) > 1]
     return made
+
+
+def card(step: StepView) -> Card | None:
+    """The key number: the robust accuracy at the largest eps, beside the clean one."""
+    points = sweep(step)
+    if not points:
+        return None
+    eps, metric = points[-1]
+    title = f"Robust accuracy, eps {eps_text(eps, norm(step))} ({norm(step)})"
+    attacked = step.metric("clean_accuracy")
+    if attacked is not None and is_of_train(attacked):
+        return without_figure(title, step)
+    clean = f"clean {percent(points[0][1].value)}" if points[0][0] == 0 and eps > 0 else ""
+    return Card(title, metric, step, clean)
+
+
+def clause(card: Card) -> str:
+    """The key number in words."""
+    if card.metric.value is None:
+        return card.words()
+    eps, metric = sweep(card.step)[-1]
+    before = f" ({card.beside})" if card.beside else ""
+    return f"robust accuracy {with_interval(metric)} at eps {eps_text(eps, norm(card.step))}{before}"
 
 
 def norm(step: StepView) -> str:
@@ -72,33 +97,33 @@ def sweep(step: StepView) -> list[tuple[float, Metric]]:
     return sorted(found.items())
 
 
-def _chart(studio: Studio, name: str, lines: list[draw.Sweep], norm: str) -> Chart:
+def _chart(report: ReportContext, name: str, lines: list[draw.Sweep], norm: str) -> Chart:
     said = "; ".join(
         f"{title}: " + ", ".join(f"{percent(metric.value)} at eps {eps_text(eps, norm)}" for eps, metric in points)
         for title, points in lines
     )
-    return studio.figures.draw(name, draw.accuracy_against_eps(lines, norm), f"Robust accuracy against eps. {said}.")
+    return report.figures.draw(name, draw.accuracy_against_eps(lines, norm), f"Robust accuracy against eps. {said}.")
 
 
-def _build(step: StepView, studio: Studio, made: Part) -> None:
+def _build(step: StepView, report: ReportContext, made: Article) -> None:
     points, measure = sweep(step), norm(step)
     if any(is_of_train(metric) for metric in step.metrics):
         made.notices.append(OF_TRAIN)
     if points:
-        made.charts.append(_chart(studio, f"{step.slug}-eps", [(step.name, points)], measure))
+        made.charts.append(_chart(report, f"{step.slug}-eps", [(step.name, points)], measure))
     else:
         made.notices.append("This step measured no robust accuracy.")
     checks = [metric for metric in step.metrics if metric.name.startswith(CHECK)]
     names = list(dict.fromkeys(metric.name for metric in step.metrics))
     others = [metric for metric in step.metrics if not metric.name.startswith(CHECK)]
     made.metrics = sorted(others, key=lambda metric: names.index(metric.name))
-    made.aside = "robustness_aside.html.j2"
+    made.aside = f"{__package__}/aside.html.j2"
     made.content = {
         "checks": checks,
         "verdicts": VERDICTS,
         "judgement": _judgement(checks),
         "warnings": step.artifact.warnings if step.artifact else [],
-        "triples": _triples(step, studio, measure, made),
+        "triples": _triples(step, report, measure, made),
     }
 
 
@@ -114,17 +139,17 @@ def _judgement(checks: list[Metric]) -> str:
     return "Nothing was flagged." if any(check.verdict == "pass" for check in checks) else ""
 
 
-def _triples(step: StepView, studio: Studio, norm: str, made: Part) -> list[Triple]:
+def _triples(step: StepView, report: ReportContext, norm: str, made: Article) -> list[Triple]:
     path = step.folder / "examples" / "examples.json"
     if not path.exists():
         made.notices.append("This step kept no examples.")
         return []
     examples: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    classes = studio.run.classes(step)
+    classes = report.run.classes(step)
     found = []
     for example in examples[:TRIPLES]:
         clean, adversarial, perturbation = (
-            studio.album.file(step.folder / "examples" / f"{example['row']}_{kind}.png", f"{example['id']}, {words}")
+            report.album.file(step.folder / "examples" / f"{example['row']}_{kind}.png", f"{example['id']}, {words}")
             for kind, words in (
                 ("clean", "clean"),
                 ("adversarial", "adversarial"),

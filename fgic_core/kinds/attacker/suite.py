@@ -29,11 +29,11 @@ class AttackerSuite(ComponentSuite):
         network, images, labels = case
         generator = torch.Generator().manual_seed(0)
         size = batch or len(images)
-        parts = [
+        batches = [
             component.perturb(network, images[i : i + size].clone(), labels[i : i + size], eps, generator)
             for i in range(0, len(images), size)
         ]
-        return torch.cat(parts)
+        return torch.cat(batches)
 
     def test_it_knows_the_norm_that_it_is_set_to(self, component: Attacker) -> None:
         assert component.norm in component.norms

@@ -60,10 +60,10 @@ class Classifier(Component, ABC):
         gt=0.0,
         lt=1.0,
         description="Share of each class's train samples that is held out to choose the model, where the data set has "
-        "no validation part.",
+        "no validation split.",
     )
     test_curve: UseOnly[bool] = Field(
-        True, description="Measure the test part at every epoch for the report's curve. It is never used to choose."
+        True, description="Measure the test split at every epoch for the report's curve. It is never used to choose."
     )
 
     def learns(self) -> bool:

@@ -1,4 +1,4 @@
-"""Measures what a classifier learned (`fgic_core.kinds.classifier.fit`), on the validation part and on test."""
+"""Measures what a classifier learned (`fgic_core.kinds.classifier.fit`), on the validation split and on test."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(component: Classifier, inputs: Mapping[str, Any], ctx: StepContext) -> N
 
 
 def use(component: Classifier, inputs: Mapping[str, Any], ctx: StepContext, learned: Mapping[str, Path]) -> None:
-    """Measure what was learned on the validation part and on test; write ``predictions.parquet``.
+    """Measure what was learned on the validation split and on test; write ``predictions.parquet``.
 
     Args:
         component: its options count.
@@ -54,20 +54,20 @@ def use(component: Classifier, inputs: Mapping[str, Any], ctx: StepContext, lear
     if "test" not in dataset.splits:
         ctx.warn("the data set has no test sample: there is no test accuracy")
     chosen = json.loads((folder / "validation.json").read_text(encoding="utf-8"))["ids"]
-    parts = {
+    splits = {
         "val": dataset.where(pc.is_in(dataset.table.column("id"), value_set=pa.array(chosen, pa.string()))),
         "test": dataset.split("test"),
     }
     if folder != ctx.folder:  # whoever reads the artifact wants the names of the classes
         shutil.copyfile(folder / "component.json", ctx.folder / "component.json")
     fitted = component.for_fit().load(folder / "component", ctx.device)  # as whoever takes the model opens it
-    again = {part: SameAgain() for part in parts}
-    results = {part: classify(fitted, data, ctx, part, again[part]) for part, data in parts.items() if len(data)}
-    for part, result in results.items():
-        _record(result, part, dataset, ctx)
-    _write_predictions({part: (parts[part], result) for part, result in results.items()}, ctx)
-    if component.test_curve and len(parts["test"]):
-        _measure_curve(fitted, parts["test"], Snapshots(folder / "snapshots"), again["test"], ctx)
+    again = {split: SameAgain() for split in splits}
+    results = {split: classify(fitted, data, ctx, split, again[split]) for split, data in splits.items() if len(data)}
+    for split, result in results.items():
+        _record(result, split, dataset, ctx)
+    _write_predictions({split: (splits[split], result) for split, result in results.items()}, ctx)
+    if component.test_curve and len(splits["test"]):
+        _measure_curve(fitted, splits["test"], Snapshots(folder / "snapshots"), again["test"], ctx)
 
 
 def _measure_curve(
@@ -89,26 +89,26 @@ def _measure_curve(
         ctx.warn(f"The test curve lacks {len(lost)} of {len(epochs)} epochs: {lost[0]}.")
 
 
-def _record(result: Classified, part: str, dataset: Dataset, ctx: StepContext) -> None:
+def _record(result: Classified, split: str, dataset: Dataset, ctx: StepContext) -> None:
     n = len(result.labels)
     names = dataset.classes
     right = result.predicted == result.labels
     accuracy = proportion(int(right.sum()), n)
-    ctx.metric("accuracy", split=part, **accuracy._asdict())
+    ctx.metric("accuracy", split=split, **accuracy._asdict())
     if len(np.unique(dataset.labels)) > TOP:  # of fewer classes the best five are all
         within = proportion(int((result.top == result.labels[:, None]).any(axis=1).sum()), n)
-        ctx.metric("top5_accuracy", split=part, **within._asdict())
+        ctx.metric("top5_accuracy", split=split, **within._asdict())
     present, counts = np.unique(result.labels, return_counts=True)
     of = f"{len(present)} classes" if len(present) == len(names) else f"the {len(present)} of {len(names)} that occur"
     mean = float(np.mean([right[result.labels == label].mean() for label in present]))
-    ctx.metric("mean_class_accuracy", mean, split=part, n=n, note=f"mean over {of}")
+    ctx.metric("mean_class_accuracy", mean, split=split, n=n, note=f"mean over {of}")
     # What there is to beat: a guess among the classes that are there, and always the same answer.
     note = "" if len(present) == len(names) else f"of {len(names)}; the others do not occur here"
-    ctx.metric("classes", float(len(present)), split=part, note=note)
+    ctx.metric("classes", float(len(present)), split=split, note=note)
     most = int(counts.argmax())
     note = f"of one that always says {names[int(present[most])]}"
-    ctx.metric("majority_accuracy", float(counts[most]) / n, split=part, n=n, note=note)
-    ctx.metric("loss", float(result.loss.mean()), split=part, n=n)
+    ctx.metric("majority_accuracy", float(counts[most]) / n, split=split, n=n, note=note)
+    ctx.metric("loss", float(result.loss.mean()), split=split, n=n)
 
 
 def _write_predictions(results: Mapping[str, tuple[Dataset, Classified]], ctx: StepContext) -> None:
@@ -127,7 +127,7 @@ def _write_predictions(results: Mapping[str, tuple[Dataset, Classified]], ctx: S
         pa.table(
             [
                 pa.array(data.ids, pa.string()),
-                pa.array([part] * len(data), pa.string()),
+                pa.array([split] * len(data), pa.string()),
                 pa.array(result.labels.astype(np.int32)),
                 pa.array(result.predicted.astype(np.int32)),
                 pa.array(result.confidence),
@@ -136,7 +136,7 @@ def _write_predictions(results: Mapping[str, tuple[Dataset, Classified]], ctx: S
             ],
             schema=schema,
         )
-        for part, (data, result) in results.items()
+        for split, (data, result) in results.items()
     ]
     table = pa.concat_tables(tables) if tables else schema.empty_table()
     pq.write_table(table, ctx.folder / "predictions.parquet", compression="zstd")

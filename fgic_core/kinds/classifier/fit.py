@@ -1,4 +1,4 @@
-"""Has a classifier learn: cuts the validation part, has it trained, and saves what that gave."""
+"""Has a classifier learn: cuts the validation split, has it trained, and saves what that gave."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def lessons(component: Classifier, dataset: Dataset, ctx: StepContext) -> list[L
 
 def learned_from(component: Classifier, dataset: Dataset) -> Dataset:
     """The rows that learning sees: those of train, and those of val to choose by; of them the columns it reads."""
-    parts = pa.array(["train", "val"])
-    rows = dataset.where(pc.is_in(dataset.table.column("split").cast(pa.string()), value_set=parts))
+    taught = pa.array(["train", "val"])
+    rows = dataset.where(pc.is_in(dataset.table.column("split").cast(pa.string()), value_set=taught))
     return Dataset(rows.header, only_columns(rows.table, READS | component.columns))
 
 
@@ -128,7 +128,7 @@ def _write(file: Path, document: dict[str, Any]) -> None:
 def training_parts(dataset: Dataset, val_fraction: float, ctx: StepContext) -> tuple[Dataset, Dataset]:
     """The samples to learn from and those to choose by.
 
-    Where the data set has no validation part it is cut from train: real samples alone, stratified by class; pictures
+    Where the data set has no validation split it is cut from train: real samples alone, stratified by class; pictures
     with the same bytes stay together, and what was made from a held-out sample is left out.
 
     Raises:
@@ -154,7 +154,7 @@ def training_parts(dataset: Dataset, val_fraction: float, ctx: StepContext) -> t
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """What a classifier says of each sample of a part.
+    """What a classifier says of each sample of a split.
 
     Attributes:
         labels: (n,) the right classes.
@@ -179,7 +179,7 @@ class Classified:
 def classify(
     fitted: FittedClassifier, data: Dataset, ctx: StepContext, description: str, again: SameAgain | None = None
 ) -> Classified:
-    """Classify the samples of a part that is not empty.
+    """Classify the samples of a split that is not empty.
 
     Args:
         fitted: the classifier.

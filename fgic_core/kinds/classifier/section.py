@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fgic_core.metrics.statistics import proportion
 from fgic_core.report import charts as draw
+from fgic_core.report.cards import Card, best
 from fgic_core.report.charts import MANY_CLASSES
 from fgic_core.report.figures import Chart
-from fgic_core.report.numbers import plural
+from fgic_core.report.numbers import percent, plural
 from fgic_core.report.pictures import Picture
-from fgic_core.report.section import Part, Section, Studio, name_of, part, rows_by_id, table
+from fgic_core.report.section import Article, ReportContext, Section, article, name_of, rows_by_id, table
 from fgic_core.report.view import StepView
 
 MISTAKES, CONFUSED = 12, 10
+#: From so many times the share of a guess on, that of the most frequent class is named too.
+IMBALANCED = 1.5
 
 
 @dataclass(frozen=True)
@@ -50,19 +54,40 @@ class _Test:
     confidence: np.ndarray[Any, Any]
 
 
-def section(studio: Studio) -> Section:
+def section(steps: Sequence[StepView], report: ReportContext) -> Section:
     """The section of all classifier steps."""
-    parts = [part(step, studio, "model", _build) for step in studio.run.of_type("model")]
-    return Section("classifier", "Classifier" if len(parts) < 2 else "Classifiers", "", parts)
+    articles = [article(step, report, f"{__package__}/section.html.j2", _build) for step in steps]
+    return Section("classifier", "Classifier" if len(articles) < 2 else "Classifiers", "", articles)
 
 
-def _build(step: StepView, studio: Studio, made: Part) -> None:
+def card(step: StepView) -> Card | None:
+    """The key number, beside that of guessing and, where classes are of unequal size, of the most frequent class."""
+    found = best(step)
+    if found is None or found.metric.value is None or found.metric.name != "accuracy":
+        return found
+    split = found.metric.split
+    if (classes := step.metric("classes", split)) is None or not classes.value:
+        return found
+    guess, most = 1 / classes.value, step.metric("majority_accuracy", split)
+    common = most is not None and most.value is not None and most.value >= IMBALANCED * guess
+    frequent = f", most frequent class {percent(most.value)}" if most and common else ""
+    return replace(found, beside=f"guessing {percent(guess)}{frequent}")
+
+
+def clause(card: Card) -> str:
+    """The key number in words."""
+    classes = card.step.metric("classes", card.metric.split)
+    count = int(classes.value) if classes is not None and classes.value else 0
+    return card.words() + (f" over {plural(count, 'class', 'classes')}" if count else "")
+
+
+def _build(step: StepView, report: ReportContext, made: Article) -> None:
     path = step.folder / "predictions.parquet"
     if not path.exists():
         made.notices.append("This step kept no predictions, so its mistakes are not shown.")
         return
     test = _read(path)
-    classes = _all_classes(studio.run.classes(step), test)
+    classes = _all_classes(report.run.classes(step), test)
     made.content = {
         "n": len(test.ids),
         "wrong": int((test.labels != test.predicted).sum()),
@@ -74,10 +99,10 @@ def _build(step: StepView, studio: Studio, made: Part) -> None:
         return
     matrix = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(matrix, (test.labels, test.predicted), 1)
-    made.charts.extend(_charts(step, studio, test, matrix, classes))
-    made.content["mistakes"] = _mistakes(step, studio, test, classes)
+    made.charts.extend(_charts(step, report, test, matrix, classes))
+    made.content["mistakes"] = _mistakes(step, report, test, classes)
     made.content["confused"] = _confused(matrix, classes)
-    made.aside = "model_aside.html.j2" if made.content["confused"] else ""
+    made.aside = f"{__package__}/aside.html.j2" if made.content["confused"] else ""
 
 
 def _read(path: Any) -> _Test:
@@ -103,7 +128,7 @@ def _all_classes(classes: tuple[str, ...], test: _Test) -> tuple[str, ...]:
 
 
 def _charts(
-    step: StepView, studio: Studio, test: _Test, matrix: np.ndarray[Any, Any], classes: tuple[str, ...]
+    step: StepView, report: ReportContext, test: _Test, matrix: np.ndarray[Any, Any], classes: tuple[str, ...]
 ) -> list[Chart]:
     charts = []
     right = np.diag(matrix)
@@ -116,7 +141,7 @@ def _charts(
         if absent:
             caption += f" Without {plural(absent, 'class', 'classes')} that neither occur nor were predicted."
         charts.append(
-            studio.figures.draw(
+            report.figures.draw(
                 f"{step.slug}-confusion",
                 draw.confusion(matrix[np.ix_(there, there)], [classes[label] for label in there]),
                 f"Confusion matrix of step {step.name} on {plural(len(test.ids), 'test picture')}: "
@@ -130,7 +155,7 @@ def _charts(
     shares = [proportion(int(right[label]), int(count[label])) for label in held]
     values, low, high = (np.array([share[index] for share in shares]) for index in range(3))
     charts.append(
-        studio.figures.draw(
+        report.figures.draw(
             f"{step.slug}-classes",
             draw.class_accuracy(values, low, high, [classes[label] for label in held]),
             f"Accuracy by class of step {step.name}, from {values.min():.0%} to {values.max():.0%}.",
@@ -139,7 +164,7 @@ def _charts(
         )
     )
     charts.append(
-        studio.figures.draw(
+        report.figures.draw(
             f"{step.slug}-reliability",
             draw.reliability(test.confidence, test.labels == test.predicted),
             f"Share of right predictions against confidence of step {step.name}.",
@@ -149,17 +174,17 @@ def _charts(
     return charts
 
 
-def _mistakes(step: StepView, studio: Studio, test: _Test, classes: tuple[str, ...]) -> list[Mistake]:
+def _mistakes(step: StepView, report: ReportContext, test: _Test, classes: tuple[str, ...]) -> list[Mistake]:
     """The wrong predictions it was surest of."""
     wrong = np.flatnonzero(test.labels != test.predicted)
     order = wrong[np.argsort(-test.confidence[wrong], kind="stable")][:MISTAKES]
-    dataset = studio.run.dataset(studio.run.source(step, "dataset"))
+    dataset = report.run.dataset(report.run.source(step, "dataset"))
     rows = rows_by_id(dataset, [test.ids[index] for index in order])
     found = []
     for index in order:
         label, predicted = name_of(classes, int(test.labels[index])), name_of(classes, int(test.predicted[index]))
         name = test.ids[index]
-        picture = studio.album.shown(dataset, rows.get(name), f"{name}: {label}, taken for {predicted}")
+        picture = report.album.shown(dataset, rows.get(name), f"{name}: {label}, taken for {predicted}")
         found.append(Mistake(picture, name, label, predicted, float(test.confidence[index])))
     return found
 

@@ -11,7 +11,7 @@ from fgic_core.data.geometry import Box
 from fgic_core.data.sample import BoxSource
 
 #: Kept areas differ clearly where their geometric means do by this factor and the ranks would by chance as rarely as
-#: this (Mann and Whitney 1947). Between the official parts of Stanford Dogs and CUB-200-2011, and between annotated
+#: this (Mann and Whitney 1947). Between the official splits of Stanford Dogs and CUB-200-2011, and between annotated
 #: boxes and those of YOLOX-Nano there, the factor is at most 1.1; where heads are annotated and whole dogs found, 2.3.
 FACTOR, BY_CHANCE = 1.4, 0.01
 #: Found boxes are not the annotated ones where they overlap these by less on average, in as many pictures at least.
@@ -23,7 +23,7 @@ _WORDS: dict[BoxSource, str] = {"annotated": "annotated", "predicted": "predicte
 
 @dataclass
 class Crops:
-    """The crops of one part.
+    """The crops of one split.
 
     Attributes:
         areas: the share of its picture that each crop keeps; pictures that are used whole are none.
@@ -53,7 +53,7 @@ def difference(train: Crops, test: Crops, sources: Mapping[str, BoxSource]) -> s
     """What a reader must know of train and test crops that clearly differ; None where they do not.
 
     Args:
-        train, test: the crops of both parts.
+        train, test: the crops of both splits.
         sources: the boxes that ``train`` and ``test`` are cropped to.
     """
     if not train.areas or not test.areas:
@@ -64,15 +64,15 @@ def difference(train: Crops, test: Crops, sources: Mapping[str, BoxSource]) -> s
         said.append(f"train crops keep {shares} on average (n = {len(train.areas):,} and {len(test.areas):,})")
     whose = sources["train"], sources["test"]
     if whose.count("annotated") == 1:
-        # The part that tells more: heads that are annotated in train alone do not show in test.
+        # The split that tells more: heads that are annotated in train alone do not show in test.
         known = [
-            (float(np.mean(crops.overlaps)), part, len(crops.overlaps))
-            for part, crops in (("test", test), ("train", train))
+            (float(np.mean(crops.overlaps)), split, len(crops.overlaps))
+            for split, crops in (("test", test), ("train", train))
             if len(crops.overlaps) >= ENOUGH
         ]
-        mean, part, n = min(known, default=(1.0, "", 0))
+        mean, split, n = min(known, default=(1.0, "", 0))
         if n and (said or mean < OVERLAP):
-            said.append(f"predicted boxes overlap annotated ones by IoU {mean:.2f} on average ({part}, n = {n:,})")
+            said.append(f"predicted boxes overlap annotated ones by IoU {mean:.2f} on average ({split}, n = {n:,})")
     if not said:
         return None
     return (

@@ -76,7 +76,7 @@ def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None
 
 
 def _sources(component: Cropper, dataset: Dataset) -> dict[str, BoxSource]:
-    """Which boxes each part is cropped to; raises DataError where the data set has none of them."""
+    """Which boxes each split is cropped to; raises DataError where the data set has none of them."""
     there = _present(dataset)
     if not there:
         raise DataError(
@@ -86,21 +86,21 @@ def _sources(component: Cropper, dataset: Dataset) -> dict[str, BoxSource]:
     test = boxes_for_test(component, there)
     asked: dict[str, BoxSource] = {"train": component.train_boxes, "val": component.train_boxes, "test": test}
     source: dict[str, BoxSource] = {}
-    for part in dataset.splits:
-        wanted = asked[part]
+    for split in dataset.splits:
+        wanted = asked[split]
         # No detector was trained on a picture that is not a train picture: its predicted boxes are cross-fitted ones.
-        source[part] = "predicted" if wanted == "crossfit" and part != "train" else wanted
-        if source[part] not in there:
-            option = "test_boxes" if part == "test" else "train_boxes"
+        source[split] = "predicted" if wanted == "crossfit" and split != "train" else wanted
+        if source[split] not in there:
+            option = "test_boxes" if split == "test" else "train_boxes"
             hints = {
                 "predicted": "Put a detector step before the cropper, or ask for annotated boxes.",
                 "annotated": f"Set `{option}: predicted` to use a detector's.",
                 "crossfit": "Set `crossfit: 5`, say, on the detector's step.",
             }
-            words = {"crossfit": "cross-fitted"}.get(source[part], source[part])
+            words = {"crossfit": "cross-fitted"}.get(source[split], source[split])
             raise DataError(
-                f"{part} pictures are to be cropped to {words} boxes, but the data set has none",
-                hint=hints[source[part]],
+                f"{split} pictures are to be cropped to {words} boxes, but the data set has none",
+                hint=hints[source[split]],
             )
     return source
 
@@ -170,7 +170,7 @@ def _numbers(values: Sequence[float]) -> str:
 
 
 class _Tally:
-    """What was cropped, by part."""
+    """What was cropped, by split."""
 
     def __init__(self) -> None:
         self.total: Counter[str] = Counter()
@@ -183,44 +183,44 @@ class _Tally:
 
     def add(
         self,
-        part: str,
+        split: str,
         region: Box | None,
         size: Size,
         candidates: int,
         about: Mapping[str, Any],
         annotated: Sequence[Box],
     ) -> None:
-        self.total[part] += 1
-        self.cropped[part] += region is not None
-        self.empty[part] += region is None and about["empty"]
-        self.several[part] += candidates > 1
+        self.total[split] += 1
+        self.cropped[split] += region is not None
+        self.empty[split] += region is None and about["empty"]
+        self.several[split] += candidates > 1
         area = region.area / size.box.area if region else None
-        self.area[part] += 1.0 if area is None else area
+        self.area[split] += 1.0 if area is None else area
         predicted = box_of(about["predicted"]) if about["predicted"] is not None else None
-        self.crops[part].add(area, predicted, annotated)
+        self.crops[split].add(area, predicted, annotated)
         if about["kept"] is not None:
-            self.kept[part].append(about["kept"])
+            self.kept[split].append(about["kept"])
 
     def report(self, ctx: StepContext) -> None:
-        for part in ("train", "val", "test"):
-            n = self.total[part]
+        for split in ("train", "val", "test"):
+            n = self.total[split]
             if not n:
                 continue
-            full = n - self.cropped[part]
-            ctx.metric("cropped", self.cropped[part] / n, split=part, n=n)
-            empty = self.empty[part]
+            full = n - self.cropped[split]
+            ctx.metric("cropped", self.cropped[split] / n, split=split, n=n)
+            empty = self.empty[split]
             note = "samples without a box" + (f"; in {empty:,} of them there is no object" if empty else "")
-            ctx.metric("full_image", float(full), split=part, n=n, note=note)
+            ctx.metric("full_image", float(full), split=split, n=n, note=note)
             ctx.metric(
-                "several_boxes", float(self.several[part]), split=part, n=n, note="samples with a choice of boxes"
+                "several_boxes", float(self.several[split]), split=split, n=n, note="samples with a choice of boxes"
             )
             note = "mean share of the picture that is kept"
-            ctx.metric("kept_area", self.area[part] / n, split=part, n=n, note=note)
-            if self.kept[part]:
-                share = float(np.mean(self.kept[part]))
+            ctx.metric("kept_area", self.area[split] / n, split=split, n=n, note=note)
+            if self.kept[split]:
+                share = float(np.mean(self.kept[split]))
                 note = "mean share of the annotated box that lies in the crop, where there are both"
-                ctx.metric("kept_object", share, split=part, n=len(self.kept[part]), note=note)
+                ctx.metric("kept_object", share, split=split, n=len(self.kept[split]), note=note)
             if full > empty:
-                ctx.warn(f"{full - empty:,} of {n:,} {part} samples have no box and are used whole.")
+                ctx.warn(f"{full - empty:,} of {n:,} {split} samples have no box and are used whole.")
             if empty:
-                ctx.warn(f"{empty:,} of {n:,} {part} samples are pictures without an object and are used whole.")
+                ctx.warn(f"{empty:,} of {n:,} {split} samples are pictures without an object and are used whole.")

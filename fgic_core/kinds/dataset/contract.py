@@ -15,6 +15,7 @@ from fgic_core.kinds.ports import Input
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from fgic_core.data.header import Column
     from fgic_core.data.sample import Sample
     from fgic_core.kinds.context import Context
 
@@ -73,6 +74,10 @@ class DatasetReader(Component, ABC):
 
     def notes(self) -> Sequence[str]:
         """Facts that belong beside every number made from these data."""
+        return ()
+
+    def columns(self) -> Sequence[Column]:
+        """What rows have beyond the columns of every data set (`Sample.extra`); files lie below `source`."""
         return ()
 
     def batches(self, ctx: Context) -> Iterator[pa.RecordBatch] | None:

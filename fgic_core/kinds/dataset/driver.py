@@ -41,7 +41,9 @@ def run(component: DatasetReader, inputs: Mapping[str, Any], ctx: StepContext) -
     """
     classes = check_classes(component.classes())
     root, folder = _root(component, ctx)
-    header = Header(classes, {root: folder}, tuple(component.part_names()), tuple(component.notes()))
+    columns = tuple(replace(column, root=root) if column.type == "file" else column for column in component.columns())
+    notes, part_names = tuple(component.notes()), tuple(component.part_names())
+    header = Header(classes, {root: folder}, part_names, notes, columns=columns)
     where = str(component.source() or f"{component.kind}/{type(component).__name__}")
 
     if component.verify == "none":
@@ -91,10 +93,10 @@ def _write_rows(component: DatasetReader, ctx: StepContext, header: Header, fold
     clipped = 0
     (root,) = header.roots
     rows = component.batches(ctx)
-    with DatasetWriter(folder, header) as writer:
-        for given in rows if rows is not None else to_batches(component.samples(ctx), root):
+    with DatasetWriter(folder, header, base=ctx.folder) as writer:
+        for given in rows if rows is not None else to_batches(component.samples(ctx), root, header.columns):
             for start in range(0, given.num_rows, BATCH):
-                batch = conform(given.slice(start, BATCH), root)
+                batch = conform(given.slice(start, BATCH), root, header.columns)
                 check_rows(batch, len(header.classes), problems)
                 if component.verify == "none":
                     plausibility.add(batch)
@@ -120,17 +122,17 @@ def _column(folder: Path, name: str) -> pa.ChunkedArray:
 
 
 def _count(ctx: StepContext, classes: tuple[str, ...], skipped: int) -> None:
-    """Samples by part, classes, skipped pictures; a warning for classes that cannot be learned or tested."""
+    """Samples by split, classes, skipped pictures; a warning for classes that cannot be learned or tested."""
     table = pq.read_table(ctx.folder / "samples.parquet", columns=["label", "split"])
     splits = table.column("split").cast(pa.string())
-    for part in SPLITS:
-        labels = table.column("label").filter(pc.equal(splits, part)).to_numpy()
-        if len(labels) or part != "val":
-            ctx.metric("samples", float(len(labels)), split=part)
+    for split in SPLITS:
+        labels = table.column("label").filter(pc.equal(splits, split)).to_numpy()
+        if len(labels) or split != "val":
+            ctx.metric("samples", float(len(labels)), split=split)
         absent = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
-        if len(absent) and (part == "train" or (part == "test" and len(labels))):
+        if len(absent) and (split == "train" or (split == "test" and len(labels))):
             names = ", ".join(classes[index] for index in absent[:5]) + (", …" if len(absent) > 5 else "")
-            ctx.warn(f"{len(absent):,} of {len(classes):,} classes have no {part} sample: {names}.")
+            ctx.warn(f"{len(absent):,} of {len(classes):,} classes have no {split} sample: {names}.")
     _count_boxless(ctx)
     ctx.metric("classes", float(len(classes)))
     ctx.metric("skipped", float(skipped), note="pictures that could not be read" if skipped else "")
@@ -138,21 +140,21 @@ def _count(ctx: StepContext, classes: tuple[str, ...], skipped: int) -> None:
 
 def _count_boxless(ctx: StepContext) -> None:
     """Pictures without an object, and pictures that nobody annotated, where others are annotated."""
-    known: dict[str, list[np.ndarray[Any, Any]]] = {part: [] for part in SPLITS}
-    empty: dict[str, list[np.ndarray[Any, Any]]] = {part: [] for part in SPLITS}
+    known: dict[str, list[np.ndarray[Any, Any]]] = {split: [] for split in SPLITS}
+    empty: dict[str, list[np.ndarray[Any, Any]]] = {split: [] for split in SPLITS}
     with pq.ParquetFile(ctx.folder / "samples.parquet") as file:
         for batch in file.iter_batches(batch_size=BATCH, columns=["split", "boxes", "empty"]):
             splits = np.asarray(batch.column("split").cast(pa.string()))
-            for part in SPLITS:
-                known[part].append(annotated(batch)[splits == part])
-                empty[part].append(batch.column("empty").to_numpy(zero_copy_only=False)[splits == part])
-    counts = {part: (np.concatenate(known[part]), np.concatenate(empty[part])) for part in SPLITS}
+            for split in SPLITS:
+                known[split].append(annotated(batch)[splits == split])
+                empty[split].append(batch.column("empty").to_numpy(zero_copy_only=False)[splits == split])
+    counts = {split: (np.concatenate(known[split]), np.concatenate(empty[split])) for split in SPLITS}
     if not any(of.any() for of, _ in counts.values()):
         return
-    for part, (of, without) in counts.items():
+    for split, (of, without) in counts.items():
         if without.any():
             note = "somebody looked and there is no object: what a detector finds there is wrong"
-            ctx.metric("empty", float(without.sum()), split=part, n=len(of), note=note)
+            ctx.metric("empty", float(without.sum()), split=split, n=len(of), note=note)
         if not of.all():
             note = "nobody looked for objects: no detector learns from them or is measured on them"
-            ctx.metric("not_annotated", float((~of).sum()), split=part, n=len(of), note=note)
+            ctx.metric("not_annotated", float((~of).sum()), split=split, n=len(of), note=note)

@@ -1,4 +1,4 @@
-"""Duplicates within a data set and across its parts: the same file, and the same picture saved again.
+"""Duplicates within a data set and across its splits: the same file, and the same picture saved again.
 
 A perceptual duplicate is one whose 64-bit DCT hash (phash, Zauner 2010) differs in at most `NEAR` bits. Measured on
 the Stanford Dogs and CUB-200-2011 subsets: re-saving as JPEG of quality 30 or halving the size moves a hash by at
@@ -183,7 +183,7 @@ def _leak_warning(kind: str, leaks: pa.Table) -> str:
     what = (
         ("is" if one else "are") + " the same file" if kind == "exact" else ("looks" if one else "look") + " the same"
     )
-    return f"{len(leaks):,} {pairs} of pictures in different parts {what}, such as {examples}."
+    return f"{len(leaks):,} {pairs} of pictures in different splits {what}, such as {examples}."
 
 
 class _Rows(NamedTuple):
@@ -211,7 +211,7 @@ class _Rows(NamedTuple):
             np.concatenate(digests),
             np.asarray(pc.fill_null(phash, 0), np.uint64),
             np.asarray(pc.is_valid(phash)),
-            np.concatenate([np.asarray(part, np.int64) for part in splits]),
+            np.concatenate([np.asarray(codes, np.int64) for codes in splits]),
             np.concatenate(labels),
         )
 

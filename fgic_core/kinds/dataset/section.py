@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from fgic_core.report import charts as draw
 from fgic_core.report.charts import MANY_CLASSES
 from fgic_core.report.figures import Chart
 from fgic_core.report.numbers import plural
-from fgic_core.report.section import Example, Part, Section, Studio, name_of, part, rows_by_id, table
+from fgic_core.report.section import Article, Example, ReportContext, Section, article, name_of, rows_by_id, table
 from fgic_core.report.view import StepView
 
 EXAMPLES, CROPS, PAIRS, SKIPPED, MADE = 12, 6, 6, 50, 12
@@ -35,34 +36,34 @@ class Pair:
     about: str = ""
 
 
-def section(studio: Studio) -> Section:
-    """The section of all data set steps."""
-    parts = [part(step, studio, "dataset", _build) for step in studio.run.of_type("dataset")]
-    return Section("data", "Data", "", parts)
+def section(steps: Sequence[StepView], report: ReportContext) -> Section:
+    """The section of all steps that give a data set: readers, detectors, croppers, generators."""
+    articles = [article(step, report, f"{__package__}/section.html.j2", _build) for step in steps]
+    return Section("data", "Data", "", articles)
 
 
-def _build(step: StepView, studio: Studio, made: Part) -> None:
-    dataset = studio.run.dataset(step)
+def _build(step: StepView, report: ReportContext, made: Article) -> None:
+    dataset = report.run.dataset(step)
     if dataset is None:
         made.notices.append("The rows of this data set cannot be read, so its pictures are not shown.")
         return
-    source = studio.run.source(step, "dataset")
-    before = studio.run.dataset(source)
+    source = report.run.source(step, "dataset")
+    before = report.run.dataset(source)
     made_here = generation.is_generator(step)
     counts = _counts(dataset)
     same = before is not None and _equal(counts, _counts(before))
     if counts and not same:
-        made.charts.insert(len(made.charts) if made_here else 0, _count_chart(step, studio, counts, dataset.classes))
+        made.charts.insert(len(made.charts) if made_here else 0, _count_chart(step, report, counts, dataset.classes))
     cropped = _occurs(dataset, "region") and not made_here and _differ(dataset, before, "region")
     changed = not made_here and _differ(dataset, before, "boxes")
-    found = detection.part_of(step, dataset, studio) if changed and before is not None else None
+    found = detection.part_of(step, dataset, report) if changed and before is not None else None
     if found is not None and found.chart is not None:
         made.charts.append(found.chart)
-    generated = generation.part_of(step, dataset, before, studio, made.notices) if made_here else None
+    generated = generation.part_of(step, dataset, before, report, made.notices) if made_here else None
     if generated is not None:
         made.charts.extend(generated.charts)
-    crops = _crops(dataset, studio) if cropped else []
-    examples = _examples(dataset, studio) if changed and not cropped else []
+    crops = _crops(dataset, report) if cropped else []
+    examples = _examples(dataset, report) if changed and not cropped else []
     shown = [example.picture for example in examples]
     said = step.metric("samples") is not None
     made.content = {
@@ -80,25 +81,25 @@ def _build(step: StepView, studio: Studio, made: Part) -> None:
         "predicted": any(not box.is_annotated for picture in shown for box in picture.boxes),
         "parts": any(picture.parts for picture in shown),
         "crops": crops,
-        "synthetic": _synthetic(dataset, studio) if _grown(dataset, before) and not made_here else [],
+        "synthetic": _synthetic(dataset, report) if _grown(dataset, before) and not made_here else [],
         "generation": generated.content if generated is not None else None,
-        "duplicates": _duplicates(step, dataset, studio),
+        "duplicates": _duplicates(step, dataset, report),
         "skipped": dataset.header.skipped[:SKIPPED] if before is None else (),
         "skipped_more": max(len(dataset.header.skipped) - SKIPPED, 0),
         "notes": dataset.header.notes if before is None else (),
     }
     if not said or same or made.content["box_origins"] or made.content["region_origins"]:
-        made.aside = "dataset_aside.html.j2"
+        made.aside = f"{__package__}/aside.html.j2"
 
 
 def _counts(dataset: Dataset) -> dict[str, np.ndarray[Any, Any]]:
     """Pictures of each class, by split; synthetic ones of train apart."""
     found: dict[str, np.ndarray[Any, Any]] = {}
     for split in dataset.splits:
-        part = dataset.split(split)  # type: ignore[arg-type]
-        found[split] = np.bincount(part.labels, minlength=len(dataset.classes))
-        if split == "train" and len(rows := generation.synthetic(part)):
-            made = np.bincount(part.labels[rows], minlength=len(dataset.classes))
+        rows_of = dataset.split(split)  # type: ignore[arg-type]
+        found[split] = np.bincount(rows_of.labels, minlength=len(dataset.classes))
+        if split == "train" and len(rows := generation.synthetic(rows_of)):
+            made = np.bincount(rows_of.labels[rows], minlength=len(dataset.classes))
             found |= {split: found[split] - made, "synthetic": made}
     return found
 
@@ -116,11 +117,11 @@ def _equal(counts: dict[str, np.ndarray[Any, Any]], others: dict[str, np.ndarray
 
 
 def _count_chart(
-    step: StepView, studio: Studio, counts: dict[str, np.ndarray[Any, Any]], classes: tuple[str, ...]
+    step: StepView, report: ReportContext, counts: dict[str, np.ndarray[Any, Any]], classes: tuple[str, ...]
 ) -> Chart:
     totals = ", ".join(f"{split} {int(values.sum())}" for split, values in counts.items())
     height = 1.3 + 0.21 * len(classes) if len(classes) <= MANY_CLASSES else 3.0
-    return studio.figures.draw(
+    return report.figures.draw(
         f"{step.slug}-counts",
         draw.class_counts(counts, classes),
         f"Pictures per class and split in step {step.name}: {plural(len(classes), 'class', 'classes')}; {totals}.",
@@ -136,37 +137,37 @@ def _pick(dataset: Dataset, count: int) -> list[int]:
     return [int(row) for row in chosen[np.argsort(labels, kind="stable")]]
 
 
-def _examples(dataset: Dataset, studio: Studio) -> list[Example]:
+def _examples(dataset: Dataset, report: ReportContext) -> list[Example]:
     rows = _pick(dataset, EXAMPLES)
     found = []
     for row in rows:
         sample = dataset[row]
         title = name_of(dataset.classes, sample.label)
         found.append(
-            Example(studio.album.whole(dataset, row, f"{title}, {sample.id}"), title, f"{sample.split} · {sample.id}")
+            Example(report.album.whole(dataset, row, f"{title}, {sample.id}"), title, f"{sample.split} · {sample.id}")
         )
     return found
 
 
-def _crops(dataset: Dataset, studio: Studio) -> list[Pair]:
+def _crops(dataset: Dataset, report: ReportContext) -> list[Pair]:
     held = np.flatnonzero(pc.is_valid(dataset.table.column("region")).to_numpy(zero_copy_only=False))
     pairs = []
     for row in (int(held[index]) for index in _pick(dataset.take(held), CROPS)):
         sample = dataset[row]
         title = name_of(dataset.classes, sample.label)
-        whole = studio.album.whole(dataset, row, f"{title}, the whole picture with its region", region=True)
-        crop = studio.album.shown(dataset, row, f"{title}, the crop")
+        whole = report.album.whole(dataset, row, f"{title}, the whole picture with its region", region=True)
+        crop = report.album.shown(dataset, row, f"{title}, the crop")
         pairs.append(Pair(Example(whole, title, sample.id), Example(crop, "crop", sample.region_origin or "")))
     return pairs
 
 
-def _synthetic(dataset: Dataset, studio: Studio) -> list[Example]:
+def _synthetic(dataset: Dataset, report: ReportContext) -> list[Example]:
     rows = generation.synthetic(dataset)
     found = []
     for row in (int(rows[index]) for index in _pick(dataset.take(rows), MADE)) if len(rows) else ():
         sample = dataset[row]
         title = name_of(dataset.classes, sample.label)
-        found.append(Example(studio.album.shown(dataset, row, f"{title}, a synthetic picture"), title, sample.origin))
+        found.append(Example(report.album.shown(dataset, row, f"{title}, a synthetic picture"), title, sample.origin))
     return found
 
 
@@ -189,7 +190,7 @@ def _by_count(rows: list[dict[str, Any]], missing: str) -> list[tuple[str, int]]
     return sorted(counted.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _duplicates(step: StepView, dataset: Dataset, studio: Studio) -> dict[str, Any] | None:
+def _duplicates(step: StepView, dataset: Dataset, report: ReportContext) -> dict[str, Any] | None:
     """Pairs of pictures that are the same or look the same; those across splits first."""
     path = step.folder / "duplicates.parquet"
     if not path.exists():
@@ -204,7 +205,7 @@ def _duplicates(step: StepView, dataset: Dataset, studio: Studio) -> dict[str, A
 
     def example(row: dict[str, Any], side: str) -> Example:
         name, split = row[side], row[f"{side}_split"]
-        return Example(studio.album.shown(dataset, rows.get(name), f"{name} ({split})"), split, name)
+        return Example(report.album.shown(dataset, rows.get(name), f"{name} ({split})"), split, name)
 
     pairs = [
         Pair(

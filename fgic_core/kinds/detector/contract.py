@@ -104,18 +104,17 @@ class Detector(Component, ABC):
         gt=0.0,
         lt=1.0,
         description="Share of each class's train samples that is held out to choose the epoch, where the data set has "
-        "no validation part. For a detector that learns.",
+        "no validation split. For a detector that learns.",
     )
     test_curve: UseOnly[bool] = Field(
         True,
-        description="Measure the test part at every epoch for the report's curve. It is never used to choose. For a "
+        description="Measure the test split at every epoch for the report's curve. It is never used to choose. For a "
         "detector that learns.",
     )
 
     def reads(self) -> Sequence[Path]:
         """What is known of the pictures that the weights have seen lies beside them."""
-        seen = self.weights.parent / SEEN if self.weights is not None else None
-        return [seen] if seen is not None and seen.is_file() else []
+        return [self.weights.parent / SEEN] if self.weights is not None else []
 
     def draws(self) -> bool:
         return self.learns()

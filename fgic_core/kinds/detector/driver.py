@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from fgic_core.data.artifact import Point
 from fgic_core.data.boxes import ComparedWriter
-from fgic_core.data.dataset import BATCH, SCHEMA, Dataset, DatasetWriter
+from fgic_core.data.dataset import BATCH, Dataset, DatasetWriter
 from fgic_core.errors import PluginError
 from fgic_core.kinds.detector import rows as detector_rows
 from fgic_core.kinds.detector import training as detector_training
@@ -82,7 +82,7 @@ def _crossfit(
 def _test_curve(
     component: Detector, fitted: FittedDetector, dataset: Dataset, snapshots: Snapshots, ctx: StepContext
 ) -> None:
-    """Average precision on the test part at each epoch that a snapshot was kept of."""
+    """Average precision on the test split at each epoch that a snapshot was kept of."""
     ruler = Ruler.of(component, "test", dataset.split("test"))
     if not component.test_curve or not component.learns() or not len(ruler.data):
         return
@@ -131,17 +131,17 @@ def _write(
             rows = dataset.table.slice(start, BATCH).to_pylist()
             for row, (one, size) in zip(rows, found, strict=False):
                 given = row["boxes"] or []
-                part = measured.setdefault(row["split"], Measured())
+                of_split = measured.setdefault(row["split"], Measured())
                 row["boxes"] = [*given, *sure_boxes(one, f"predicted:{ctx.uses}", component)]
                 if component.crossfit is not None and row["split"] == "train":
                     # A detector that does not learn was trained on none of them.
                     unseen = crossfit[row["id"]] if component.learns() else one
                     row["boxes"] += sure_boxes(unseen, f"crossfit:{ctx.uses}", component)
-                part.count(compared.add(row, size), size)
+                of_split.count(compared.add(row, size), size)
                 if given or row["empty"]:
-                    part.truth.append(truth_of(given, row["label"], component.per_class))
-                    part.found.append(one)
-            writer.write(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+                    of_split.truth.append(truth_of(given, row["label"], component.per_class))
+                    of_split.found.append(one)
+            writer.write(pa.RecordBatch.from_pylist(rows, schema=dataset.schema))
     assert next(found, None) is None  # and lets the progress come to its end
     for name in ("train", "val", "test"):
         if name in measured:

@@ -1,4 +1,4 @@
-"""What is said of the boxes that a detector found in a part of a data set."""
+"""What is said of the boxes that a detector found in a split of a data set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RESAMPLED = 50_000
 
 @dataclass
 class Measured:
-    """What was found in one part of the data set.
+    """What was found in a split of the data set.
 
     Attributes:
         truth, found: of each annotated picture, empty ones among them.
@@ -65,68 +65,68 @@ class Measured:
             self.crossfit.append(about["crossfit_iou"])
 
 
-def report(part: Measured, name: str, component: Detector, classes: int, ctx: StepContext) -> None:
-    """Record what was found in the part of that name.
+def report(found: Measured, name: str, component: Detector, classes: int, ctx: StepContext) -> None:
+    """Record what was found in the split of that name.
 
     Args:
-        part: what was found.
+        found: what was found.
         name: ``train``, ``val`` or ``test``.
         component: its options.
         classes: how many kinds of objects it tells apart.
         ctx: of the step.
     """
-    _report_precision(part, name, component, classes, ctx)
-    if part.overlaps:
-        _report_overlap(part.overlaps, name, ctx)
-        whole = proportion(int((np.array(part.whole) >= IOU).sum()), len(part.whole))
+    _report_precision(found, name, component, classes, ctx)
+    if found.overlaps:
+        _report_overlap(found.overlaps, name, ctx)
+        whole = proportion(int((np.array(found.whole) >= IOU).sum()), len(found.whole))
         note = "the same if the whole picture was the box: what no detector gives"
         ctx.metric("box_recall50_whole", split=name, note=note, **whole._asdict())
-        share = proportion(part.hit, part.objects)
+        share = proportion(found.hit, found.objects)
         note = "annotated objects that a box in the data set overlaps by IoU >= 0.5"
         ctx.metric("recall50", split=name, note=note, **share._asdict())
-    if part.crossfit:
-        _report_overlap(part.crossfit, name, ctx, {"boxes": "cross-fitted"})
+    if found.crossfit:
+        _report_overlap(found.crossfit, name, ctx, {"boxes": "cross-fitted"})
     note = f"no box of score >= {component.min_score:g}"
-    others = part.pictures - part.empty
-    fewer = f"; the {part.empty:,} empty pictures do not count" if part.empty else ""
-    ctx.metric("no_detection", float(part.nothing), split=name, n=others, note=note + fewer)
-    if part.empty:
-        share = proportion(part.alarms, part.empty)
+    others = found.pictures - found.empty
+    fewer = f"; the {found.empty:,} empty pictures do not count" if found.empty else ""
+    ctx.metric("no_detection", float(found.nothing), split=name, n=others, note=note + fewer)
+    if found.empty:
+        share = proportion(found.alarms, found.empty)
         note = f"empty pictures in which a box of score >= {component.min_score:g} was found"
         ctx.metric("false_alarms", split=name, note=note, **share._asdict())
-    if part.nothing * 2 > others:
+    if found.nothing * 2 > others:
         ctx.warn(
-            f"In {part.nothing:,} of {others:,} {name} pictures the detector gave no box that reaches min_score "
+            f"In {found.nothing:,} of {others:,} {name} pictures the detector gave no box that reaches min_score "
             f"({component.min_score:g})."
         )
 
 
-def _report_precision(part: Measured, name: str, component: Detector, classes: int, ctx: StepContext) -> None:
-    unknown = part.pictures - len(part.truth)
-    if not any((~one.crowd).any() for one in part.truth):
-        note = "no picture has an annotated box" + (f", and {part.empty:,} are empty" if part.empty else "")
+def _report_precision(found: Measured, name: str, component: Detector, classes: int, ctx: StepContext) -> None:
+    unknown = found.pictures - len(found.truth)
+    if not any((~one.crowd).any() for one in found.truth):
+        note = "no picture has an annotated box" + (f", and {found.empty:,} are empty" if found.empty else "")
         for metric in Precision._fields:
             ctx.metric(metric, None, split=name, note=note)
         return
-    precision = precision_of(part.truth, part.found, classes)
+    precision = precision_of(found.truth, found.found, classes)
     value = precision.value()
     note = "class-agnostic"
     if component.per_class:
-        occurring = {int(label) for one in part.truth for label in one.labels[~one.crowd]}
+        occurring = {int(label) for one in found.truth for label in one.labels[~one.crowd]}
         note = f"mean over the {len(occurring)} classes that occur"
-    if part.empty:
-        note += f"; {part.empty:,} of the pictures are empty, and what is found in them is wrong"
+    if found.empty:
+        note += f"; {found.empty:,} of the pictures are empty, and what is found in them is wrong"
     if unknown:
         note += f"; {unknown:,} pictures that are not annotated are left out"
         if name == "test":
             ctx.warn(
-                f"{unknown:,} of {part.pictures:,} test pictures are not annotated and left out of average precision."
+                f"{unknown:,} of {found.pictures:,} test pictures are not annotated and left out of average precision."
             )
     low = high = Precision(*(None,) * 3)  # type: ignore[arg-type]
-    boxes = sum(len(one.scores) for one in part.found)
-    if len(part.truth) == 1:
+    boxes = sum(len(one.scores) for one in found.found)
+    if len(found.truth) == 1:
         note += "; one picture gives no interval"
-    elif max(boxes, len(part.truth) * classes) <= RESAMPLED:
+    elif max(boxes, len(found.truth) * classes) <= RESAMPLED:
         low, high = precision.intervals(ctx.rng("bootstrap", name))
         note += "; interval by resampling pictures"
     else:
@@ -136,7 +136,7 @@ def _report_precision(part: Measured, name: str, component: Detector, classes: i
             metric,
             value[place],
             split=name,
-            n=len(part.truth),
+            n=len(found.truth),
             low=low[place],
             high=high[place],
             note=note,

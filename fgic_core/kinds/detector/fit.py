@@ -33,8 +33,8 @@ def learned_from(component: Detector, dataset: Dataset) -> Dataset:
     """The rows that a detector learns from and is chosen by, and of them what is read (`detector_rows.READS`).
 
     Train pictures that are not annotated are left out, those with crowds alone, and those that are test pictures too;
-    of the validation part those that are not annotated, and all of it where it has no object. No row is of the test
-    part. A detector that does not learn is given none.
+    of the validation split those that are not annotated, and all of it where it has no object. No row is of the test
+    split. A detector that does not learn is given none.
 
     Raises:
         DataError: there is nothing to learn from; the weights it starts from have seen test pictures, or (with
@@ -57,7 +57,7 @@ def fit(component: Detector, data: Dataset, ctx: StepContext) -> FittedDetector:
     Raises:
         PluginError: the detector breaks its contract.
     """
-    train, val = detector_training.parts(component, data, ctx)
+    train, val = detector_training.splits(component, data, ctx)
     ruler = Ruler.of(component, "val", val)
 
     def measure(fitted: Any, epoch: int) -> Scores:

@@ -40,9 +40,9 @@ class Rows:
     """Which rows of a data set mean what to a detector: masks, (n,) each.
 
     Attributes:
-        train, val: of which part a row is.
+        train, val: of which split a row is.
         known, boxed, empty: whether it is annotated, has an annotated object, has none for sure.
-        tested: whether its picture stands in the test part, byte for byte.
+        tested: whether its picture stands in the test split, byte for byte.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -58,7 +58,7 @@ class Rows:
 
     @property
     def choosing(self) -> _Mask:
-        """Rows of the validation part that an epoch can be chosen by; none where no object is among them."""
+        """Rows of the validation split that an epoch can be chosen by; none where no object is among them."""
         known = self.val & self.known & ~self.tested
         return known if (known & self.boxed).any() else np.zeros_like(known)
 
@@ -147,7 +147,7 @@ def _check_folds(component: Detector, train: Dataset) -> None:
     """Raises DataError before anything is trained where there are fewer families of train pictures than folds."""
     if component.crossfit is not None and (count := len(np.unique(families(train)))) < component.crossfit:
         raise DataError(
-            f"the train part has {count} pictures that are not copies of each other, too few for {component.crossfit} "
+            f"the train split has {count} pictures that are not copies of each other, too few for {component.crossfit} "
             "folds",
             hint="Set a lower crossfit.",
         )
@@ -186,7 +186,7 @@ def check_seen(component: Detector, dataset: Dataset) -> None:
         raise DataError(
             f"the detector's weights were trained on {count:,} of the test pictures",
             where=str(component.weights),
-            hint="What it finds there tells nothing of new pictures. Train it on the train part of this split.",
+            hint="What it finds there tells nothing of new pictures. Train it on the train split of this split.",
         )
     count = sum(digest in seen for digest in digests_of(dataset.split("train")))
     if count and component.crossfit is not None:

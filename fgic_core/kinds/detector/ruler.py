@@ -18,7 +18,7 @@ from fgic_core.metrics.average_precision import AveragePrecision, Found, Truth
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from fgic_core.data.model import Model
+    from fgic_core.kinds.classifier.model import Model
     from fgic_core.steps.context import StepContext
 
 BATCH_SIZE = 8
@@ -110,26 +110,26 @@ class Ruler:
     """Average precision of a detector, during its training and over its snapshots.
 
     Attributes:
-        part: the name of the part that is measured on.
+        split: the name of the split that is measured on.
         data: its annotated pictures, empty ones too; none where no picture has an object.
     """
 
     component: Detector
-    part: str
+    split: str
     data: Dataset
 
     @classmethod
-    def of(cls, component: Detector, part: str, data: Dataset) -> Ruler:
-        """The ruler on the annotated pictures of a part."""
+    def of(cls, component: Detector, split: str, data: Dataset) -> Ruler:
+        """The ruler on the annotated pictures of a split."""
         held = data.where(annotated(data.table))
-        return cls(component, part, held if with_object(held.table).any() else held.take([]))
+        return cls(component, split, held if with_object(held.table).any() else held.take([]))
 
     def measure(self, fitted: FittedDetector, epoch: int, ctx: StepContext) -> dict[str, float]:
         """``mAP``, ``mAP50`` and ``mAP75`` after an epoch; nothing where there is nothing to measure on."""
         if not len(self.data):
             return {}
         classes = classes_of(self.component, self.data)
-        found = [one for one, _ in detect(fitted, self.data, classes, ctx, f"epoch {epoch}: {self.part}")]
+        found = [one for one, _ in detect(fitted, self.data, classes, ctx, f"epoch {epoch}: {self.split}")]
         return precision_of(self._truth(), found, classes).value()._asdict()
 
     def _truth(self) -> list[Truth]:

@@ -13,7 +13,7 @@ from fgic_core.data.boxes import IOU, read_compared
 from fgic_core.data.dataset import Dataset
 from fgic_core.report import charts as draw
 from fgic_core.report.figures import Chart
-from fgic_core.report.section import Example, Studio, name_of, rows_by_id
+from fgic_core.report.section import Example, ReportContext, name_of, rows_by_id
 from fgic_core.report.view import StepView
 
 WORST, ALARMS = 12, 6
@@ -21,13 +21,13 @@ WORST, ALARMS = 12, 6
 
 @dataclass(frozen=True)
 class Detected:
-    """A detector's part of a data set's section.
+    """What a detector adds to a data set's section.
 
     Attributes:
         chart: how well the boxes fit; None where no picture has an annotated box.
-        worst: the test pictures (or those of another part) whose box fits worst, below IoU 0.5.
+        worst: the test pictures (or those of another split) whose box fits worst, below IoU 0.5.
         pictures: how many there are of these.
-        alarms: empty pictures of that part in which something was found, the surest first.
+        alarms: empty pictures of that split in which something was found, the surest first.
         alarm_pictures: how many there are of these.
     """
 
@@ -38,23 +38,23 @@ class Detected:
     alarm_pictures: int
 
 
-def part_of(step: StepView, dataset: Dataset, studio: Studio) -> Detected | None:
+def part_of(step: StepView, dataset: Dataset, report: ReportContext) -> Detected | None:
     """What ``boxes.parquet`` of a detector's step says; None where the step has none."""
     table = read_compared(step.folder) if step.record.uses.startswith("detector/") else None
     if table is None:
         return None
     values = _overlaps(table)
-    alarms = _alarms(table, dataset, studio)
+    alarms = _alarms(table, dataset, report)
     if not values:
         return Detected(None, [], 0, *alarms)
     said = ", ".join(f"{name} {(found >= IOU).mean():.0%}" for name, found in values.items())
-    chart = studio.figures.draw(
+    chart = report.figures.draw(
         f"{step.slug}-overlap",
         draw.overlaps(values),
         f"Share of pictures by overlap of the found with the annotated box in step {step.name}; at IoU 0.5: {said}.",
         caption="The most confident box against the largest annotated one; 0 where none was found.",
     )
-    worst, pictures = _worst(table, dataset, studio)
+    worst, pictures = _worst(table, dataset, report)
     return Detected(chart, worst, pictures, *alarms)
 
 
@@ -69,8 +69,8 @@ def _overlaps(table: pa.Table) -> dict[str, np.ndarray[Any, Any]]:
     return values
 
 
-def _worst(table: pa.Table, dataset: Dataset, studio: Studio) -> tuple[list[Example], int]:
-    """Pictures whose box misses the object, the worst first; of the test part where there is one."""
+def _worst(table: pa.Table, dataset: Dataset, report: ReportContext) -> tuple[list[Example], int]:
+    """Pictures whose box misses the object, the worst first; of the test split where there is one."""
     for split in ("test", "val", "train"):
         rows = table.filter(pc.and_(pc.equal(table.column("split"), split), pc.is_valid(table.column("iou"))))
         if len(rows):
@@ -83,13 +83,13 @@ def _worst(table: pa.Table, dataset: Dataset, studio: Studio) -> tuple[list[Exam
     for row in chosen:
         title = "no box found" if row["predicted"] is None else f"IoU {row['iou']:.2f}, score {row['score']:.2f}"
         breed = name_of(dataset.classes, row["label"])
-        picture = studio.album.whole(dataset, places[row["id"]], f"{breed}, {row['id']}: {title}")
+        picture = report.album.whole(dataset, places[row["id"]], f"{breed}, {row['id']}: {title}")
         found.append(Example(picture, title, f"{row['split']} · {row['id']}"))
     return found, len(missed)
 
 
-def _alarms(table: pa.Table, dataset: Dataset, studio: Studio) -> tuple[list[Example], int]:
-    """Empty pictures in which something was found, the surest first; of the test part where it has empty ones."""
+def _alarms(table: pa.Table, dataset: Dataset, report: ReportContext) -> tuple[list[Example], int]:
+    """Empty pictures in which something was found, the surest first; of the test split where it has empty ones."""
     empty = table.filter(table.column("empty"))
     for split in ("test", "val", "train"):
         rows = empty.filter(pc.equal(empty.column("split"), split))
@@ -102,6 +102,6 @@ def _alarms(table: pa.Table, dataset: Dataset, studio: Studio) -> tuple[list[Exa
     shown = []
     for row in chosen:
         title = f"score {row['score']:.2f}"
-        picture = studio.album.whole(dataset, places[row["id"]], f"{row['id']}, an empty picture: {title}")
+        picture = report.album.whole(dataset, places[row["id"]], f"{row['id']}, an empty picture: {title}")
         shown.append(Example(picture, title, f"{row['split']} · {row['id']}"))
     return shown, len(found)

@@ -1,4 +1,4 @@
-"""The parts that a detector learns from and is chosen by, the folds of cross-fitting, and what is saved."""
+"""The splits that a detector learns from and is chosen by, the folds of cross-fitting, and what is saved."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ TOLERANCE = 0.5
 SCORE_TOLERANCE = 0.01
 
 
-def parts(component: Detector, data: Dataset, ctx: StepContext) -> tuple[Dataset, Dataset]:
+def splits(component: Detector, data: Dataset, ctx: StepContext) -> tuple[Dataset, Dataset]:
     """The samples to learn from and those to choose by; both empty for a detector that does not learn.
 
-    Where the data have no validation part it is cut from train, and of the empty pictures of a class the same share as
+    Where the data have no validation split it is cut from train, and of the empty pictures of a class the same share as
     of the others.
     """
     train, val = data.split("train"), data.split("val")
@@ -55,7 +55,7 @@ class Fold:
 
     Attributes:
         members: the train pictures whose boxes it is for.
-        data: what it learns from and is chosen by, none of the members among it; see `parts`.
+        data: what it learns from and is chosen by, none of the members among it; see `splits`.
     """
 
     name: str
@@ -69,7 +69,7 @@ def crossfit_folds(component: Detector, dataset: Dataset, data: Dataset, ctx: St
     Args:
         component: its options.
         dataset: all train pictures are in a fold.
-        data: those of them that can be learned from, and the validation part.
+        data: those of them that can be learned from, and the validation split.
         ctx: its seed decides who is in which fold.
     """
     count = component.crossfit
@@ -92,7 +92,7 @@ def crossfit_folds(component: Detector, dataset: Dataset, data: Dataset, ctx: St
 
 
 def _as_val(data: Dataset) -> Dataset:
-    """The rows as ones of the validation part."""
+    """The rows as ones of the validation split."""
     field = SCHEMA.field("split")
     column = pa.array(["val"] * len(data)).cast(field.type)
     return Dataset(data.header, data.table.set_column(SCHEMA.get_field_index("split"), field, column))
@@ -116,7 +116,7 @@ def save(
     folder = ctx.folder / "component"
     folder.mkdir()
     component.save(fitted, folder)
-    own = {digest for part in (train, val) for digest in digests_of(part)}
+    own = {digest for split in (train, val) for digest in digests_of(split)}
     table = pa.table({"digest": pa.array(sorted(own | seen_of(component.weights)), pa.string())})
     pq.write_table(table, folder / SEEN, compression="zstd")
     boxed = np.flatnonzero(with_object(data.table))[:3]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fgic_core.data.images import to_image
-from fgic_core.data.model import Model
 from fgic_core.data.sample import Sample
 from fgic_core.errors import PluginError
+from fgic_core.kinds.classifier.model import Model
 from fgic_core.kinds.explainer import maps as drawing
 from fgic_core.kinds.explainer.contract import Explainer, Maps
 from fgic_core.kinds.explainer.pointing import BoxesOf, Pointing, boxes_in_input, object_boxes, score
@@ -65,15 +65,15 @@ def run(component: Explainer, inputs: dict[str, Any], ctx: StepContext) -> None:
         for images, logits, sizes in infer(
             network, spec, chosen.image, len(chosen), device=model.device, batch_size=BATCH_SIZE, uses=ctx.uses
         ):
-            part = chosen.take(range(len(rows), len(rows) + len(images)))
+            batch = chosen.take(range(len(rows), len(rows) + len(images)))
             predicted = logits.argmax(dim=1)
-            labels = torch.as_tensor(part.labels, device=images.device)
+            labels = torch.as_tensor(batch.labels, device=images.device)
             targets = predicted if component.target == "predicted" else labels
             raw = explain_checked(component, network, images, targets, generator, ctx.uses)
             first = first or (images[:RANDOMISED], targets[:RANDOMISED], raw[:RANDOMISED])
             drawn = drawing.normalise(raw, spec.size)
             maps.append(drawn.half())
-            for offset, sample in enumerate(part):
+            for offset, sample in enumerate(batch):
                 values = drawn[offset].numpy()
                 _draw(images[offset], values, len(rows), ctx)
                 found = score(values, boxes_in_input(sample, sizes[offset], spec))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fgic_core.report import charts as draw
+from fgic_core.report.cards import Card, best
 from fgic_core.report.figures import Chart
-from fgic_core.report.numbers import OF_TRAIN, amount, is_of_train, label
+from fgic_core.report.numbers import OF_TRAIN, amount, is_of_train, label, percent, with_interval
 from fgic_core.report.pictures import Picture
-from fgic_core.report.section import Part, Section, Studio, name_of, part, table
+from fgic_core.report.section import Article, ReportContext, Section, article, name_of, table
 from fgic_core.report.view import StepView
 
 EACH = 8
 #: The pointing games, and in whose box the peak should lie.
+_WHERE = {"pointing_game": "the object's box", "pointing_detected": "the box that a detector found"}
 _GAMES = {"pointing_game": "the object's box", "pointing_detected": "the detector's box"}
 
 
@@ -31,16 +34,40 @@ class Overlay:
     boxes_of: str
 
 
-def section(studio: Studio) -> Section:
+def section(steps: Sequence[StepView], report: ReportContext) -> Section:
     """The section of all explainer steps."""
-    parts = [part(step, studio, "explanations", _build) for step in studio.run.of_type("explanations")]
+    articles = [article(step, report, f"{__package__}/section.html.j2", _build) for step in steps]
     lead = "Maps of how much each place of a picture speaks for a class, over the network's input."
-    return Section("explanations", "Explanations", lead, parts)
+    return Section("explanations", "Explanations", lead, articles)
 
 
-def _build(step: StepView, studio: Studio, made: Part) -> None:
+def card(step: StepView) -> Card | None:
+    """The key number: a pointing game beside its baselines, for on crops any point hits often."""
+    found = best(step)
+    if found is None or found.metric.name not in _GAMES:
+        return found
+    beside = ", ".join(f"{title} {percent(value)}" for title, value in _baselines(step, found.metric.name))
+    return replace(found, title=label(found.metric.name), beside=beside or found.beside)
+
+
+def clause(card: Card) -> str:
+    """The key number in words."""
+    name = card.metric.name
+    if name not in _GAMES or card.metric.value is None:
+        return card.words()
+    said = " and ".join(f"{percent(value)} for the {title}" for title, value in _baselines(card.step, name))
+    beside = f", beside {said}" if said else ""
+    return f"the map's peak lies in {_WHERE[name]} in {with_interval(card.metric)} of the pictures{beside}"
+
+
+def _baselines(step: StepView, game: str) -> list[tuple[str, float | None]]:
+    names = (("centre", f"{game}_center"), ("random point", f"{game}_random"))
+    return [(title, found.value) for title, name in names if (found := step.metric(name)) is not None]
+
+
+def _build(step: StepView, report: ReportContext, made: Article) -> None:
     made.charts.extend(
-        chart for name, whose in _GAMES.items() if (chart := _game(step, studio, name, whose)) is not None
+        chart for name, whose in _GAMES.items() if (chart := _game(step, report, name, whose)) is not None
     )
     if any(is_of_train(metric) for metric in step.metrics):
         made.notices.append(OF_TRAIN)
@@ -54,14 +81,14 @@ def _build(step: StepView, studio: Studio, made: Part) -> None:
     rows = table(path).to_pylist()
     right = [index for index, row in enumerate(rows) if row["label"] == row["predicted"]]
     wrong = [index for index, row in enumerate(rows) if row["label"] != row["predicted"]]
-    classes = studio.run.classes(step)
+    classes = report.run.classes(step)
     made.content = {
         "n": len(rows),
         "groups": [
             (
                 title,
                 len(chosen),
-                [_overlay(step, studio, index, rows[index], classes) for index in _spread(chosen, EACH)],
+                [_overlay(step, report, index, rows[index], classes) for index in _spread(chosen, EACH)],
             )
             for title, chosen in (("Right predictions", right), ("Wrong predictions", wrong))
         ],
@@ -70,14 +97,14 @@ def _build(step: StepView, studio: Studio, made: Part) -> None:
         made.notices.append("No picture was explained.")
 
 
-def _game(step: StepView, studio: Studio, name: str, whose: str) -> Chart | None:
+def _game(step: StepView, report: ReportContext, name: str, whose: str) -> Chart | None:
     """A pointing game beside its baselines; None where it was not played."""
     titles = ((name, "this explainer"), (f"{name}_center", "centre point"), (f"{name}_random", "random point"))
     games = [(title, metric) for of, title in titles if (metric := step.metric(of)) is not None]
     if not games:
         return None
     said = "; ".join(f"{title} {amount(metric)}" for title, metric in games)
-    return studio.figures.draw(
+    return report.figures.draw(
         f"{step.slug}-{name.replace('_', '-').removesuffix('-game')}",
         draw.intervals(games, f"Does the map's peak lie in {whose}?"),
         f"{label(name)} of step {step.name}: {said}.",
@@ -86,12 +113,14 @@ def _game(step: StepView, studio: Studio, name: str, whose: str) -> Chart | None
     )
 
 
-def _overlay(step: StepView, studio: Studio, index: int, row: dict[str, Any], classes: tuple[str, ...]) -> Overlay:
+def _overlay(
+    step: StepView, report: ReportContext, index: int, row: dict[str, Any], classes: tuple[str, ...]
+) -> Overlay:
     right, predicted, target = (name_of(classes, row.get(key)) for key in ("label", "predicted", "target"))
     file = f"{index:04d}.png"
     return Overlay(
-        studio.album.file(step.folder / "inputs" / file, f"{row['id']}: the network's input"),
-        studio.album.file(step.folder / "overlays" / file, f"{row['id']}: the map for {target} over the input"),
+        report.album.file(step.folder / "inputs" / file, f"{row['id']}: the network's input"),
+        report.album.file(step.folder / "overlays" / file, f"{row['id']}: the map for {target} over the input"),
         row["id"],
         right,
         predicted,

@@ -15,16 +15,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fgic_core.data.dataset import BATCH, Dataset, DatasetWriter
-from fgic_core.data.digest import digest_of
 from fgic_core.errors import DataError
 from fgic_core.kinds.generator.contract import Generator
 from fgic_core.kinds.generator.curve import check_sight
 from fgic_core.kinds.generator.features import Extractor, extractor_of
 from fgic_core.kinds.generator.filters import FILTERS, Filters
 from fgic_core.kinds.generator.fit import amounts, counts_of, fit, idle, learned_from, lessons, named, real_of
-from fgic_core.kinds.generator.maker import MADE, Maker, rows
 from fgic_core.kinds.generator.reference import Numbers, Reference, pick_like
 from fgic_core.kinds.generator.ruler import Ruler
+from fgic_core.kinds.generator.sampling import MADE, Sampler, rows
 from fgic_core.metrics.distances import nearest
 from fgic_core.metrics.statistics import proportion
 from fgic_core.steps.context import StepContext
@@ -78,20 +77,20 @@ def use(component: Generator, inputs: Mapping[str, Any], ctx: StepContext, learn
     filters = Filters(component, reference, extractor, inputs.get("model"), dataset.classes)
     ruler = Ruler(component, reference, extractor, counts, ctx)
     _describe(component, dataset, ctx)
-    root = _root(component, dataset, ctx)
+    root = ctx.own_root(dataset)
     header = replace(dataset.header, roots={**dataset.header.roots, root: Path()})
     wanted = amounts(component, counts)
-    maker = Maker(component, fitted, filters, wanted, ruler.wanted(), set(train.ids), dataset.classes, root, ctx)
+    sampler = Sampler(component, fitted, filters, wanted, ruler.wanted(), set(train.ids), dataset.classes, root, ctx)
     with DatasetWriter(ctx.folder, header) as writer:
         real = _keep(component, dataset, writer)
-        for written in maker.make():
+        for written in sampler.make():
             writer.write(rows(written, root))
-    ctx.metric("synthetic", len(maker.about))
+    ctx.metric("synthetic", len(sampler.about))
     ctx.metric("real", real)
-    _report(maker, dataset.classes, reference, ctx)
+    _report(sampler, dataset.classes, reference, ctx)
     held_out = _held_out(dataset, train, component, extractor, ctx)
-    _write_found(maker, reference, held_out, ctx)
-    ruler.finish(maker.found, held_out, filters.active)
+    _write_found(sampler, reference, held_out, ctx)
+    ruler.finish(sampler.found, held_out, filters.active)
 
 
 def _warn_of_few(dataset: Dataset, counts: Numbers, ctx: StepContext) -> None:
@@ -102,16 +101,6 @@ def _warn_of_few(dataset: Dataset, counts: Numbers, ctx: StepContext) -> None:
             f"{named(dataset.classes, few)} of {len(counts)} classes {'has' if len(few) == 1 else 'have'} fewer than "
             f"{FEW} real train pictures: what is made of so few is likely to repeat them."
         )
-
-
-def _root(component: Generator, dataset: Dataset, ctx: StepContext) -> str:
-    """The name of the folder of the pictures, by content alone; another one where the data set has it already."""
-    # The key tells steps of equal options on different inputs apart: pictures are looked up by the root's name.
-    for turn in range(len(dataset.header.roots) + 1):
-        name = f"made-{digest_of([ctx.key, ctx.uses, ctx.seed, component.model_dump(mode='json'), turn])[:16]}"
-        if name not in dataset.header.roots:
-            break
-    return name
 
 
 def _describe(component: Generator, dataset: Dataset, ctx: StepContext) -> None:
@@ -149,30 +138,30 @@ def _write_kept(component: Generator, dataset: Dataset, why: str, ctx: StepConte
     ctx.metric("real", real)
 
 
-def _report(maker: Maker, classes: tuple[str, ...], reference: Reference, ctx: StepContext) -> None:
+def _report(sampler: Sampler, classes: tuple[str, ...], reference: Reference, ctx: StepContext) -> None:
     """How many pictures the filters dropped, where that left too few, and how many repeat a train picture.
 
     Raises:
         DataError: the filters let nothing through.
     """
-    dropped = sum(maker.refused.values())
-    said = ", ".join(f"{maker.refused[name]:,} by {name}" for name in FILTERS if name in maker.refused)
-    if maker.filters.active:
-        ctx.metric("refused", dropped, n=maker.looked, note=said or "none")
-    short = np.flatnonzero(maker.missing)
+    dropped = sum(sampler.refused.values())
+    said = ", ".join(f"{sampler.refused[name]:,} by {name}" for name in FILTERS if name in sampler.refused)
+    if sampler.filters.active:
+        ctx.metric("refused", dropped, n=sampler.looked, note=said or "none")
+    short = np.flatnonzero(sampler.missing)
     if len(short):
-        if not maker.about:
+        if not sampler.about:
             raise DataError(
-                f"the filters dropped every picture of {maker.looked:,} made, to be written or measured: {said}",
+                f"the filters dropped every picture of {sampler.looked:,} made, to be written or measured: {said}",
                 hint="Loosen them, or train longer.",
             )
         ctx.warn(
-            f"{int(maker.missing.sum()):,} pictures of {named(classes, short)} of {len(classes)} classes are missing: "
-            f"the filters dropped what was made in {maker.component.max_tries} tries."
+            f"{int(sampler.missing.sum()):,} pictures of {named(classes, short)} of {len(classes)} classes are "
+            f"missing: the filters dropped what was made in {sampler.component.max_tries} tries."
         )
-    if maker.about:
-        copies = sum(told["copy_of"] is not None for told in maker.about)
-        share = proportion(copies, len(maker.about))
+    if sampler.about:
+        copies = sum(told["copy_of"] is not None for told in sampler.about)
+        share = proportion(copies, len(sampler.about))
         note = f"written pictures that look the same as one of {len(reference.ids):,} train pictures (perceptual hash)"
         ctx.metric("copies", note=note, **share._asdict())
 
@@ -184,17 +173,17 @@ def _held_out(
     if extractor is None or not component.fid_samples:
         return None
     for name in ("test", "val"):
-        part = real_of(dataset.split(name))
-        if len(part):
+        held = real_of(dataset.split(name))
+        if len(held):
             counts = np.bincount(train.labels, minlength=len(train.classes))
-            some = part.take(pick_like(part.labels, counts, component.fid_samples, ctx.rng("held out")))
+            some = held.take(pick_like(held.labels, counts, component.fid_samples, ctx.rng("held out")))
             return Reference.of(some, counts, component, extractor, ctx)
     return None
 
 
-def _write_found(maker: Maker, reference: Reference, held_out: Reference | None, ctx: StepContext) -> None:
+def _write_found(sampler: Sampler, reference: Reference, held_out: Reference | None, ctx: StepContext) -> None:
     """What was found of each picture that was written, and how near unseen real pictures are to those of train."""
-    pq.write_table(pa.Table.from_pylist(maker.about, schema=MADE), ctx.folder / "made.parquet", compression="zstd")
+    pq.write_table(pa.Table.from_pylist(sampler.about, schema=MADE), ctx.folder / "made.parquet", compression="zstd")
     if held_out is None or held_out.features is None or reference.features is None:
         return
     distance, place = nearest(held_out.features, reference.features)

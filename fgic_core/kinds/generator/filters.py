@@ -12,7 +12,7 @@ from fgic_core.kinds.generator.reference import Floats, Numbers, Pixels, Referen
 from fgic_core.metrics.distances import nearest
 
 if TYPE_CHECKING:
-    from fgic_core.data.model import Model
+    from fgic_core.kinds.classifier.model import Model
     from fgic_core.kinds.generator.contract import Generator
     from fgic_core.kinds.generator.features import Extractor
 
@@ -21,7 +21,7 @@ FILTERS = ("drop_copies", "min_confidence", "min_distance", "max_distance")
 
 
 @dataclass
-class Seen:
+class FilterResult:
     """What is known of a batch of made pictures, (n,) each; None is what was not looked at.
 
     Attributes:
@@ -84,7 +84,7 @@ class Filters:
         """Whether any option drops pictures."""
         return any(getattr(self.component, name) not in (None, False) for name in FILTERS)
 
-    def look(self, pictures: Pixels, labels: Numbers, measured: np.ndarray[Any, Any]) -> Seen:
+    def look(self, pictures: Pixels, labels: Numbers, measured: np.ndarray[Any, Any]) -> FilterResult:
         """Look at a batch.
 
         Args:
@@ -93,7 +93,7 @@ class Filters:
             measured: (n,) which pictures' features are wanted whatever the options.
         """
         hashes = [hash_of(picture) for picture in pictures]
-        seen = Seen([""] * len(pictures), hashes, self.reference.copied(hashes))
+        seen = FilterResult([""] * len(pictures), hashes, self.reference.copied(hashes))
         if self.extractor is not None and (self.far or measured.any()):
             seen.features = self.extractor(pictures)
             seen.distances = self.reference.distances(seen.features, labels)
@@ -105,7 +105,7 @@ class Filters:
             seen.refused[row] = next((name for name in FILTERS if self._refuses(name, seen, row)), "")
         return seen
 
-    def _refuses(self, name: str, seen: Seen, row: int) -> bool:
+    def _refuses(self, name: str, seen: FilterResult, row: int) -> bool:
         bound = getattr(self.component, name)
         if bound is None or bound is False:
             return False

@@ -20,7 +20,7 @@ from fgic_core.steps.context import StepContext
 from fgic_core.steps.lesson import MAIN, Lesson
 
 if TYPE_CHECKING:
-    from fgic_core.data.model import Model
+    from fgic_core.kinds.classifier.model import Model
 
 #: The columns of a row that learning reads: a picture, what is on it, and where.
 READS = frozenset(
@@ -46,7 +46,7 @@ def lessons(component: Generator, dataset: Dataset, ctx: StepContext) -> list[Le
 
 
 def learned_from(component: Generator, dataset: Dataset) -> Dataset:
-    """The rows that a generator learns from, whatever its options: the real ones of the train part."""
+    """The rows that a generator learns from, whatever its options: the real ones of the train split."""
     real = real_of(dataset.split("train"))
     return Dataset(real.header, only_columns(real.table, READS))
 

@@ -11,13 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fgic_core.data.dataset import Dataset
+from fgic_core.kinds.generator import charts as draw
 from fgic_core.kinds.generator import training_pictures
 from fgic_core.kinds.generator.ruler import NEAREST_SHARE
-from fgic_core.report import charts_generation as draw
+from fgic_core.report.cards import Card, best
 from fgic_core.report.figures import Chart
+from fgic_core.report.numbers import label as label_of
 from fgic_core.report.numbers import number, percent
 from fgic_core.report.pictures import Picture
-from fgic_core.report.section import Example, Studio, name_of, rows_by_id, table
+from fgic_core.report.section import Example, ReportContext, name_of, rows_by_id, table
 from fgic_core.report.view import StepView
 
 #: How many classes are shown, pictures of each, and pairs of a made and a train picture; how many pairs at most are
@@ -31,7 +33,7 @@ _FITS = {"center_crop": "cover", "squash": "fill"}
 
 @dataclass(frozen=True)
 class Generated:
-    """A generator's part of a data set's section: charts, and what its template shows, by name."""
+    """What a generator adds to a data set's section: charts, and what its template shows, by name."""
 
     charts: list[Chart]
     content: dict[str, Any]
@@ -56,6 +58,16 @@ class Neighbours:
     about: str
 
 
+def card(step: StepView) -> Card | None:
+    """The key number: FID beside that of unseen real pictures, or else how many pictures were made."""
+    if (found := step.metric("FID")) is not None:
+        real = step.metric("FID_real")
+        return Card(label_of("FID"), found, step, f"unseen real pictures {number(real.value)}" if real else "")
+    if (made := step.metric("synthetic")) is None:
+        return best(step)
+    return Card(label_of("synthetic"), made, step, "FID not computed" if made.value else made.note)
+
+
 def is_generator(step: StepView) -> bool:
     """Whether a step made pictures."""
     return step.record.uses.startswith("generator/")
@@ -71,7 +83,9 @@ def synthetic(dataset: Dataset, before: Dataset | None = None) -> np.ndarray[Any
     return np.flatnonzero(held.to_numpy(zero_copy_only=False))
 
 
-def part_of(step: StepView, dataset: Dataset, before: Dataset | None, studio: Studio, notices: list[str]) -> Generated:
+def part_of(
+    step: StepView, dataset: Dataset, before: Dataset | None, report: ReportContext, notices: list[str]
+) -> Generated:
     """What the files of a generator's step show; what is not there is left out.
 
     Args:
@@ -80,15 +94,15 @@ def part_of(step: StepView, dataset: Dataset, before: Dataset | None, studio: St
     """
     made, unseen = (_rows(step.folder / f"{name}.parquet", notices) for name in ("made", "held_out"))
     usual = _distances(unseen)
-    chart = _novelty(step, _distances(made), usual, studio)
+    chart = _novelty(step, _distances(made), usual, report)
     options = step.artifact.options if step.artifact else {}
     return Generated(
         [] if chart is None else [chart],
         {
             "fit": _FITS.get(str(options.get("resize")), "contain"),
-            "training": training_pictures.strip(step, dataset.classes, studio, notices),
-            "kinds": _kinds(dataset, before, studio),
-            "nearest": _nearest(made, usual, dataset, before, studio),
+            "training": training_pictures.strip(step, dataset.classes, report, notices),
+            "kinds": _kinds(dataset, before, report),
+            "nearest": _nearest(made, usual, dataset, before, report),
             "made": len(made),
             "measured": bool(len(_distances(made))),
         },
@@ -113,11 +127,13 @@ def _distances(rows: list[dict[str, Any]]) -> np.ndarray[Any, Any]:
     return values
 
 
-def _novelty(step: StepView, made: np.ndarray[Any, Any], usual: np.ndarray[Any, Any], studio: Studio) -> Chart | None:
+def _novelty(
+    step: StepView, made: np.ndarray[Any, Any], usual: np.ndarray[Any, Any], report: ReportContext
+) -> Chart | None:
     if not len(made) or not len(usual):
         return None
     bound = float(np.quantile(usual, NEAREST_SHARE))
-    return studio.figures.draw(
+    return report.figures.draw(
         f"{step.slug}-novelty",
         draw.novelty(made, usual, bound, NEAREST_SHARE),
         f"Distance from the nearest train picture in step {step.name}: median {number(float(np.median(made)))} of "
@@ -128,7 +144,7 @@ def _novelty(step: StepView, made: np.ndarray[Any, Any], usual: np.ndarray[Any, 
     )
 
 
-def _kinds(dataset: Dataset, before: Dataset | None, studio: Studio) -> list[Kind]:
+def _kinds(dataset: Dataset, before: Dataset | None, report: ReportContext) -> list[Kind]:
     """Classes, spread evenly, with some of their real and made pictures; none is chosen for its looks."""
     rows = synthetic(dataset, before)
     labels = dataset.labels[rows]
@@ -140,11 +156,11 @@ def _kinds(dataset: Dataset, before: Dataset | None, studio: Studio) -> list[Kin
         name = name_of(dataset.classes, int(label))
         own, others = rows[labels == label], train[known == label]
         real = [
-            studio.album.shown(before, int(row), f"{name}, a real train picture", side=SIDE)
+            report.album.shown(before, int(row), f"{name}, a real train picture", side=SIDE)
             for row in others[_evenly(len(others), REAL)]
         ]
         made = [
-            studio.album.shown(dataset, int(row), f"{name}, a synthetic picture", side=SIDE)
+            report.album.shown(dataset, int(row), f"{name}, a synthetic picture", side=SIDE)
             for row in own[_evenly(len(own), MADE)]
         ]
         found.append(Kind(name, real, made))
@@ -166,7 +182,11 @@ def _evenly(count: int, most: int) -> np.ndarray[Any, Any]:
 
 
 def _nearest(
-    made: list[dict[str, Any]], usual: np.ndarray[Any, Any], dataset: Dataset, before: Dataset | None, studio: Studio
+    made: list[dict[str, Any]],
+    usual: np.ndarray[Any, Any],
+    dataset: Dataset,
+    before: Dataset | None,
+    report: ReportContext,
 ) -> list[Neighbours]:
     """The made pictures that are nearest to a train picture, copies by their hash first among equals."""
     held = [row for row in made if row.get("nearest") or row.get("copy_of")]
@@ -182,8 +202,8 @@ def _nearest(
         name = name_of(dataset.classes, None if place is None else int(dataset.labels[place]))
         other = theirs.get(twin)
         of = name if before is None or other is None else name_of(before.classes, int(before.labels[other]))
-        picture = studio.album.shown(dataset, place, f"{name}, a synthetic picture", side=SIDE)
-        real = studio.album.shown(before, other, f"{of}, the train picture nearest to it", side=SIDE)
+        picture = report.album.shown(dataset, place, f"{name}, a synthetic picture", side=SIDE)
+        real = report.album.shown(before, other, f"{of}, the train picture nearest to it", side=SIDE)
         found.append(
             Neighbours(
                 Example(picture, "synthetic", name),

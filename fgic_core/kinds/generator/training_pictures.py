@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fgic_core.data.images import decode
 from fgic_core.report.pictures import Picture
-from fgic_core.report.section import Studio, name_of
+from fgic_core.report.section import ReportContext, name_of
 from fgic_core.report.view import StepView
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class _Grids:
     epochs: list[int]
 
 
-def strip(step: StepView, classes: tuple[str, ...], studio: Studio, notices: list[str]) -> Strip | None:
+def strip(step: StepView, classes: tuple[str, ...], report: ReportContext, notices: list[str]) -> Strip | None:
     """The pictures that a step kept over its training; None where it kept none.
 
     Args:
@@ -69,7 +69,7 @@ def strip(step: StepView, classes: tuple[str, ...], studio: Studio, notices: lis
     for row, label in enumerate(grids.labels):
         name = name_of(classes, label)
         pictures = [
-            [studio.album.add(cells(epoch, row, column), f"{name} at epoch {epoch}") for column in range(each)]
+            [report.album.add(cells(epoch, row, column), f"{name} at epoch {epoch}") for column in range(each)]
             for epoch in epochs
         ]
         rows.append((name, pictures))

@@ -15,7 +15,7 @@ from fgic_core.data.dataset import DatasetWriter, Header
 from fgic_core.kinds.cropper import driver as cropper
 from fgic_core.steps.context import StepContext
 
-REAL = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[2] / "../shared/data"))
+REAL = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[3] / "../shared/data"))
 SIZE = Size(100, 100)
 
 

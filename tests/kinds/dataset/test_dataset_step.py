@@ -19,7 +19,7 @@ from fgic_core.kinds.dataset import driver
 from fgic_core.kinds.generator.files import write_png
 from fgic_core.steps.context import StepContext
 
-REAL = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[2] / "../shared/data"))
+REAL = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[3] / "../shared/data"))
 
 
 class Listed(DatasetReader):
@@ -379,8 +379,8 @@ def test_duplicates_across_parts_are_found_listed_and_warned_of(pictures: Path, 
     assert 0 <= table[2]["distance"] <= 4
     assert measured(ctx, "duplicates") == {"exact": 2, "perceptual": 1}
     assert measured(ctx, "leaks") == {"exact": 1, "perceptual": 1}
-    assert "1 pair of pictures in different parts is the same file, such as s0 (train) and s2 (test)." in ctx.warnings
-    assert "1 pair of pictures in different parts looks the same, such as s1 (train) and s3 (test)." in ctx.warnings
+    assert "1 pair of pictures in different splits is the same file, such as s0 (train) and s2 (test)." in ctx.warnings
+    assert "1 pair of pictures in different splits looks the same, such as s1 (train) and s3 (test)." in ctx.warnings
 
 
 def test_duplicates_of_different_label_are_warned_of(pictures: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from torch import nn
 
 from fgic_core import (
     Box,
+    Column,
     Context,
     DataError,
     Dataset,
@@ -30,6 +31,7 @@ from fgic_core import (
 )
 from fgic_core.data.boxes import read_compared
 from fgic_core.data.dataset import SCHEMA, DatasetWriter, Header
+from fgic_core.description import describe, manifest_of
 from fgic_core.kinds.cropper import driver as cropper
 from fgic_core.kinds.detector import driver as detector
 from fgic_core.registry import Entry
@@ -508,7 +510,7 @@ def test_families_hold_copies_parents_and_children_of_several(data: Callable[...
 
 
 def with_val(dataset: Dataset, count: int) -> Dataset:
-    """The first train pictures become the validation part."""
+    """The first train pictures become the validation split."""
     import pyarrow as pa
 
     splits = dataset.table.column("split").to_pylist()
@@ -582,6 +584,14 @@ def test_a_ready_detector_is_given_no_picture_and_all_its_boxes_are_cross_fitted
     assert origins == {"annotated", "predicted:detector/colour", "crossfit:detector/colour"}
 
 
+def test_columns_that_another_kind_added_stay(data: Callable[..., Dataset], tmp_path: Path) -> None:
+    given = data()
+    more = given.with_column(Column("sharpness", "number"), [row / 4 for row in range(len(given))])
+    found, _ = run(Ready(), more, tmp_path)
+    assert [sample.extra for sample in found] == [sample.extra for sample in more]
+    assert found[1].extra == {"sharpness": 0.25}
+
+
 def test_croppers_choose_annotated_predicted_or_cross_fitted_boxes(
     data: Callable[..., Dataset], tmp_path: Path
 ) -> None:
@@ -647,7 +657,7 @@ def test_what_weights_have_seen_counts_into_the_key_of_a_step(tmp_path: Path) ->
         if content is not None:
             (tmp_path / "seen.parquet").write_bytes(content)
         entry = Entry("detector", "ready", "this process", "0", "", f"{Ready.__module__}:Ready")
-        keys.append(Keys(Memory()).document(entry, component, 0, {}).key)
+        keys.append(Keys(Memory()).document(describe(component, manifest_of(entry, Ready)), 0, {}).key)
     assert len(set(keys)) == 3
 
 

@@ -18,7 +18,7 @@ from fgic_core import Generator, PluginError
 from fgic_core.kinds.generator.features import Extractor, Resized, extractor_of
 from fgic_core.metrics.distances import Moments, frechet_distance
 
-DATA = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
+DATA = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[3] / "../shared/data")).resolve()
 REAL = DATA.parent / "weights" / "mobilenetv2_100.imagenet1k_dequantised.safetensors"
 SMALL = "test_resnet"
 

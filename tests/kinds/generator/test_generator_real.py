@@ -15,7 +15,7 @@ from fgic_core import Dataset, FittedGenerator, Generator, Metric, Sample, Size,
 from fgic_core.data.dataset import DatasetWriter, Header
 from fgic_core.kinds.generator import driver
 
-DATA = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
+DATA = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[3] / "../shared/data")).resolve()
 DOGS = DATA / "stanford_dogs_crops64"
 WEIGHTS = DATA.parent / "weights" / "mobilenetv2_100.imagenet1k_dequantised.safetensors"
 CLASSES, TRAIN, TEST, SAMPLES = 6, 40, 20, 120

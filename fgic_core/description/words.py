@@ -1,18 +1,19 @@
-"""A component's options in words: what may stand in a spec."""
+"""Types, values and places of options in words."""
 
 from __future__ import annotations
 
 import inspect
+import math
 import types
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
 from pydantic import BaseModel, BeforeValidator, PlainValidator
 from pydantic.fields import FieldInfo
 
-from fgic_core.kinds.component import Component, Epsilon, InputFile, InputFolder
-from fgic_core.kinds.table import KINDS
+from fgic_core.kinds.component import Epsilon, InputFile, InputFolder
 from fgic_core.nested import Named
 
 _WORDS = {
@@ -36,43 +37,6 @@ _OWN = {
     _validator(InputFile): "path of a file",
     _validator(InputFolder): "path of a folder",
 }
-
-
-class Option(NamedTuple):
-    """One option of a component.
-
-    Attributes:
-        name: the word in a spec.
-        type: what is legal, for people.
-        required: whether a spec must give it.
-        default: as JSON has it; None where it is required.
-        description: what it does.
-        core: whether the interface declares it, so that every component of the kind has it.
-    """
-
-    name: str
-    type: str
-    required: bool
-    default: Any
-    description: str
-    core: bool
-
-
-def options_of(component: type[Component]) -> list[Option]:
-    """The options of a component, its own before those of its interface."""
-    interface = KINDS[component.kind].interface.model_fields
-    found = [
-        Option(
-            field.alias or name,
-            describe(field.annotation, field.metadata),
-            field.is_required(),
-            _default(field),
-            (field.description or "").strip(),
-            name in interface,
-        )
-        for name, field in component.model_fields.items()
-    ]
-    return sorted(found, key=lambda option: (option.core, not option.required))
 
 
 def describe(annotation: Any, metadata: list[Any] | tuple[Any, ...] = ()) -> str:
@@ -154,16 +118,27 @@ def _flatten(metadata: list[Any] | tuple[Any, ...]) -> list[Any]:
     return flat
 
 
-def _default(field: FieldInfo) -> Any:
-    if field.is_required():
-        return None
-    from pydantic_core import to_jsonable_python
-
-    return _rounded(to_jsonable_python(field.get_default(call_default_factory=True), fallback=str))
+def in_one_line(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _rounded(value: Any) -> Any:
-    """Floats at six significant digits: 1/255 is nothing to read in seventeen."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    return [_rounded(item) for item in value] if isinstance(value, list) else value
+def dotted(path: Sequence[str | int]) -> str:
+    """``("layers", 0, "name")`` as ``layers[0].name``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def in_words(value: Any) -> str:
+    """A value, as an error names it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return "so large a number" if math.isfinite(value) and abs(value) > 1e30 else str(value)
+    if isinstance(value, str):
+        return f"'{value}'" if len(value) <= 60 else f"'{value[:57]}...'"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, Sequence) else f"a {type(value).__name__}"

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, Interrupted, StoreError
 from fgic_core.hooks import hookimpl
 from fgic_core.pipeline import Pipeline, Run, load_model
+from fgic_core.registry import Registry
 
 
 def run(spec: Path, tmp: Path, *overrides: str, **options: Any) -> Run:
@@ -91,6 +93,35 @@ def test_the_same_spec_gives_the_same_bytes_in_another_store(seven_steps: Path, 
         assert one == two, name
 
 
+TWO_TRAININGS = """\
+version: 1
+name: two
+steps:
+  dots: {uses: dataset/dots}
+  toy: {uses: classifier/linear, with: {epochs: 2}}
+  real: {uses: classifier/timm, with: {model: test_resnet, pretrained: false, image_size: 32, batch_size: 4, epochs: 2}}
+  sign: {uses: attacker/sign, with: {eps: [8/255], samples: 4}, from: {model: toy}}
+"""
+
+
+@pytest.mark.slow
+def test_one_at_a_time_or_two_at_once_everything_has_the_same_bytes(toys: Path, tmp_path: Path) -> None:
+    """A toy, and a network that is trained for real at the same time."""
+    spec = tmp_path / "two.yaml"
+    spec.write_text(TWO_TRAININGS)
+    seen = []
+    for jobs in (1, 2):
+        store = tmp_path / f"store-{jobs}"
+        result = run(spec, tmp_path, jobs=jobs, threads=1, isolation="run", store=store)
+        assert [step.error for step in result.record.steps if step.error] == []
+        artifacts = (ArtifactRecord.read(file.parent) for file in store.glob("artifacts/*/*/artifact.json"))
+        # (a data set's header holds the absolute place of the pictures)
+        seen.append({one.key: {n: f for n, f in one.files.items() if n != "dataset.json"} for one in artifacts})
+        assert {point.epoch for point in result.artifact("real").curves if point.split == "train"} == {1, 2}
+    assert len(seen[0]) == 4 + 2, "the steps, and what two of them learned"
+    assert seen[0] == seen[1]
+
+
 def test_until_and_only_choose_steps(seven_steps: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="step crops needs step boxes, which is not in the store"):
         run(seven_steps, tmp_path, only="crops")
@@ -110,8 +141,8 @@ def test_only_says_what_is_true_of_what_is_computed_every_time(
     seven_steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(seven_steps, tmp_path, until="boxes")
-    dots = Pipeline.from_yaml(seven_steps).spec.step("dots").component
-    monkeypatch.setattr(type(dots), "untraced", lambda self: ("the weather has a say",))
+    dots = Registry().get(Pipeline.from_yaml(seven_steps).spec.step("dots").uses)
+    monkeypatch.setattr(dots, "untraced", lambda self: ("the weather has a say",))
     with pytest.raises(StoreError) as caught:
         run(seven_steps, tmp_path, only="crops")
     assert "step crops needs step boxes, and step dots is computed every time: the weather has a say" in str(
@@ -259,7 +290,7 @@ def test_a_job_gives_the_same_artifact_in_another_interpreter(seven_steps: Path,
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "job.json").write_text(json.dumps(document))
     done = subprocess.run(
-        [sys.executable, "-m", "fgic_core.run.job", str(tmp_path / "job.json")],
+        [sys.executable, "-m", "fgic_core.run.standalone", str(tmp_path / "job.json")],
         capture_output=True,
         text=True,
         check=False,

@@ -16,7 +16,7 @@ from fgic_core.data.sample import Sample
 from fgic_core.errors import PluginError
 from fgic_core.kinds.generator.contract import FittedGenerator, Generator
 from fgic_core.kinds.generator.files import write_png
-from fgic_core.kinds.generator.filters import Filters, Seen
+from fgic_core.kinds.generator.filters import FilterResult, Filters
 from fgic_core.kinds.generator.reference import Numbers, Pixels
 from fgic_core.kinds.generator.ruler import BATCH_SIZE, Measured, sampled
 from fgic_core.steps.context import StepContext
@@ -66,7 +66,7 @@ class _Slot:
 
 
 @dataclass
-class Maker:
+class Sampler:
     """Makes pictures, writes those wanted, and keeps the features of those measured.
 
     Args:
@@ -142,7 +142,7 @@ class Maker:
                 self.found.features.append(seen.features[row])
             if slot.number < self.wanted[slot.label]:
                 written.append(self._write(slot, pictures[row], parents[row], seen.hashes[row]))
-                self.about.append(self._told(written[-1].sample.id, slot, seen, row))
+                self.about.append(self._row_of(written[-1].sample.id, slot, seen, row))
         return written, refused
 
     def _parents(self, labels: list[int], seeds: list[int]) -> list[tuple[str, ...]]:
@@ -153,7 +153,7 @@ class Maker:
             raise PluginError(f"parents {said}", where=self.ctx.uses, hint="It gives one tuple of ids a label.")
         return found
 
-    def _told(self, sample: str, slot: _Slot, seen: Seen, row: int) -> dict[str, Any]:
+    def _row_of(self, sample: str, slot: _Slot, seen: FilterResult, row: int) -> dict[str, Any]:
         """The row of `MADE` of a picture."""
         ids, copy = self.filters.reference.ids, int(seen.copies[row])
         told: dict[str, Any] = {"id": sample, "seed": slot.seed, "tries": slot.tries}
