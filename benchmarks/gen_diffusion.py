@@ -26,15 +26,17 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.training_utils import EMAModel
 from fgic_gen_diffusers import DiffusionGenerator
-from fgic_gen_diffusers._network import Network, Shape, build, unet_options
+from fgic_gen_diffusers._network import Network, build, unet_options
 from fgic_gen_diffusers._sampling import sample
-from fgic_gen_diffusers._training import train_network
+from fgic_gen_diffusers._shape import Shape
+from fgic_gen_diffusers._training import Denoising
 from PIL import Image
 from side_by_side import compare
 from torch.utils.data import DataLoader, TensorDataset
 
 from fgic_core import Dataset, Sample, StepContext
 from fgic_core.data.dataset import DatasetWriter, Header
+from fgic_core.kit import learn
 
 PICTURES, SIDE, CLASSES, EPOCHS, MADE, STEPS = 128, 32, 4, 2, 16, 25
 OPTIONS: dict[str, Any] = {
@@ -124,7 +126,7 @@ def main() -> None:
         trained, averaged = build(options, data, context)
         ways: dict[str, Callable[[], object]] = {
             "plain": lambda: train_plainly(unet, data, options),
-            "fgic": lambda: train_network(options, trained, averaged, data, context),
+            "fgic": lambda: learn(options, Denoising(options, trained, averaged, data, context), context),
         }
         compare("training", PICTURES * EPOCHS, ways, arguments.runs)
     unet.eval()

@@ -69,19 +69,19 @@ if TYPE_CHECKING:
     from fgic_core.kinds.ports import Input as Input
     from fgic_core.kinds.table import ArtifactType as ArtifactType
     from fgic_core.kinds.table import Kind as Kind
+    from fgic_core.kit.best import BestEpoch as BestEpoch
+    from fgic_core.kit.best import evaluation as evaluation
+    from fgic_core.kit.weights import Weights as Weights
+    from fgic_core.kit.weights import check_weight_names as check_weight_names
+    from fgic_core.kit.weights import check_weights as check_weights
+    from fgic_core.kit.weights import class_order as class_order
+    from fgic_core.kit.weights import load_weights as load_weights
+    from fgic_core.kit.weights import read_weights as read_weights
+    from fgic_core.kit.weights import save_weights as save_weights
     from fgic_core.nested import ComponentOption as ComponentOption
     from fgic_core.pipeline import Pipeline as Pipeline
     from fgic_core.registry import Registry as Registry
     from fgic_core.steps.context import StepContext as StepContext
-    from fgic_core.training import BestEpoch as BestEpoch
-    from fgic_core.training import evaluation as evaluation
-    from fgic_core.weights import Weights as Weights
-    from fgic_core.weights import check_weight_names as check_weight_names
-    from fgic_core.weights import check_weights as check_weights
-    from fgic_core.weights import class_order as class_order
-    from fgic_core.weights import load_weights as load_weights
-    from fgic_core.weights import read_weights as read_weights
-    from fgic_core.weights import save_weights as save_weights
 
 #: Where each public name lives. They are imported on first use, so that ``from fgic_core import Box`` stays cheap.
 _HOME = {
@@ -136,8 +136,8 @@ _HOME = {
     "fgic_core.pipeline": ("Pipeline",),
     "fgic_core.registry": ("Registry",),
     "fgic_core.steps.context": ("StepContext",),
-    "fgic_core.training": ("BestEpoch", "evaluation"),
-    "fgic_core.weights": (
+    "fgic_core.kit.best": ("BestEpoch", "evaluation"),
+    "fgic_core.kit.weights": (
         "Weights",
         "check_weight_names",
         "check_weights",

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from fgic_core.data.geometry import Box
     from fgic_core.data.pictures import AnyPicture
-    from fgic_core.inference import Batch
     from fgic_core.kinds.classifier.model import Model
     from fgic_core.kinds.explainer.contract import Explainer
+    from fgic_core.kit.inference import Batch
     from fgic_core.regions import Regions
 
 T = TypeVar("T")
@@ -183,7 +183,7 @@ class Predictor:
             yield Prediction(path, error=view) if isinstance(view, DataError) else next(made)
 
     def _infer(self, images: list[Image]) -> Batch:
-        from fgic_core.inference import infer
+        from fgic_core.kit.inference import infer
 
         network, spec, count = self.model.fitted.network, self.model.fitted.input, len(images)
         (batch,) = infer(network, spec, images.__getitem__, count, device=self.model.device, batch_size=count)
@@ -288,7 +288,7 @@ def _maps(model: Model, explainer: Explainer, batch: Batch) -> torch.Tensor:
 
     from fgic_core.kinds.explainer.driver import explain_checked
     from fgic_core.kinds.explainer.maps import normalise
-    from fgic_core.training import evaluation
+    from fgic_core.kit.best import evaluation
 
     network = model.fitted.network
     with evaluation(network):

@@ -76,6 +76,7 @@ class Manifest(BaseModel):
         models: options: of the component first, then of the models that these are made of.
         ports: what a step of it takes; gives: what that gives.
         several_devices: see `fgic_core.kinds.component.Component`; columns: see `fgic_core.Classifier`.
+        renamed: options that had another name, with what to write now.
         identity: of a component that lives in another Python, what that says of its code; None where this one can look.
         json_schema: of the options, where it was asked for and they have one; if not, ``no_schema`` says why.
     """
@@ -90,6 +91,7 @@ class Manifest(BaseModel):
     gives: str
     several_devices: bool = False
     columns: tuple[str, ...] = ()
+    renamed: dict[str, str] = {}
     identity: Identity | None = None
     json_schema: dict[str, Any] | None = None
     no_schema: str = ""
@@ -147,6 +149,7 @@ def manifest_of(entry: Entry, component: type[Component], schema: bool = False) 
         gives=component.gives,
         several_devices=component.several_devices,
         columns=tuple(sorted(columns)) if isinstance(columns, frozenset) else (),
+        renamed=dict(component.renamed),
         json_schema=json_schema,
         no_schema=no_schema,
     )

@@ -83,6 +83,8 @@ class Component(BaseModel):
     gives: ClassVar[str]
     #: Whether a step of it can compute on several devices, in a process for each; see `Context.rank`.
     several_devices: ClassVar[bool] = False
+    #: Options that had another name before, with what to write now.
+    renamed: ClassVar[Mapping[str, str]] = {}
     #: Of a component that an option names (`fgic_core.ComponentOption`), its declaration.
     _entry: Any = PrivateAttr(None)
 

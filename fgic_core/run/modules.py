@@ -6,6 +6,7 @@ import os
 import sys
 import sysconfig
 from functools import lru_cache
+from importlib import import_module
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
@@ -117,12 +118,15 @@ def is_installed(place: Path) -> bool:
     )
 
 
-def public_home(name: str) -> str | None:
-    """The module that defines one of the core's public names."""
-    import fgic_core
-
-    home: str | None = fgic_core._MODULE.get(name)
+def public_home(name: str, package: str = CORE) -> str | None:
+    """The module that defines a name of the core, or of another package of it that imports its names on first use."""
+    home: str | None = import_module(package)._MODULE.get(name)
     return home
+
+
+def homes(package: str) -> list[str]:
+    """The modules that define the names of such a package."""
+    return sorted(set(import_module(package)._MODULE.values()))
 
 
 def compiled(top: str) -> Path | None:

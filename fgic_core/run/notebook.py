@@ -96,11 +96,11 @@ class _Walk:
             self._module(node.module, *(one.name for one in node.names))
 
     def _module(self, name: str, *taken: str) -> None:
-        top = name.partition(".")[0]
-        if top == "fgic_core" and taken:  # public names count by where they are defined
-            from fgic_core.run.modules import public_home
+        from fgic_core.run.modules import public_home
+        from fgic_core.run.syntax import LAZY
 
-            for home in filter(None, map(public_home, taken)):
+        if name in LAZY and taken:  # public names count by where they are defined
+            for home in filter(None, (public_home(one, name) for one in taken)):
                 self._module(home)
             return
         reached = self._sources.reached(name)

@@ -14,8 +14,8 @@ from pathlib import Path
 from fgic_core.data.digest import digest_of
 from fgic_core.run.beside import Beside, counts
 from fgic_core.run.memory import Memory, Stat
-from fgic_core.run.modules import compiled, forget, is_missing, is_standard, locate, public_home
-from fgic_core.run.syntax import CORE, Parsed, parse
+from fgic_core.run.modules import compiled, forget, homes, is_missing, is_standard, locate, public_home
+from fgic_core.run.syntax import CORE, LAZY, Parsed, parse
 from fgic_core.run.walk import File, walk
 
 #: A module, and the names that are taken from it.
@@ -137,8 +137,10 @@ class Sources:
                 elsewhere.append((f"{name}.{one}", ()))
             else:
                 left.append(one)
-        if name == CORE:
-            return elsewhere + [(home, ()) for one in left if (home := public_home(one)) is not None], False
+        if name in LAZY and name != CORE and not taken:  # as a whole, to take names of it later
+            return [(home, ()) for home in homes(name)], False
+        if name in LAZY:
+            return elsewhere + [(home, ()) for one in left if (home := public_home(one, name)) is not None], False
         # A package of the core whose names all come from elsewhere adds nothing of its own.
         return elsewhere, bool(left) or name.partition(".")[0] != CORE
 

@@ -13,6 +13,8 @@ from fgic_core.run.opened import module_of, opened
 
 #: The core's own package: its public names (``from fgic_core import Box``) count by the module that defines them.
 CORE = "fgic_core"
+#: Packages that import their public names on first use, from the modules that their table says.
+LAZY = (CORE, "fgic_core.kit")
 _DYNAMIC = {
     *("import_module", "__import__", "exec", "eval", "run_path", "run_module"),
     *("spec_from_file_location", "SourceFileLoader", "load_module", "resolve_name"),

@@ -192,8 +192,12 @@ class Misfits:
         return Problem(
             f"{whose} has no option {option}",
             self._key(path),
-            did_you_mean(option, known, listed if known else "It takes no options."),
+            self._renamed(option, path) or did_you_mean(option, known, listed if known else "It takes no options."),
         )
+
+    def _renamed(self, option: str, path: tuple[str | int, ...]) -> str:
+        """What to write in place of an option's old name."""
+        return self.manifest.renamed.get(option, "") if len(path) == 1 else ""
 
     def _wrong(self, path: tuple[str | int, ...], errors: list[Wrong]) -> Problem:
         if path[-1:] == ("[key]",):

@@ -94,6 +94,7 @@ class StepContext(Context):
 
     Attributes:
         metrics, curves, warnings, left_out: what was recorded so far.
+        last_epoch: of the training that `epochs` counts; None before it begins.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class StepContext(Context):
         self._keeps_snapshots = False
         self._is_one_of_several = bool(lesson)
         self._resumed = 0
+        self.last_epoch: int | None = None
         if (state := self._state()) is not None:
             self._resumed = state["epoch"]
             self.curves = [Point(**point) for point in state["curves"]]
@@ -215,6 +217,7 @@ class StepContext(Context):
         return scores.get("val", scores.get("", {}))
 
     def epochs(self, count: int) -> Iterator[int]:
+        self.last_epoch = count
         for epoch in range(self._resumed + 1, count + 1):
             self.seed_everything("epoch", epoch)
             yield epoch

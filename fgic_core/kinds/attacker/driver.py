@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fgic_core.errors import PluginError
-from fgic_core.inference import infer, logits_of
 from fgic_core.kinds.attacker import gradient_masking as masking
 from fgic_core.kinds.attacker import reference_attacks as reference
 from fgic_core.kinds.attacker.adversarial_examples import Examples
 from fgic_core.kinds.attacker.contract import Attacker
 from fgic_core.kinds.classifier.model import Model
+from fgic_core.kit.best import evaluation
+from fgic_core.kit.inference import infer, logits_of
 from fgic_core.metrics.statistics import proportion
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.subset import choose
 from fgic_core.steps.untouched import untouched
-from fgic_core.training import evaluation
 
 if TYPE_CHECKING:
     import torch

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fgic_core.inference import logits_of
 from fgic_core.kinds.attacker import reference_attacks as reference
 from fgic_core.kinds.attacker.contract import Attacker
+from fgic_core.kit.inference import logits_of
 from fgic_core.metrics.statistics import proportion
 from fgic_core.steps.context import StepContext
 

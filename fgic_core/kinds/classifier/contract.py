@@ -89,7 +89,7 @@ class Classifier(Component, ABC):
 
     def save(self, fitted: FittedClassifier, folder: Path) -> None:
         """Write what `load` needs into an existing folder: safetensors and JSON. Equal content gives equal bytes."""
-        from fgic_core.weights import save_weights
+        from fgic_core.kit.weights import save_weights
 
         about = {"classes": list(fitted.classes), "input": fitted.input.to_dict()}
         save_weights(fitted.network, folder / _FILE, **about)
@@ -103,7 +103,7 @@ class Classifier(Component, ABC):
         import torch
 
         from fgic_core.data.input_spec import InputSpec
-        from fgic_core.weights import put_weights, read_weights, undrawn
+        from fgic_core.kit.weights import put_weights, read_weights, undrawn
 
         weights = read_weights(folder / _FILE, pickles=False)
         about = weights.about

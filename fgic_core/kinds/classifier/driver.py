@@ -24,6 +24,7 @@ from fgic_core.steps.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
+    from fgic_core.kit.features import SameAgain
 
 
 def run(component: Classifier, inputs: Mapping[str, Any], ctx: StepContext) -> None:
@@ -44,6 +45,8 @@ def use(component: Classifier, inputs: Mapping[str, Any], ctx: StepContext, lear
     Raises:
         PluginError: the classifier breaks its contract.
     """
+    from fgic_core.kit.features import SameAgain
+
     dataset: Dataset = inputs["dataset"]
     folder = learned[MAIN]
     for note in dataset.header.notes:
@@ -58,15 +61,18 @@ def use(component: Classifier, inputs: Mapping[str, Any], ctx: StepContext, lear
     if folder != ctx.folder:  # whoever reads the artifact wants the names of the classes
         shutil.copyfile(folder / "component.json", ctx.folder / "component.json")
     fitted = component.for_fit().load(folder / "component", ctx.device)  # as whoever takes the model opens it
-    results = {split: classify(fitted, data, ctx, split) for split, data in splits.items() if len(data)}
+    again = {split: SameAgain() for split in splits}
+    results = {split: classify(fitted, data, ctx, split, again[split]) for split, data in splits.items() if len(data)}
     for split, result in results.items():
         _record(result, split, dataset, ctx)
     _write_predictions({split: (splits[split], result) for split, result in results.items()}, ctx)
     if component.test_curve and len(splits["test"]):
-        _measure_curve(fitted, splits["test"], Snapshots(folder / "snapshots"), ctx)
+        _measure_curve(fitted, splits["test"], Snapshots(folder / "snapshots"), again["test"], ctx)
 
 
-def _measure_curve(loaded: FittedClassifier, test: Dataset, snapshots: Snapshots, ctx: StepContext) -> None:
+def _measure_curve(
+    loaded: FittedClassifier, test: Dataset, snapshots: Snapshots, again: SameAgain, ctx: StepContext
+) -> None:
     """Measure test at each epoch that there are weights of; ``loaded`` has the last of them afterwards."""
     epochs, lost = snapshots.epochs(), []
     for epoch in epochs:
@@ -75,7 +81,7 @@ def _measure_curve(loaded: FittedClassifier, test: Dataset, snapshots: Snapshots
         except PluginError as error:
             lost.append(error.what)
             continue
-        for name, value in classify(loaded, test, ctx, f"epoch {epoch}: test").scores.items():
+        for name, value in classify(loaded, test, ctx, f"epoch {epoch}: test", again).scores.items():
             ctx.add_point(Point(epoch=epoch, split="test", name=name, value=value))
     if not epochs:
         ctx.warn("There is no test curve: the training kept no weights of its epochs.")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +16,17 @@ from fgic_core.data.dataset import Dataset
 from fgic_core.data.input_spec import InputSpec
 from fgic_core.data.rows import only_columns
 from fgic_core.errors import DataError, PluginError
-from fgic_core.inference import Batch, infer
 from fgic_core.kinds.classifier.contract import Classifier, FittedClassifier
+from fgic_core.kit.inference import Batch, infer
 from fgic_core.steps.context import Scores, StepContext
 from fgic_core.steps.lesson import MAIN, Lesson
 from fgic_core.steps.validation import cut_val
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import nn
+
+    from fgic_core.kit.features import SameAgain
 
 #: How many of the best classes are kept of each prediction.
 TOP = 5
@@ -58,9 +64,13 @@ def fit(component: Classifier, data: Dataset, ctx: StepContext) -> FittedClassif
     train, val = training_parts(data, component.val_fraction, ctx)
     recipe = component.for_fit()
 
+    from fgic_core.kit.features import SameAgain
+
+    again = SameAgain()
+
     def ruler(fitted: Any, epoch: int) -> Scores:
         check_fitted(fitted, "evaluate was given", train, ctx)
-        return {"val": classify(fitted, val, ctx, f"epoch {epoch}: val").scores} if len(val) else {}
+        return {"val": classify(fitted, val, ctx, f"epoch {epoch}: val", again).scores} if len(val) else {}
 
     ctx.measure_by(ruler)
     fitted = recipe.fit(train, val, ctx)
@@ -166,8 +176,17 @@ class Classified:
         return {"loss": float(self.loss.mean()), "accuracy": float((self.predicted == self.labels).mean())}
 
 
-def classify(fitted: FittedClassifier, data: Dataset, ctx: StepContext, description: str) -> Classified:
+def classify(
+    fitted: FittedClassifier, data: Dataset, ctx: StepContext, description: str, again: SameAgain | None = None
+) -> Classified:
     """Classify the samples of a split that is not empty.
+
+    Args:
+        fitted: the classifier.
+        data: the samples.
+        ctx: of the step.
+        description: of the progress bar.
+        again: what is known of these samples from measuring them before, where they are measured more than once.
 
     Raises:
         PluginError: the network breaks its contract.
@@ -175,12 +194,14 @@ def classify(fitted: FittedClassifier, data: Dataset, ctx: StepContext, descript
     import torch
     from torch.nn import functional
 
+    from fgic_core.kit.features import SameAgain
+
     rows: dict[str, list[Any]] = {"labels": [], "predicted": [], "confidence": [], "loss": [], "top": []}
     wanted = torch.from_numpy(data.labels).to(ctx.device)
     with ctx.progress(description, len(data)) as progress:
         done = 0
-        for batch in _infer(fitted, data, ctx):
-            logits, labels = batch.logits, wanted[done : done + len(batch.logits)]
+        for logits in (again or SameAgain()).logits(*_arguments(fitted, data), **_how(data, ctx)):
+            labels = wanted[done : done + len(logits)]
             done += len(labels)
             with torch.no_grad():
                 best = logits.softmax(dim=1).topk(min(TOP, logits.shape[1]), dim=1)
@@ -200,13 +221,12 @@ def classify(fitted: FittedClassifier, data: Dataset, ctx: StepContext, descript
 
 
 def _infer(fitted: FittedClassifier, data: Dataset, ctx: StepContext) -> Iterator[Batch]:
-    return infer(
-        fitted.network,
-        fitted.input,
-        data.image,
-        len(data),
-        device=ctx.device,
-        workers=ctx.workers,
-        classes=len(data.classes),
-        uses=ctx.uses,
-    )
+    return infer(*_arguments(fitted, data), **_how(data, ctx))
+
+
+def _arguments(fitted: FittedClassifier, data: Dataset) -> tuple[nn.Module, InputSpec, Callable[[int], Image], int]:
+    return fitted.network, fitted.input, data.image, len(data)
+
+
+def _how(data: Dataset, ctx: StepContext) -> dict[str, Any]:
+    return {"device": ctx.device, "workers": ctx.workers, "classes": len(data.classes), "uses": ctx.uses}

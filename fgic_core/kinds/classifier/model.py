@@ -49,7 +49,7 @@ class Model:
         import torch
 
         from fgic_core.data.pictures import as_list, examine_any
-        from fgic_core.inference import infer
+        from fgic_core.kit.inference import infer
 
         network, spec, pictures = self.fitted.network, self.fitted.input, as_list(images)
         batches = infer(

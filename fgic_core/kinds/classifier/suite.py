@@ -12,20 +12,32 @@ from fgic_core.kinds.classifier.contract import Classifier, FittedClassifier
 from fgic_core.testing.component import ComponentSuite, assert_no_pickle, assert_saved_alike
 from fgic_core.testing.data import tiny_context, tiny_dataset
 from fgic_core.testing.ports import without_optional
+from fgic_core.testing.training import TrainingChecks
 
 if TYPE_CHECKING:
     import torch
 
-    from fgic_core.steps.context import Scores
+    from fgic_core.steps.context import Ruler, Scores
 
 
-class ClassifierSuite(ComponentSuite):
+class ClassifierSuite(TrainingChecks, ComponentSuite):
     """Logits from [0, 1], state on disk, and a training that an interruption does not change."""
 
     @pytest.fixture
     def component(self) -> Classifier:
         """The classifier under test, with options that train it for two epochs or more in seconds."""
         raise NotImplementedError(f"{type(self).__name__} must give its component: override the fixture `component`")
+
+    _better, _worse = {"val": {"accuracy": 0.5}}, {"val": {"accuracy": 0.4}}
+
+    def _few(self, component: Classifier, folder: Path, name: str, ruler: Ruler) -> FittedClassifier:
+        train = tiny_dataset(folder / "data").split("train")
+        train = train.take(range(0, len(train), 2))
+        inputs = {"dataset": train, **self._inputs}
+        context = tiny_context(folder, name=name, inputs=inputs)
+        context.measure_by(ruler)
+        context.seed_everything("step")
+        return component.for_fit().fit(train, train, context)
 
     def _fit(
         self,

@@ -14,14 +14,15 @@ from fgic_core.testing.component import assert_no_pickle, assert_saved_alike
 from fgic_core.testing.data import tiny_context, tiny_dataset
 from fgic_core.testing.ports import without_optional
 from fgic_core.testing.trained import TrainedSuite, assert_unchanged
+from fgic_core.testing.training import TrainingChecks
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from fgic_core.steps.context import Scores
+    from fgic_core.steps.context import Ruler, Scores
 
 
-class DetectorSuite(TrainedSuite):
+class DetectorSuite(TrainingChecks, TrainedSuite):
     """Shapes, ranges, independence of the batch, what `save` and `load` keep, what an interruption does not change.
 
     A detector that says it learns from empty pictures (`Detector.negatives`) is trained with some throughout.
@@ -31,6 +32,17 @@ class DetectorSuite(TrainedSuite):
     def component(self) -> Detector:
         """The detector under test, with options that train it for two epochs or more in seconds."""
         raise NotImplementedError(f"{type(self).__name__} must give its component: override the fixture `component`")
+
+    _better, _worse = {"val": {"mAP": 0.5}}, {"val": {"mAP": 0.4}}
+
+    def _few(self, component: Detector, folder: Path, name: str, ruler: Ruler) -> FittedDetector:
+        train = tiny_dataset(folder / "data", side=64).split("train")
+        train = train.take(range(0, len(train), 3))
+        inputs = {"dataset": train, **self._inputs}
+        context = tiny_context(folder, name=name, inputs=inputs)
+        context.measure_by(ruler)
+        context.seed_everything("step")
+        return component.for_fit().fit(train, train, context)
 
     def _fitted(
         self,

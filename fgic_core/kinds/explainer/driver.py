@@ -9,17 +9,17 @@ import numpy as np
 from fgic_core.data.images import to_image
 from fgic_core.data.sample import Sample
 from fgic_core.errors import PluginError
-from fgic_core.inference import infer
 from fgic_core.kinds.classifier.model import Model
 from fgic_core.kinds.explainer import maps as drawing
 from fgic_core.kinds.explainer.contract import Explainer, Maps
 from fgic_core.kinds.explainer.pointing import BoxesOf, Pointing, boxes_in_input, object_boxes, score
 from fgic_core.kinds.explainer.weight_randomisation import randomised
+from fgic_core.kit.best import evaluation
+from fgic_core.kit.inference import infer
 from fgic_core.metrics.statistics import proportion
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.subset import choose
 from fgic_core.steps.untouched import untouched
-from fgic_core.training import evaluation
 
 if TYPE_CHECKING:
     import torch

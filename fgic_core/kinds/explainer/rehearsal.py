@@ -6,8 +6,8 @@ from fgic_core.errors import PluginError
 from fgic_core.kinds.classifier.contract import Classifier
 from fgic_core.kinds.explainer.contract import Explainer
 from fgic_core.kinds.explainer.driver import explain_checked
+from fgic_core.kit.best import evaluation
 from fgic_core.steps.untouched import own_randomness, own_settings
-from fgic_core.training import evaluation
 
 
 def rehearse(classifier: Classifier, explainer: Explainer, classes: int, uses: str) -> PluginError | None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fgic_core.kinds.component import Component, InputFile, UseOnly
 from fgic_core.kinds.ports import Input
@@ -77,6 +77,9 @@ class Generator(Component, ABC):
     }
     gives: ClassVar[str] = "dataset"
 
+    #: Options that had another name, with what to write now.
+    renamed: ClassVar[Mapping[str, str]] = {"keep": "Write train_samples: both, synthetic or real."}
+
     resolution: int = Field(64, ge=16, le=2048, description="Width and height of the pictures in pixels.")
     resize: Literal["center_crop", "squash", "letterbox"] = Field(
         "center_crop",
@@ -97,7 +100,7 @@ class Generator(Component, ABC):
         ge=1,
         description="Make as many as each class lacks of so many train pictures, and none where it has them.",
     )
-    keep: UseOnly[Literal["both", "synthetic", "real"]] = Field(
+    train_samples: UseOnly[Literal["both", "synthetic", "real"]] = Field(
         "both",
         description="Train samples that go on: real and synthetic, synthetic alone, or real alone (as a control).",
     )
@@ -164,6 +167,13 @@ class Generator(Component, ABC):
 
     def learns(self) -> bool:
         return True
+
+    @field_validator("keep", mode="before", check_fields=False)
+    @classmethod
+    def _keep_is_an_epoch(cls, value: Any) -> Any:
+        if value in ("both", "synthetic", "real"):
+            raise ValueError(f"should be best or last; for the train samples that go on write train_samples: {value}")
+        return value
 
     @model_validator(mode="after")
     def _one_amount(self) -> Generator:

@@ -45,8 +45,7 @@ class Curve:
         if not isinstance(fitted, FittedGenerator):
             what = f"evaluate was given a {type(fitted).__name__}, not a FittedGenerator"
             raise PluginError(what, where=self.ctx.uses)
-        last = getattr(self.component, "epochs", None)
-        if epoch % self.component.curve_every and epoch != last:
+        if epoch % self.component.curve_every and epoch != self.ctx.last_epoch:
             return {}
         slots = self.grids.slots
         self.grids.add(epoch, self._pictures(fitted, slots, "grid", f"epoch {epoch}: grid"))

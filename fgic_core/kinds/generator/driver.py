@@ -40,7 +40,7 @@ def run(component: Generator, inputs: Mapping[str, Any], ctx: StepContext) -> No
 
 
 def use(component: Generator, inputs: Mapping[str, Any], ctx: StepContext, learned: Mapping[str, Path]) -> None:
-    """Write the input's data set with synthetic train samples, as `Generator.keep` says, and measure them.
+    """Write the input's data set with synthetic train samples, as `Generator.train_samples` says, and measure them.
 
     Beside the rows, ``images/`` has the pictures, each with its origin inside; ``made.parquet`` (`MADE`) the seed of
     each and what was found of it; ``held_out.parquet`` how near unseen real pictures are to those of train; ``grids/``
@@ -114,7 +114,7 @@ def _keep(component: Generator, dataset: Dataset, writer: DatasetWriter) -> int:
     """Write the samples that go on; how many real train samples are among them."""
     split, origin = (dataset.table.column(name).cast("string") for name in ("split", "origin"))
     real = pc.equal(origin, "real")
-    dropped = {"both": pa.scalar(False), "synthetic": real, "real": pc.invert(real)}[component.keep]
+    dropped = {"both": pa.scalar(False), "synthetic": real, "real": pc.invert(real)}[component.train_samples]
     kept = dataset.where(pc.invert(pc.and_(pc.equal(split, "train"), dropped)))
     for batch in kept.table.to_batches(max_chunksize=BATCH):
         writer.write(batch)
@@ -127,10 +127,10 @@ def _write_kept(component: Generator, dataset: Dataset, why: str, ctx: StepConte
     Raises:
         DataError: synthetic pictures alone should go on.
     """
-    if component.keep == "synthetic":
+    if component.train_samples == "synthetic":
         hint = "Raise ratio." if component.ratio is not None else "Raise top_up, or give per_class."
         raise DataError(f"synthetic pictures alone should go on, and none is to be made: {why}", hint=hint)
-    if component.keep == "both":
+    if component.train_samples == "both":
         ctx.warn(f"Nothing was trained and no picture made: {why}.")
     with DatasetWriter(ctx.folder, dataset.header) as writer:
         real = _keep(component, dataset, writer)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fgic_core.errors import PluginError, nearest
-from fgic_core.weights import Weights, check_weights, read_weights
+from fgic_core.kit.weights import Weights, check_weights, read_weights
 
 if TYPE_CHECKING:
     import torch

@@ -53,8 +53,8 @@ def learned_from(component: Generator, dataset: Dataset) -> Dataset:
 
 def idle(component: Generator, data: Dataset) -> str:
     """Why nothing is to be made, so that nothing need be learned; empty where something is."""
-    if component.keep == "real":
-        return "keep is real"
+    if component.train_samples == "real":
+        return "train_samples is real"
     return "" if amounts(component, counts_of(data)).any() else "the amounts come to 0 in every class"
 
 
@@ -78,7 +78,8 @@ def check(component: Generator, data: Dataset, model: Model | None) -> None:
     if not counts.sum():
         raise DataError(
             "the data set has no real train sample for a generator to learn from",
-            hint="After a generator with keep: synthetic there is none: write from: {dataset: a-step-before-it}.",
+            hint="After a generator with train_samples: synthetic there is none: write from: "
+            "{dataset: a-step-before-it}.",
         )
     empty = np.flatnonzero((counts == 0) & (amounts(component, counts) > 0))
     if len(empty):

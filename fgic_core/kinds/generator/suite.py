@@ -15,18 +15,30 @@ from fgic_core.testing.component import assert_no_pickle, assert_saved_alike
 from fgic_core.testing.data import tiny_context, tiny_dataset
 from fgic_core.testing.ports import without_optional
 from fgic_core.testing.trained import TrainedSuite, assert_unchanged
+from fgic_core.testing.training import TrainingChecks
 
 if TYPE_CHECKING:
-    from fgic_core.steps.context import Scores
+    from fgic_core.steps.context import Ruler, Scores
 
 
-class GeneratorSuite(TrainedSuite):
+class GeneratorSuite(TrainingChecks, TrainedSuite):
     """Shapes, ranges, what label and seed decide, what `save` and `load` keep, what an interruption does not change."""
 
     @pytest.fixture
     def component(self) -> Generator:
         """The generator under test, with options that train it for two epochs or more in seconds."""
         raise NotImplementedError(f"{type(self).__name__} must give its component: override the fixture `component`")
+
+    _better, _worse = {"": {"FID": 20.0}}, {"": {"FID": 30.0}}
+
+    def _few(self, component: Generator, folder: Path, name: str, ruler: Ruler) -> FittedGenerator:
+        train = tiny_dataset(folder / "data", side=64).split("train")
+        train = train.take(range(0, len(train), 3))
+        inputs = {"dataset": train, **self._inputs}
+        context = tiny_context(folder, name=name, inputs=inputs)
+        context.measure_by(ruler, snapshots=False)
+        context.seed_everything("step")
+        return component.for_fit().fit(train, context)
 
     def _fitted(
         self,

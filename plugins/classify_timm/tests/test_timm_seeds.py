@@ -16,6 +16,11 @@ Make = Callable[..., TimmClassifier]
 MakeContext = Callable[..., StepContext]
 
 
+@pytest.fixture(autouse=True)
+def pictures_are_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fgic_core.kit.pictures.MOST", 0)
+
+
 class Watched:
     """Train samples that note which of their pictures are asked for, and in which order."""
 

@@ -240,11 +240,11 @@ def test_amounts(options: dict[str, Any], counts: list[int], data: Make, run: Ca
     assert np.bincount([s.label for s in out.made], minlength=CLASSES).tolist() == counts
 
 
-@pytest.mark.parametrize(("keep", "real", "made"), [("both", 48, 4), ("synthetic", 0, 4), ("real", 48, 0)])
-def test_keep_says_which_train_samples_go_on(
-    keep: Any, real: int, made: int, data: Make, run: Callable[..., Outcome]
+@pytest.mark.parametrize(("goes_on", "real", "made"), [("both", 48, 4), ("synthetic", 0, 4), ("real", 48, 0)])
+def test_train_samples_says_which_go_on(
+    goes_on: Any, real: int, made: int, data: Make, run: Callable[..., Outcome]
 ) -> None:
-    out = run(Planted(per_class=1, keep=keep), data())
+    out = run(Planted(per_class=1, train_samples=goes_on), data())
     train = out.data.split("train")
     assert [s.origin for s in train].count("real") == real
     assert len(train) == real + made
@@ -253,7 +253,7 @@ def test_keep_says_which_train_samples_go_on(
 
 def test_a_generator_learns_from_real_train_pictures_alone(data: Make, run: Callable[..., Outcome]) -> None:
     real = data(change=lambda s: replace(s, origin="synthetic:generator/x") if s.id == "train-0-0" else s)
-    component = Planted(per_class=1, keep="synthetic")
+    component = Planted(per_class=1, train_samples="synthetic")
     out = run(component, real)
     assert len(component.load(out.folder / "component", "cpu").train) == 47
     assert "train-0-0" in out.data.ids, "what an earlier generator made is synthetic and goes on"
@@ -455,7 +455,7 @@ def test_nothing_to_make_trains_nothing(data: Make, run: Callable[..., Outcome])
     assert out.told("Nothing was trained and no picture made")
     for options in ({"top_up": 3}, {"ratio": 0.01}):
         with pytest.raises(DataError, match="synthetic pictures alone should go on, and none is to be made"):
-            run(Planted(keep="synthetic", **options), out.data, str(options))
+            run(Planted(train_samples="synthetic", **options), out.data, str(options))
 
 
 # The ruler.
@@ -636,7 +636,7 @@ def test_one_training_serves_other_amounts_and_filters(data: Make, run: Callable
     ctx = StepContext(tmp_path / "fit", scratch=tmp_path / "fit-scratch", uses="generator/planted", seed=3)
     driver.fit(Planted(epochs=2), learned, ctx)
     assert {place.name for place in ctx.folder.iterdir()} == {"component", "grids"}
-    component = Planted(epochs=2, per_class=2, keep="synthetic", drop_copies=True)
+    component = Planted(epochs=2, per_class=2, train_samples="synthetic", drop_copies=True)
     ctx = StepContext(tmp_path / "use", uses="generator/planted", seed=3)
     driver.use(component, {"dataset": real}, ctx, {"": tmp_path / "fit"})
     whole = run(component, real, "whole")
@@ -646,7 +646,9 @@ def test_one_training_serves_other_amounts_and_filters(data: Make, run: Callable
         assert (tmp_path / "use" / one.path).read_bytes() == (whole.folder / two.path).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["per_class", "keep", "min_confidence", "drop_copies", "max_tries", "fid_samples"])
+@pytest.mark.parametrize(
+    "name", ["per_class", "train_samples", "min_confidence", "drop_copies", "max_tries", "fid_samples"]
+)
 def test_a_use_only_option_cannot_be_read_in_fit(name: str, data: Make, run: Callable[..., Outcome]) -> None:
     class Peeks(Planted):
         """Trains for what will be asked of it."""

@@ -1,4 +1,4 @@
-"""What plugins that train a network share: the epoch to keep, and evaluation mode."""
+"""The epoch to keep, and evaluation mode."""
 
 from __future__ import annotations
 
@@ -53,6 +53,10 @@ class BestEpoch:
     def waited(self) -> int:
         """How many epochs since the best were measured and no better; 0 where none was ever measured."""
         return self._waited if self.epoch else 0
+
+    def waited_for(self, early_stopping: int | None) -> bool:
+        """Whether so many epochs in a row were measured and no better; never where it is None."""
+        return early_stopping is not None and self.waited >= early_stopping
 
     def restore(self) -> None:
         """Put the best epoch's weights into the network."""

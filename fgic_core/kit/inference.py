@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fgic_core.data.geometry import Size
 from fgic_core.errors import PluginError
-from fgic_core.training import evaluation
+from fgic_core.kit.best import evaluation
 
 if TYPE_CHECKING:
     import torch
@@ -71,15 +71,20 @@ def infer(
         for prepared, sizes in loader:
             images = prepared.to(device)
             found = logits_of(network, images, classes=classes, uses=uses)
-            if not torch.isfinite(found).all():
-                raise PluginError(
-                    "network gave logits that are not finite",
-                    where=uses,
-                    hint="Did the training diverge? Lower its rate.",
-                )
-            yield Batch(images, found, [Size(*size) for size in sizes.tolist()])
+            yield Batch(images, check_finite(found, uses), [Size(*size) for size in sizes.tolist()])
         if any(module.training for module in network.modules()):
             raise PluginError("network switches itself to training mode", where=uses)
+
+
+def check_finite(logits: torch.Tensor, uses: str | None = None) -> torch.Tensor:
+    """The logits; raises PluginError where they are not finite."""
+    import torch
+
+    if not torch.isfinite(logits).all():
+        raise PluginError(
+            "network gave logits that are not finite", where=uses, hint="Did the training diverge? Lower its rate."
+        )
+    return logits
 
 
 def logits_of(

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -59,6 +59,11 @@ class Weights:
         """Names of the classes that the weights tell apart, in their order; None where the file names none."""
         found = self.about.get("classes")
         return None if found is None else tuple(found)
+
+    def without(self, prefix: str) -> Weights:
+        """The same but for the tensors whose names begin so, such as a head's."""
+        kept = {name: value for name, value in self.tensors.items() if not name.startswith(prefix)}
+        return replace(self, tensors=kept)
 
 
 def save_weights(network: nn.Module, path: Path, **about: Any) -> None:

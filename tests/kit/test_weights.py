@@ -295,7 +295,7 @@ def test_weights_that_only_lack_or_only_have_too_much_are_refused(found: list[st
 
 
 def test_a_network_that_is_given_weights_is_not_drawn_first() -> None:
-    from fgic_core.weights import undrawn
+    from fgic_core.kit.weights import undrawn
 
     state = torch.random.get_rng_state()
     with undrawn():
