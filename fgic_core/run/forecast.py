@@ -9,7 +9,8 @@ from fgic_core.errors import StoreError
 from fgic_core.kinds.ports import all_steps
 from fgic_core.run.graph import Branch, Node, Place, State
 from fgic_core.run.keys import key_of
-from fgic_core.run.plan import Plan, PlannedStep
+from fgic_core.run.plan import Plan
+from fgic_core.run.planned import PlannedStep
 from fgic_core.run.reasons import is_document
 
 
