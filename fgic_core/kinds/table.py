@@ -154,7 +154,7 @@ class Kinds(Mapping[str, Kind]):
             return self._given
         found: dict[str, list[metadata.EntryPoint]] = {}
         for point in points():
-            if point.group == GROUP:
+            if point.group == GROUP and not any(_same(point, other) for other in found.get(point.name, ())):
                 found.setdefault(point.name, []).append(point)
         return dict(sorted(found.items()))
 
@@ -223,6 +223,12 @@ def named(target: str, what: str) -> Any:
         return getattr(import_module(module), name)
     except Exception as error:  # whatever a package of somebody's does when it is imported
         raise PluginError(f"{what} cannot be imported ({target}): {type(error).__name__}: {error}") from error
+
+
+def _same(one: metadata.EntryPoint, other: metadata.EntryPoint) -> bool:
+    """Whether both are of one package: a folder that was built may be on the path beside what it installed."""
+    names = [point.dist.name if point.dist is not None else None for point in (one, other)]
+    return names[0] == names[1] and one.value == other.value
 
 
 def _loaded(name: str, points: list[metadata.EntryPoint]) -> Kind:

@@ -140,3 +140,17 @@ def test_every_row_of_the_core_holds() -> None:
         assert table.named(row.suite, "the suite").__name__.endswith("Suite")
         if row.head:
             assert callable(import_module(row.head).card)
+
+
+def test_a_package_that_is_found_twice_claims_its_kind_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a folder that holds its build's metadata is, where what was installed from it is on the path too."""
+    for place in ("source", "site"):
+        info = tmp_path / place / "fgic_rows-1.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fgic-rows\nVersion: 1\n")
+        (info / "entry_points.txt").write_text("[fgic.kind]\ntracker = kind_rows:TRACKER\n")
+        monkeypatch.syspath_prepend(str(tmp_path / place))
+    (tmp_path / "site" / "kind_rows.py").write_text(ROWS)
+    monkeypatch.delitem(sys.modules, "kind_rows", raising=False)
+    assert Kinds()["tracker"].package == "fgic-rows"
+    QUANTITIES.pop("speed", None)
