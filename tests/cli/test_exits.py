@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,7 +226,10 @@ def test_a_process_that_gives_no_sign_of_life_is_said_to(here: Path, monkeypatch
     monkeypatch.setattr(watching, "SILENCE", 1.0)
     Path("spec.yaml").write_text(spec_of("stop"))
     wakes = Wakes()
+    in_the_end = threading.Timer(60, lambda: os.kill(processes()[-1], signal.SIGCONT))  # if nobody says anything
+    in_the_end.start()
     assert Pipeline.from_yaml("spec.yaml").run(isolation="run", report=False, observers=[wakes]).ok
+    in_the_end.cancel()
     assert "stop: its process has given no sign of life for 1 s: it is stopped, or hangs" in wakes.said
 
 

@@ -279,12 +279,7 @@ def test_the_end_lists_what_failed_and_what_was_not_run_because_of_it(
     run: RunRecord, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run.steps.append(a_step("crops", "cropper/square"))
-    inputs: list[dict[str, str | list[str]]] = [
-        {},
-        {"dataset": "birds"},
-        {"dataset": "birds", "model": "classifier"},
-        {},
-    ]
+    inputs: list[dict[str, str | list[str]]] = [{}, {"dataset": "birds"}, {"model": "classifier"}, {}]
     for step, given, status in zip(run.steps, inputs, ("failed", "skipped", "skipped", "skipped"), strict=True):
         step.inputs, step.status = given, status  # type: ignore[assignment]
     _print_failures(run)

@@ -155,6 +155,19 @@ def test_a_training_that_two_steps_need_at_the_same_time_is_computed_once(go: Go
     assert executors[0].together[-1] == ["generator/tint", "generator/tint"], "what is done with it is"
 
 
+def test_trainings_of_one_step_go_on_at_once_and_are_told_apart(go: Go, executors: list[TwoAtOnce]) -> None:
+    heard = Heard()
+    steps = "  dots: {uses: dataset/dots}\n  boxes: {uses: detector/bright, with: {crossfit: 3}}\n"
+    result = go(f"version: 1\nname: folds\nsteps:\n{steps}", heard)
+    assert statuses(result) == {"dots": "computed", "boxes": "computed"}
+    folds = {f"boxes.fold {number} of 3" for number in (1, 2, 3)}
+    begun = [said.removesuffix(" begun") for said in heard.all if said.endswith(" begun")]
+    assert (begun[0], set(begun[1:5]), begun[5:]) == ("dots", {"boxes.fit", *folds}, ["boxes"])
+    assert [len(together) for together in executors[0].together] == [1, 1, 2, 2, 2, 1]
+    events = [json.loads(line) for line in (result.folder / "events.jsonl").read_text().splitlines()]
+    assert folds <= {event["node"] for event in events if event["event"] == "progress"}
+
+
 def test_of_a_training_that_failed_nothing_is_tried_again(
     go: Go, toys: Path, executors: list[TwoAtOnce], monkeypatch: pytest.MonkeyPatch
 ) -> None:
