@@ -16,7 +16,7 @@ import pytest
 
 from fgic_core import Pipeline
 from fgic_core.cli import app
-from fgic_core.run.record import RunRecord
+from fgic_core.store.record import RunRecord
 
 pytest.importorskip("sahi", reason="COCO files are written with sahi: pip install 'fgic[coco]'")
 

@@ -13,7 +13,7 @@ from fgic_core.cli.terminal import Bar, LiveTerminal, PlainTerminal, clock
 from fgic_core.data.artifact import Metric, OnSplit, Point
 from fgic_core.errors import StepError
 from fgic_core.run.observers import Observers
-from fgic_core.run.record import RunRecord, StepRecord
+from fgic_core.store.record import RunRecord, StepRecord
 
 
 class Clock:

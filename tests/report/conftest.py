@@ -20,8 +20,8 @@ from fgic_core.data.dataset import SCHEMA, Dataset, DatasetWriter, Header
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.sample import ObjectBox, Part, Sample
 from fgic_core.metrics.statistics import proportion
-from fgic_core.run.record import RunRecord, StepRecord
-from fgic_core.run.store import Store
+from fgic_core.store.record import RunRecord, StepRecord
+from fgic_core.store.store import Store
 
 NAMES = (
     "tufted wren",

@@ -12,7 +12,7 @@ from fgic_core.cli import app
 from fgic_core.errors import StoreError
 from fgic_core.pipeline import Pipeline, Run
 from fgic_core.registry import Registry
-from fgic_core.run.artifacts import open_component
+from fgic_core.store.artifacts import open_component
 
 
 @pytest.fixture

@@ -34,10 +34,10 @@ from fgic_core.data.dataset import SCHEMA, DatasetWriter, Header
 from fgic_core.description import describe, manifest_of
 from fgic_core.kinds.cropper import driver as cropper
 from fgic_core.kinds.detector import driver as detector
+from fgic_core.plan.keys import Keys
 from fgic_core.registry import Entry
-from fgic_core.run.keys import Keys
-from fgic_core.run.memory import Memory
 from fgic_core.steps.context import StepContext
+from fgic_core.store.memory import Memory
 
 SIDE = 16
 CROWD = ObjectBox(Box(0, 0, SIDE, SIDE), crowd=True)
