@@ -103,7 +103,7 @@ class Standing:
 
     Attributes:
         begun: whether it was looked at with its inputs there.
-        waits_for: the tasks that it needs next.
+        waits_for: the tasks that it needs next; given: the keys of those that it has got.
         refused: explainers that cannot work on what it would train; None until they were asked.
         anew: whether this run has computed anything of it; seconds: what that took.
         used: whether all is done that it does with what it learned.
@@ -111,6 +111,7 @@ class Standing:
 
     begun: bool = False
     waits_for: set[str] = field(default_factory=set)
+    given: set[str] = field(default_factory=set)
     refused: list[str] | None = None
     anew: bool = False
     seconds: float = 0.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from fgic_core.data.artifact import ArtifactRecord
-from fgic_core.errors import Interrupted, PluginError
+from fgic_core.errors import Interrupted, PluginError, StoreError
 from fgic_core.kinds.ports import all_steps
 from fgic_core.plan.forecast import Forecast
 from fgic_core.plan.graph import Branch, Node, Place, Standing, State, Task
@@ -161,17 +161,33 @@ class Scheduler:
         if standing.refused:
             self._skip(place, f"step {' and '.join(standing.refused)} could not explain what it trains")
             return
-        lessons = [lesson for lesson in planned.lessons or () if not lesson.reused]
-        nodes = [Node(place, planned.name, lesson.key, lesson) for lesson in lessons]
-        for node in nodes:  # before it is begun: what an interrupted training leaves is needed too
-            assert node.lesson is not None
-            branch.plan.store.remember(branch.plan.spec.name, node.name, node.lesson.document)
-        if not nodes and not planned.reused and not standing.used:
-            nodes = [Node(place, planned.name, planned.key)]
+        nodes = self._next(place, branch, planned)
         for node in nodes:
             self._need(node)
         if not nodes:
             self._end(place, branch, planned, step)
+
+    def _next(self, place: Place, branch: Branch, planned: PlannedStep) -> list[Node]:
+        """What is to be computed next of a step: all that it has to learn, then what it does with that, then nothing.
+
+        Raises:
+            StoreError: what it learned is gone; it would be sought and found without end.
+        """
+        standing = self._state.standing[place]
+        lessons = [lesson for lesson in planned.lessons or () if not lesson.reused]
+        nodes = [Node(place, planned.name, lesson.key, lesson) for lesson in lessons]
+        if any(node.key in standing.given for node in nodes):
+            raise StoreError(
+                "what this step learned was taken out of the store before it could be used",
+                where=f"step {planned.name}",
+                hint="Run the spec again, and let nothing else tidy up the store meanwhile.",
+            )
+        for node in nodes:  # before it is begun: what an interrupted training leaves is needed too
+            assert node.lesson is not None
+            branch.plan.store.remember(branch.plan.spec.name, node.name, node.lesson.document)
+        if not nodes and not planned.reused and not standing.used:
+            return [Node(place, planned.name, planned.key)]
+        return nodes
 
     def _settle(self, place: Place, branch: Branch, planned: PlannedStep, step: StepRecord) -> PlannedStep:
         """The step as it is planned now that its inputs, or what it learns, exist."""
@@ -307,6 +323,7 @@ class Scheduler:
                 plan.computed(node.step, record.content)
                 standing.used = True
             standing.waits_for.discard(node.key)
+            standing.given.add(node.key)
             if computed and node is task.node:
                 standing.anew = True
                 standing.seconds += record.seconds

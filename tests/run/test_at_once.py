@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from fgic_core import Pipeline, Registry, Run, hookimpl
+from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, Interrupted
 from fgic_core.plan.graph import Branch, Devices
 from fgic_core.run.documents import Resources
@@ -303,3 +305,17 @@ def test_the_time_that_is_left_is_said_where_each_step_was_computed_before(go: G
 def test_what_cannot_be_is_refused(go: Go, wrong: dict[str, Any]) -> None:
     with pytest.raises(FgicError, match="asked for"):
         go(CROPS, **wrong)
+
+
+def test_what_was_learned_and_is_taken_out_of_the_store_at_once_is_not_learned_without_end(go: Go) -> None:
+    class Tidies:
+        @hookimpl
+        def node_finished(self, step: StepRecord, node: str) -> None:
+            if node == "few.fit":
+                for folder in Path(step.folder).parents[1].glob("*/*"):
+                    if ArtifactRecord.read(folder).type == "fitted":
+                        shutil.rmtree(folder)
+
+    result = go(SHARED, Tidies())
+    assert statuses(result) == {"dots": "computed", "few": "failed", "many": "failed"}
+    assert "was taken out of the store before it could be used" in result.record.step("few").error
