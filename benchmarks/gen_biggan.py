@@ -164,7 +164,7 @@ def main() -> None:
         folder = Path(name)
         data = make_data(folder)
         component = BigganGenerator(**OPTIONS)
-        pictures = torch.stack([(component.prepare(data.image(row)) * 255).byte() for row in range(PICTURES)])
+        pictures = torch.stack([(component.prepare(data.crop(row)) * 255).byte() for row in range(PICTURES)])
         labels = data.labels.tolist()
         whole: list[tuple[float, float]] = []
         fitted: list[Network] = []

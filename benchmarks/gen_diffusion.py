@@ -69,7 +69,7 @@ def make_data(folder: Path) -> Dataset:
 
 def train_plainly(unet: UNet2DModel, data: Dataset, options: DiffusionGenerator) -> None:
     """The training loop of diffusers' tutorial, with its script's average of the weights."""
-    pictures = torch.stack([options.prepare(data.image(row)) * 2 - 1 for row in range(len(data))])
+    pictures = torch.stack([options.prepare(data.crop(row)) * 2 - 1 for row in range(len(data))])
     labels = torch.from_numpy(data.labels.copy())
     loader = DataLoader(TensorDataset(pictures, labels), batch_size=options.batch_size, shuffle=True)
     scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction")

@@ -13,7 +13,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from fgic_core.data.artifact import Metric, Point
-    from fgic_core.run.record import RunRecord, StepRecord
+    from fgic_core.store.record import RunRecord, StepRecord
 
 hookspec = pluggy.HookspecMarker("fgic")
 hookimpl = pluggy.HookimplMarker("fgic")

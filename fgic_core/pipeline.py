@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from fgic_core.errors import FgicError, Interrupted
 from fgic_core.finished import Run, load_model
+from fgic_core.plan.descriptions import Remembered
+from fgic_core.plan.keys import Keys
+from fgic_core.plan.plan import Plan, make_plan
 from fgic_core.registry import Registry
-from fgic_core.run.descriptions import Remembered
-from fgic_core.run.keys import Keys
-from fgic_core.run.memory import default_memory
-from fgic_core.run.plan import Plan, make_plan
-from fgic_core.run.record import RunRecord, StepRecord, holding, now, versions
-from fgic_core.run.store import Store
 from fgic_core.spec import Spec, described_anew, dump_yaml, from_dict, load_spec
+from fgic_core.store.memory import default_memory
+from fgic_core.store.record import RunRecord, StepRecord, holding, now, versions
+from fgic_core.store.store import Store
 
 if TYPE_CHECKING:
     from fgic_core.run.interrupts import Interrupts
@@ -158,11 +158,11 @@ class Pipeline:
                 store are consistent.
             FgicError: the arguments are wrong. Failures of steps are in the record.
         """
-        from fgic_core.run.choice import choose
+        from fgic_core.plan.choice import choose
+        from fgic_core.plan.graph import Branch
         from fgic_core.run.device import check_device
         from fgic_core.run.directory import new_folder, require_text, whole, writing
         from fgic_core.run.documents import Resources, needs_device
-        from fgic_core.run.graph import Branch
         from fgic_core.run.interrupts import Interrupts
         from fgic_core.run.scheduler import Scheduler
         from fgic_core.run.threads import share

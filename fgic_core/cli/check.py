@@ -11,8 +11,8 @@ from fgic_core.cli.output import console, table
 from fgic_core.kinds.ports import steps_of
 
 if TYPE_CHECKING:
-    from fgic_core.run.plan import Plan
-    from fgic_core.run.planned import PlannedStep
+    from fgic_core.plan.plan import Plan
+    from fgic_core.plan.planned import PlannedStep
 
 
 def print_plan(
@@ -31,8 +31,8 @@ def print_plan(
         SpecError: the spec has problems.
     """
     from fgic_core.pipeline import Pipeline
-    from fgic_core.run.keys import Keys
-    from fgic_core.run.memory import default_memory
+    from fgic_core.plan.keys import Keys
+    from fgic_core.store.memory import default_memory
 
     keys = Keys(default_memory(trusted=not verify))
     plan = Pipeline.from_yaml(spec, overrides, keys=keys).plan(store)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from fgic_core.data.coco import CocoFolder
     from fgic_core.data.dataset import Dataset
     from fgic_core.registry import Registry
-    from fgic_core.run.record import RunRecord
     from fgic_core.spec import Spec
+    from fgic_core.store.record import RunRecord
 
 #: What a conversion that names a reader calls its only step.
 _STEP = "data"

@@ -13,7 +13,7 @@ from fgic_core.kinds.ports import all_steps
 
 if TYPE_CHECKING:
     from fgic_core.cli.terminal import Terminal
-    from fgic_core.run.record import RunRecord, StepRecord
+    from fgic_core.store.record import RunRecord, StepRecord
 
 
 def run_pipeline(spec: Path, overrides: Sequence[str], *, quiet: bool, **arguments: Any) -> int:
@@ -30,8 +30,8 @@ def run_pipeline(spec: Path, overrides: Sequence[str], *, quiet: bool, **argumen
         FgicError: the spec or an option is wrong.
     """
     from fgic_core.pipeline import Pipeline, argv
-    from fgic_core.run.keys import Keys
-    from fgic_core.run.memory import default_memory
+    from fgic_core.plan.keys import Keys
+    from fgic_core.store.memory import default_memory
 
     keys = Keys(default_memory(trusted=not arguments.get("verify")))
     pipeline = Pipeline.from_yaml(spec, overrides, keys=keys)

@@ -67,7 +67,7 @@ def print_component(uses: str, as_json: bool, registry: Registry | None = None) 
     Raises:
         PluginError: there is none of that name, or it fails to load.
     """
-    from fgic_core.run.descriptions import Remembered
+    from fgic_core.plan.descriptions import Remembered
 
     manifest = Remembered(registry or Registry()).manifests([uses])[uses]
     if isinstance(manifest, PluginError):

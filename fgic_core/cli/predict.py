@@ -159,8 +159,8 @@ def crops_before(folder: Path, model: Model, store: Path | None = None) -> str |
         store: where a run's artifacts lie.
     """
     from fgic_core.data.artifact import ArtifactRecord
-    from fgic_core.run.record import RunRecord
     from fgic_core.run.route import route_of
+    from fgic_core.store.record import RunRecord
 
     assert model.folder is not None
     try:

@@ -15,8 +15,8 @@ def print_schema(output: Path | None) -> None:
     Raises:
         FgicError: the file cannot be written.
     """
+    from fgic_core.plan.descriptions import Remembered
     from fgic_core.registry import Registry
-    from fgic_core.run.descriptions import Remembered
     from fgic_core.spec import spec_schema
 
     registry = Registry()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from fgic_core.data.artifact import Metric, Point
-    from fgic_core.run.record import RunRecord, StepRecord
+    from fgic_core.store.record import RunRecord, StepRecord
 
 
 class Terminal(Protocol):

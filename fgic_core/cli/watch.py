@@ -9,7 +9,7 @@ from fgic_core.cli import numbers
 
 if TYPE_CHECKING:
     from fgic_core.data.artifact import Metric, Point
-    from fgic_core.run.record import RunRecord, StepRecord
+    from fgic_core.store.record import RunRecord, StepRecord
 
 #: The splits of a curve that are shown while a model is trained. Test waits for the report: a person who
 #: watches it can stop at its best epoch, and the number is worth nothing.

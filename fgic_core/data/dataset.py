@@ -263,7 +263,7 @@ class Dataset:
     def _digests(self) -> pa.ChunkedArray:
         return self.table.column("digest")
 
-    def image(self, index: int) -> Image:
+    def crop(self, index: int) -> Image:
         """What a row shows: its picture, cut to its region. 8-bit RGB.
 
         Raises:

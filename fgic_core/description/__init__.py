@@ -1,8 +1,8 @@
 """Descriptions: all that spec, plan and keys ask of a component, as values that need none of its code.
 
 A `Manifest` is what a class says whatever its options, a `Described` what a component is with them. A `Describer` makes
-both: `Here` by importing the class, `fgic_core.run.descriptions.Remembered` without that where nothing changed, and
-`fgic_core.run.interpreter.Interpreter` in another Python.
+both: `Here` by importing the class, `fgic_core.plan.descriptions.Remembered` without that where nothing changed, and
+`fgic_core.plan.interpreter.Interpreter` in another Python.
 """
 
 from __future__ import annotations

@@ -263,7 +263,7 @@ def _external(path: Path, info: SerializationInfo) -> str:
 
 
 #: An existing file or folder that an option names. Relative paths start at the spec file's folder. What lies there
-#: counts into the step's key (by content; see `fgic_core.run.fingerprints`), where it lies does not.
+#: counts into the step's key (by content; see `fgic_core.plan.fingerprints`), where it lies does not.
 InputFile = Annotated[
     Path, PlainValidator(_file, json_schema_input_type=str), PlainSerializer(_external, return_type=str)
 ]

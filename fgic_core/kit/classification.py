@@ -69,7 +69,7 @@ class _FromPictures(Learner):
         super().__init__(fitted.network, fitted)
         self._options, self._spec, self._ctx = options, fitted.input, ctx
         self._labels = data.labels
-        self._pictures = KeptPictures(lambda row: np.asarray(data.image(row)), len(data))
+        self._pictures = KeptPictures(lambda row: np.asarray(data.crop(row)), len(data))
 
     def items(self, epoch: int) -> Items:
         return AugmentedPictures(self._options, self._pictures, self._labels, self._spec, self._ctx, epoch)
@@ -172,4 +172,4 @@ class _Changed:
 
     def __getitem__(self, place: int) -> torch.Tensor:
         row, changes = self._names[place]
-        return self._spec.prepare(changes.apply(self._data.image(row)))
+        return self._spec.prepare(changes.apply(self._data.crop(row)))

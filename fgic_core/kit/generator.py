@@ -37,7 +37,7 @@ class TrainedGenerator(TrainingOptions, Generator):
 
         def read(row: int) -> np.ndarray[Any, Any]:
             # From 8 bits and back to them: nothing is lost.
-            pixels: np.ndarray[Any, Any] = self.prepare(train.image(row)).mul(255).round().byte().numpy()
+            pixels: np.ndarray[Any, Any] = self.prepare(train.crop(row)).mul(255).round().byte().numpy()
             return pixels
 
         kept = KeptPictures(read, len(train))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fgic_core.data.artifact import ArtifactRecord, Metric, Point
 from fgic_core.errors import FgicError, PluginError
 from fgic_core.kinds.table import KINDS, Kind
-from fgic_core.run.record import RunRecord, StepRecord
+from fgic_core.store.record import RunRecord, StepRecord
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset

@@ -6,13 +6,13 @@ import time
 from collections.abc import Sequence
 
 from fgic_core.data.artifact import ArtifactRecord
+from fgic_core.plan.graph import Branch, Devices, Node, Task
+from fgic_core.plan.planned import PlannedStep
 from fgic_core.run.documents import Resources, devices_needed, job_of
 from fgic_core.run.executor import Executor
-from fgic_core.run.graph import Branch, Devices, Node, Task
 from fgic_core.run.interrupts import Interrupts, held
 from fgic_core.run.observers import NodeListener
-from fgic_core.run.planned import PlannedStep
-from fgic_core.run.record import StepRecord
+from fgic_core.store.record import StepRecord
 
 
 class Computing:

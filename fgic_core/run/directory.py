@@ -13,8 +13,8 @@ from typing import Any
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, Interrupted
 from fgic_core.run.events import words_of
-from fgic_core.run.record import RunRecord, now
 from fgic_core.spec import Spec
+from fgic_core.store.record import RunRecord, now
 
 
 def new_folder(parent: Path) -> Path:

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from fgic_core.kinds.ports import all_steps
 from fgic_core.kinds.table import KINDS
-from fgic_core.run.artifacts import LEARNED
-from fgic_core.run.graph import Node
+from fgic_core.plan.graph import Node
+from fgic_core.plan.lessons import Taught, cut
+from fgic_core.plan.plan import Plan
+from fgic_core.plan.planned import PlannedLesson, PlannedStep
 from fgic_core.run.job import Job
-from fgic_core.run.lessons import Taught, cut
-from fgic_core.run.plan import Plan
-from fgic_core.run.planned import PlannedLesson, PlannedStep
+from fgic_core.store.artifacts import LEARNED
 
 
 class Resources(NamedTuple):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fgic_core.errors import FgicError, StepError, StoreError
+from fgic_core.plan.graph import Branch
+from fgic_core.plan.plan import Plan
+from fgic_core.plan.planned import PlannedStep
 from fgic_core.registry import Registry
 from fgic_core.run.events import ProcessFailed, is_disk_full, text_of, traceback_of, words_of
-from fgic_core.run.graph import Branch
-from fgic_core.run.plan import Plan
-from fgic_core.run.planned import PlannedStep
-from fgic_core.run.record import StepRecord
+from fgic_core.store.record import StepRecord
 
 
 class Failures:

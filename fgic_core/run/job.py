@@ -18,11 +18,11 @@ from fgic_core.errors import PluginError
 from fgic_core.kinds.component import Component
 from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Registry
-from fgic_core.run.artifacts import open_artifact
-from fgic_core.run.contents import content_of, files_of, forget_places
 from fgic_core.run.threads import limited
 from fgic_core.steps.context import Listener, StepContext
 from fgic_core.steps.lesson import MAIN
+from fgic_core.store.artifacts import open_artifact
+from fgic_core.store.contents import content_of, files_of, forget_places
 
 
 class Job(BaseModel):

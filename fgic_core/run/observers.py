@@ -16,8 +16,8 @@ from fgic_core.data.artifact import Metric, Point
 from fgic_core.hooks import Hooks, hookimpl
 from fgic_core.run.events import words_of
 from fgic_core.run.interrupts import Interrupts
-from fgic_core.run.record import RunRecord, StepRecord
 from fgic_core.steps.context import Listener
+from fgic_core.store.record import RunRecord, StepRecord
 
 
 class Observers:

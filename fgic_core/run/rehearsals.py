@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from fgic_core.errors import PluginError
 from fgic_core.kinds.ports import all_steps
+from fgic_core.plan.plan import Plan
+from fgic_core.plan.planned import PlannedStep
 from fgic_core.run.executor import Named, Rehearsal
-from fgic_core.run.plan import Plan
-from fgic_core.run.planned import PlannedStep
 
 
 def rehearsals_of(plan: Plan, planned: PlannedStep, wanted: Sequence[str]) -> Iterator[tuple[str, Rehearsal]]:

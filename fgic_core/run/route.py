@@ -12,8 +12,8 @@ from fgic_core.kinds.cropper.contract import Cropper
 from fgic_core.kinds.detector.contract import Detector
 from fgic_core.regions import WHOLE_PICTURES, FoundBoxes, GivenBox, Regions
 from fgic_core.registry import Registry
-from fgic_core.run.artifacts import open_component, open_fitted
-from fgic_core.run.record import RunRecord, StepRecord
+from fgic_core.store.artifacts import open_component, open_fitted
+from fgic_core.store.record import RunRecord, StepRecord
 
 if TYPE_CHECKING:
     from fgic_core.kinds.classifier.model import Model

@@ -9,18 +9,18 @@ from contextlib import suppress
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import Interrupted, PluginError
 from fgic_core.kinds.ports import all_steps
+from fgic_core.plan.forecast import Forecast
+from fgic_core.plan.graph import Branch, Node, Place, Standing, State, Task
+from fgic_core.plan.planned import PlannedStep
 from fgic_core.registry import Registry
 from fgic_core.run.computing import Computing
 from fgic_core.run.documents import Resources, roots_of
 from fgic_core.run.executor import Executor
 from fgic_core.run.failures import Failures, how_to_go_on
-from fgic_core.run.forecast import Forecast
-from fgic_core.run.graph import Branch, Node, Place, Standing, State, Task
 from fgic_core.run.interrupts import Interrupts
 from fgic_core.run.observers import NodeListener
-from fgic_core.run.planned import PlannedStep
-from fgic_core.run.record import StepRecord
 from fgic_core.run.rehearsals import refusal, rehearsals_of
+from fgic_core.store.record import StepRecord
 
 #: Seconds between two looks at what cannot be begun yet, because another run is at it.
 _TICK = 0.1

@@ -83,5 +83,5 @@ def small_case(folder: Path) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     data = tiny_dataset(folder / "data")
     fitted = SmallCnn().fit(data, data, tiny_context(folder))
     test = data.split("test").take(range(0, 18, 3))
-    images = torch.stack([fitted.input.prepare(test.image(i)) for i in range(len(test))])
+    images = torch.stack([fitted.input.prepare(test.crop(i)) for i in range(len(test))])
     return fitted.network.eval(), images, torch.from_numpy(test.labels)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import fgic_core
-from fgic_core.run.memory import TICK
+from fgic_core.store.memory import TICK
 
 READER = '''
 from fgic_core import Box, DatasetReader, ObjectBox, Sample
@@ -170,7 +170,7 @@ LOADED = (
     "fgic_core.cli.check",
     "fgic_core.kinds.component",
     "fgic_core.pipeline",
-    "fgic_core.run.plan",
+    "fgic_core.plan.plan",
     "fgic_core.spec.load",
 )
 #: What `check` says of a step: whether the store has it, and why not.

@@ -13,7 +13,7 @@ from fgic_core.cli.terminal import Bar, LiveTerminal, PlainTerminal, clock
 from fgic_core.data.artifact import Metric, OnSplit, Point
 from fgic_core.errors import StepError
 from fgic_core.run.observers import Observers
-from fgic_core.run.record import RunRecord, StepRecord
+from fgic_core.store.record import RunRecord, StepRecord
 
 
 class Clock:
@@ -127,7 +127,7 @@ class TestPlainLines:
         assert lines[0] == "classifier: epoch 1/2: 400/480 images, 40.0 images/s, 0:02 left"
         assert len(lines) == 2  # 24.5 s of work
 
-    def test_the_test_part_is_not_shown_while_a_model_is_chosen(
+    def test_the_test_split_is_not_shown_while_a_model_is_chosen(
         self, tell: Observers, stream: io.StringIO, run: RunRecord, now: Clock
     ) -> None:
         tell.notify("run_started", run=run, folder=Path("x"))

@@ -14,8 +14,8 @@ from fgic_core.data.quantities import QUANTITIES, Quantity, headlines, quantity
 from fgic_core.metrics.average_precision import Precision
 from fgic_core.pipeline import Run
 from fgic_core.report.numbers import amount, arrow
-from fgic_core.run.record import RunRecord
 from fgic_core.steps.context import StepContext
+from fgic_core.store.record import RunRecord
 from fgic_core.testing import tiny_context
 
 DOCS = Path(__file__).parents[2] / "docs" / "quantities.md"

@@ -15,7 +15,7 @@ from fgic_core.data.quantities import QUANTITIES, quantity
 from fgic_core.kinds import table
 from fgic_core.kinds.table import CORE, KINDS, Kind, Kinds
 from fgic_core.registry import Registry
-from fgic_core.run.artifacts import open_artifact
+from fgic_core.store.artifacts import open_artifact
 
 ROWS = """
 from typing import ClassVar
@@ -111,7 +111,7 @@ def test_what_a_type_of_artifact_opens_is_what_a_component_is_given(
     monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
 ) -> None:
     kinds = rows(tracker="kind_rows:TRACKER")
-    monkeypatch.setattr("fgic_core.run.artifacts.KINDS", kinds)
+    monkeypatch.setattr("fgic_core.store.artifacts.KINDS", kinds)
     folder = tmp_path / "artifact"
     folder.mkdir()
     (folder / "tracks.txt").write_text("there and back")

@@ -23,9 +23,9 @@ from fgic_core.cli import app
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.images import cut_edges
 from fgic_core.errors import StoreError
-from fgic_core.run.artifacts import learned_folder
-from fgic_core.run.record import RunRecord, StepRecord
 from fgic_core.run.route import read_box, route_of
+from fgic_core.store.artifacts import learned_folder
+from fgic_core.store.record import RunRecord, StepRecord
 
 DATA = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
 DOGS = DATA / "stanford_dogs" / "Images"

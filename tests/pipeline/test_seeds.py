@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fgic_core import Classifier, Context, FittedClassifier, InputSpec, Pipeline, Registry, Run, Sample, Size
-from fgic_core.run.artifacts import learned_folder
+from fgic_core.store.artifacts import learned_folder
 
 
 def run(spec: Path, tmp: Path, *overrides: str, registry: Registry | None = None, **options: Any) -> Run:

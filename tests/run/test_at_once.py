@@ -12,17 +12,17 @@ import pytest
 
 from fgic_core import Pipeline, Registry, Run, hookimpl
 from fgic_core.errors import FgicError, Interrupted
+from fgic_core.plan.graph import Branch, Devices
 from fgic_core.run.documents import Resources
 from fgic_core.run.executor import InProcess, Rehearsal
-from fgic_core.run.graph import Branch, Devices
 from fgic_core.run.interrupts import Interrupts
 from fgic_core.run.job import Job
 from fgic_core.run.observers import Observers
-from fgic_core.run.record import RunRecord, StepRecord
 from fgic_core.run.scheduler import Scheduler
-from fgic_core.run.store import Store
 from fgic_core.run.threads import available
 from fgic_core.steps.context import Listener
+from fgic_core.store.record import RunRecord, StepRecord
+from fgic_core.store.store import Store
 
 CROPS = """\
 version: 1

@@ -53,7 +53,7 @@ def test_one_component_of_each_kind_goes_through_the_whole_pipeline(seven_steps:
     assert len(made) == 12
     assert {sample.split for sample in made} == {"train"}
     assert {sample.origin for sample in made} == {"synthetic:generator/tint"}
-    assert more.image(len(more) - 1).size == (16, 16)
+    assert more.crop(len(more) - 1).size == (16, 16)
     accuracy = result.metric("classifier", "accuracy", "test")
     assert accuracy.n == 18
     assert accuracy.value is not None
@@ -276,11 +276,11 @@ def test_pictures_that_moved_are_found_through_the_reader(toys: Path, tmp_path: 
         Image.new("RGB", (8, 8), (200, 10 * int(name[-1]), 90 * (name[0] == "a"))).save(
             tmp_path / "before" / f"{name}.png"
         )
-    assert cropped("before").dataset("c").image(0).size == (4, 4)
+    assert cropped("before").dataset("c").crop(0).size == (4, 4)
     (tmp_path / "before").rename(tmp_path / "after")
     again = cropped("after")
     assert set(statuses(again).values()) == {"reused"}
-    assert again.dataset("c").image(0).size == (4, 4)
+    assert again.dataset("c").crop(0).size == (4, 4)
 
 
 def test_a_job_gives_the_same_artifact_in_another_interpreter(seven_steps: Path, tmp_path: Path) -> None:
@@ -302,8 +302,8 @@ def test_a_job_gives_the_same_artifact_in_another_interpreter(seven_steps: Path,
 def test_the_model_can_be_loaded_from_the_run_and_from_the_artifact(seven_steps: Path, tmp_path: Path) -> None:
     result = run(seven_steps, tmp_path, until="classifier")
     crops = result.dataset("crops")
-    from_run = load_model(result.folder).predict([crops.image(0)])
-    from_artifact = load_model(result.record.step("classifier").folder).predict([crops.image(0)])
+    from_run = load_model(result.folder).predict([crops.crop(0)])
+    from_artifact = load_model(result.record.step("classifier").folder).predict([crops.crop(0)])
     assert from_run.shape == (1, 3)
     assert from_run.sum() == pytest.approx(1.0, abs=1e-6)
     assert (from_run == from_artifact).all()

@@ -43,7 +43,7 @@ def test_every_further_port_that_learning_sees_is_given_something(student: Class
     assert isinstance(given["more"], Dataset)
     one, two = given["advisers"]
     assert all(isinstance(model, Model) and not model.fitted.network.training for model in (given["teacher"], one, two))
-    picture = given["more"].image(0)
+    picture = given["more"].crop(0)
     assert (one.predict(picture) != two.predict(picture)).any()
 
 

@@ -48,7 +48,7 @@ def run(component: Attacker, inputs: dict[str, Any], ctx: StepContext) -> None:
     batches = infer(
         sweep.network,
         model.fitted.input,
-        chosen.image,
+        chosen.crop,
         len(chosen),
         device=model.device,
         batch_size=BATCH_SIZE,

@@ -225,7 +225,7 @@ def _infer(fitted: FittedClassifier, data: Dataset, ctx: StepContext) -> Iterato
 
 
 def _arguments(fitted: FittedClassifier, data: Dataset) -> tuple[nn.Module, InputSpec, Callable[[int], Image], int]:
-    return fitted.network, fitted.input, data.image, len(data)
+    return fitted.network, fitted.input, data.crop, len(data)
 
 
 def _how(data: Dataset, ctx: StepContext) -> dict[str, Any]:

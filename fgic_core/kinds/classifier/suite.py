@@ -77,7 +77,7 @@ class ClassifierSuite(TrainingChecks, ComponentSuite):
         fitted, _ = self._fit(component, tmp_path)
         data = tiny_dataset(tmp_path / "data")
         assert fitted.classes == data.classes
-        batch = torch.stack([fitted.input.prepare(data.image(i)) for i in range(3)])
+        batch = torch.stack([fitted.input.prepare(data.crop(i)) for i in range(3)])
         with torch.no_grad():
             logits = fitted.network.eval()(batch)
         assert logits.shape == (3, 3)
@@ -120,7 +120,7 @@ class ClassifierSuite(TrainingChecks, ComponentSuite):
         fitted, _ = self._fit(component, tmp_path)
         data = tiny_dataset(tmp_path / "data")
         network = fitted.network.eval()
-        batch = torch.stack([fitted.input.prepare(data.image(i)) for i in range(0, 18, 3)])
+        batch = torch.stack([fitted.input.prepare(data.crop(i)) for i in range(0, 18, 3)])
         with torch.no_grad():
             torch.testing.assert_close(
                 network(batch), torch.cat([network(one[None]) for one in batch]), atol=1e-4, rtol=1e-3

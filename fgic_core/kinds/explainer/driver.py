@@ -63,7 +63,7 @@ def run(component: Explainer, inputs: dict[str, Any], ctx: StepContext) -> None:
         ctx.progress("explaining", len(chosen)) as bar,
     ):
         for images, logits, sizes in infer(
-            network, spec, chosen.image, len(chosen), device=model.device, batch_size=BATCH_SIZE, uses=ctx.uses
+            network, spec, chosen.crop, len(chosen), device=model.device, batch_size=BATCH_SIZE, uses=ctx.uses
         ):
             batch = chosen.take(range(len(rows), len(rows) + len(images)))
             predicted = logits.argmax(dim=1)

@@ -217,7 +217,7 @@ class Generator(Component, ABC):
         The recipe stays as it is, and what is declared `UseOnly` cannot be read here.
 
         Args:
-            train: real pictures to learn from (`Dataset.image`, then `prepare`); no validation or test sample among
+            train: real pictures to learn from (`Dataset.crop`, then `prepare`); no validation or test sample among
                 them. Classes of which none is to be made may be empty.
             ctx: one that trains calls ``ctx.evaluate(fitted, 0)`` before its first epoch and ``ctx.evaluate(fitted,
                 epoch)`` at the end of each. It returns ``FID`` and ``KID`` (less is better) of some pictures against

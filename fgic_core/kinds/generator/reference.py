@@ -179,7 +179,7 @@ def _prepared(data: Dataset, component: Generator) -> Iterator[Pixels]:
     """The pictures in 8-bit RGB, (n, resolution, resolution, 3), in batches."""
     for start in range(0, len(data), BATCH_SIZE):
         rows = range(start, min(start + BATCH_SIZE, len(data)))
-        yield np.stack([to_pixels(component.prepare(data.image(row)).numpy()) for row in rows])
+        yield np.stack([to_pixels(component.prepare(data.crop(row)).numpy()) for row in rows])
 
 
 def to_pixels(pictures: np.ndarray[Any, Any]) -> Pixels:

@@ -33,9 +33,9 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._data, name)
 
-    def image(self, row: int) -> Any:
+    def crop(self, row: int) -> Any:
         self.asked.append(row)
-        return self._data.image(row)
+        return self._data.crop(row)
 
 
 def orders(data: Dataset, tiny: Make, ctx: StepContext) -> tuple[list[int], list[int]]:

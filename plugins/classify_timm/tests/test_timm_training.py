@@ -83,7 +83,7 @@ def test_it_learns_classes_that_can_be_told_apart(
     classifier = tiny(epochs=16, optimizer=optimizer, lr=lr, grayscale=0.0, schedule="cosine")
     fitted = classifier.fit(colours.split("train"), colours.split("val"), ctx)
     test = colours.split("test")
-    images = torch.stack([fitted.input.prepare(test.image(row)) for row in range(len(test))])
+    images = torch.stack([fitted.input.prepare(test.crop(row)) for row in range(len(test))])
     with torch.no_grad():
         assert (fitted.network(images).argmax(1).numpy() == test.labels).mean() > 0.9
     losses = curve(ctx, "loss")
@@ -136,7 +136,7 @@ def by_validation(ctx: StepContext, val: Dataset) -> None:
     """Measure what is fitted by its accuracy on ``val``."""
 
     def ruler(fitted: Any, epoch: int) -> Mapping[str, Mapping[str, float]]:
-        images = torch.stack([fitted.input.prepare(val.image(row)) for row in range(len(val))])
+        images = torch.stack([fitted.input.prepare(val.crop(row)) for row in range(len(val))])
         with torch.no_grad():
             logits = fitted.network(images)
         return {"val": {"accuracy": float((logits.argmax(1).numpy() == val.labels).mean())}}
@@ -195,7 +195,7 @@ def test_augmentation_depends_on_the_picture_and_epoch_and_not_on_the_batch_size
     def seen(epoch: int, batch_size: int) -> torch.Tensor:
         options, ctx = tiny(batch_size=batch_size, crop_scale=0.4, grayscale=0.5), context()
         spec = build(options, "abc", ctx).input
-        pictures = KeptPictures(lambda row: np.asarray(train.image(row)), len(train))
+        pictures = KeptPictures(lambda row: np.asarray(train.crop(row)), len(train))
         items = AugmentedPictures(options, pictures, train.labels, spec, ctx, epoch)
         batches = shuffled(len(items), batch_size, ctx, epoch)
         return torch.cat([images for images, _ in loader(items, batches, ctx, epoch)])
@@ -337,7 +337,7 @@ def test_flips_and_grey_happen_as_often_as_asked(tiny: Make, colours: Dataset, c
     def augment(image: Image.Image, options: TimmClassifier, rng: np.random.Generator) -> Image.Image:
         return draw(options, image.size, rng).apply(image)
 
-    image, ctx = colours.image(0), context()
+    image, ctx = colours.crop(0), context()
     plain = np.asarray(image)
     never = augment(image, tiny(flip=0, grayscale=0), ctx.rng("a"))
     assert np.array_equal(np.asarray(never), plain)
@@ -417,7 +417,7 @@ def test_what_is_measured_again_takes_the_head_alone_and_gives_the_same(
     network, again = fitted.network.eval(), SameAgain()
 
     def logits(known: SameAgain) -> torch.Tensor:
-        return torch.cat(list(known.logits(network, fitted.input, val.image, len(val))))
+        return torch.cat(list(known.logits(network, fitted.input, val.crop, len(val))))
 
     first = logits(again)
     with torch.no_grad():
@@ -444,6 +444,6 @@ class Watched:
     def __len__(self) -> int:
         return len(self._data)
 
-    def image(self, row: int) -> Image.Image:
+    def crop(self, row: int) -> Image.Image:
         self.asked.append(row)
-        return self._data.image(row)
+        return self._data.crop(row)

@@ -102,7 +102,7 @@ class Adversaries(Task):
         several = np.flatnonzero(counts >= 2)[:CLASSES]
         count = int(min(counts[several].min(initial=PICTURES), PICTURES))
         rows = [np.flatnonzero(data.labels == label)[:count] for label in several]
-        real = [[options.prepare(data.image(int(row))).numpy() for row in some] for some in rows]
+        real = [[options.prepare(data.crop(int(row))).numpy() for row in some] for some in rows]
         self._watch = Watch(ctx, variety(np.array(real)) if len(several) else 0.0)
         self._counts = torch.from_numpy(counts.astype(np.float64))
         self._slots = np.repeat(np.flatnonzero(counts)[:CLASSES], PICTURES).tolist()

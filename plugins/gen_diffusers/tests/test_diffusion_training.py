@@ -64,7 +64,7 @@ def test_every_picture_is_learned_from_once_an_epoch_and_each_epoch_is_another(
     options, data, ctx = tiny(batch_size=5, flip=0), colours(), context()
     one, again, other = (_epoch(options, network(), data, ctx, epoch) for epoch in (1, 1, 2))
     assert [len(x0) for x0, *_ in one] == [5, 5, 2]
-    prepared = torch.stack([options.prepare(data.image(row)) for row in range(len(data))]) * 2 - 1
+    prepared = torch.stack([options.prepare(data.crop(row)) for row in range(len(data))]) * 2 - 1
     learned = torch.cat([x0 for x0, *_ in one])
     assert sorted(p.sum().item() for p in learned) == pytest.approx(sorted(p.sum().item() for p in prepared), abs=1e-2)
     assert all(torch.equal(a, b) for x, y in zip(one, again, strict=True) for a, b in zip(x, y, strict=True))

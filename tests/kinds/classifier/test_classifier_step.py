@@ -51,7 +51,7 @@ class Plain(Classifier):
     def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:
         self._seen.update({"train": train, "val": val, "scores": [], "random": []})
         fitted = self.build(train.classes)
-        images = torch.stack([fitted.input.prepare(train.image(row)) for row in range(len(train))])
+        images = torch.stack([fitted.input.prepare(train.crop(row)) for row in range(len(train))])
         labels = torch.from_numpy(train.labels)
         optimizer = torch.optim.Adam(fitted.network.parameters(), lr=0.1)
         for epoch in ctx.epochs(self.epochs):
@@ -257,7 +257,7 @@ def test_validation_is_cut_from_train_stratified_and_depends_on_the_seed(
     assert training_parts(data, 0.3, context(seed=1))[1].ids != val.ids
 
 
-def test_a_validation_part_of_the_data_set_is_used_as_it_is(make: Make, context: Callable[..., StepContext]) -> None:
+def test_a_validation_split_of_the_data_set_is_used_as_it_is(make: Make, context: Callable[..., StepContext]) -> None:
     data = make(change=lambda s: replace(s, split="val") if s.id.startswith("train") and s.id.endswith("-7") else s)
     train, val = training_parts(data, 0.3, context())
     assert val.ids == ["train-0-7", "train-1-7", "train-2-7"]

@@ -148,7 +148,7 @@ def test_what_is_cut_is_the_coloured_rectangle_of_the_box(tmp_path: Path) -> Non
     picture.save(tmp_path / "p.png")
     before = (tmp_path / "p.png").read_bytes()
     dataset, ctx = crop(Grow(), [sample("a", "train", ANNOTATED)], tmp_path)
-    assert np.asarray(dataset.image(0)).tolist() == [[[255, 0, 0]] * 4] * 4
+    assert np.asarray(dataset.crop(0)).tolist() == [[[255, 0, 0]] * 4] * 4
     assert (tmp_path / "p.png").read_bytes() == before
     assert sorted(file.name for file in ctx.folder.iterdir()) == ["boxes.parquet", "dataset.json", "samples.parquet"]
 

@@ -145,7 +145,7 @@ def test_pictures_that_the_reader_makes_belong_to_the_artifact(tmp_path: Path) -
         driver.run(Painter(), {}, ctx)
         ctx.folder.rename(tmp_path / f"moved{seed}")
         dataset = Dataset.open(tmp_path / f"moved{seed}")
-        assert dataset.image(3).tobytes() == texture(3).tobytes()
+        assert dataset.crop(3).tobytes() == texture(3).tobytes()
         roots += list(dataset.header.roots)
     assert len(set(roots)) == 2
 

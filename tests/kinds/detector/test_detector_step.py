@@ -34,10 +34,10 @@ from fgic_core.data.dataset import SCHEMA, DatasetWriter, Header
 from fgic_core.description import describe, manifest_of
 from fgic_core.kinds.cropper import driver as cropper
 from fgic_core.kinds.detector import driver as detector
+from fgic_core.plan.keys import Keys
 from fgic_core.registry import Entry
-from fgic_core.run.keys import Keys
-from fgic_core.run.memory import Memory
 from fgic_core.steps.context import StepContext
+from fgic_core.store.memory import Memory
 
 SIDE = 16
 CROWD = ObjectBox(Box(0, 0, SIDE, SIDE), crowd=True)
@@ -379,7 +379,7 @@ def test_empty_train_pictures_go_to_a_detector_that_learns_from_them_and_to_no_o
     assert (words in ctx.warnings) != component.negatives
 
 
-def test_empty_pictures_of_the_validation_part_count_when_the_epoch_is_chosen(
+def test_empty_pictures_of_the_validation_split_count_when_the_epoch_is_chosen(
     data: Callable[..., Dataset], tmp_path: Path
 ) -> None:
     dataset = with_val(data(change=without_object("train-0-0")), 2)
@@ -389,13 +389,13 @@ def test_empty_pictures_of_the_validation_part_count_when_the_epoch_is_chosen(
     assert [one["mAP50"] for one in scores(ctx)] == pytest.approx([0.5, 0.5])
 
 
-def test_a_validation_part_without_an_object_chooses_nothing(data: Callable[..., Dataset], tmp_path: Path) -> None:
+def test_a_validation_split_without_an_object_chooses_nothing(data: Callable[..., Dataset], tmp_path: Path) -> None:
     _, ctx = run(Colour(), with_val(data(change=without_object("train-0-0", "train-0-1")), 2), tmp_path)
     assert any("no validation picture has a box to choose the epoch by" in warning for warning in ctx.warnings)
     assert "mAP" in scores(ctx)[0]
 
 
-def test_the_test_part_reaches_neither_the_fit_nor_the_choice(data: Callable[..., Dataset], tmp_path: Path) -> None:
+def test_the_test_split_reaches_neither_the_fit_nor_the_choice(data: Callable[..., Dataset], tmp_path: Path) -> None:
     """Poisoned test boxes leave all that the detector was given as it was; the test curve is drawn all the same."""
     import dataclasses
 
@@ -415,7 +415,7 @@ def test_the_test_part_reaches_neither_the_fit_nor_the_choice(data: Callable[...
     assert curves[0][1, "val", "mAP"] == curves[1][1, "val", "mAP"]
 
 
-def test_without_a_test_curve_the_test_part_is_measured_at_the_end_alone(
+def test_without_a_test_curve_the_test_split_is_measured_at_the_end_alone(
     data: Callable[..., Dataset], tmp_path: Path
 ) -> None:
     _, ctx = run(Colour(test_curve=False), data(), tmp_path)
@@ -539,7 +539,7 @@ def test_the_epoch_is_chosen_neither_by_test_pictures_nor_by_those_of_the_fold(
         assert "train-0-2" in fold["train"] or "train-0-0" not in fold["val"]
 
 
-def test_a_validation_part_without_boxes_is_replaced_by_one_cut_from_train(
+def test_a_validation_split_without_boxes_is_replaced_by_one_cut_from_train(
     data: Callable[..., Dataset], tmp_path: Path
 ) -> None:
     import dataclasses

@@ -332,7 +332,7 @@ def test_a_box_lands_on_its_pixels_through_region_and_letterbox(wrap, picture_se
     values[20:40, 30:60] = (255, 0, 0)
     dataset = picture_set([values], [0], [[Box(30, 20, 60, 40)]], regions=[Box(10.6, 5.2, 79.5, 44.9)])
     spec = wrap(RedEvidence(), 64).fitted.input
-    image = dataset.image(0)
+    image = dataset.crop(0)
     (box,) = pointing.boxes_in_input(dataset[0], Size(*image.size), spec)
     pixels = spec.prepare(image)
     red = ((pixels[0] > 0.9) & (pixels[1] < 0.1)).nonzero()

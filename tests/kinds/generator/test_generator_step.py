@@ -70,7 +70,7 @@ class Planted(Generator):
     Fitted: ClassVar[type[Grown]] = Grown
 
     def fit(self, train: Any, ctx: Any) -> Grown:
-        fitted = self.Fitted(self, np.stack([np.asarray(train.image(row)) for row in range(len(train))]), train.labels)
+        fitted = self.Fitted(self, np.stack([np.asarray(train.crop(row)) for row in range(len(train))]), train.labels)
         SEEN.clear()
         if self.epochs and ctx.resume() is None:
             SEEN.append(dict(ctx.evaluate(fitted, 0)))
@@ -266,7 +266,7 @@ def test_two_generators_in_a_row_add_up(data: Make, run: Callable[..., Outcome])
     second = run(Planted(per_class=1), first.data, "second")
     assert len(second.made) == 2 * CLASSES
     for row in range(len(second.data)):
-        second.data.image(row)
+        second.data.crop(row)
 
 
 def test_held_out_parents_keep_their_children_out_of_training(

@@ -13,7 +13,7 @@ from fgic_core.data.digest import digest_of
 from fgic_core.description import Described
 from fgic_core.kinds.component import Component
 from fgic_core.kinds.table import KINDS
-from fgic_core.run.keys import Keys
+from fgic_core.plan.keys import Keys
 
 if TYPE_CHECKING:
     from fgic_core.steps.lesson import Lesson

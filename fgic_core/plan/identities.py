@@ -7,11 +7,11 @@ from typing import NamedTuple
 from fgic_core.data.digest import digest_of
 from fgic_core.description import Manifest
 from fgic_core.description.manifest import Identity
-from fgic_core.run.memory import Memory
-from fgic_core.run.modules import locate
-from fgic_core.run.notebook import reached_by_class
-from fgic_core.run.packages import declared, version_of, versions_of_modules
-from fgic_core.run.sources import Reached, Sources
+from fgic_core.plan.modules import locate
+from fgic_core.plan.notebook import reached_by_class
+from fgic_core.plan.packages import declared, version_of, versions_of_modules
+from fgic_core.plan.sources import Reached, Sources
+from fgic_core.store.memory import Memory
 
 
 class Looked(NamedTuple):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fgic_core.data.digest import digest_bytes
-from fgic_core.run.opened import module_of, opened
+from fgic_core.plan.opened import module_of, opened
 
 #: The core's own package: its public names (``from fgic_core import Box``) count by the module that defines them.
 CORE = "fgic_core"

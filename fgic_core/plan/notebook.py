@@ -11,9 +11,9 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from fgic_core.data.digest import digest_of
-from fgic_core.run.modules import is_missing, locate
-from fgic_core.run.sources import Reached, Sources
-from fgic_core.run.syntax import read
+from fgic_core.plan.modules import is_missing, locate
+from fgic_core.plan.sources import Reached, Sources
+from fgic_core.plan.syntax import read
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
@@ -96,8 +96,8 @@ class _Walk:
             self._module(node.module, *(one.name for one in node.names))
 
     def _module(self, name: str, *taken: str) -> None:
-        from fgic_core.run.modules import public_home
-        from fgic_core.run.syntax import LAZY
+        from fgic_core.plan.modules import public_home
+        from fgic_core.plan.syntax import LAZY
 
         if name in LAZY and taken:  # public names count by where they are defined
             for home in filter(None, (public_home(one, name) for one in taken)):

@@ -25,12 +25,12 @@ from fgic_core.description import Answer, Described, Describer, Here, Manifest, 
 from fgic_core.errors import PluginError
 from fgic_core.kinds.component import Look
 from fgic_core.kinds.table import KINDS
+from fgic_core.plan.fingerprints import UNREAD
+from fgic_core.plan.keys import Keys
+from fgic_core.plan.packages import versions_of_modules
+from fgic_core.plan.walk import walk
 from fgic_core.registry import Registry
-from fgic_core.run.fingerprints import UNREAD
-from fgic_core.run.keys import Keys
-from fgic_core.run.memory import TICK, Stat
-from fgic_core.run.packages import versions_of_modules
-from fgic_core.run.walk import walk
+from fgic_core.store.memory import TICK, Stat
 
 #: Raised whenever the meaning of what is remembered changes.
 _FORMAT = 1

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from fgic_core.data.formats import PICTURE_SUFFIXES
 from fgic_core.data.junk import is_junk
-from fgic_core.run.memory import Stat
+from fgic_core.store.memory import Stat
 
 
 class File(NamedTuple):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fgic_core.errors import FgicError, StoreError
 from fgic_core.kinds.ports import all_steps
-from fgic_core.run.plan import Plan
-from fgic_core.run.planned import PlannedStep
+from fgic_core.plan.plan import Plan
+from fgic_core.plan.planned import PlannedStep
 
 
 def choose(plan: Plan, until: str | None, only: str | None) -> list[str]:

@@ -13,11 +13,11 @@ import pytest
 from fgic_core import Cropper
 from fgic_core.description import describe, manifest_of
 from fgic_core.kinds.table import KINDS
+from fgic_core.plan.keys import Keys
+from fgic_core.plan.sources import Sources
+from fgic_core.plan.syntax import parse
 from fgic_core.registry import Entry
-from fgic_core.run.keys import Keys
-from fgic_core.run.memory import Memory
-from fgic_core.run.sources import Sources
-from fgic_core.run.syntax import parse
+from fgic_core.store.memory import Memory
 
 POINTS = [
     point for kind in KINDS for point in entry_points(group=f"fgic.{kind}") if point.dist.name.startswith("fgic-")
@@ -305,9 +305,9 @@ SCRIPT = """
 from importlib import import_module
 
 from fgic_core import Cropper
-from fgic_core.run.memory import Memory
-from fgic_core.run.notebook import reached_by_class
-from fgic_core.run.sources import Sources
+from fgic_core.store.memory import Memory
+from fgic_core.plan.notebook import reached_by_class
+from fgic_core.plan.sources import Sources
 
 
 class Plain(Cropper):

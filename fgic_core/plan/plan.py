@@ -12,15 +12,15 @@ from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, StoreError
 from fgic_core.kinds.component import Component
 from fgic_core.kinds.ports import all_steps, steps_of
+from fgic_core.plan.keys import PROVISIONAL, KeyDocument, Keys, Node
+from fgic_core.plan.lessons import lesson_keys
+from fgic_core.plan.planned import PlannedLesson, PlannedStep
+from fgic_core.plan.reasons import changes, is_document
 from fgic_core.registry import Registry
-from fgic_core.run.artifacts import LEARNED
-from fgic_core.run.keys import PROVISIONAL, KeyDocument, Keys, Node
-from fgic_core.run.lessons import lesson_keys
-from fgic_core.run.planned import PlannedLesson, PlannedStep
-from fgic_core.run.reasons import changes, is_document
-from fgic_core.run.store import Store
 from fgic_core.spec import Spec, SpecStep
 from fgic_core.steps.lesson import MAIN
+from fgic_core.store.artifacts import LEARNED
+from fgic_core.store.store import Store
 
 
 class Plan:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fgic_core.run.plan import Plan
-from fgic_core.run.planned import PlannedLesson
-from fgic_core.run.record import RunRecord
+from fgic_core.plan.plan import Plan
+from fgic_core.plan.planned import PlannedLesson
 from fgic_core.steps.lesson import MAIN
+from fgic_core.store.record import RunRecord
 
 if TYPE_CHECKING:
     from filelock import FileLock

@@ -1,7 +1,7 @@
 """Which sources decide what a module does: those that it imports, near and far, as far as they are not installed.
 
 A module counts by its syntax tree without docstrings and comments. Installed packages count by their versions, which
-is for `fgic_core.run.keys` to look up. Everything is found by reading, nothing is imported.
+is for `fgic_core.plan.keys` to look up. Everything is found by reading, nothing is imported.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fgic_core.data.digest import digest_of
-from fgic_core.run.beside import Beside, counts
-from fgic_core.run.memory import Memory, Stat
-from fgic_core.run.modules import compiled, forget, homes, is_missing, is_standard, locate, public_home
-from fgic_core.run.syntax import CORE, LAZY, Parsed, parse
-from fgic_core.run.walk import File, walk
+from fgic_core.plan.beside import Beside, counts
+from fgic_core.plan.modules import compiled, forget, homes, is_missing, is_standard, locate, public_home
+from fgic_core.plan.syntax import CORE, LAZY, Parsed, parse
+from fgic_core.plan.walk import File, walk
+from fgic_core.store.memory import Memory, Stat
 
 #: A module, and the names that are taken from it.
 _Import = tuple[str, tuple[str, ...]]

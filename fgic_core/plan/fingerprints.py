@@ -9,8 +9,8 @@ from pathlib import Path
 
 from fgic_core.data.digest import digest_bytes, digest_file
 from fgic_core.data.formats import HEIF_SUFFIXES, has_heif
-from fgic_core.run.memory import Memory
-from fgic_core.run.walk import File, walk
+from fgic_core.plan.walk import File, walk
+from fgic_core.store.memory import Memory
 
 #: Files of more bytes count by their size: no annotation and no picture is as large, and one of holes has no end.
 _LARGEST = 8 << 30

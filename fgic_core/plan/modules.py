@@ -11,7 +11,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
 
-from fgic_core.run.syntax import CORE
+from fgic_core.plan.syntax import CORE
 
 
 def is_standard(top: str) -> bool:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import StoreError
 from fgic_core.kinds.ports import all_steps
-from fgic_core.run.graph import Branch, Node, Place, State
-from fgic_core.run.keys import key_of
-from fgic_core.run.plan import Plan
-from fgic_core.run.planned import PlannedStep
-from fgic_core.run.reasons import is_document
+from fgic_core.plan.graph import Branch, Node, Place, State
+from fgic_core.plan.keys import key_of
+from fgic_core.plan.plan import Plan
+from fgic_core.plan.planned import PlannedStep
+from fgic_core.plan.reasons import is_document
 
 
 class Forecast:

@@ -16,9 +16,9 @@ from fgic_core.kinds.component import Component
 from fgic_core.kinds.table import KINDS, named
 from fgic_core.nested import one_line
 from fgic_core.registry import Registry
-from fgic_core.run.contents import damages
-from fgic_core.run.memory import default_memory
 from fgic_core.steps.lesson import MAIN
+from fgic_core.store.contents import damages
+from fgic_core.store.memory import default_memory
 
 #: Beside the ports, the name of what was learned among an artifact's sources: keys by training.
 LEARNED = "(learned)"

@@ -19,15 +19,15 @@ from fgic_core.description import Answer, Described, Manifest, Request, describe
 from fgic_core.errors import FgicError
 from fgic_core.kinds.component import TextFrom
 from fgic_core.pipeline import Pipeline
+from fgic_core.plan.descriptions import Remembered
+from fgic_core.plan.interpreter import Interpreter
+from fgic_core.plan.keys import Keys
+from fgic_core.plan.plan import make_plan
+from fgic_core.plan.sources import Reached, Sources
 from fgic_core.registry import Entry
-from fgic_core.run.descriptions import Remembered
-from fgic_core.run.interpreter import Interpreter
-from fgic_core.run.keys import Keys
-from fgic_core.run.memory import Memory
-from fgic_core.run.plan import make_plan
-from fgic_core.run.sources import Reached, Sources
-from fgic_core.run.store import Store
 from fgic_core.spec import SpecError, described_anew, from_dict, load_spec, spec_schema
+from fgic_core.store.memory import Memory
+from fgic_core.store.store import Store
 
 PLUGIN = '''
 from pathlib import Path
@@ -121,8 +121,8 @@ class Shop:
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(fgic_core, "BEGAN", time.time_ns() + 10**18)  # as if nothing had changed since
-    monkeypatch.setattr("fgic_core.run.descriptions.TICK", 0.0)
-    monkeypatch.setattr("fgic_core.run.memory.TICK", 0.0)
+    monkeypatch.setattr("fgic_core.plan.descriptions.TICK", 0.0)
+    monkeypatch.setattr("fgic_core.store.memory.TICK", 0.0)
     yield Shop(tmp_path, monkeypatch)
     for name in MODULES:
         sys.modules.pop(name, None)
@@ -225,10 +225,10 @@ def test_the_core_another_python_and_what_it_stands_on_count(shop: Shop, monkeyp
         return replace(found, digest="of another text") if "fgic_core.description.here" in modules else found
 
     for name, value in (
-        ("fgic_core.run.sources.Sources.reached", edited),
+        ("fgic_core.plan.sources.Sources.reached", edited),
         ("sys.version", "4"),
-        ("fgic_core.run.identities.declared", lambda package: {"numpy": "1"}),
-        ("fgic_core.run.descriptions.versions_of_modules", lambda tops, memory: {"pydantic": "3"}),
+        ("fgic_core.plan.identities.declared", lambda package: {"numpy": "1"}),
+        ("fgic_core.plan.descriptions.versions_of_modules", lambda tops, memory: {"pydantic": "3"}),
     ):
         shop.described()
         with monkeypatch.context() as patch:
@@ -274,7 +274,7 @@ def test_a_class_of_this_process_is_not_remembered(shop: Shop) -> None:
 def test_a_file_that_changed_while_it_was_looked_at_is_looked_at_again(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fgic_core.run.descriptions.TICK", 3600.0)
+    monkeypatch.setattr("fgic_core.plan.descriptions.TICK", 3600.0)
     shop.described()
     shop.described()
     assert shop.imported != []

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from fgic_core.description import Answer, Manifest, Request
 from fgic_core.description.model import Inner, Recipe, Wrong
 from fgic_core.errors import PluginError
+from fgic_core.plan.descriptions import Remembered
 from fgic_core.registry import Registry
-from fgic_core.run.descriptions import Remembered
 
 R = TypeVar("R", bound=Recipe)
 #: Seconds that the other Python is given: it may have to import what nobody has imported before.
@@ -22,7 +22,7 @@ _PATIENCE = 600
 # Not `-m`: that puts the working directory before every package, and a file `json.py` there would be imported.
 _START = (
     "import sys; sys.path[:] = [*sys.argv[1:], *filter(None, sys.path)]; "
-    "from fgic_core.run.interpreter import main; main()"
+    "from fgic_core.plan.interpreter import main; main()"
 )
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from importlib import metadata
 
 from fgic_core.data.digest import digest_of
-from fgic_core.run.memory import Memory
+from fgic_core.store.memory import Memory
 
 _FOLDER = re.compile(r"(?P<name>[A-Za-z0-9_.]+(?:-[A-Za-z_][A-Za-z0-9_.]*)*)-(?P<version>[^-]+)\.dist-info")
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")

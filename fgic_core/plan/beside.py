@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fgic_core.run.walk import File
+from fgic_core.plan.walk import File
 
 if TYPE_CHECKING:
-    from fgic_core.run.syntax import Parsed
+    from fgic_core.plan.syntax import Parsed
 
 #: What no code reads unless it names it.
 _TOLD = re.compile(
@@ -29,7 +29,7 @@ class Beside:
         unknown: places where it cannot be known: ``file:line``.
 
     Args:
-        locate: finds the file of a module, as `fgic_core.run.modules.locate`.
+        locate: finds the file of a module, as `fgic_core.plan.modules.locate`.
     """
 
     def __init__(self, locate: Callable[[str, bool], Path | None]) -> None:

@@ -12,11 +12,11 @@ from fgic_core.data.digest import digest_of
 from fgic_core.description import Described, Recipe
 from fgic_core.description.manifest import Identity
 from fgic_core.kinds.table import KINDS
-from fgic_core.run.fingerprints import Fingerprints
-from fgic_core.run.identities import Identities
-from fgic_core.run.memory import Memory, default_memory
-from fgic_core.run.packages import normalised, versions_of_modules
-from fgic_core.run.sources import Sources
+from fgic_core.plan.fingerprints import Fingerprints
+from fgic_core.plan.identities import Identities
+from fgic_core.plan.packages import normalised, versions_of_modules
+from fgic_core.plan.sources import Sources
+from fgic_core.store.memory import Memory, default_memory
 
 #: What a key is of: learning, doing with what was learned (or all there is to do), or cutting what is learned from.
 Node = Literal["fit", "use", "cut"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fgic_core.run.fingerprints import UNREAD, Fingerprints
-from fgic_core.run.memory import Memory
+from fgic_core.plan.fingerprints import UNREAD, Fingerprints
+from fgic_core.store.memory import Memory
 
 
 def fingerprint(folder: Path) -> str:
@@ -123,7 +123,7 @@ def test_a_picture_that_cannot_be_read_here_is_another_one_where_it_can(folder: 
     (folder / "a.heic").write_bytes(b"x")
     found = {}
     for there in (True, False):
-        monkeypatch.setattr("fgic_core.run.fingerprints.has_heif", lambda there=there: there)
+        monkeypatch.setattr("fgic_core.plan.fingerprints.has_heif", lambda there=there: there)
         found[there] = fingerprint(folder)
     assert found[True] != found[False]
 
@@ -144,7 +144,7 @@ def test_a_folder_whose_pictures_were_never_read_has_none_of_content(folder: Pat
 def test_what_was_read_is_remembered_in_another_process_until_a_file_changes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fgic_core.run.memory.TICK", 0.0)  # else files this new are believed by nobody else
+    monkeypatch.setattr("fgic_core.store.memory.TICK", 0.0)  # else files this new are believed by nobody else
     memory = Memory(tmp_path / "memory.sqlite3")
     after = Fingerprints(memory).read(folder)
     memory.flush()

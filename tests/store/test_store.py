@@ -9,8 +9,8 @@ import pytest
 
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import StoreError
-from fgic_core.run.contents import files_of
-from fgic_core.run.store import Store
+from fgic_core.store.contents import files_of
+from fgic_core.store.store import Store
 
 KEY = "ab" * 16
 

@@ -18,18 +18,18 @@ from fgic_core.description import describe, manifest_of
 from fgic_core.errors import PluginError, StoreError
 from fgic_core.nested import entry_of, nested
 from fgic_core.pipeline import Pipeline
+from fgic_core.plan.keys import KeyDocument, Keys
+from fgic_core.plan.plan import make_plan
+from fgic_core.plan.reasons import changes
 from fgic_core.registry import Entry
-from fgic_core.run.artifacts import open_component
 from fgic_core.run.job import Job
-from fgic_core.run.keys import KeyDocument, Keys
-from fgic_core.run.memory import Memory
-from fgic_core.run.plan import make_plan
 from fgic_core.run.processes import run_in_processes
-from fgic_core.run.reasons import changes
-from fgic_core.run.store import Store
 from fgic_core.run.workers import WorkerProcesses
 from fgic_core.spec import SpecError
 from fgic_core.steps.context import Listener
+from fgic_core.store.artifacts import open_component
+from fgic_core.store.memory import Memory
+from fgic_core.store.store import Store
 
 #: Sources that were parsed once are not parsed for each test.
 MEMORY = Memory()

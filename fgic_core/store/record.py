@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fgic_core.data.files import regular_file
 from fgic_core.errors import StoreError
-from fgic_core.run.store import Store
+from fgic_core.store.store import Store
 
 Status = Literal["waiting", "running", "reused", "computed", "failed", "interrupted", "skipped"]
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.data.digest import digest_file
 from fgic_core.errors import StoreError
-from fgic_core.run.contents import damages
+from fgic_core.store.contents import damages
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -34,7 +34,7 @@ class Store:
 
     Args:
         root: made when it is first written to.
-        digest: how the content of a file is known; with `fgic_core.run.memory.Memory.digest` it is remembered.
+        digest: how the content of a file is known; with `fgic_core.store.memory.Memory.digest` it is remembered.
     """
 
     def __init__(self, root: Path, digest: Callable[[Path], str] = digest_file) -> None:

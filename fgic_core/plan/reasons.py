@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fgic_core.run.fingerprints import UNREAD
+from fgic_core.plan.fingerprints import UNREAD
 
 
 class _Package(BaseModel):
