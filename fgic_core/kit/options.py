@@ -42,7 +42,7 @@ def ends_in(*suffixes: str) -> AfterValidator:
                 "when they are read. Convert it with safetensors.torch.save_file where it comes from"
             )
         known = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
-        raise ValueError(f"should be a {known} file, not {path.suffix or 'one without a suffix'}")
+        raise ValueError(f"should be a {known} file; {path.suffix or 'one without a suffix'} is none")
 
     return AfterValidator(check)
 

@@ -11,10 +11,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def seeded(ctx: Context) -> Iterator[None]:
-    """Torch's global generator, seeded for what is drawn inside, and left as it was: ``with seeded(ctx): …``."""
+def seeded(ctx: Context, *names: str) -> Iterator[None]:
+    """Torch's global generator, seeded for what is drawn inside, and left as it was: ``with seeded(ctx): …``.
+
+    Args:
+        ctx: of the step.
+        names: what is drawn, where there are several networks.
+    """
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(ctx.rng("init").integers(2**62)))
+        torch.default_generator.manual_seed(int(ctx.rng("init", *names).integers(2**62)))
         yield

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
-from fgic_core import BestEpoch, evaluation
+from fgic_core import BestEpoch, InputSpec, Size, evaluation
+from fgic_core.kit import infer
 
 
 def filled(network: nn.Linear, value: float) -> None:
@@ -83,3 +85,12 @@ def test_of_a_distance_the_smallest_is_best_also_after_a_checkpoint() -> None:
     assert (best.epoch, again.epoch) == (2, 2)
     again.restore()
     assert network.weight.item() == 2
+
+
+def test_measuring_draws_nothing_from_torchs_generator() -> None:
+    """Else measuring would change the training that goes on after it."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    before = torch.get_rng_state()
+    batches = list(infer(network, InputSpec(Size(8, 8)), lambda row: Image.new("RGB", (9, 9)), 3, batch_size=2))
+    assert [len(batch.logits) for batch in batches] == [2, 1]
+    assert torch.equal(torch.get_rng_state(), before)

@@ -134,6 +134,12 @@ def test_a_module_that_is_not_there_is_missed_where_nothing_does_without_it(
         ("import fgic_core\n\nx = fgic_core.Box\n", False),
         ("from fgic_core import Box\n", False),
         ("if TYPE_CHECKING:\n    from fgic_core import read_weights\n", False),
+        ("from fgic_core.kit import option\n", False),
+        ("from fgic_core.kit import learn\n", True),
+        ("from fgic_core.kit import NetworkClassifier\n", True),
+        ("def fit():\n    from fgic_core.kit import learn\n", True),
+        ("import fgic_core.kit as kit\n\nkit.learn\n", True),
+        ("from fgic_core import kit\n\nkit.learn\n", True),
     ],
 )
 def test_of_the_core_a_plugin_reaches_what_defines_the_names_that_it_takes(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fgic_core import Context, Dataset, FittedGenerator, PluginError
-from fgic_core.kit import evaluation, load_weights, save_weights
+from fgic_core.kit import evaluation, load_weights, save_weights, seeded
 from fgic_gen_biggan._gan import settle
 from fgic_gen_biggan._generator import arguments_of, build_generator
 from fgic_gen_biggan._mmagic import WHERE
@@ -120,11 +120,12 @@ def build(options: BigganGenerator, train: Dataset, ctx: Context) -> Network:
     counts = np.bincount(train.labels, minlength=len(train.classes))
     start = read_start(options, train.classes, ctx) if options.weights is not None else None
     arguments = start.arguments if start is not None else arguments_of(options, len(train.classes))
-    generator = build_generator(arguments)
-    if start is None:
-        torch.nn.init.normal_(generator.shared_embedding.weight, std=_EMBEDDING)
-        settle(generator)
-    else:
+    with seeded(ctx):  # not as torch's generator happens to stand: importing MMagic draws from it
+        generator = build_generator(arguments)
+        if start is None:
+            torch.nn.init.normal_(generator.shared_embedding.weight, std=_EMBEDDING)
+            settle(generator)
+    if start is not None:
         _fill(generator, start.state, options)
     known = [bool(count) for count in counts]
     if start is not None and not options.epochs:

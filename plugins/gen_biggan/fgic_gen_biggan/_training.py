@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import nn
 
 from fgic_core import Context, Dataset
+from fgic_core.kit import seeded
 from fgic_gen_biggan._collapse import CLASSES, PICTURES, Watch, variety
 from fgic_gen_biggan._data import Passes, Pictures, steps_per_epoch
 from fgic_gen_biggan._gan import Discriminator, Gan, WarmAverage, settle, stand
@@ -32,7 +33,8 @@ def train_network(options: BigganGenerator, network: Network, data: Dataset, ctx
         PluginError: a loss is no longer finite.
     """
     with scope("mmagic") as name:
-        gan = make_gan(options, network, data)
+        with seeded(ctx, "discriminator"):
+            gan = make_gan(options, network, data)
         pictures = Pictures(options, data, ctx)
         order = Passes(len(data), steps_per_epoch(options, len(data)) * options.batch_size, ctx)
         network.generator = gan.generator_ema.module

@@ -450,7 +450,7 @@ def test_a_pickle_that_would_do_harm_is_not_run(plain: Callable[..., Dataset], t
         ({"batch_size": 1}, "greater than or equal to 2"),
         ({"betas": (0.0, 1.0)}, "less than 1"),
         ({"augment": ["blur"]}, "'color', 'translation' or 'cutout'"),
-        ({"weights": __file__}, "should be a .safetensors, .bin, .pth or .pt file, not .py"),
+        ({"weights": __file__}, "should be a .safetensors, .bin, .pth or .pt file; .py is none"),
     ],
 )
 def test_options_out_of_range_say_what_is_legal(wrong: dict[str, Any], said: str) -> None:
