@@ -85,7 +85,7 @@ def _answer(question: Mapping[str, Any], describer: Remembered) -> Any:
     if "describe" in question:
         requests = [Request.from_dict(one) for one in question["describe"]]
         describer.manifests({request.uses for request in requests})
-        return [_told(answer, describer).model_dump(mode="json") for answer in describer.describe(requests)]
+        return [_identified(answer, describer).model_dump(mode="json") for answer in describer.describe(requests)]
     found: dict[str, Any] = {}
     for uses, manifest in describer.manifests(question["manifests"], schema=question["schema"]).items():
         if isinstance(manifest, PluginError):
@@ -95,7 +95,7 @@ def _answer(question: Mapping[str, Any], describer: Remembered) -> Any:
     return found
 
 
-def _told(answer: Answer, describer: Remembered) -> Answer:
+def _identified(answer: Answer, describer: Remembered) -> Answer:
     """The answer, with which code it is about."""
     wrong = tuple(_explained(one, describer) for one in answer.wrong)
     described = answer.described

@@ -35,7 +35,7 @@ class ProcessFailed(Exception):
     """A component failed in another process: its exception as text; the cause holds what that process said."""
 
 
-class Said(Exception):
+class ProcessOutput(Exception):
     """What a process wrote of its end, so that it stands in the traceback here."""
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ class Said(Exception):
 # The side that computes.
 
 
-class Teller(Listener):
+class EventWriter(Listener):
     """Writes events to a channel.
 
     In a copy of the process that multiprocessing made (a data loader's worker) it says nothing: what such a copy
@@ -231,5 +231,5 @@ def rebuild(event: Mapping[str, Any]) -> BaseException:
         error = OSError(event["errno"], what)
     else:
         error = ProcessFailed(what if kind == "process" else f"{event['type']}: {what}".removesuffix(": "))
-    error.__cause__ = Said(event["traceback"])
+    error.__cause__ = ProcessOutput(event["traceback"])
     return error

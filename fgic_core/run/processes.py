@@ -21,7 +21,7 @@ from typing import Any
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import PluginError
 from fgic_core.registry import Registry
-from fgic_core.run.events import Event, ProcessFailed, Said, pass_on, rebuild
+from fgic_core.run.events import Event, ProcessFailed, ProcessOutput, pass_on, rebuild
 from fgic_core.run.job import Job, run_job
 from fgic_core.run.threads import available, environment
 from fgic_core.run.watching import LOOK, Channel, Watched, wait
@@ -144,5 +144,5 @@ def _failure(job: Job, folder: Path, code: int, errors: Mapping[int, Event]) -> 
         error = rebuild(min(errors.values(), key=lambda event: int(event["time"])))
     else:
         error = ProcessFailed(f"the {job.devices} processes ended with status {code} and left no message")
-    error.__cause__ = Said("\n".join([event["traceback"] for event in errors.values()] + [said]))
+    error.__cause__ = ProcessOutput("\n".join([event["traceback"] for event in errors.values()] + [said]))
     return error

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from fgic_core.errors import FgicError
 from fgic_core.registry import Registry
-from fgic_core.run.events import Teller, text_of
+from fgic_core.run.events import EventWriter, text_of
 from fgic_core.run.job import Job, run_job
 from fgic_core.run.processes import place, run_on_devices
 from fgic_core.steps.context import Listener
@@ -33,25 +33,25 @@ def main(arguments: list[str]) -> int:
         return 2
     file = Path(arguments[0])
     # What is printed from here on goes to standard error, so that it does not lie between the events.
-    teller = Teller(os.open(os.devnull, os.O_WRONLY) if attached else os.dup(1))
+    writer = EventWriter(os.open(os.devnull, os.O_WRONLY) if attached else os.dup(1))
     os.dup2(2, 1)
     try:
-        teller.started()
+        writer.started()
         if not attached:
-            teller.beat()
+            writer.beat()
         job = Job.model_validate_json(file.read_bytes())
         if started_by_torchrun():
-            run_as_one_of_several(job, Registry(), teller, file.parent if attached else None)
+            run_as_one_of_several(job, Registry(), writer, file.parent if attached else None)
         else:
-            run_on_devices(job, Registry(), teller)
+            run_on_devices(job, Registry(), writer)
     except BaseException as error:  # sys.exit() in a plugin is no success
-        teller.error(error)
+        writer.error(error)
         if not isinstance(error, (FgicError, OSError, ValueError)):
             traceback.print_exc()
             return 130 if isinstance(error, KeyboardInterrupt) else 1
         print(f"error: {text_of(error)}", file=sys.stderr)
         return 2
-    teller.finished()
+    writer.finished()
     return 0
 
 
@@ -86,12 +86,12 @@ def run_as_one_of_several(job: Job, registry: Registry, listener: Listener, atta
         Exception: whatever the component raises.
     """
     rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    teller = None
+    writer = None
     if attached is not None:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
-        teller = Teller(os.open(place(attached, rank), os.O_WRONLY))
-        teller.started()
-        teller.beat()
+        writer = EventWriter(os.open(place(attached, rank), os.O_WRONLY))
+        writer.started()
+        writer.beat()
     try:
         if count != job.devices:
             raise FgicError(f"the job is for {job.devices} devices, but torchrun started {count} processes")
@@ -99,16 +99,16 @@ def run_as_one_of_several(job: Job, registry: Registry, listener: Listener, atta
         device = _own_device(job.device, int(os.environ["LOCAL_RANK"]))
         job = job.model_copy(update={"device": device, "threads": threads})
         if rank == 0:
-            run_job(job, registry, teller or listener)
+            run_job(job, registry, writer or listener)
         else:
             with TemporaryDirectory(prefix=f"rank-{rank}-", dir=attached) as folder:
                 run_job(job.model_copy(update={"output": Path(folder)}), registry, rank=rank)
     except BaseException as error:
-        if teller is not None:
-            teller.error(error)
+        if writer is not None:
+            writer.error(error)
         raise
-    if teller is not None:
-        teller.finished()
+    if writer is not None:
+        writer.finished()
 
 
 def _own_device(device: str, local_rank: int) -> str:

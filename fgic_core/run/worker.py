@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from fgic_core.registry import Registry
 from fgic_core.run.copies import Copies
-from fgic_core.run.events import Teller
+from fgic_core.run.events import EventWriter
 from fgic_core.run.interrupts import SIGNALS, Interrupts
 
 
@@ -41,9 +41,9 @@ def main(channel: int, deaths: int, beat: int) -> None:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # who started this process blocked them, see `Workers`
         except KeyboardInterrupt:  # while it started: nothing was begun
             os._exit(130)
-        teller = Teller(channel, interrupts.check, copies.leave)
-        teller.started()
-        teller.beat(beat / 1000)
+        writer = EventWriter(channel, interrupts.check, copies.leave)
+        writer.started()
+        writer.beat(beat / 1000)
         while True:
             try:
                 request = requests.get()
@@ -52,14 +52,14 @@ def main(channel: int, deaths: int, beat: int) -> None:
             interrupts.forget()  # what the step before sent itself is no wish of the user's
             try:
                 with copies.caught():
-                    answer = _answer(request, registry, teller)
+                    answer = _answer(request, registry, writer)
             except BaseException as error:  # sys.exit() in a plugin ends the step, not this process
-                teller.error(error)
+                writer.error(error)
             else:
-                teller.finished(answer)
+                writer.finished(answer)
 
 
-def _answer(request: dict[str, Any], registry: Registry, teller: Teller) -> Any:
+def _answer(request: dict[str, Any], registry: Registry, writer: EventWriter) -> Any:
     if request["ask"] == "devices":
         from fgic_core.run.device import choose_device, devices_from
 
@@ -74,7 +74,7 @@ def _answer(request: dict[str, Any], registry: Registry, teller: Teller) -> Any:
     from fgic_core.run.job import Job
     from fgic_core.run.processes import run_on_devices
 
-    run_on_devices(Job.model_validate(request["job"]), registry, teller)
+    run_on_devices(Job.model_validate(request["job"]), registry, writer)
     return None
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from fgic_core.errors import FgicError, PluginError
 from fgic_core.registry import Registry
 from fgic_core.run.device import check_device
-from fgic_core.run.events import BEAT, Event, ProcessFailed, Said, pass_on, rebuild
+from fgic_core.run.events import BEAT, Event, ProcessFailed, ProcessOutput, pass_on, rebuild
 from fgic_core.run.executor import Executor, InProcess, Rehearsal, uninvited
 from fgic_core.run.interrupts import Interrupts, held
 from fgic_core.run.job import Job
@@ -235,7 +235,7 @@ class _Worker:
     def _death(self) -> ProcessFailed:
         error = ProcessFailed(_words_for(self._process.returncode))
         self._deaths.seek(0)
-        error.__cause__ = Said((self._tail + self._deaths.read()).decode("utf-8", "replace"))
+        error.__cause__ = ProcessOutput((self._tail + self._deaths.read()).decode("utf-8", "replace"))
         return error
 
     def interrupt(self) -> None:

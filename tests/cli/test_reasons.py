@@ -174,7 +174,7 @@ LOADED = (
     "fgic_core.spec.load",
 )
 #: What `check` says of a step: whether the store has it, and why not.
-Said = dict[str, tuple[bool, str]]
+Statuses = dict[str, tuple[bool, str]]
 
 
 class World:
@@ -256,7 +256,7 @@ class World:
         if self._server is not None:
             self._server.communicate()
 
-    def check(self, *arguments: str, spec: str = "spec.yaml") -> Said:
+    def check(self, *arguments: str, spec: str = "spec.yaml") -> Statuses:
         rows = json.loads(self.quickly("check", spec, "--json", *arguments))
         return {row["step"]: (row["reused"], row["reason"]) for row in rows}
 
