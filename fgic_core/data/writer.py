@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,6 +43,7 @@ class DatasetWriter:
 
     def __enter__(self) -> DatasetWriter:
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._process = os.getpid()
         self._file = pq.ParquetWriter(
             self.folder / "samples.parquet", self._schema, compression="zstd", compression_level=1
         )
@@ -86,6 +88,8 @@ class DatasetWriter:
             self.write(batch)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if os.getpid() != self._process:  # a copy that a plugin made shares the file: its end is not the file's
+            return
         if kind is None:
             self._flush()
         self._file.close()

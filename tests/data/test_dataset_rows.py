@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -324,3 +325,20 @@ def test_damaged_rows_are_a_data_error(tmp_path: Path) -> None:
 
 def test_the_schema_of_a_view_is_the_schema(tmp_path: Path) -> None:
     assert written(tmp_path, [sample(0)]).split("train").table.schema.equals(SCHEMA)
+
+
+def test_a_copy_of_the_process_that_comes_to_its_end_does_not_end_the_file(tmp_path: Path) -> None:
+    """Its footer behind the file's own would tell of the rows that there were when it was made."""
+    waiting, ended = os.pipe()
+    with DatasetWriter(tmp_path / "out", Header(("a", "b"), {"r": tmp_path})) as writer:
+        writer.write_samples([sample(n) for n in range(BATCH)], "r")
+        if not (copy := os.fork()):
+            try:
+                os.read(waiting, 1)
+                writer.__exit__(SystemExit, SystemExit(), None)
+            finally:
+                os._exit(0)
+        writer.write_samples([sample(n) for n in range(BATCH, 2 * BATCH)], "r")
+    os.write(ended, b".")
+    os.waitpid(copy, 0)
+    assert len(Dataset.open(tmp_path / "out")) == 2 * BATCH
