@@ -102,6 +102,25 @@ def _check_ports(entry: Entry, component: type[Component], interface: type[Compo
                 where=where,
                 hint=f"Did you mean {' or '.join(close)}?" if close else f"Types are {', '.join(KINDS.types())}.",
             )
+    if KINDS.type(interface.gives) is None:
+        raise PluginError(
+            f"every {interface.kind} gives {interface.gives!r}, which is no type of artifact",
+            where=where,
+            hint=f"Add it to the row of the kind: artifacts=(fgic_core.ArtifactType({interface.gives!r}, …),)",
+        )
+    taught = component.inputs.get("dataset")
+    if KINDS[interface.kind].fit and (taught is None or taught.type != "dataset" or taught.many):
+        raise PluginError(
+            f"{entry.target} has no port dataset of one data set, which what learns is taught by",
+            where=where,
+            hint='Write inputs = {"dataset": fgic_core.Input("dataset"), ...}.',
+        )
+    if not isinstance(getattr(component, "columns", frozenset()), (frozenset, set)) and KINDS[interface.kind].fit:
+        raise PluginError(
+            f"{entry.target} declares its columns as {component.columns!r}",  # type: ignore[attr-defined]
+            where=where,
+            hint='Write columns = frozenset({"boxes"}).',
+        )
     lacking = [name for name in interface.inputs if name not in component.inputs]
     if lacking:
         raise PluginError(

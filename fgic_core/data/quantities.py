@@ -28,6 +28,11 @@ class Quantity:
     headline: bool = False
     meaning: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where no such direction is."""
+        if self.better not in ("higher", "lower", ""):
+            raise ValueError(f"of a quantity higher or lower is better, or neither (''), not {self.better!r}")
+
 
 def _table(*groups: Iterable[Quantity]) -> dict[str, Quantity]:
     return {row.name: row for rows in groups for row in rows}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from numbers import Integral
 from typing import Any
 
 import pyarrow as pa
@@ -131,11 +132,18 @@ def _extra(s: Sample, columns: Sequence[Column]) -> dict[str, Any]:
             where=f"sample {s.id}",
             hint="A reader names its further columns in `columns`.",
         )
-    given = {column: s.extra.get(column.name) for column in columns}
+    given = {column: exact(column, s.extra.get(column.name)) for column in columns}
     return {
-        column.name: {"path": value, "digest": None} if column.type == "file" and value is not None else value
+        column.name: {"path": str(value), "digest": None} if column.type == "file" and value is not None else value
         for column, value in given.items()
     }
+
+
+def exact(column: Column, value: Any) -> Any:
+    """The value of a further column; raises TypeError where it would be kept as another (2.7 as the integer 2)."""
+    if column.type == "integer" and value is not None and not isinstance(value, Integral):
+        raise TypeError(f"{value!r} is no integer")
+    return value
 
 
 def to_batches(samples: Iterable[Sample], root: str, columns: Sequence[Column] = ()) -> Iterator[pa.RecordBatch]:

@@ -31,6 +31,7 @@ class Option(BaseModel):
         use_only: whether learning does not see it.
         component: whether it names components.
         models: the places in `Manifest.models` of the models that its value may be made of.
+        made: whether its default is made by a function, which may look at anything.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -45,6 +46,7 @@ class Option(BaseModel):
     use_only: bool = False
     component: bool = False
     models: tuple[int, ...] = ()
+    made: bool = False
 
 
 class Identity(BaseModel):
@@ -115,6 +117,11 @@ class Manifest(BaseModel):
         return sorted(self.models[0], key=lambda option: (option.core, not option.required))
 
     @property
+    def made(self) -> bool:
+        """Whether a default is made by a function: of what it looks at nothing is known."""
+        return any(option.made for options in self.models for option in options)
+
+    @property
     def use_only(self) -> frozenset[str]:
         """The options that learning does not see, by their names in Python."""
         return frozenset(option.field for option in self.models[0] if option.use_only)
@@ -148,7 +155,7 @@ def manifest_of(entry: Entry, component: type[Component], schema: bool = False) 
         ports=dict(component.inputs),
         gives=component.gives,
         several_devices=component.several_devices,
-        columns=tuple(sorted(columns)) if isinstance(columns, frozenset) else (),
+        columns=tuple(sorted(columns)) if isinstance(columns, (frozenset, set)) else (),
         renamed=dict(component.renamed),
         json_schema=json_schema,
         no_schema=no_schema,
@@ -194,6 +201,7 @@ def _option(name: str, field: FieldInfo, models: tuple[int, ...], *, core: bool)
         use_only=USE_ONLY in field.metadata,
         component=names_components(field),
         models=models,
+        made=field.default_factory not in (None, list, dict, set, frozenset, tuple),
     )
 
 

@@ -196,7 +196,11 @@ class Kinds(Mapping[str, Kind]):
             return None
 
     def types(self) -> dict[str, ArtifactType]:
-        """Every type of artifact, by name; of kinds that cannot be used there are none."""
+        """Every type of artifact, by name; of kinds that cannot be used there are none.
+
+        Raises:
+            PluginError: two kinds add one and do not agree about it.
+        """
         found = {row.name: row for row in _TYPES}
         for name in self:
             try:
@@ -204,7 +208,12 @@ class Kinds(Mapping[str, Kind]):
             except PluginError:
                 continue
             for one in row.artifacts:
-                found.setdefault(one.name, one)
+                if found.setdefault(one.name, one) != one:
+                    raise PluginError(
+                        f"the type of artifact {one.name} is added by two kinds in two ways, {name} one of them",
+                        where=row.package,
+                        hint="Uninstall one of the packages.",
+                    )
         return found
 
     def type(self, name: str) -> ArtifactType | None:

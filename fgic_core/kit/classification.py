@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -123,13 +124,27 @@ class _FromFeatures(Learner):
     def items(self, epoch: int) -> Items:
         rows = range(len(self._data))
         names = [(row, draw(self._options, None, self._ctx.rng("augment", epoch, row))) for row in rows]
-        self._compute([name for name in names if not self._store.knows(name)], epoch)
+        self._compute(names, epoch)
         return _Features([(self._store[name], int(label)) for name, label in zip(names, self._labels, strict=True)])
 
-    def _compute(self, names: list[tuple[int, Changes]], epoch: int) -> None:
+    def _compute(self, wanted: list[tuple[int, Changes]], epoch: int) -> None:
+        """Have the features of these, and of what shares a block with them.
+
+        The last bits of a feature depend on what stands beside it in a batch. A batch is a block of rows with the same
+        change, whichever of them an epoch asks for: a training that was interrupted lacks others than one that was not.
+        """
+        lacking = [(row, change) for row, change in wanted if not self._store.knows((row, change))]
+        missing = dict.fromkeys((row // BATCH_SIZE, change) for row, change in lacking)
+        rows = len(self._data)
+        blocks = [
+            [(row, change) for row in range(block * BATCH_SIZE, min((block + 1) * BATCH_SIZE, rows))]
+            for block, change in missing
+        ]
+        names = [name for block in blocks for name in block]
+        ends = list(itertools.accumulate(map(len, blocks)))
         pictures: DataLoader[Any] = DataLoader(
             _Changed(self._data, names, self._spec),  # type: ignore[arg-type]
-            batch_size=BATCH_SIZE,
+            batch_sampler=[list(range(end - len(block), end)) for block, end in zip(blocks, ends, strict=True)],
             num_workers=self._ctx.workers,
             generator=self._ctx.generator("features", epoch),
         )

@@ -140,7 +140,7 @@ class Remembered:
     def _remember(self, request: Request, answer: Answer, began: int) -> None:
         """Keep a description, where all that it stands on is known."""
         described = answer.described
-        if described is None or any(one.untraced for one in described.recipes):
+        if described is None or any(one.untraced or one.manifest.made for one in described.recipes):
             return
         stamps = {}
         for one in described.recipes:

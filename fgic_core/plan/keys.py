@@ -51,6 +51,11 @@ class KeyDocument:
         return not self.unread and not _is_provisional(list(self.content["inputs"].values()))
 
 
+#: What every node is handed, and what is handed for artifacts of the core's types: no import of a driver shows it.
+_CONTEXT = ("fgic_core.steps.context",)
+_OPENED_BY = {"dataset": "fgic_core.data.dataset", "model": "fgic_core.kinds.classifier.model"}
+
+
 class Keys:
     """Works out key documents. One object lives as long as one plan: every file is looked at once in it.
 
@@ -78,7 +83,8 @@ class Keys:
         parts = {where: one for where, one in described.named.items() if option_of(where) not in left_out}
         options, doubts, unread = self._options(described, [described, *parts.values()], left_out)
         kind = KINDS[described.kind]
-        driver = self.sources.reached(kind.driver if node == "use" else kind.fit)
+        handed = [module for port in described.manifest.ports.values() for module in _opened_by(port.type)]
+        driver = self.sources.reached(kind.driver if node == "use" else kind.fit, *_CONTEXT, *sorted({*handed}))
         own = self.identities.of(described.manifest)
         within = {where: self.identities.of(one.manifest) for where, one in parts.items()}
         stands_on = versions_of_modules(driver.packages, self.memory)
@@ -141,6 +147,14 @@ class Keys:
 
 def _package(identity: Identity) -> dict[str, Any]:
     return {"name": identity.name, "version": identity.version, "sources": identity.sources}
+
+
+def _opened_by(type_: str) -> list[str]:
+    """The modules that make what a component is given of such an artifact."""
+    if type_ in _OPENED_BY:
+        return [_OPENED_BY[type_]]
+    row = KINDS.type(type_)
+    return [row.open.partition(":")[0]] if row is not None and row.open else []
 
 
 def key_of(document: Mapping[str, Any]) -> str:

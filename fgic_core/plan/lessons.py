@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.digest import digest_of
 from fgic_core.description import Described
+from fgic_core.errors import FgicError, PluginError
 from fgic_core.kinds.component import Component
-from fgic_core.kinds.table import KINDS
+from fgic_core.kinds.table import KINDS, named
 from fgic_core.plan.keys import Keys
 
 if TYPE_CHECKING:
+    from fgic_core.data.dataset import Dataset
+    from fgic_core.steps.context import StepContext
     from fgic_core.steps.lesson import Lesson
 
 
@@ -68,15 +70,38 @@ def cut(
 
     context = StepContext(Path(), uses=uses, seed=seed)
     context.inputs = given
-    made = import_module(KINDS[component.kind].fit).lessons(component, Dataset.open(dataset, roots), context)
     found = []
-    for lesson in made:
+    for lesson in _lessons(component, Dataset.open(dataset, roots), context):
         header = lesson.data.header
         about = {"classes": header.classes, "part_names": header.part_names}
         content = digest_of({**about, "rows": table_digests(lesson.data.table)})
         own = seed if lesson.name == MAIN else context.seed_of(lesson.name)
         found.append((lesson, LessonKey(lesson.name, content, own)))
     return found
+
+
+def _lessons(component: Component, dataset: Dataset, context: StepContext) -> list[Lesson]:
+    """What the kind's `fit` module cuts, checked: no test row is ever learned from."""
+    from fgic_core.steps.lesson import Lesson
+
+    kind = KINDS[component.kind]
+    where = f"{kind.fit} ({kind.package})"
+    try:
+        made = list(named(f"{kind.fit}:lessons", f"what a {kind.name} learns")(component, dataset, context))
+    except (FgicError, OSError):
+        raise
+    except Exception as error:  # of a kind from elsewhere: the step fails, and not the run
+        raise PluginError(f"lessons() failed: {type(error).__name__}: {error}", where=where) from error
+    for lesson in made:
+        if not isinstance(lesson, Lesson):
+            raise PluginError(f"lessons() gave {type(lesson).__name__}, not fgic_core.steps.lesson.Lesson", where=where)
+        if "test" in lesson.data.splits:
+            raise PluginError(
+                "lessons() gives rows of the test split to learn from",
+                where=where,
+                hint='Give it dataset.split("train"), and val to choose by.',
+            )
+    return made
 
 
 def lesson_keys(

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import PluginError
 from fgic_core.kinds.component import Component
-from fgic_core.kinds.table import KINDS
+from fgic_core.kinds.table import KINDS, named
 from fgic_core.registry import Registry
 from fgic_core.run.threads import limited
 from fgic_core.steps.context import Listener, StepContext
@@ -105,6 +105,8 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
     with limited(job.threads):
         _drive(component, context, job)
     gives = "fitted" if job.node == "fit" else component.gives
+    if not rank:
+        _check_written(component, gives, job.output)
     if gives == "dataset":
         forget_places(job.output)
     files = files_of(job.output)
@@ -131,16 +133,41 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
     return record
 
 
+def _check_written(component: Component, gives: str, folder: Path) -> None:
+    """Raises PluginError where a driver left out what every artifact of the type holds."""
+    kind = KINDS[component.kind]
+    lacking = {"dataset": "dataset.json", "fitted": "component"}.get(gives)
+    if lacking is not None and not (folder / lacking).exists():
+        raise PluginError(
+            f"nothing that steps of the kind {kind.name} give was written: there is no {lacking} in ctx.folder",
+            where=kind.fit if gives == "fitted" else kind.driver,
+            hint="Dataset.write(ctx.folder) writes a data set; what is learned is saved in ctx.folder / 'component'.",
+        )
+    if kind.package == "fgic" or (row := KINDS.type(gives)) is None or not row.open:
+        return
+    try:
+        named(row.open, f"what opens artifacts of type {gives}")(folder)
+    except PluginError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"the driver of the kind {kind.name} wrote an artifact of type {gives} that cannot be opened: "
+            f"{type(error).__name__}: {error}",
+            where=kind.driver,
+        ) from error
+
+
 def _drive(component: Component, context: StepContext, job: Job) -> None:
     """Have the core's driver of the kind do what the job asks for."""
     kind = KINDS[component.kind]
     if job.node == "fit":
-        import_module(kind.fit).fit(component, context.inputs["dataset"], context)
+        named(f"{kind.fit}:fit", f"what has a {kind.name} learn")(component, context.inputs["dataset"], context)
     elif kind.fit:
         if MAIN in job.learned:  # the step's record tells of both
             fitted = ArtifactRecord.read(job.learned[MAIN])
             context.metrics, context.curves = list(fitted.metrics), list(fitted.curves)
             context.warnings = list(fitted.warnings)
-        import_module(kind.driver).use(component, context.inputs, context, job.learned)
+        use = named(f"{kind.driver}:use", f"the driver of the kind {kind.name}")
+        use(component, context.inputs, context, job.learned)
     else:
-        import_module(kind.driver).run(component, context.inputs, context)
+        named(f"{kind.driver}:run", f"the driver of the kind {kind.name}")(component, context.inputs, context)

@@ -19,7 +19,7 @@ from fgic_core.data.artifact import Metric, OnSplit, Point
 from fgic_core.data.digest import digest_file, digest_of
 from fgic_core.data.quantities import QUANTITIES
 from fgic_core.data.tree import load_tree, save_tree
-from fgic_core.errors import PluginError
+from fgic_core.errors import PluginError, nearest
 from fgic_core.kinds.context import Context, Progress, Tree
 from fgic_core.steps.snapshots import Snapshots
 
@@ -334,10 +334,15 @@ class StepContext(Context):
         One that came out as NaN or infinite is absent, and its note says so.
 
         Raises:
-            KeyError: the quantity has no row in `fgic_core.data.quantities`, which says what a reader needs to know.
+            PluginError: the quantity has no row in `fgic_core.data.quantities`, which says what a reader needs to know.
         """
         if name not in QUANTITIES:
-            raise KeyError(f"{name} is no row of fgic_core.data.quantities: give it a label, a unit and a direction")
+            close = nearest(name, list(QUANTITIES))
+            raise PluginError(
+                f"{name} is no quantity that is known, so that nobody could read its number",
+                hint=(f"Did you mean {' or '.join(close)}? " if close else "")
+                + "Otherwise add it to the `quantities` of your fgic_core.Kind: a label, a unit, which way is better.",
+            )
         if value is not None and not math.isfinite(value):
             why = "there is nothing to measure it on" if about.get("n") == 0 else f"it came out as {value}"
             note = "; ".join(filter(None, (f"could not be computed: {why}", about.get("note"))))

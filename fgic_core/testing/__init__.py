@@ -22,7 +22,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fgic_core.kinds.table import CORE
+from fgic_core.kinds.table import CORE, KINDS, named
 from fgic_core.testing.component import ComponentSuite
 from fgic_core.testing.data import tiny_context, tiny_dataset
 from fgic_core.testing.ports import tiny_inputs
@@ -57,5 +57,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
+        for kind in KINDS:
+            if kind not in {row.name for row in CORE} and KINDS[kind].suite.endswith(f":{name}"):
+                return named(KINDS[kind].suite, f"the suite of the kind {kind}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

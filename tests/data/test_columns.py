@@ -74,6 +74,8 @@ def test_data_sets_with_and_without_them_go_together(with_masks: Dataset) -> Non
     [
         (Column("label", "integer"), [1], "every data set has a column label"),
         (Column("sharpness", "number"), [1.0, 2.0], "column sharpness has 2 values for 1 rows"),
+        (Column("count", "integer"), [2.7], "column count of type integer has a value of another: 2.7 is no integer"),
+        (Column("count", "number"), ["two"], "column count of type number has a value of another"),
     ],
 )
 def test_a_column_that_cannot_be_is_refused(
@@ -114,6 +116,26 @@ class Undeclared(Masked):
     """Gives what it does not declare."""
 
     declared = ()
+
+
+class Clashing(Masked):
+    """Declares what every data set has."""
+
+    declared = (Column("label", "text"),)
+
+
+class Twice(Masked):
+    """Declares one column twice."""
+
+    declared = (SHARP, SHARP)
+
+
+@pytest.mark.parametrize(
+    ("reader", "said"), [(Clashing, "declares label, which every data set has"), (Twice, "declares sharpness, twice")]
+)
+def test_a_declaration_that_clashes_is_refused(reader: type[Masked], said: str, tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=said):
+        run(reader(root=tmp_path), {}, tiny_context(tmp_path))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("verify", ["full", "none"])

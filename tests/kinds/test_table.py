@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fgic_core import PluginError
+from fgic_core import PluginError, Quantity
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.data.quantities import QUANTITIES, quantity
 from fgic_core.kinds import table
@@ -24,6 +24,7 @@ from fgic_core import ArtifactType, Component, Kind, Quantity
 TRACKS = ArtifactType("tracks", "Where it went.", open="kind_rows:opened")
 SPEED = Quantity("speed", "Speed", "pixels", "higher", meaning="How fast it went.")
 TRACKER = Kind("tracker", "kind_rows:Tracker", "kind_rows", artifacts=(TRACKS,), quantities=(SPEED,))
+SECOND = Kind("second", "kind_rows:Tracker", "kind_rows", artifacts=(ArtifactType("tracks", open="kind_rows:other"),))
 OTHER_NAME = Kind("walker", "kind_rows:Tracker", "kind_rows")
 TAKEN = Kind("taker", "kind_rows:Tracker", "kind_rows", artifacts=(ArtifactType("dataset"),))
 OTHERWISE = Kind("liar", "kind_rows:Tracker", "kind_rows", quantities=(Quantity("accuracy", "Speed"),))
@@ -154,3 +155,14 @@ def test_a_package_that_is_found_twice_claims_its_kind_once(tmp_path: Path, monk
     monkeypatch.delitem(sys.modules, "kind_rows", raising=False)
     assert Kinds()["tracker"].package == "fgic-rows"
     QUANTITIES.pop("speed", None)
+
+
+def test_a_type_that_two_kinds_add_in_two_ways_is_told(rows) -> None:  # type: ignore[no-untyped-def]
+    kinds = rows(tracker="kind_rows:TRACKER", second="kind_rows:SECOND")
+    with pytest.raises(PluginError, match="the type of artifact tracks is added by two kinds in two ways"):
+        kinds.type("tracks")
+
+
+def test_a_quantity_of_no_direction_is_refused() -> None:
+    with pytest.raises(ValueError, match="higher or lower is better"):
+        Quantity("speed", "Speed", "pixels", "up")  # type: ignore[arg-type]

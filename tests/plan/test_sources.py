@@ -348,3 +348,23 @@ def test_of_a_class_of_a_script_too_it_is_said_what_it_imports_unknown(tmp_path:
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "Plain /\nLacking fgic_no_such (Lacking) /\nReading / Reading\nChosen Chosen /\n"
+
+
+@pytest.mark.parametrize("uses", ["dataset/synthetic-birds", "cropper/square", "detector/torchvision", "explainer/cam"])
+def test_what_a_node_is_handed_counts_though_no_driver_imports_it(uses: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else another way to draw random numbers, or to predict, would leave old artifacts in use."""
+    from fgic_core.description.here import Here
+    from fgic_core.description.model import Request
+    from fgic_core.registry import Registry
+
+    keys, asked = Keys(Memory()), set()
+    follow = keys.sources.reached
+    monkeypatch.setattr(keys.sources, "reached", lambda *modules: asked.update(modules) or follow(*modules))
+    (answer,) = Here(Registry()).describe([Request(uses, {}, Path())])
+    assert answer.described is not None
+    for node in ("use", "fit") if uses.startswith("detector") else ("use",):
+        asked.clear()
+        keys.document(answer.described, 0, {}, node)  # type: ignore[arg-type]
+        assert "fgic_core.steps.context" in asked
+        assert ("fgic_core.data.dataset" in asked) == (not uses.startswith("dataset"))
+        assert ("fgic_core.kinds.classifier.model" in asked) == uses.startswith("explainer")

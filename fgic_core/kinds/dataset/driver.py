@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,11 @@ from fgic_core.data.checks import Problems, check_boxes, check_classes, check_ro
 from fgic_core.data.dataset import DatasetWriter, Header
 from fgic_core.data.digest import digest_of
 from fgic_core.data.formats import summary
+from fgic_core.data.header import Column
 from fgic_core.data.plausible import Plausibility
-from fgic_core.data.rows import BATCH, to_batches
+from fgic_core.data.rows import BATCH, SCHEMA, to_batches
 from fgic_core.data.sample import SPLITS
-from fgic_core.errors import DataError
+from fgic_core.errors import DataError, PluginError
 from fgic_core.kinds.dataset.near_duplicates import report_duplicates
 from fgic_core.kinds.dataset.verify import Files
 
@@ -42,6 +43,7 @@ def run(component: DatasetReader, inputs: Mapping[str, Any], ctx: StepContext) -
     classes = check_classes(component.classes())
     root, folder = _root(component, ctx)
     columns = tuple(replace(column, root=root) if column.type == "file" else column for column in component.columns())
+    _check_columns(columns, type(component).__name__)
     notes, part_names = tuple(component.notes()), tuple(component.part_names())
     header = Header(classes, {root: folder}, part_names, notes, columns=columns)
     where = str(component.source() or f"{component.kind}/{type(component).__name__}")
@@ -75,6 +77,15 @@ def run(component: DatasetReader, inputs: Mapping[str, Any], ctx: StepContext) -
         ctx.warn(f"{len(skipped):,} {were} left out, such as {path}: {reason}.")
     _count(ctx, classes, len(ctx.left_out) + len(skipped))
     report_duplicates(component.verify, ctx)
+
+
+def _check_columns(columns: Sequence[Column], reader: str) -> None:
+    """Raises PluginError where a reader declares further columns that cannot be."""
+    names = [column.name for column in columns]
+    for name in names:
+        if name in SCHEMA.names or names.count(name) > 1:
+            what = "which every data set has" if name in SCHEMA.names else "twice"
+            raise PluginError(f"columns() declares {name}, {what}", where=reader, hint="Name it otherwise.")
 
 
 def _root(component: DatasetReader, ctx: StepContext) -> tuple[str, Path]:
