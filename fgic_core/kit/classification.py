@@ -48,11 +48,14 @@ def train_classifier(options: NetworkClassifier, fitted: FittedClassifier, data:
 def keeps_features(options: NetworkClassifier, fitted: FittedClassifier, data: Dataset, ctx: Context) -> bool:
     """Whether the head can be trained from features that are kept.
 
-    Not where pictures have countless variants (crops), a classifier augments in its own way, the features would take
+    Not where pictures have countless variants (crops), or more than there are epochs, a classifier augments in its own
+    way, the features would take
     more than `MOST` bytes, several devices share the work, or what lies before the head is more than a backbone.
     """
     network, count, own = fitted.network, variants(options), options.augments_itself
     if not isinstance(network, FrozenBackbone) or not network.frozen or count is None or own or ctx.devices > 1:
+        return False
+    if count > options.epochs:
         return False
     size = fitted.input.size
     images = torch.rand((2, 3, size.height, size.width), generator=torch.Generator().manual_seed(0)).to(ctx.device)

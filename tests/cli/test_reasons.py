@@ -345,7 +345,7 @@ def test_of_the_core_what_a_steps_driver_reaches_counts(world: World, file: str,
 @pytest.mark.parametrize(
     ("file", "changes"),
     [
-        ("training.py", True),
+        ("kit/best.py", True),
         ("kinds/classifier/driver.py", True),
         ("report/charts.py", False),
         ("kinds/cropper/driver.py", False),
