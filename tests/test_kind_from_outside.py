@@ -103,6 +103,11 @@ def test_its_steps_are_planned_stored_measured_and_reported_like_others(fgic, si
     fgic("pipeline", "spec.yaml", "--quiet")
     page = (tmp_path / "runs" / "masked" / "latest" / "report.html").read_text(encoding="utf-8")
     assert "Masks and pictures" in page
+    template.write_text(template.read_text() + "{{ content.nowhere.at.all }}")
+    fgic("pipeline", "spec.yaml", "--quiet")
+    page = (tmp_path / "runs" / "masked" / "latest" / "report.html").read_text(encoding="utf-8")
+    assert "A part of this step cannot be shown: UndefinedError" in page
+    assert "Mask inside the box" in page
 
 
 def test_its_suite_holds_a_component_to_the_contract(site: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from fgic_core.errors import PluginError
 from fgic_core.kinds.classifier.contract import Classifier
 from fgic_core.kit.options import Augmented, Trainable
 
@@ -90,8 +91,14 @@ class NetworkClassifier(Trainable, Augmented, Classifier):
         network.train()
 
     def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:
+        from fgic_core.kinds.classifier.contract import FittedClassifier
         from fgic_core.kit.classification import train_classifier
 
         fitted = self.start(train.classes, ctx)
+        if not isinstance(fitted, FittedClassifier):
+            raise PluginError(
+                f"build or start gave a {type(fitted).__name__}, not a FittedClassifier",
+                hint="Return FittedClassifier(network, InputSpec(Size(224, 224)), tuple(classes)).",
+            )
         train_classifier(self, fitted, train, ctx)
         return fitted

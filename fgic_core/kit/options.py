@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
+from fgic_core.errors import nearest
+
 #: Bounds of a field, as pydantic names them.
 _BOUNDS = ("gt", "ge", "lt", "le", "multiple_of")
 
@@ -22,6 +24,11 @@ def option(of: type[BaseModel], name: str, default: Any, note: str = "", **bound
         note: more to say of it, added to its description.
         bounds: other ones than it has, such as ``ge=0``.
     """
+    if name not in of.model_fields:
+        close = nearest(name, list(of.model_fields))
+        raise ValueError(
+            f"{of.__name__} has no option {name}" + (f"; did you mean {' or '.join(close)}?" if close else "")
+        )
     field = of.model_fields[name]
     own = {bound: getattr(one, bound) for one in field.metadata for bound in _BOUNDS if hasattr(one, bound)}
     return Field(default, description=f"{field.description} {note}".strip(), **{**own, **bounds})

@@ -24,12 +24,29 @@ def draw(run: RunView) -> tuple[Drawn, bool]:
     drawn = Drawn(
         summary.headline(run),
         jinja.get_template("summary.html.j2").render(cards=summary.cards(run), warnings=summary.warnings(run)),
-        jinja.get_template("sections.html.j2").render(sections=sections),
+        _rendered(sections),
         tuple((section.anchor, section.title) for section in sections),
         {file.stem: file.read_text(encoding="utf-8") for file in figures.written},
     )
     notices = [notice for section in sections for each in section.articles for notice in each.notices]
     return drawn, not (album.lacks or any("cannot be" in notice for notice in notices))
+
+
+def _rendered(sections: list[Section]) -> str:
+    """The sections as HTML. A template that fails costs its article's pictures and no more."""
+    whole = environment().get_template("sections.html.j2")
+    try:
+        return whole.render(sections=sections)
+    except Exception:  # of a template that a package of somebody's brought
+        for section in sections:
+            for article in section.articles:
+                alone = Section(section.anchor, section.title, "", [article])
+                try:
+                    whole.render(sections=[alone])
+                except Exception as error:
+                    article.template = article.aside = ""
+                    article.notices.append(f"A part of this step cannot be shown: {type(error).__name__}: {error}")
+        return whole.render(sections=sections)
 
 
 def _sections(report: ReportContext) -> list[Section]:
