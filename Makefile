@@ -38,7 +38,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Of all mistakes under an hour on two cores; of one file, `make mutants ONLY=fgic_core/steps/detector.py`, minutes.
+# Of all mistakes under an hour on two cores; of one file, `make mutants ONLY=fgic_core/kinds/detector/driver.py`, minutes.
 mutants: $(READY)
 	$(BIN)/python tests/mutants/run.py $(if $(ONLY),'$(ONLY)')
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: where no long one is left for the end (`make test`; xdist by itself begins with the files of most tests).
 LONGEST = (
     "plugins/detect_mmdet/tests/test_mmdet_training.py",
-    "tests/run/test_executor.py",
+    "tests/run/test_scheduler.py",
     "tests/run/test_processes.py",
     "plugins/gen_biggan/tests/test_gen_biggan_conformance.py",
     "tests/testing/test_suites.py",
@@ -30,7 +30,7 @@ LONGEST = (
     "plugins/detect_mmdet/tests/test_detect_mmdet_conformance.py",
     "plugins/detect_torchvision/tests/test_detect_torchvision_conformance.py",
     "plugins/gen_diffusers/tests/test_diffusion_sampling.py",
-    "tests/steps/test_generator_real.py",
+    "tests/kinds/generator/test_generator_real.py",
     "plugins/gen_biggan/tests/test_biggan_sampling.py",
     "plugins/detect_torchvision/tests/test_torchvision_training.py",
     "tests/report/test_report_browser.py",

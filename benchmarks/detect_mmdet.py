@@ -24,12 +24,12 @@ import torch
 from fgic_detect_mmdet import MmdetDetector
 from fgic_detect_mmdet._config import fit_model, read_config
 from fgic_detect_mmdet._mmdet import import_mmdet
+from fgic_openmmlab import scope
 from PIL import Image
 from side_by_side import compare
 
 from fgic_core import Box, Dataset, ObjectBox, Sample, Size, StepContext
 from fgic_core.data.dataset import DatasetWriter, Header
-from fgic_core.openmmlab import scope
 
 PICTURES, SIZE, SCALE, BATCH = 32, (320, 240), (320, 240), 4
 OPTIONS: dict[str, Any] = {
@@ -39,7 +39,7 @@ OPTIONS: dict[str, Any] = {
     "proposals": 100,
     "batch_size": BATCH,
     "epochs": 1,
-    "warmup_iters": 0,
+    "warmup": 0.0,
 }
 
 

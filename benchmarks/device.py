@@ -97,7 +97,7 @@ def repeat(first: Run, second: Run) -> None:
 def probabilities(run: Run, device: str) -> list[str]:
     """Open the trained network on both devices."""
     test = run.dataset("crops").split("test")
-    images = [test.image(row) for row in range(len(test))]
+    images = [test.crop(row) for row in range(len(test))]
     there, here = (np.asarray(run.model(device=where).predict(images)) for where in (device, "cpu"))
     apart = float(np.abs(there - here).max())
     print(
@@ -159,7 +159,7 @@ def plain(train: Any, device: str, workers: int) -> None:
             return len(train)
 
         def __getitem__(self, row: int) -> Any:
-            return tune(train.image(row)), int(train.labels[row])
+            return tune(train.crop(row)), int(train.labels[row])
 
     network = timm.create_model("resnet50", pretrained=False, num_classes=len(train.classes)).to(device).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)

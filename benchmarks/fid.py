@@ -41,7 +41,7 @@ def make(pictures: int, features: int, seed: int) -> Features:
 
 def by_fgic(one: Features, other: Features) -> float:
     """Moments in float64, piece by piece, and the symmetric form of the trace."""
-    from fgic_core.steps.distances import Moments, frechet_distance
+    from fgic_core.metrics.distances import Moments, frechet_distance
 
     moments = [Moments(), Moments()]
     for found, features in zip(moments, (one, other), strict=True):
@@ -111,7 +111,7 @@ def piece_by_piece(file: Path, features: int) -> float:
     """The trace of the covariance of a file's features, as an extractor gives them."""
     import numpy as np
 
-    from fgic_core.steps.distances import Moments
+    from fgic_core.metrics.distances import Moments
 
     moments = Moments()
     with file.open("rb") as content:

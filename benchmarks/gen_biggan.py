@@ -22,15 +22,16 @@ import numpy as np
 import torch
 from fgic_gen_biggan import BigganGenerator
 from fgic_gen_biggan._gan import Discriminator, settle
+from fgic_gen_biggan._generator import build_generator
 from fgic_gen_biggan._mmagic import import_mmagic
-from fgic_gen_biggan._network import Network, build_generator
+from fgic_gen_biggan._network import Network
+from fgic_openmmlab import QuietRunner, scope
 from PIL import Image
 from side_by_side import compare
 from torch.utils.data import DataLoader
 
 from fgic_core import Dataset, Sample, Size, StepContext
 from fgic_core.data.dataset import DatasetWriter, Header
-from fgic_core.openmmlab import QuietRunner, scope
 from fgic_core.steps.context import Listener
 
 PICTURES, CLASSES, BATCH = 320, 4, 32
@@ -40,7 +41,7 @@ OPTIONS: dict[str, Any] = {
     "batch_size": BATCH,
     "epochs": 1,
     "augment": [],
-    "flip": False,
+    "flip": 0.0,
 }
 
 
@@ -163,7 +164,7 @@ def main() -> None:
         folder = Path(name)
         data = make_data(folder)
         component = BigganGenerator(**OPTIONS)
-        pictures = torch.stack([(component.prepare(data.image(row)) * 255).byte() for row in range(PICTURES)])
+        pictures = torch.stack([(component.prepare(data.crop(row)) * 255).byte() for row in range(PICTURES)])
         labels = data.labels.tolist()
         whole: list[tuple[float, float]] = []
         fitted: list[Network] = []

@@ -26,15 +26,17 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.training_utils import EMAModel
 from fgic_gen_diffusers import DiffusionGenerator
-from fgic_gen_diffusers._network import Network, Shape, build, unet_options
+from fgic_gen_diffusers._network import Network, build, unet_options
 from fgic_gen_diffusers._sampling import sample
-from fgic_gen_diffusers._training import train_network
+from fgic_gen_diffusers._shape import Shape
+from fgic_gen_diffusers._training import Denoising
 from PIL import Image
 from side_by_side import compare
 from torch.utils.data import DataLoader, TensorDataset
 
 from fgic_core import Dataset, Sample, StepContext
 from fgic_core.data.dataset import DatasetWriter, Header
+from fgic_core.kit import learn
 
 PICTURES, SIDE, CLASSES, EPOCHS, MADE, STEPS = 128, 32, 4, 2, 16, 25
 OPTIONS: dict[str, Any] = {
@@ -67,7 +69,7 @@ def make_data(folder: Path) -> Dataset:
 
 def train_plainly(unet: UNet2DModel, data: Dataset, options: DiffusionGenerator) -> None:
     """The training loop of diffusers' tutorial, with its script's average of the weights."""
-    pictures = torch.stack([options.prepare(data.image(row)) * 2 - 1 for row in range(len(data))])
+    pictures = torch.stack([options.prepare(data.crop(row)) * 2 - 1 for row in range(len(data))])
     labels = torch.from_numpy(data.labels.copy())
     loader = DataLoader(TensorDataset(pictures, labels), batch_size=options.batch_size, shuffle=True)
     scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction")
@@ -124,7 +126,7 @@ def main() -> None:
         trained, averaged = build(options, data, context)
         ways: dict[str, Callable[[], object]] = {
             "plain": lambda: train_plainly(unet, data, options),
-            "fgic": lambda: train_network(options, trained, averaged, data, context),
+            "fgic": lambda: learn(options, Denoising(options, trained, averaged, data, context), context),
         }
         compare("training", PICTURES * EPOCHS, ways, arguments.runs)
     unet.eval()

@@ -59,8 +59,8 @@ def plans(folder: Path, count: int) -> list[float]:
 
 def read(folder: Path) -> float:
     """Read the pictures once, as a run does before its first step; the seconds that it takes."""
-    from fgic_core.run.fingerprints import Fingerprints
-    from fgic_core.run.memory import default_memory
+    from fgic_core.plan.fingerprints import Fingerprints
+    from fgic_core.store.memory import default_memory
 
     os.environ["FGIC_CACHE"] = str(folder / "cache")
     time.sleep(2.5)  # files that are so new are remembered by nobody

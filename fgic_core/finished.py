@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from fgic_core.data.artifact import ArtifactRecord, Metric
 from fgic_core.errors import StoreError
-from fgic_core.interfaces import KINDS
+from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Registry
-from fgic_core.run.record import RunRecord, StepRecord, which_run
+from fgic_core.store.record import RunRecord, StepRecord, which_run
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
     from fgic_core.data.geometry import Box
-    from fgic_core.data.model import Model
+    from fgic_core.kinds.classifier.model import Model
     from fgic_core.predict import Predictor
 
 
@@ -82,7 +82,7 @@ class Run:
         Raises:
             StoreError: it learned nothing, or what it learned is no longer in the store.
         """
-        from fgic_core.run.artifacts import learned_folder
+        from fgic_core.store.artifacts import learned_folder
 
         folder = self._step(step).folder
         found = learned_folder(folder, ArtifactRecord.read(folder))
@@ -134,8 +134,8 @@ class Run:
 
     def model(self, step: str | None = None, device: str = "cpu", registry: Registry | None = None) -> Model:
         """The model that a step gave; by default the last one."""
-        from fgic_core.run.artifacts import open_model
         from fgic_core.run.device import choose_device
+        from fgic_core.store.artifacts import open_model
 
         folder = self._of_type("model", step).folder
         return open_model(folder, registry or Registry(), choose_device(device), self.record.project)
@@ -216,7 +216,7 @@ class Run:
 
 def _gives(step: StepRecord) -> str:
     """The type of artifact that a step of its kind gives; empty for an unknown kind."""
-    kind = KINDS.get(step.uses.partition("/")[0])
+    kind = KINDS.interface(step.uses.partition("/")[0])
     return kind.gives if kind is not None else ""
 
 
@@ -241,8 +241,8 @@ def load_model(
     if (folder / "run.json").exists():
         return Run.open(folder, store).model(step, device, registry)
     if (folder / "artifact.json").exists():
-        from fgic_core.run.artifacts import open_model
         from fgic_core.run.device import choose_device
+        from fgic_core.store.artifacts import open_model
 
         return open_model(folder, registry or Registry(), choose_device(device))
     raise StoreError("this is neither a run directory nor a model", where=str(folder), hint=which_run(folder))

@@ -13,14 +13,20 @@ import pluggy
 
 if TYPE_CHECKING:
     from fgic_core.data.artifact import Metric, Point
-    from fgic_core.run.record import RunRecord, StepRecord
+    from fgic_core.store.record import RunRecord, StepRecord
 
 hookspec = pluggy.HookspecMarker("fgic")
 hookimpl = pluggy.HookimplMarker("fgic")
 
 
 class Hooks:
-    """The hook specifications. Arguments that an observer does not need can be left out of its functions."""
+    """The hook specifications. Arguments that an observer does not need can be left out of its functions.
+
+    A step is computed as one node or as several, and several nodes may be computed at once (``--jobs``): then their
+    events come one after the other, mixed, and ``node`` tells them apart: ``classifier.fit`` for what step classifier
+    learns, ``classifier.fold 1 of 5`` for one of several such trainings, ``classifier`` for what is done with it. All
+    hooks are called in one thread.
+    """
 
     @hookspec
     def run_started(self, run: RunRecord, folder: Path) -> None:
@@ -35,20 +41,32 @@ class Hooks:
         """A step was found in the store."""
 
     @hookspec
-    def progress(self, step: StepRecord, description: str, done: int, total: int | None, unit: str) -> None:
+    def node_started(self, step: StepRecord, node: str) -> None:
+        """A node of a step is about to be computed."""
+
+    @hookspec
+    def progress(self, step: StepRecord, node: str, description: str, done: int, total: int | None, unit: str) -> None:
         """``done`` of ``total`` units of the work so described; called often. A new description is a new bar."""
 
     @hookspec
-    def metric(self, step: StepRecord, metric: Metric) -> None:
+    def metric(self, step: StepRecord, node: str, metric: Metric) -> None:
         """The core measured a number."""
 
     @hookspec
-    def point(self, step: StepRecord, point: Point) -> None:
+    def point(self, step: StepRecord, node: str, point: Point) -> None:
         """A point of a curve."""
 
     @hookspec
-    def warning(self, step: StepRecord, message: str) -> None:
-        """Something bears on the numbers."""
+    def warning(self, step: StepRecord, node: str, message: str) -> None:
+        """Something bears on the numbers, or on how long they take."""
+
+    @hookspec
+    def node_finished(self, step: StepRecord, node: str, seconds: float | None) -> None:
+        """A node is in the store; or it failed, and ``seconds`` is None. What it learned may serve several steps."""
+
+    @hookspec
+    def time_left(self, seconds: float | None) -> None:
+        """How long all of it will take from now on, about; None where that is not known."""
 
     @hookspec
     def step_finished(self, step: StepRecord, folder: Path) -> None:
@@ -56,7 +74,7 @@ class Hooks:
 
     @hookspec
     def step_failed(self, step: StepRecord, error: BaseException) -> None:
-        """A step failed or was interrupted; nothing of it is in the store but its checkpoints."""
+        """A step failed or was interrupted; nothing of it is in the store but its checkpoints, and what it learned."""
 
     @hookspec
     def run_finished(self, run: RunRecord, folder: Path) -> None:

@@ -10,8 +10,8 @@ from pydantic import BaseModel, SerializationInfo, ValidationError, ValidationIn
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fgic_core.errors import PluginError, nearest
-from fgic_core.interfaces import KINDS, Component
-from fgic_core.interfaces.component import NamesComponent
+from fgic_core.kinds.component import Component, NamesComponent
+from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Entry, Registry, installed
 
 C = TypeVar("C", bound=Component)
@@ -52,11 +52,11 @@ class Misfit:
     """A component that was found and does not take its options.
 
     Attributes:
-        uses: its name; component: its class.
+        entry: its declaration; component: its class.
         error: what pydantic says of the options.
     """
 
-    uses: str
+    entry: Entry
     component: type[Component]
     error: ValidationError
 
@@ -85,8 +85,8 @@ else:
         """
 
         def __class_getitem__(cls, interface: type[Component]) -> Any:
-            if interface not in KINDS.values():
-                known = ", ".join(one.__name__ for one in KINDS.values())
+            if interface is not KINDS.interface(getattr(interface, "kind", "")):
+                known = ", ".join(one.__name__ for kind in KINDS if (one := KINDS.interface(kind)) is not None)
                 raise TypeError(f"ComponentOption takes one of {known}, not {interface!r}")
             return Annotated[interface, Named(interface)]
 
@@ -149,7 +149,7 @@ class Named(NamesComponent):
         except ValidationError as error:
             said = f"{uses}: {one_line(error)}"
             raise PydanticCustomError(
-                REFUSED, "{said}", {"said": said, "misfit": Misfit(uses, component, error)}
+                REFUSED, "{said}", {"said": said, "misfit": Misfit(entry, component, error)}
             ) from None
         except Exception as error:  # a plugin's own validator
             text = " ".join(f"{type(error).__name__}: {error}".split())
@@ -230,11 +230,6 @@ def entry_of(component: Component) -> Entry:
 def nested(component: Component) -> dict[str, Component]:
     """Every component that an option of this one names, near and far, by where: ``attack``, ``attack.with.inner``."""
     return {where: one for name, value in _fields(component) for where, one in _within(value, name)}
-
-
-def draws(component: Component) -> bool:
-    """Whether the seed has a part in what a component gives, by itself or by what its options name."""
-    return any(one.draws() for one in (component, *nested(component).values()))
 
 
 def _fields(model: BaseModel) -> Iterator[tuple[str, Any]]:

@@ -10,20 +10,21 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgic_core.errors import Interrupted
+from fgic_core.errors import FgicError, Interrupted
 from fgic_core.finished import Run, load_model
+from fgic_core.plan.descriptions import Remembered
+from fgic_core.plan.keys import Keys
+from fgic_core.plan.plan import Plan, make_plan
 from fgic_core.registry import Registry
-from fgic_core.run.keys import Keys
-from fgic_core.run.memory import default_memory
-from fgic_core.run.plan import Plan, make_plan
-from fgic_core.run.record import RunRecord, StepRecord, holding
-from fgic_core.run.store import Store
-from fgic_core.spec import Spec, dump_yaml, from_dict, load_spec
+from fgic_core.spec import Spec, described_anew, dump_yaml, from_dict, load_spec
+from fgic_core.store.memory import default_memory
+from fgic_core.store.record import RunRecord, StepRecord, holding, now, versions
+from fgic_core.store.store import Store
 
 if TYPE_CHECKING:
-    from fgic_core.run.engines import Isolation
     from fgic_core.run.interrupts import Interrupts
     from fgic_core.run.observers import Observers
+    from fgic_core.run.workers import Isolation
 
 __all__ = ["RUNS", "STORE", "Pipeline", "Run", "argv", "default_store", "load_model"]
 
@@ -43,25 +44,36 @@ class Pipeline:
     Args:
         spec: see `fgic_core.spec`.
         registry: where components come from; by default what is installed.
+        keys: what has just looked at files and sources for the spec, and does not look again for the first plan.
     """
 
-    def __init__(self, spec: Spec, registry: Registry | None = None) -> None:
+    def __init__(self, spec: Spec, registry: Registry | None = None, keys: Keys | None = None) -> None:
         self.spec = spec
         self.registry = registry or Registry()
+        self._keys = keys
 
     @classmethod
-    def from_yaml(cls, path: Path | str, overrides: Sequence[str] = (), registry: Registry | None = None) -> Pipeline:
+    def from_yaml(
+        cls,
+        path: Path | str,
+        overrides: Sequence[str] = (),
+        registry: Registry | None = None,
+        keys: Keys | None = None,
+    ) -> Pipeline:
         """Read a spec file.
 
         Args:
             path: the file.
             overrides: assignments such as ``classifier.with.epochs=1``, as `--set` takes them.
+            registry: where components come from; by default what is installed.
+            keys: looks at files and sources, once for the spec and the first plan of it. By default each looks anew.
 
         Raises:
             SpecError: with every problem of the file at once.
         """
         registry = registry or Registry()
-        return cls(load_spec(Path(path), registry, overrides), registry)
+        describer = Remembered(registry, keys)
+        return cls(load_spec(Path(path), registry, overrides, describer), registry, keys)
 
     @classmethod
     def from_dict(
@@ -69,7 +81,7 @@ class Pipeline:
     ) -> Pipeline:
         """From the same structure as a Python mapping; relative paths start at ``base``."""
         registry = registry or Registry()
-        return cls(from_dict(document, registry, base), registry)
+        return cls(from_dict(document, registry, base, describer=Remembered(registry)), registry)
 
     def plan(self, store: Path | str | None = None, *, fresh: bool = False, verify: bool = False) -> Plan:
         """Which steps the store has and which would be computed, and why. Computes nothing.
@@ -78,10 +90,18 @@ class Pipeline:
             store: folder of the artifacts; see `default_store`.
             fresh: compute everything anew.
             verify: read every file again, and believe no digest that was taken before.
+
+        Raises:
+            FgicError: a component, or what lies at a path of its options, has changed since the spec was read, and does
+                not go with the options any more.
         """
-        memory = default_memory(trusted=not verify)
-        found = Store(Path(store or default_store()), memory.digest)
-        return make_plan(self.spec, self.registry, found, fresh, Keys(memory))
+        keys, self._keys = self._keys, None
+        spec = self.spec
+        if keys is None:
+            keys = Keys(default_memory(trusted=not verify))
+            spec = described_anew(spec, Remembered(self.registry, keys))
+        found = Store(Path(store or default_store()), keys.memory.digest)
+        return make_plan(spec, self.registry, found, fresh, keys)
 
     def run(
         self,
@@ -97,7 +117,9 @@ class Pipeline:
         report: bool = True,
         observers: Sequence[object] = (),
         command: str = "",
-        isolation: Isolation = "none",
+        isolation: Isolation | None = None,
+        jobs: int = 1,
+        threads: int | None = None,
     ) -> Run:
         """Run the steps that the store does not have.
 
@@ -121,66 +143,75 @@ class Pipeline:
             report: write the HTML report.
             observers: objects with hook functions, see `fgic_core.hooks`.
             command: the command line, for the record.
-            isolation: where steps are computed: ``none``, in this process; ``run``, in one process that is kept for
-                all of them, as the command line does; ``step``, in a process for each. Such a process knows the
-                components of installed packages, not those that were registered here.
+            isolation: where steps are computed: ``none``, in this process; ``run``, in as many processes as there are
+                ``jobs``, which are kept for all of them, as the command line does; ``step``, in a process for each node
+                (what a step learns is one, what it does with that another). Such a process knows the components of
+                installed packages, not those that were registered here. By default ``none`` for one job and ``run`` for
+                several.
+            jobs: how many nodes are computed at once. Nodes that use a GPU (or mps) have one each: there are never more
+                of them at once than GPUs. The numbers do not depend on it, where ``threads`` are the same.
+            threads: how many each job computes with. By default the machine's are divided among several jobs, and one
+                job takes what torch takes by itself. In this process they are torch's alone.
 
         Raises:
             Interrupted: the user pressed Ctrl-C, or the process was told to end (SIGTERM); the run directory and the
                 store are consistent.
             FgicError: the arguments are wrong. Failures of steps are in the record.
         """
+        from fgic_core.plan.choice import choose
+        from fgic_core.plan.graph import Branch
         from fgic_core.run.device import check_device
         from fgic_core.run.directory import new_folder, require_text, whole, writing
-        from fgic_core.run.engines import engine_of
-        from fgic_core.run.executor import Executor, choose
+        from fgic_core.run.documents import Resources, needs_device
         from fgic_core.run.interrupts import Interrupts
-        from fgic_core.run.job import WITHOUT_TORCH
+        from fgic_core.run.scheduler import Scheduler
+        from fgic_core.run.threads import share
+        from fgic_core.run.workers import executor_of
 
         folders = Path(runs or RUNS) / self.spec.name
         require_text(self.spec, Path(store or default_store()), folders)
+        isolation = _isolation(isolation, jobs, threads)
         plan = self.plan(store, fresh=fresh, verify=verify)
         chosen = choose(plan, until, only)
         to_compute = [step for step in plan.steps if step.name in chosen and not step.reused]
         check_device(device)
-        with Interrupts() as interrupts, closing(engine_of(isolation, self.registry, interrupts)) as engine:
-            if any(step.component.kind not in WITHOUT_TORCH for step in to_compute):
-                device = engine.device(device, devices)
+        threads = share(threads, jobs)
+        with (
+            Interrupts() as interrupts,
+            closing(executor_of(isolation, self.registry, interrupts, jobs, threads)) as executor,
+        ):
+            names = executor.devices(device, devices) if any(map(needs_device, to_compute)) else [device]
+            device = names[0] if len(names) == 1 else names[0].partition(":")[0]
             folder = new_folder(folders)
-            record = self._record(plan, device, command)
+            record = self._record(plan, command, device=device, jobs=jobs, threads=threads)
             with writing(folder), holding(folder), whole(record, folder):
                 self._write_spec(folder)
                 record.write(folder)
                 watching = _observers(folder, observers, interrupts)
                 watching.notify("run_started", run=record, folder=folder)
-                executor = Executor(
-                    plan,
+                workers = max(1, min(8, os.cpu_count() or 1) // jobs) if device.startswith("cuda") else 0
+                scheduler = Scheduler(
+                    [Branch(plan, chosen, record, folder, watching)],
                     self.registry,
-                    folder,
-                    record,
-                    watching,
+                    executor,
                     interrupts,
-                    engine,
-                    fresh=fresh,
-                    device=device,
-                    devices=devices,
-                    workers=min(8, os.cpu_count() or 1) if device.startswith("cuda") else 0,
+                    devices=names,
+                    resources=Resources(device, devices, workers, threads),
                 )
                 stopped: Interrupted | None = None
                 try:
-                    executor.run(chosen)
+                    scheduler.run()
                 except Interrupted as error:
                     stopped = error
-                except KeyboardInterrupt:  # between two steps
+                except KeyboardInterrupt:  # once more, while it was being stopped
                     stopped = Interrupted("stopped", hint="What is finished is kept. The same command goes on.")
-                engine.close()  # its memory is free before the report is drawn
+                executor.close()  # its memory is free before the report is drawn
                 return self._finish(folder, record, watching, report, stopped)
 
     def _finish(
         self, folder: Path, record: RunRecord, watching: Observers, report: bool, stopped: Interrupted | None
     ) -> Run:
         from fgic_core.run.directory import point_latest, skip_the_rest, write_metrics
-        from fgic_core.run.executor import now
 
         failed = any(step.status == "failed" for step in record.steps)
         record.finished = now()
@@ -208,16 +239,13 @@ class Pipeline:
             raise stopped
         return Run(folder, record, page, tuple(problems))
 
-    def _record(self, plan: Plan, device: str, command: str) -> RunRecord:
-        from fgic_core.run.executor import now, versions
-
+    def _record(self, plan: Plan, command: str, **about: Any) -> RunRecord:
         entries = [self.registry.entry(step.uses) for step in plan.steps]
         return RunRecord(
             name=self.spec.name,
             seed=self.spec.seed,
             started=now(),
             command=command,
-            device=device,
             python=platform.python_version(),
             platform=platform.platform(),
             versions=versions({entry.package: entry.version for entry in entries}),
@@ -227,12 +255,30 @@ class Pipeline:
                 StepRecord(name=s.name, uses=s.uses, key=s.key, folder=s.folder, inputs=dict(s.inputs), reason=s.reason)
                 for s in plan.steps
             ],
+            **about,
         )
 
     def _write_spec(self, folder: Path) -> None:
         if self.spec.text:
             (folder / "spec.yaml").write_text(self.spec.text, encoding="utf-8")
         (folder / "resolved.yaml").write_text(dump_yaml(self.spec.resolved()), encoding="utf-8")
+
+
+def _isolation(asked: Isolation | None, jobs: int, threads: int | None) -> Isolation:
+    """Where steps are computed.
+
+    Raises:
+        FgicError: not so.
+    """
+    for name, value in (("jobs", jobs), ("threads", threads)):
+        if value is not None and value < 1:
+            raise FgicError(f"{name}={value} is asked for, and there is at least 1", hint=f"Leave {name} out.")
+    if asked == "none" and jobs > 1:
+        raise FgicError(
+            f'{jobs} jobs at once are asked for, and isolation="none", which computes in this one process',
+            hint='Leave isolation out, or give isolation="run": a process for each job at once.',
+        )
+    return asked or ("none" if jobs == 1 else "run")
 
 
 def _observers(folder: Path, given: Sequence[object], interrupts: Interrupts) -> Observers:

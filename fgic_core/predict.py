@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from fgic_core.data.geometry import Box
-    from fgic_core.data.model import Model
     from fgic_core.data.pictures import AnyPicture
-    from fgic_core.inference import Batch
-    from fgic_core.interfaces.explainer import Explainer
+    from fgic_core.kinds.classifier.model import Model
+    from fgic_core.kinds.explainer.contract import Explainer
+    from fgic_core.kit.inference import Batch
     from fgic_core.regions import Regions
 
 T = TypeVar("T")
@@ -183,7 +183,7 @@ class Predictor:
             yield Prediction(path, error=view) if isinstance(view, DataError) else next(made)
 
     def _infer(self, images: list[Image]) -> Batch:
-        from fgic_core.inference import infer
+        from fgic_core.kit.inference import infer
 
         network, spec, count = self.model.fitted.network, self.model.fitted.input, len(images)
         (batch,) = infer(network, spec, images.__getitem__, count, device=self.model.device, batch_size=count)
@@ -193,7 +193,7 @@ class Predictor:
         self, views: list[_View], batch: Batch, top: int, explainer: Explainer | None
     ) -> Iterator[Prediction]:
         from fgic_core.data.images import to_image
-        from fgic_core.steps.maps import overlay, overlay_region
+        from fgic_core.kinds.explainer.maps import overlay, overlay_region
 
         maps = _maps(self.model, explainer, batch) if explainer is not None else None
         for number, (view, row) in enumerate(zip(views, batch.logits.softmax(dim=1).cpu().numpy(), strict=True)):
@@ -286,9 +286,9 @@ def _maps(model: Model, explainer: Explainer, batch: Batch) -> torch.Tensor:
     """The maps of the best classes, (n, height, width) of the input, in [0, 1]."""
     import torch
 
-    from fgic_core.steps.explainer import explain_checked
-    from fgic_core.steps.maps import normalise
-    from fgic_core.training import evaluation
+    from fgic_core.kinds.explainer.driver import explain_checked
+    from fgic_core.kinds.explainer.maps import normalise
+    from fgic_core.kit.best import evaluation
 
     network = model.fitted.network
     with evaluation(network):

@@ -12,8 +12,8 @@ from fgic_core.errors import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from fgic_core.interfaces.cropper import Cropper
-    from fgic_core.interfaces.detector import Detector, FittedDetector
+    from fgic_core.kinds.cropper.contract import Cropper
+    from fgic_core.kinds.detector.contract import Detector, FittedDetector
 
 #: Origins of a box, beside ``predicted:<component>``.
 WHOLE, GIVEN = "whole picture", "given"
@@ -83,7 +83,7 @@ class GivenBox:
     for_one: bool = True
 
     def __call__(self, pictures: Sequence[Image], names: Sequence[str]) -> Iterator[Shown | DataError]:
-        from fgic_core.steps.cropper import region_of, stored
+        from fgic_core.kinds.cropper.driver import region_of, stored
 
         for picture, name in zip(pictures, names, strict=True):
             size = Size(*picture.size)
@@ -116,8 +116,8 @@ class FoundBoxes:
 
     def __call__(self, pictures: Sequence[Image], names: Sequence[str]) -> Iterator[Shown | DataError]:
         from fgic_core.data.boxes import choose_box
-        from fgic_core.steps.cropper import region_of
-        from fgic_core.steps.detector_ruler import BATCH_SIZE, find, sure_boxes
+        from fgic_core.kinds.cropper.driver import region_of
+        from fgic_core.kinds.detector.ruler import BATCH_SIZE, find, sure_boxes
 
         for first in range(0, len(pictures), BATCH_SIZE):
             some = pictures[first : first + BATCH_SIZE]

@@ -7,16 +7,15 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from fgic_core.contract import load
 from fgic_core.errors import PluginError, nearest
-from fgic_core.interfaces import KINDS, Component
-from fgic_core.interfaces.component import bare_components, hashed_components
-from fgic_core.interfaces.ports import Input
-
-PREFIX = "fgic."
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.table import GROUP, KINDS
+from fgic_core.points import PREFIX, points
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,7 @@ class Registry:
         self._given = None if entries is None else list(entries)
         self._loaded: dict[str, type[Component]] = {}
         self._failed: dict[str, PluginError] = {}
+        self._registered: set[str] = set()
 
     @cached_property
     def _entries(self) -> dict[str, list[Entry]]:
@@ -120,6 +120,11 @@ class Registry:
         )
         self._entries.setdefault(entry.uses, []).append(entry)
         self._loaded[entry.uses] = component
+        self._registered.add(entry.uses)
+
+    def is_registered(self, uses: str) -> bool:
+        """Whether it is a component of this process, which no other can have."""
+        return uses in self._registered
 
     def get(self, uses: str) -> type[Component]:
         """The component's class; imports its module at the first call.
@@ -132,7 +137,7 @@ class Registry:
             raise self._failed[uses]
         if uses not in self._loaded:
             try:
-                self._loaded[uses] = _load(entry)
+                self._loaded[uses] = load(entry)
             except PluginError as error:
                 self._failed[uses] = error
                 raise
@@ -187,21 +192,17 @@ def _found_on(_: tuple[str, ...]) -> Registry:
 
 def _installed() -> list[Entry]:
     found = []
-    for distribution in metadata.distributions():
-        for point in distribution.entry_points:
-            if not point.group.startswith(PREFIX) or point.group == f"{PREFIX}hooks":
-                continue
-            about = distribution.metadata
-            found.append(
-                Entry(
-                    point.group.removeprefix(PREFIX),
-                    point.name,
-                    about["Name"],
-                    distribution.version,
-                    about["Summary"] or "",
-                    point.value,
-                )
-            )
+    about: dict[int, tuple[str, str, str]] = {}
+    for point in points():
+        distribution = point.dist
+        if distribution is None or point.group in (f"{PREFIX}hooks", GROUP):
+            continue
+        if id(distribution) not in about:  # which is read from its file each time it is asked for
+            told = distribution.metadata
+            about[id(distribution)] = (told["Name"], told["Version"], told["Summary"] or "")
+        package, version, summary = about[id(distribution)]
+        kind = point.group.removeprefix(PREFIX)
+        found.append(Entry(kind, point.name, package, version, summary, point.value))
     return list(dict.fromkeys(found))
 
 
@@ -210,122 +211,6 @@ def published() -> dict[str, str]:
     text = resources.files("fgic_core").joinpath("published.json").read_text(encoding="utf-8")
     known: dict[str, str] = json.loads(text)
     return known
-
-
-def _load(entry: Entry) -> type[Component]:
-    where = f"{entry.uses} ({entry.package} {entry.version})"
-    if entry.kind not in KINDS:
-        raise PluginError(f"there is no kind {entry.kind!r}", where=where, hint=f"Kinds are {', '.join(KINDS)}.")
-    interface = KINDS[entry.kind]
-    point = metadata.EntryPoint(entry.name, entry.target, PREFIX + entry.kind)
-    try:
-        component = point.load()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # whatever a module does at import, an exit too, stays its own failure
-        raise PluginError(
-            f"failed to load {entry.target}: {type(error).__name__}: {error}".rstrip(": "),
-            where=where,
-            hint=f"Reinstall or repair the package {entry.package}.",
-        ) from error
-    if not (isinstance(component, type) and issubclass(component, interface)):
-        raise PluginError(
-            f"{entry.target} is not a subclass of {interface.__name__}",
-            where=where,
-            hint=f"Derive it from fgic_core.{interface.__name__}.",
-        )
-    missing = sorted(getattr(component, "__abstractmethods__", ()))
-    if missing:
-        raise PluginError(
-            f"{entry.target} lacks {', '.join(missing)}",
-            where=where,
-            hint=f"fgic_core.{interface.__name__} says what each must do.",
-        )
-    wrong = [name for name, port in component.inputs.items() if not isinstance(port, Input)]
-    if wrong:
-        raise PluginError(
-            f"{entry.target} declares its port {wrong[0]} as {component.inputs[wrong[0]]!r}",
-            where=where,
-            hint=f'Write "{wrong[0]}": fgic_core.Input("model"), or the type of what it takes.',
-        )
-    lacking = [name for name in interface.inputs if name not in component.inputs]
-    if lacking:
-        raise PluginError(
-            f"{entry.target} has no port {lacking[0]}, which every {interface.kind} has",
-            where=where,
-            hint=f"Add to those of the kind: inputs = {{**{interface.__name__}.inputs, ...}}.",
-        )
-    taken = sorted(name for name in component.model_fields if name in _methods(interface))
-    if taken:
-        raise PluginError(
-            f"{entry.target} has an option {taken[0]}, which is the name of a method",
-            where=where,
-            hint=f"Name it otherwise: fgic_core.{interface.__name__}.{taken[0]} is called by the core.",
-        )
-    hidden = [name for name, field in component.model_fields.items() if field.exclude]
-    if hidden:
-        raise PluginError(
-            f"{entry.target} keeps its option {hidden[0]} out of what is written down (exclude=True)",
-            where=where,
-            hint="It would count into no key and reach no job: leave exclude out.",
-        )
-    for name, wanted in bare_components(component).items():
-        raise PluginError(
-            f"{entry.target} has an option {name} whose type is {wanted.__name__} itself",
-            where=where,
-            hint=f"An option that names a component is a fgic_core.ComponentOption[{wanted.__name__}].",
-        )
-    for name in hashed_components(component):
-        raise PluginError(
-            f"{entry.target} has an option {name} that names components in a set, or as the keys of a mapping",
-            where=where,
-            hint="Components are not told apart by a hash: make it a list, or a mapping from names to components.",
-        )
-    try:
-        _check_defaults(component)
-    except Exception as error:
-        raise PluginError(
-            f"{entry.target} has a field whose default is not legal: {_one_line(error)}",
-            where=where,
-            hint="Mend the default.",
-        ) from error
-    return component
-
-
-def _methods(interface: type[Component]) -> set[str]:
-    """The names of what an interface, or `Component`, lets a component do."""
-    classes = [one for one in interface.__mro__ if issubclass(one, Component)]
-    return {name for one in classes for name, value in vars(one).items() if callable(value) and name[0] != "_"}
-
-
-def _check_defaults(component: type[Component]) -> None:
-    """Validate each default against its own field: pydantic does not."""
-    from pydantic import TypeAdapter
-    from pydantic_core import PydanticUndefined
-
-    for name, field in component.model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        if default is PydanticUndefined or default is None:
-            continue
-        try:
-            adapter: TypeAdapter[Any] = TypeAdapter(_annotated(field))
-            adapter.validate_python(default, context={"registry": None})  # a component that it names may be missing
-        except Exception as error:
-            raise ValueError(f"{name}: {_one_line(error)}") from error
-
-
-def _annotated(field: Any) -> Any:
-    from typing import Annotated
-
-    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-
-
-def _one_line(error: BaseException) -> str:
-    from pydantic import ValidationError
-
-    if isinstance(error, ValidationError):
-        return "; ".join(str(e["msg"]) for e in error.errors())
-    return str(error)
 
 
 def _first_line(component: type[Component]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field
 
 from fgic_core import Box, Cropper, PluginError, Registry, Size
-from fgic_core.interfaces import KINDS
+from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Entry, published
 
 BROKEN = """
@@ -59,6 +59,10 @@ class NoPort(Cropper):
     inputs = {"dataset": Input("dataset"), "judge": "model"}
     def region(self, box, image): return box
 
+class OfNoType(Cropper):
+    inputs = {**Cropper.inputs, "judge": Input("modell", auto=False)}
+    def region(self, box, image): return box
+
 class Portless(Cropper):
     inputs = {"judge": Input("model", auto=False)}
     def region(self, box, image): return box
@@ -99,6 +103,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
             entry("cropper", "excluded", "broken_parts:Hidden"),
             entry("cropper", "no-port", "broken_parts:NoPort"),
             entry("cropper", "portless", "broken_parts:Portless"),
+            entry("cropper", "typeless", "broken_parts:OfNoType"),
             entry("detector", "fine", "broken_parts:Fine"),
             entry("chopper", "fine", "broken_parts:Fine"),
             entry("cropper", "twice", "broken_parts:Fine", "fgic-one"),
@@ -126,6 +131,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
         ("cropper/out-of-range", "margin: Input should be greater than or equal to 0"),
         ("cropper/no-port", "broken_parts:NoPort declares its port judge as 'model'"),
         ("cropper/portless", "broken_parts:Portless has no port dataset, which every cropper has"),
+        ("cropper/typeless", "broken_parts:OfNoType takes 'modell' at its port judge, which no kind gives"),
         ("detector/fine", "broken_parts:Fine is not a subclass of Detector"),
         ("chopper/fine", "there is no kind 'chopper'"),
         ("cropper/twice", "cropper/twice is claimed by two packages: fgic-one 1.2 and fgic-two 1.2"),
@@ -208,4 +214,4 @@ def test_a_component_of_this_process_can_be_registered() -> None:
 def test_every_kind_has_a_driver() -> None:
     from importlib.util import find_spec
 
-    assert all(find_spec(f"fgic_core.steps.{kind}") for kind in KINDS)
+    assert all(find_spec(kind.driver) and (not kind.fit or find_spec(kind.fit)) for kind in KINDS.values())

@@ -88,8 +88,29 @@ def pipeline(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the run directory and errors alone.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no HTML report.")] = False,
     isolate: Annotated[
-        bool, typer.Option("--isolate", help="Compute each step in a process of its own, and not all in one.")
+        bool,
+        typer.Option("--isolate", help="Compute each step, and what it learns, in a process of its own, used once."),
     ] = False,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            "-j",
+            metavar="N",
+            min=1,
+            help="How many steps, or trainings of a step, to compute at once, each in a process of its own. Of those "
+            "that use a GPU one at a time on each GPU: with --device cuda or auto on all there are.",
+        ),
+    ] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="T",
+            min=1,
+            help="Threads of each of them. By default the machine's, divided by --jobs. The last bits of the numbers "
+            "depend on it, and not on --jobs.",
+        ),
+    ] = None,
 ) -> None:
     """Run a spec: compute the steps that the store does not have, and write a report."""
     from fgic_core.cli.pipeline import run_pipeline
@@ -108,6 +129,8 @@ def pipeline(
         quiet=quiet,
         report=not no_report,
         isolation="step" if isolate else "run",
+        jobs=jobs,
+        threads=threads,
     )
     raise typer.Exit(code)
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.cli.output import console, table
-from fgic_core.interfaces.ports import steps_of
+from fgic_core.kinds.ports import steps_of
 
 if TYPE_CHECKING:
-    from fgic_core.run.plan import Plan, PlannedStep
+    from fgic_core.plan.plan import Plan
+    from fgic_core.plan.planned import PlannedStep
 
 
 def print_plan(
@@ -30,8 +31,11 @@ def print_plan(
         SpecError: the spec has problems.
     """
     from fgic_core.pipeline import Pipeline
+    from fgic_core.plan.keys import Keys
+    from fgic_core.store.memory import default_memory
 
-    plan = Pipeline.from_yaml(spec, overrides).plan(store, verify=verify)
+    keys = Keys(default_memory(trusted=not verify))
+    plan = Pipeline.from_yaml(spec, overrides, keys=keys).plan(store)
     if as_json:
         print(json.dumps([_row(step) for step in plan.steps], indent=1, ensure_ascii=False))
         return
@@ -64,5 +68,5 @@ def _row(step: PlannedStep) -> dict[str, Any]:
         "settled": step.settled,
         "key": step.key,
         "folder": str(step.folder),
-        "options": step.component.model_dump(mode="json"),
+        "options": step.described.options,
     }

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 from fgic_core.cli.output import console, note, printable, table, warn
 from fgic_core.errors import FgicError, Interrupted
 from fgic_core.hooks import hookimpl
-from fgic_core.interfaces.ports import all_steps
+from fgic_core.kinds.ports import all_steps
 
 if TYPE_CHECKING:
     from fgic_core.data.coco import CocoFolder
     from fgic_core.data.dataset import Dataset
     from fgic_core.registry import Registry
-    from fgic_core.run.record import RunRecord
     from fgic_core.spec import Spec
+    from fgic_core.store.record import RunRecord
 
 #: What a conversion that names a reader calls its only step.
 _STEP = "data"
@@ -67,7 +67,7 @@ def convert(
 
 def _open(source: str, overrides: Sequence[str], step: str | None, store: Path | None) -> Dataset | None:
     """The data set of any source; None where a step failed, of which the user was told."""
-    from fgic_core.interfaces import KINDS
+    from fgic_core.kinds.table import KINDS
     from fgic_core.registry import Registry
     from fgic_core.spec import load_spec
 
@@ -89,7 +89,7 @@ def _open(source: str, overrides: Sequence[str], step: str | None, store: Path |
 
 def _of_reader(uses: str, overrides: Sequence[str], registry: Registry) -> Spec:
     """The spec of one step that reads the data set."""
-    from fgic_core.cli.options import options_of
+    from fgic_core.description import options_of
     from fgic_core.spec import from_dict
 
     required = [option for option in options_of(registry.get(uses)) if option.required]
@@ -126,9 +126,9 @@ def _of_folder(path: Path, step: str | None, store: Path | None) -> Dataset:
 def _chosen(spec: Spec, name: str | None) -> str:
     """The step that was asked for, or the first that reads a data set."""
     where = str(spec.path)
-    gives = [step.name for step in spec.steps if step.component.gives == "dataset"]
+    gives = [step.name for step in spec.steps if step.described.manifest.gives == "dataset"]
     if name is None:
-        reads = [step.name for step in spec.steps if step.component.kind == "dataset"]
+        reads = [step.name for step in spec.steps if step.described.kind == "dataset"]
         if not reads:
             raise FgicError("no step of this spec reads a data set", where=where)
         return reads[0]

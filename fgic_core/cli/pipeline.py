@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from fgic_core.cli.output import console, table, warn
 from fgic_core.hooks import hookimpl
+from fgic_core.kinds.ports import all_steps
 
 if TYPE_CHECKING:
     from fgic_core.cli.terminal import Terminal
-    from fgic_core.run.record import RunRecord, StepRecord
+    from fgic_core.store.record import RunRecord, StepRecord
 
 
 def run_pipeline(spec: Path, overrides: Sequence[str], *, quiet: bool, **arguments: Any) -> int:
@@ -29,8 +30,11 @@ def run_pipeline(spec: Path, overrides: Sequence[str], *, quiet: bool, **argumen
         FgicError: the spec or an option is wrong.
     """
     from fgic_core.pipeline import Pipeline, argv
+    from fgic_core.plan.keys import Keys
+    from fgic_core.store.memory import default_memory
 
-    pipeline = Pipeline.from_yaml(spec, overrides)
+    keys = Keys(default_memory(trusted=not arguments.get("verify")))
+    pipeline = Pipeline.from_yaml(spec, overrides, keys=keys)
     terminal = choose_terminal(quiet)
     last = _LastWord()
     observers = [last] if terminal is None else [terminal, last]
@@ -41,6 +45,7 @@ def run_pipeline(spec: Path, overrides: Sequence[str], *, quiet: bool, **argumen
             terminal.close()
         if last.record is not None and not quiet:
             _print_summary(last.record)
+            _print_failures(last.record)
         if last.folder is not None:
             _print_places(last.folder, quiet)
     for problem in run.problems:
@@ -77,6 +82,24 @@ def _print_summary(record: RunRecord) -> None:
     out.print()
     out.print(summary)
     out.print()
+
+
+def _print_failures(record: RunRecord) -> None:
+    """What failed, what was not run because of it, and how to go on."""
+    failed = [step.name for step in record.steps if step.status == "failed"]
+    if not failed:
+        return
+    lost: dict[str, list[str]] = {}  # by what was not run, the failed steps that it needs, near and far
+    for step in record.steps:
+        near = dict.fromkeys(all_steps(step.inputs))
+        if step.status == "skipped":
+            causes = [cause for name in near for cause in ([name] if name in failed else lost.get(name, []))]
+            lost |= {step.name: list(dict.fromkeys(causes))} if causes else {}
+    print(f"{len(failed)} step{'s' * (len(failed) != 1)} failed: {', '.join(failed)}.")
+    for name, causes in lost.items():
+        print(f"Not run: {name}, because of {' and '.join(causes)}.")
+    print("What is finished is kept. When what failed is mended, the same command computes what is missing.")
+    print()
 
 
 def _time(step: StepRecord) -> str:

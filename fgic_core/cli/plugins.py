@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fgic_core.cli.options import Option, options_of
 from fgic_core.cli.output import console, fail, printable, table
 from fgic_core.errors import PluginError
 from fgic_core.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from fgic_core.description import Option
 
 
 def print_plugins(load: bool, as_json: bool, registry: Registry | None = None) -> int:
@@ -66,31 +67,44 @@ def print_component(uses: str, as_json: bool, registry: Registry | None = None) 
     Raises:
         PluginError: there is none of that name, or it fails to load.
     """
-    registry = registry or Registry()
-    component = registry.get(uses)
-    entry = registry.entry(uses)
-    options = options_of(component)
-    about = inspect.cleandoc(component.__doc__ or "")
+    from fgic_core.plan.descriptions import Remembered
+
+    manifest = Remembered(registry or Registry()).manifests([uses])[uses]
+    if isinstance(manifest, PluginError):
+        raise manifest
+    entry, options = manifest.entry, manifest.options
     if as_json:
-        row = {**_row(entry, None), "doc": about, "options": [option._asdict() for option in options]}
+        row = {**_row(entry, None), "doc": manifest.doc, "options": [_option(option) for option in options]}
         print(json.dumps(row, indent=1, ensure_ascii=False))
         return
     out = console()
     out.print(f"{uses}  ({entry.package} {entry.version}, {entry.target})", style="bold")
     takes = ", ".join(
-        port.words if name == port.type else f"{name}: {port.words}" for name, port in component.inputs.items()
+        port.words if name == port.type else f"{name}: {port.words}" for name, port in manifest.ports.items()
     )
     takes = takes or "nothing"
-    out.print(f"takes {takes}, gives {component.gives}\n\n{about}\n")
+    out.print(f"takes {takes}, gives {manifest.gives}\n\n{manifest.doc}\n")
     out.print(_options_table(options) if options else "It has no options.")
     if any(option.core for option in options):
         out.print("\n* an option that every component of this kind has")
 
 
+def _option(option: Option) -> dict[str, Any]:
+    about = {name: getattr(option, name) for name in ("name", "type", "required", "default", "description", "core")}
+    return about | {"default": _rounded(option.default)}
+
+
+def _rounded(value: Any) -> Any:
+    """Floats at six significant digits: 1/255 is nothing to read in seventeen."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    return [_rounded(item) for item in value] if isinstance(value, list) else value
+
+
 def _options_table(options: list[Option]) -> Any:
     listing = table("option", "type", "default", "description")
     for option in options:
-        default = "required" if option.required else _as_written(option.default, "n/255" in option.type)
+        default = "required" if option.required else _as_written(_rounded(option.default), "n/255" in option.type)
         listing.add_row(f"{option.name}{' *' * option.core}", option.type, default, option.description)
     listing.columns[0].no_wrap = True
     return listing

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fgic_core.data.geometry import Box
-    from fgic_core.data.model import Model
-    from fgic_core.interfaces.explainer import Explainer
+    from fgic_core.kinds.classifier.model import Model
+    from fgic_core.kinds.explainer.contract import Explainer
     from fgic_core.predict import Prediction, Predictor
     from fgic_core.registry import Registry
 
@@ -142,7 +142,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def _explainer(registry: Registry, uses: str) -> Explainer:
-    from fgic_core.interfaces.explainer import Explainer
+    from fgic_core.kinds.explainer.contract import Explainer
 
     made = registry.create(uses)
     if not isinstance(made, Explainer):
@@ -159,8 +159,8 @@ def crops_before(folder: Path, model: Model, store: Path | None = None) -> str |
         store: where a run's artifacts lie.
     """
     from fgic_core.data.artifact import ArtifactRecord
-    from fgic_core.run.record import RunRecord
     from fgic_core.run.route import route_of
+    from fgic_core.store.record import RunRecord
 
     assert model.folder is not None
     try:

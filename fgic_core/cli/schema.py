@@ -15,10 +15,12 @@ def print_schema(output: Path | None) -> None:
     Raises:
         FgicError: the file cannot be written.
     """
+    from fgic_core.plan.descriptions import Remembered
     from fgic_core.registry import Registry
     from fgic_core.spec import spec_schema
 
-    text = json.dumps(spec_schema(Registry()), indent=2, ensure_ascii=False)
+    registry = Registry()
+    text = json.dumps(spec_schema(registry, Remembered(registry)), indent=2, ensure_ascii=False)
     if output is None:
         print(text)
         return

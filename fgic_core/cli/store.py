@@ -11,8 +11,8 @@ from fgic_core.cli.output import console, note, printable, table
 from fgic_core.data.files import in_bytes
 from fgic_core.errors import StoreError, nearest
 from fgic_core.pipeline import RUNS
-from fgic_core.run.store import Store
 from fgic_core.run.upkeep import Stored, contents, needless, remove, verify
+from fgic_core.store.store import Store
 
 
 def print_contents(root: Path, as_json: bool) -> int:

@@ -1,14 +1,15 @@
-"""Observers that show a run in the terminal: a live line for people, plain lines for files."""
+"""Observers that show a run in the terminal: a live block for people, plain lines for files."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from fgic_core.cli import numbers
 from fgic_core.cli.output import console, printable
+from fgic_core.cli.watch import SHOWN_SPLITS, Bar, Lane, Watch, clock
 from fgic_core.hooks import hookimpl
 
 if TYPE_CHECKING:
@@ -16,11 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from fgic_core.data.artifact import Metric, Point
-    from fgic_core.run.record import RunRecord, StepRecord
-
-#: The splits of a curve that are shown while a model is trained. Test waits for the report: a person who
-#: watches it can stop at its best epoch, and the number is worth nothing.
-_SHOWN_SPLITS = ("train", "val", "")
+    from fgic_core.store.record import RunRecord, StepRecord
 
 
 class Terminal(Protocol):
@@ -30,70 +27,6 @@ class Terminal(Protocol):
         """Give the terminal back, however the run ended."""
 
 
-class Bar:
-    """The work that a step reported last.
-
-    The rate is that of the last `WINDOW` seconds, so that a slow first batch does not spoil it for long.
-    """
-
-    WINDOW = 20.0
-
-    def __init__(self, description: str, now: float) -> None:
-        self.description = description
-        self.done = 0
-        self.total: int | None = None
-        self.unit = ""
-        self._marks: list[tuple[float, int]] = [(now, 0)]
-
-    def rate(self, now: float) -> float:
-        """Units a second; 0 where it cannot be told yet."""
-        if now - self._marks[-1][0] >= 1.0:
-            self._marks.append((now, self.done))
-            while len(self._marks) > 2 and now - self._marks[1][0] > self.WINDOW:
-                del self._marks[0]
-        since, done = self._marks[0]
-        return (self.done - done) / (now - since) if now > since else 0.0
-
-    def text(self, now: float) -> str:
-        """``120/480 images, 41.2 images/s, 0:09 left``."""
-        parts = [f"{self.done}/{self.total} {self.unit}" if self.total else f"{self.done} {self.unit}"]
-        rate = self.rate(now)
-        if rate > 0:
-            parts.append(f"{rate:.1f} {self.unit}/s" if rate < 100 else f"{rate:.0f} {self.unit}/s")
-            if self.total and self.done < self.total:
-                parts.append(f"{clock((self.total - self.done) / rate)} left")
-        return ", ".join(parts)
-
-
-def clock(seconds: float) -> str:
-    """``0:09``, ``12:30``, ``1:02:03``."""
-    minutes, second = divmod(round(seconds), 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{hour}:{minute:02d}:{second:02d}" if hour else f"{minute}:{second:02d}"
-
-
-class _Watch:
-    """What both terminals keep of a run."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self.now = now
-        self.order: list[str] = []
-        self.width = 0
-        self.metrics: dict[str, list[Metric]] = {}
-
-    def begin(self, run: RunRecord) -> None:
-        self.order = [step.name for step in run.steps]
-        self.width = max((len(name) for name in self.order), default=0)
-
-    def place(self, step: StepRecord) -> str:
-        """``3/7``."""
-        return f"{self.order.index(step.name) + 1}/{len(self.order)}" if step.name in self.order else ""
-
-    def result(self, step: StepRecord) -> str:
-        """The headline number of a step that was computed."""
-        return numbers.headline(self.metrics.get(step.name, []))
-
-
 def _failure(step: StepRecord, error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "stopped"
@@ -101,12 +34,12 @@ def _failure(step: StepRecord, error: BaseException) -> str:
 
 
 class PlainTerminal:
-    """One line for what happens, for logs and pipes.
+    """One line for what happens, for logs and pipes. Each names what it is about: several things may go on at once.
 
     Args:
         stream: where the lines go.
         failures_only: say nothing but what failed.
-        every: seconds between two lines on the progress of the same step.
+        every: seconds between two lines on the progress of the same node.
         now: a monotonic clock.
     """
 
@@ -117,11 +50,9 @@ class PlainTerminal:
         every: float = 10.0,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stream, self._quiet, self._every, self._now = stream, failures_only, every, now
-        self._watch = _Watch(now)
-        self._bar: Bar | None = None
-        self._next = 0.0
-        self._epoch: list[Point] = []
+        self._stream, self._quiet, self._every = stream, failures_only, every
+        self._watch = Watch(now)
+        self._next: dict[str, float] = {}
 
     def _say(self, text: str) -> None:
         if not self._quiet:
@@ -130,63 +61,76 @@ class PlainTerminal:
     @hookimpl
     def run_started(self, run: RunRecord, folder: Path) -> None:
         self._watch.begin(run)
-        self._say(f"{run.name}: {len(run.steps)} steps on {run.device}, in {folder}")
+        self._say(f"{self._watch.title(run)}, in {folder}")
 
     @hookimpl
     def step_started(self, step: StepRecord) -> None:
-        self._bar, self._epoch = None, []
-        self._next = self._now() + self._every
+        self._watch.open(step, step.name)
+        self._next[step.name] = self._watch.now() + self._every
         self._say(f"[{self._watch.place(step)}] {step.name} ({step.uses}): started; {step.reason}")
 
     @hookimpl
     def step_reused(self, step: StepRecord) -> None:
+        self._watch.done += 1
         self._say(f"[{self._watch.place(step)}] {step.name} ({step.uses}): reused")
 
     @hookimpl
-    def progress(self, step: StepRecord, description: str, done: int, total: int | None, unit: str) -> None:
-        now = self._now()
-        bar = self._bar
-        if bar is None or bar.description != description:
-            if any(point.split != "train" for point in self._epoch):
-                self._end_epoch(step)
-            bar = self._bar = Bar(description, now)
-        bar.done, bar.total, bar.unit = done, total, unit
-        if now >= self._next:
-            self._next = now + self._every
-            self._say(f"{step.name}: {description}: {bar.text(now)}")
+    def progress(self, step: StepRecord, node: str, description: str, done: int, total: int | None, unit: str) -> None:
+        now, lane = self._watch.now(), self._watch.lane(step, node)
+        anew = lane.bar is None or lane.bar.description != description
+        if anew and any(point.split != "train" for point in lane.epoch):
+            self._end_epoch(lane)
+        lane.advance(description, done, total, unit, now)
+        assert lane.bar is not None
+        if now >= self._next.setdefault(lane.label, lane.began + self._every):
+            self._next[lane.label] = now + self._every
+            self._say(f"{lane.label}: {description}: {lane.bar.text(now)}")
 
     @hookimpl
     def metric(self, step: StepRecord, metric: Metric) -> None:
         self._watch.metrics.setdefault(step.name, []).append(metric)
 
     @hookimpl
-    def point(self, step: StepRecord, point: Point) -> None:
-        if self._epoch and self._epoch[0].epoch != point.epoch:
-            self._end_epoch(step)
-        if point.split in _SHOWN_SPLITS:
-            self._epoch.append(point)
+    def point(self, step: StepRecord, node: str, point: Point) -> None:
+        lane = self._watch.lane(step, node)
+        if lane.epoch and lane.epoch[0].epoch != point.epoch:
+            self._end_epoch(lane)
+        if point.split in SHOWN_SPLITS:
+            lane.epoch.append(point)
 
-    def _end_epoch(self, step: StepRecord) -> None:
-        if self._epoch:
+    def _end_epoch(self, lane: Lane) -> None:
+        if lane.epoch:
             values = ", ".join(
-                f"{point.split} {point.name} {numbers.value(point.value)}".strip() for point in self._epoch
+                f"{point.split} {point.name} {numbers.value(point.value)}".strip() for point in lane.epoch
             )
-            self._say(f"{step.name}: epoch {self._epoch[0].epoch}: {values}")
-        self._epoch = []
+            self._say(f"{lane.label}: epoch {lane.epoch[0].epoch}: {values}")
+        lane.epoch = []
 
     @hookimpl
     def warning(self, step: StepRecord, message: str) -> None:
         self._say(f"{step.name}: warning: {printable(message)}")
 
     @hookimpl
+    def node_finished(self, step: StepRecord, node: str) -> None:
+        for lane in self._watch.close(step, node):
+            self._end_epoch(lane)
+
+    @hookimpl
+    def time_left(self, seconds: float | None) -> None:
+        self._watch.expect(seconds)
+
+    @hookimpl
     def step_finished(self, step: StepRecord) -> None:
-        self._end_epoch(step)
-        result = self._watch.result(step)
-        self._say(f"{step.name}: done in {numbers.duration(step.seconds)}{f'; {result}' if result else ''}")
+        for lane in self._watch.close(step):
+            self._end_epoch(lane)
+        self._watch.done += 1
+        said = [f"done in {numbers.duration(step.seconds)}", self._watch.result(step), self._watch.left()]
+        self._say(f"{step.name}: {'; '.join(filter(None, said))}")
 
     @hookimpl
     def step_failed(self, step: StepRecord, error: BaseException) -> None:
-        self._end_epoch(step)
+        for lane in self._watch.close(step):
+            self._end_epoch(lane)
         if not (self._quiet and isinstance(error, KeyboardInterrupt)):
             print(f"{step.name}: {_failure(step, error)}", file=self._stream, flush=True)
 
@@ -195,9 +139,10 @@ class PlainTerminal:
 
 
 class LiveTerminal:
-    """A line for each finished step, and two live ones for the step that runs: its work, and its curves.
+    """A line for each step that is over, and below them a live block with one for each node that is computed.
 
-    Hooks only note what they are told; drawing happens four times a second, in rich's thread.
+    Where it is one alone its curves stand below it. Hooks only note what they are told; drawing happens four times a
+    second, in rich's thread.
 
     Args:
         console: where to draw; by default stderr.
@@ -209,13 +154,7 @@ class LiveTerminal:
 
         self._console = output or console(stderr=True)
         self._unicode = "utf" in self._console.encoding.lower()
-        self._now = now
-        self._watch = _Watch(now)
-        self._step: StepRecord | None = None
-        self._began = now()
-        self._done = 0
-        self._bar: Bar | None = None
-        self._curves: dict[str, list[float]] = {}
+        self._watch = Watch(now)
         self._spinner = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏" if self._unicode else "|/-"
         self._live = Live(self, console=self._console, refresh_per_second=4, transient=True)
 
@@ -224,49 +163,55 @@ class LiveTerminal:
     @hookimpl
     def run_started(self, run: RunRecord, folder: Path) -> None:
         self._watch.begin(run)
-        self._console.print(f"{run.name}: {len(run.steps)} steps on {run.device}, in {folder}", style="dim")
+        self._console.print(f"{self._watch.title(run)}, in {folder}", style="dim")
         self._live.start()
 
     @hookimpl
     def step_started(self, step: StepRecord) -> None:
-        self._step, self._bar, self._curves, self._began = step, None, {}, self._now()
+        self._watch.open(step, step.name)
 
     @hookimpl
     def step_reused(self, step: StepRecord) -> None:
-        self._done += 1
+        self._watch.done += 1
         self._line("=", "blue", step, "reused")
 
     @hookimpl
-    def progress(self, step: StepRecord, description: str, done: int, total: int | None, unit: str) -> None:
-        bar = self._bar
-        if bar is None or bar.description != description:
-            bar = self._bar = Bar(description, self._now())
-        bar.done, bar.total, bar.unit = done, total, unit
+    def progress(self, step: StepRecord, node: str, description: str, done: int, total: int | None, unit: str) -> None:
+        self._watch.lane(step, node).advance(description, done, total, unit, self._watch.now())
 
     @hookimpl
     def metric(self, step: StepRecord, metric: Metric) -> None:
         self._watch.metrics.setdefault(step.name, []).append(metric)
 
     @hookimpl
-    def point(self, step: StepRecord, point: Point) -> None:
-        if point.split in _SHOWN_SPLITS:
-            self._curves.setdefault(f"{point.split} {point.name}".strip(), []).append(point.value)
+    def point(self, step: StepRecord, node: str, point: Point) -> None:
+        if point.split in SHOWN_SPLITS:
+            curves = self._watch.lane(step, node).curves
+            curves.setdefault(f"{point.split} {point.name}".strip(), []).append(point.value)
 
     @hookimpl
     def warning(self, step: StepRecord, message: str) -> None:
         self._console.print(f"! {step.name}: {printable(message)}", style="yellow")
 
     @hookimpl
+    def node_finished(self, step: StepRecord, node: str) -> None:
+        self._watch.close(step, node)
+
+    @hookimpl
+    def time_left(self, seconds: float | None) -> None:
+        self._watch.expect(seconds)
+
+    @hookimpl
     def step_finished(self, step: StepRecord) -> None:
-        self._step = None
-        self._done += 1
+        self._watch.close(step)
+        self._watch.done += 1
         self._line(
             "✓" if self._unicode else "+", "green", step, numbers.duration(step.seconds), self._watch.result(step)
         )
 
     @hookimpl
     def step_failed(self, step: StepRecord, error: BaseException) -> None:
-        self._step = None
+        self._watch.close(step)
         self._line("✗" if self._unicode else "x", "red", step, _failure(step, error))
 
     @hookimpl
@@ -274,8 +219,8 @@ class LiveTerminal:
         self.close()
 
     def close(self) -> None:
-        """Remove the live lines and give the cursor back."""
-        self._step = None
+        """Remove the live block and give the cursor back."""
+        self._watch.lanes.clear()
         self._live.stop()
 
     # How it is drawn.
@@ -290,32 +235,37 @@ class LiveTerminal:
         self._console.print(text)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        step, now = self._step, self._now()
-        if step is None:  # never nothing at all: rich ends each empty drawing with a blank line that stays
-            yield self._between(now)
-            return
-        yield self._work(step, now, options.max_width)
-        if curves := self._curve_text():
-            curves.truncate(options.max_width, overflow="ellipsis")
-            yield curves
+        lanes, now, width = self._watch.shown(), self._watch.now(), options.max_width
+        for lane in lanes:
+            yield self._work(lane, now, width, max(len(one.label) for one in lanes))
+        if len(lanes) == 1:
+            yield from self._curves(lanes[0], width)
+        # Never nothing at all: rich ends each empty drawing with a blank line that stays.
+        if len(lanes) != 1 or self._watch.left():
+            text = self._between(now)
+            text.truncate(width, overflow="ellipsis")
+            yield text
 
     def _turn(self, now: float) -> str:
         return self._spinner[int(now * 4) % len(self._spinner)]
 
     def _between(self, now: float) -> Text:
-        """Before the first step, after the last, and while inputs are opened."""
+        """How far all of it is: the last line beside several nodes, the only one where none is computed."""
         from rich.text import Text
 
-        return Text(f"{self._turn(now)} {self._done} of {len(self._watch.order)} steps done", style="dim")
+        done = f"{self._watch.done} of {len(self._watch.order)} steps done"
+        return Text(f"{self._turn(now)} {', '.join(filter(None, [done, self._watch.left()]))}", style="dim")
 
-    def _work(self, step: StepRecord, now: float, width: int) -> Text:
+    def _work(self, lane: Lane, now: float, width: int, label: int) -> Text:
         from rich.text import Text
 
-        text = Text.assemble((f"{self._turn(now)} ", "cyan"), (f"{step.name:<{self._watch.width}}", "bold"))
-        text.append(f"  {self._watch.place(step)}  {clock(now - self._began)}  ", style="dim")
-        bar = self._bar
+        text = Text.assemble(
+            (f"{self._turn(now)} ", "cyan"), (f"{lane.label:<{max(label, self._watch.width)}}", "bold")
+        )
+        text.append(f"  {self._watch.place(lane.step)}  {clock(now - lane.began)}  ", style="dim")
+        bar = lane.bar
         if bar is None:
-            text.append(step.reason, style="dim")
+            text.append(lane.step.reason, style="dim")
         else:
             about = bar.text(now)
             room = width - len(text) - len(bar.description) - len(about) - 4
@@ -332,12 +282,17 @@ class LiveTerminal:
         text.append(("━" if self._unicode else "-") * (width - full), style="bright_black")
         text.append("  ")
 
-    def _curve_text(self) -> Text | None:
+    def _curves(self, lane: Lane, width: int) -> Iterator[Text]:
         from rich.text import Text
 
         text = Text("  ")
-        for name, values in list(self._curves.items()):
+        for name, values in list(lane.curves.items()):
             line = numbers.sparkline(values) if self._unicode else ""
             text.append(f"{name} {numbers.value(values[-1])} ")
             text.append(f"{line}  " if line else " ", style="cyan")
-        return text if len(text) > 2 else None
+        if len(text) > 2:
+            text.truncate(width, overflow="ellipsis")
+            yield text
+
+
+__all__ = ["Bar", "LiveTerminal", "PlainTerminal", "Terminal", "clock"]

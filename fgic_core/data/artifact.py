@@ -17,9 +17,6 @@ from fgic_core.errors import StoreError
 RECORD = "artifact.json"
 _AGAIN = "Run the spec again: what the store lacks is computed anew."
 
-#: `fitted` is what a step learned; others are what it gives.
-ArtifactType = Literal["dataset", "model", "explanations", "robustness", "fitted"]
-
 #: Which pictures a number is of; empty where it is of no one split, such as of those that a generator makes.
 OnSplit = Literal["", "train", "val", "test"]
 
@@ -92,7 +89,7 @@ class ArtifactRecord(_Record):
     """The file ``artifact.json`` that every artifact folder holds."""
 
     format: Literal[3] = 3
-    type: ArtifactType
+    type: str = Field(pattern="^[a-z][a-z0-9_]*$", description="See `fgic_core.ArtifactType`.")
     key: str = Field(description="The digest the store knows it by.")
     content: str = Field(
         "", description="The digest of what steps are given of it: equal for artifacts that are as good as each other."

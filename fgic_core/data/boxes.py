@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -206,6 +207,7 @@ class ComparedWriter:
         self._searched = frozenset(map(source_of, searched))
         self._file = pq.ParquetWriter(folder / "boxes.parquet", COMPARED, compression="zstd")
         self._waiting: list[dict[str, Any]] = []
+        self._process = os.getpid()
 
     def __enter__(self) -> ComparedWriter:
         return self
@@ -224,6 +226,8 @@ class ComparedWriter:
         self._waiting = []
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if os.getpid() != self._process:  # see `fgic_core.data.writer.DatasetWriter`
+            return
         if kind is None:
             self._flush()
         self._file.close()

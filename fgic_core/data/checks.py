@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fgic_core.data.boxes import with_box
-from fgic_core.data.dataset import SCHEMA, UNSAFE_PATH
+from fgic_core.data.dataset import SCHEMA, UNSAFE_PATH, schema_of
+from fgic_core.data.header import Column
 from fgic_core.data.junk import JUNK_PATH
 from fgic_core.data.sample import SPLITS
 from fgic_core.errors import DataError, PluginError
@@ -86,14 +87,16 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(classes)
 
 
-def conform(batch: pa.RecordBatch, root: str) -> pa.RecordBatch:
-    """The batch with the columns of `SCHEMA`: all of `root`, left-out nullable columns empty, `origin` real.
+def conform(batch: pa.RecordBatch, root: str, more: Sequence[Column] = ()) -> pa.RecordBatch:
+    """The batch with the columns of `SCHEMA`, and ``more``: all of `root`, others that are left out empty, `origin`
+    real.
 
     Raises:
         PluginError: a column that must be there is not, or one has another type.
     """
     columns = []
-    for field in SCHEMA:
+    schema = schema_of(more)
+    for field in schema:
         if field.name == "root":
             column = pa.array([root], field.type.value_type).dictionary_encode()
             column = pa.DictionaryArray.from_arrays(np.zeros(len(batch), np.int32), column.dictionary)
@@ -112,7 +115,7 @@ def conform(batch: pa.RecordBatch, root: str) -> pa.RecordBatch:
         except pa.ArrowException as error:
             raise PluginError(f"the reader's column {field.name} should be of type {field.type}: {error}") from None
         columns.append(_writable(column) if field.name == "region" else column)
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _writable(regions: pa.StructArray) -> pa.StructArray:

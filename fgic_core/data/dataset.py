@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +17,11 @@ import pyarrow.parquet as pq
 from fgic_core.data.digest import digest_bytes
 from fgic_core.data.files import regular_file
 from fgic_core.data.geometry import Box
-from fgic_core.data.header import Header
-from fgic_core.data.images import LARGEST_PICTURE, cut, decode
-from fgic_core.data.rows import BATCH, SCHEMA, UNSAFE_PATH, box_row, to_batch, to_batches, to_sample
+from fgic_core.data.header import Column, Header
+from fgic_core.data.images import cut, decode
+from fgic_core.data.rows import BATCH, SCHEMA, UNSAFE_PATH, box_row, exact, schema_of, to_batch, to_batches, to_sample
 from fgic_core.data.sample import Sample, Split
+from fgic_core.data.writer import DatasetWriter, filled, fit, read_bytes, unsafe
 from fgic_core.errors import DataError
 
 if TYPE_CHECKING:
@@ -31,16 +31,16 @@ __all__ = [
     "BATCH",
     "SCHEMA",
     "UNSAFE_PATH",
+    "Column",
     "Dataset",
     "DatasetWriter",
     "Header",
     "box_row",
+    "schema_of",
     "to_batch",
     "to_batches",
     "to_sample",
 ]
-
-_unsafe = re.compile(UNSAFE_PATH).search
 
 
 class Dataset:
@@ -51,7 +51,7 @@ class Dataset:
 
     Attributes:
         header: class names, folders, notes.
-        table: the rows, with the columns of `SCHEMA`.
+        table: the rows, with the columns of `schema`.
     """
 
     def __init__(self, header: Header, table: pa.Table) -> None:
@@ -77,13 +77,18 @@ class Dataset:
             table = pq.read_table(
                 regular_file(file), memory_map=True, read_dictionary=["root", "split", "region_origin", "origin"]
             )
-            table = _fit(table)
+            table = fit(table, schema_of(header.columns))
         except KeyError as error:
             raise DataError(f"the rows of this data set lack a column: {error}", where=str(file)) from None
         except (OSError, ValueError, pa.ArrowException) as error:
             raise DataError(f"the rows of this data set cannot be read: {error}", where=str(file)) from None
         _check_columns(table, header, file)
         return cls(replace(header, roots=where), table)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of the rows: `SCHEMA`, and those that the header declares."""
+        return schema_of(self.header.columns)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -103,7 +108,7 @@ class Dataset:
     @cached_property
     def _columns(self) -> dict[str, pa.ChunkedArray]:
         """The columns of a sample, looked up once. (Slicing the table for a row would walk all of its chunks.)"""
-        return {name: self.table.column(name) for name in SCHEMA.names if name not in ("digest", "phash")}
+        return {name: self.table.column(name) for name in self.schema.names if name not in ("digest", "phash")}
 
     def _position(self, index: int) -> int:
         """The index counted from the start; an IndexError (which ends a plain loop) beyond the rows."""
@@ -158,6 +163,10 @@ class Dataset:
         if pc.any(shared).as_py():
             first = other.table.column("id").filter(shared)[0].as_py()
             raise DataError(f"sample {first} is in both data sets")
+        declared = {column.name: column for column in ours.columns}
+        for column in theirs.columns:
+            if declared.setdefault(column.name, column) != column:
+                raise DataError(f"column {column.name} of the two data sets means different things")
         header = Header(
             ours.classes,
             {**ours.roots, **theirs.roots},
@@ -165,21 +174,71 @@ class Dataset:
             tuple(dict.fromkeys(ours.notes + theirs.notes)),
             tuple(dict.fromkeys(ours.skipped + theirs.skipped)),
             tuple(dict.fromkeys(ours.searched + theirs.searched)),
+            tuple(declared.values()),
         )
-        return Dataset(header, pa.concat_tables([_fit(self.table), _fit(other.table)]).unify_dictionaries())
+        both = [fit(filled(one.table, header.columns), schema_of(header.columns)) for one in (self, other)]
+        return Dataset(header, pa.concat_tables(both).unify_dictionaries())
 
-    def file(self, index: int, column: Literal["path", "part_mask"] = "path") -> Path:
-        """The absolute path of a row's picture (or, with ``column="part_mask"``, of its mask).
+    def with_column(self, column: Column, values: Sequence[Any]) -> Dataset:
+        """The same rows with one more column, or with other values in it.
+
+        Args:
+            column: its declaration. The ``root`` of a file is a folder of the data set's, or the one that the data set
+                is to be written into (`StepContext.own_root` names it).
+            values: one a row; of a file its path, relative to the root. None is no value.
 
         Raises:
-            DataError: the path leaves the data set's folder, the folder is not known, or the row has no mask.
+            DataError: every data set has a column of that name, or there are more values, or fewer, than rows.
+        """
+        if column.name in SCHEMA.names:
+            raise DataError(f"every data set has a column {column.name}: name the further one otherwise")
+        if len(values) != len(self):
+            raise DataError(f"column {column.name} has {len(values)} values for {len(self)} rows")
+        roots = dict(self.header.roots)
+        if column.type == "file":
+            roots.setdefault(column.root, Path())
+            values = [None if value is None else {"path": str(value), "digest": None} for value in values]
+        others = tuple(one for one in self.header.columns if one.name != column.name)
+        header = replace(self.header, roots=roots, columns=(*others, column))
+        field = schema_of([column]).field(column.name)
+        try:
+            made = pa.array([exact(column, value) for value in values], field.type)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"column {column.name} of type {column.type} has a value of another: {error}") from None
+        table = self.table.drop_columns([column.name]) if column.name in self.table.column_names else self.table
+        return Dataset(header, table.append_column(field, made))
+
+    def file(self, index: int, column: str = "path") -> Path:
+        """The absolute path of a row's picture; with ``column`` of its part mask, or of a further column's file.
+
+        Raises:
+            DataError: the path leaves the data set's folder, the folder is not known, or the row has no such file.
         """
         position = self._position(index)
-        name = self._columns[column][position].as_py()
-        if name is None or _unsafe(name):
-            what = "has no part mask" if name is None else f"has a {column} outside of the data set's folder: {name!r}"
+        name, root = self._columns[column][position].as_py(), self._columns["root"][position].as_py()
+        if isinstance(name, dict):
+            name, root = name["path"], next(one.root for one in self.header.columns if one.name == column)
+        if name is None or unsafe(name):
+            said = column.replace("_", " ")
+            what = f"has no {said}" if name is None else f"has a {said} outside of the data set's folder: {name!r}"
             raise DataError(f"sample {self._columns['id'][position].as_py()} {what}")
-        return self.header.place(self._columns["root"][position].as_py(), name) / str(name)
+        return self.header.place(root, name) / str(name)
+
+    def content(self, index: int, column: str) -> bytes:
+        """The bytes of a further column's file.
+
+        Raises:
+            DataError: there is none, or another one than when the data set was written.
+        """
+        file, known = self.file(index, column), self._columns[column][self._position(index)].as_py()["digest"]
+        content = read_bytes(file, column)
+        if known is not None and digest_bytes(content) != known:
+            raise DataError(
+                f"this {column} is another one than when the data set was written",
+                where=str(file),
+                hint="Run the spec again: what the store lacks is computed anew.",
+            )
+        return content
 
     def picture(self, index: int) -> Image:
         """The whole picture of a row, 8-bit RGB, upright.
@@ -187,7 +246,7 @@ class Dataset:
         Raises:
             DataError: the file is missing or broken, or another one than when the data set was read.
         """
-        with self._told(index):
+        with self._naming_the_file(index):
             return self._decoded(index)
 
     def _decoded(self, index: int) -> Image:
@@ -195,7 +254,7 @@ class Dataset:
         known = self._digests[self._position(index)].as_py()
         if known is None:
             return decode(file)
-        content = _bytes(file)
+        content = read_bytes(file)
         if digest_bytes(content) != known:
             raise DataError(
                 "this picture is another one than when the data set was read",
@@ -208,18 +267,18 @@ class Dataset:
     def _digests(self) -> pa.ChunkedArray:
         return self.table.column("digest")
 
-    def image(self, index: int) -> Image:
+    def crop(self, index: int) -> Image:
         """What a row shows: its picture, cut to its region. 8-bit RGB.
 
         Raises:
             DataError: the file is missing or broken; the message names it.
         """
         region = self._columns["region"][self._position(index)].as_py()
-        with self._told(index):
+        with self._naming_the_file(index):
             return cut(self._decoded(index), Box(**region) if region else None)
 
     @contextmanager
-    def _told(self, index: int) -> Iterator[None]:
+    def _naming_the_file(self, index: int) -> Iterator[None]:
         """Errors of a picture name its file; of one that a step made they say how it is made again."""
         try:
             yield
@@ -237,21 +296,6 @@ class Dataset:
                 writer.write(batch)
 
 
-def _bytes(file: Path) -> bytes:
-    try:
-        return regular_file(file, LARGEST_PICTURE).read_bytes()
-    except FileNotFoundError:
-        raise DataError("the picture is missing", where=str(file), hint="Restore the file or remove it.") from None
-    except OSError as error:
-        raise DataError(f"the picture cannot be read: {error.strerror or error}", where=str(file)) from None
-
-
-def _fit(table: pa.Table) -> pa.Table:
-    """The table in `SCHEMA`. Columns that fit already are left alone: Arrow does not cast a null region to itself."""
-    columns = [(table.column(field.name), field.type) for field in SCHEMA]
-    return pa.table([c if c.type == kind else c.cast(kind) for c, kind in columns], schema=SCHEMA)
-
-
 def _check_columns(table: pa.Table, header: Header, file: Path) -> None:
     """What every user of the rows relies on: raises DataError where the file was damaged by hand."""
     for name in ("id", "root", "path", "label", "split", "empty", "origin"):
@@ -264,44 +308,3 @@ def _check_columns(table: pa.Table, header: Header, file: Path) -> None:
                 f"labels reach from {labels['min']} to {labels['max']}, but there are {len(header.classes)} classes",
                 where=str(file),
             )
-
-
-class DatasetWriter:
-    """Writes a data set batch by batch, in memory that does not grow with it."""
-
-    def __init__(self, folder: Path, header: Header) -> None:
-        self.folder = folder
-        self.header = header
-        self.rows = 0
-        self._waiting: list[pa.Table] = []
-        self._waiting_rows = 0
-
-    def __enter__(self) -> DatasetWriter:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = pq.ParquetWriter(self.folder / "samples.parquet", SCHEMA, compression="zstd", compression_level=1)
-        return self
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Append rows; columns are cast to `SCHEMA`."""
-        self._waiting.append(_fit(pa.Table.from_batches([batch])))
-        self._waiting_rows += batch.num_rows
-        self.rows += batch.num_rows
-        if self._waiting_rows >= BATCH:  # small batches are gathered: a row group has its price
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            self._file.write_table(pa.concat_tables(self._waiting).unify_dictionaries())
-        self._waiting, self._waiting_rows = [], 0
-
-    def write_samples(self, samples: Iterable[Sample], root: str) -> None:
-        """Append samples whose paths are relative to the root of that name."""
-        for batch in to_batches(samples, root):
-            self.write(batch)
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is None:
-            self._flush()
-        self._file.close()
-        if kind is None:
-            self.header.write(self.folder)

@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
 from fgic_core.data.files import regular_file
 from fgic_core.errors import DataError
 
+ColumnType = Literal["text", "number", "integer", "flag", "file"]
+
 #: 2: rows say which pictures are empty. 3: the header has the digests of the rows, and where a folder lies may be open.
 FORMAT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that a data set's rows have beyond those of every data set, such as a mask beside each picture.
+
+    Attributes:
+        name: as `Sample.extra` has it.
+        type: ``text``, ``number``, ``integer``, ``flag``, or ``file``: a path, whose file counts by its content.
+        root: of a file, the name of the folder that paths are relative to, which may be another than the pictures'; a
+            reader leaves it empty for its own.
+        meaning: one sentence.
+    """
+
+    name: str
+    type: ColumnType
+    root: str = ""
+    meaning: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where name or type are none that there can be."""
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise ValueError(f"a column's name has lower-case letters, digits and '_', not {self.name!r}")
+        if self.type not in get_args(ColumnType):
+            raise ValueError(f"a column's type is one of {', '.join(get_args(ColumnType))}, not {self.type!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +56,7 @@ class Header:
         skipped: pictures that could not be read and were left out: path and reason.
         searched: origins of the boxes that a detector looked for, such as ``predicted:detector/mmdet``: a picture
             without such a box is one in which it found nothing.
+        columns: the columns that rows have beyond those of every data set.
     """
 
     classes: tuple[str, ...]
@@ -35,6 +65,7 @@ class Header:
     notes: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     searched: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
 
     def place(self, root: str, where: str | None = None) -> Path:
         """Where the pictures of a root lie.
@@ -64,6 +95,7 @@ class Header:
             "notes": list(self.notes),
             "skipped": [list(pair) for pair in self.skipped],
             "searched": list(self.searched),
+            **({"columns": [asdict(column) for column in self.columns]} if self.columns else {}),
             "rows": rows_digests(folder / "samples.parquet"),
         }
         text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
@@ -87,6 +119,7 @@ class Header:
                 tuple(map(str, document["notes"])),
                 tuple((str(path), str(reason)) for path, reason in document["skipped"]),
                 tuple(map(str, document.get("searched", ()))),
+                tuple(Column(**column) for column in document.get("columns", ())),
             )
         except KeyError as error:
             raise DataError(f"the data set's header lacks {error}", where=str(folder / "dataset.json")) from None

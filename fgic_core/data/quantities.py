@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,8 +28,13 @@ class Quantity:
     headline: bool = False
     meaning: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where no such direction is."""
+        if self.better not in ("higher", "lower", ""):
+            raise ValueError(f"of a quantity higher or lower is better, or neither (''), not {self.better!r}")
 
-def _table(*groups: Iterable[Quantity]) -> Mapping[str, Quantity]:
+
+def _table(*groups: Iterable[Quantity]) -> dict[str, Quantity]:
     return {row.name: row for rows in groups for row in rows}
 
 
@@ -308,8 +313,22 @@ _DATA = (
     ),
 )
 
-#: Every quantity that the core measures, by name. Where several may speak for a step, the first does.
+#: Every quantity that the core measures, by name, and those of other kinds that are in use (`add`). Where several may
+#: speak for a step, the first does.
 QUANTITIES = _table(_ROBUSTNESS, _CLASSIFICATION, _EXPLANATION, _DETECTION, _GENERATION, _DATA)
+
+
+def add(rows: Iterable[Quantity]) -> None:
+    """Add the quantities that a kind from elsewhere measures.
+
+    Raises:
+        ValueError: a name stands for something else already.
+    """
+    rows = tuple(rows)
+    for row in rows:
+        if QUANTITIES.get(row.name, row) != row:
+            raise ValueError(f"its quantity {row.name} has another meaning already: {QUANTITIES[row.name].meaning}")
+    QUANTITIES.update({row.name: row for row in rows})
 
 
 def quantity(name: str) -> Quantity:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from numbers import Integral
 from typing import Any
 
 import pyarrow as pa
 
 from fgic_core.data.geometry import Box, Size
+from fgic_core.data.header import Column
 from fgic_core.data.sample import ObjectBox, Part, Sample
 from fgic_core.errors import DataError, PluginError
 
@@ -71,21 +73,32 @@ SCHEMA = pa.schema(
 )
 
 
-def to_batch(samples: Sequence[Sample], root: str) -> pa.RecordBatch:
-    """Rows of `SCHEMA` from samples; digest and phash are left empty.
+#: How the types of further columns (`Column`) are kept. A file is kept with the BLAKE2b-128 of its content.
+_FILE = pa.struct([pa.field("path", pa.string()), pa.field("digest", pa.string())])
+_TYPES = {"text": pa.string(), "number": pa.float64(), "integer": pa.int64(), "flag": pa.bool_(), "file": _FILE}
+
+
+def schema_of(columns: Iterable[Column]) -> pa.Schema:
+    """`SCHEMA` with further columns."""
+    return pa.schema([*SCHEMA, *(pa.field(column.name, _TYPES[column.type]) for column in columns)])
+
+
+def to_batch(samples: Sequence[Sample], root: str, columns: Sequence[Column] = ()) -> pa.RecordBatch:
+    """Rows of `SCHEMA`, and of further columns, from samples; digests and phash are left empty.
 
     Raises:
         DataError: a name is not UTF-8.
         PluginError: a sample has a value of another type than it should have; the message names the sample.
     """
     try:
-        return pa.RecordBatch.from_pylist([_row(sample, root) for sample in samples], schema=SCHEMA)
+        rows = [_row(sample, root) | _extra(sample, columns) for sample in samples]
+        return pa.RecordBatch.from_pylist(rows, schema=schema_of(columns))
     except UnicodeEncodeError as error:
         raise DataError(f"the name {error.object!r} is not UTF-8", hint="Rename the file or folder.") from None
     except (pa.ArrowException, TypeError, OverflowError) as error:
         if len(samples) > 1:
             for sample in samples:
-                to_batch([sample], root)
+                to_batch([sample], root, columns)
         raise PluginError(f"a value is of the wrong type: {error}", where=f"sample {samples[0].id}") from None
 
 
@@ -111,11 +124,33 @@ def _row(s: Sample, root: str) -> dict[str, Any]:
     }
 
 
-def to_batches(samples: Iterable[Sample], root: str) -> Iterator[pa.RecordBatch]:
+def _extra(s: Sample, columns: Sequence[Column]) -> dict[str, Any]:
+    unknown = s.extra.keys() - {column.name for column in columns}
+    if unknown:
+        raise PluginError(
+            f"column {sorted(unknown)[0]} is not declared",
+            where=f"sample {s.id}",
+            hint="A reader names its further columns in `columns`.",
+        )
+    given = {column: exact(column, s.extra.get(column.name)) for column in columns}
+    return {
+        column.name: {"path": str(value), "digest": None} if column.type == "file" and value is not None else value
+        for column, value in given.items()
+    }
+
+
+def exact(column: Column, value: Any) -> Any:
+    """The value of a further column; raises TypeError where it would be kept as another (2.7 as the integer 2)."""
+    if column.type == "integer" and value is not None and not isinstance(value, Integral):
+        raise TypeError(f"{value!r} is no integer")
+    return value
+
+
+def to_batches(samples: Iterable[Sample], root: str, columns: Sequence[Column] = ()) -> Iterator[pa.RecordBatch]:
     """As `to_batch`, in batches of at most `BATCH` rows."""
     samples = iter(samples)
     while waiting := list(islice(samples, BATCH)):
-        yield to_batch(waiting, root)
+        yield to_batch(waiting, root, columns)
 
 
 def box_row(b: ObjectBox) -> dict[str, Any]:
@@ -146,16 +181,25 @@ def to_sample(row: Mapping[str, Any]) -> Sample:
         region_origin=row["region_origin"],
         origin=row["origin"],
         parents=tuple(row["parents"] or ()),
+        extra={name: _given(value) for name, value in row.items() if name not in _NAMES},
     )
+
+
+def _given(value: Any) -> Any:
+    """What a sample has of a further column: of a file its path."""
+    return value["path"] if isinstance(value, dict) else value
+
+
+_NAMES = frozenset(SCHEMA.names)
 
 
 def only_columns(table: pa.Table, names: Collection[str]) -> pa.Table:
     """The rows with these columns alone; the others hold nothing: null, or false."""
     columns = []
-    for field in SCHEMA:
+    for field in table.schema:
         if field.name in names:
             columns.append(table.column(field.name))
         else:  # (Of a struct `pa.nulls` makes children that are null, which Parquet refuses.)
             nothing = False if pa.types.is_boolean(field.type) else None
             columns.append(pa.array([nothing] * table.num_rows, field.type))
-    return pa.table(columns, schema=SCHEMA)
+    return pa.table(columns, schema=table.schema)

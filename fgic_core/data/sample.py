@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from fgic_core.data.geometry import Box, Size
 
@@ -78,6 +79,7 @@ class Sample:
             ``full image: no box``.
         origin: ``real``, or ``synthetic:<component>``.
         parents: ids of the samples it was made from.
+        extra: values of the columns that the data set declares beyond these (`Column`), by name; of a file its path.
     """
 
     id: str
@@ -93,6 +95,7 @@ class Sample:
     region_origin: str | None = None
     origin: str = "real"
     parents: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def is_annotated(self) -> bool:

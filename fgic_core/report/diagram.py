@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fgic_core.interfaces.ports import all_steps, steps_of
+from fgic_core.kinds.ports import all_steps, steps_of
 from fgic_core.report.names import shorten
 from fgic_core.report.view import StepView
 

@@ -8,6 +8,7 @@ import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from fgic_core.report.view import RunView
@@ -49,7 +50,7 @@ def key_of(run: RunView) -> str | None:
         return None
     roots = {name: str(path) for name, path in run.record.roots.items()}
     versions = {name: metadata.version(name) for name in _PACKAGES}
-    return hashlib.blake2b(json.dumps([_sources(), versions, roots, steps]).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(json.dumps([_sources(run), versions, roots, steps]).encode(), digest_size=16).hexdigest()
 
 
 def _content(folder: Path) -> list[object]:
@@ -64,14 +65,23 @@ def _content(folder: Path) -> list[object]:
     return [record, files]
 
 
-def _sources() -> str:
-    home = Path(__file__).parents[1]
-    files = sorted(file for file in home.rglob("*") if file.suffix in (".py", ".j2", ".css"))
+def _sources(run: RunView) -> str:
+    """The digest of the sources of fgic, and of the packages that its steps' kinds are from."""
     digest = hashlib.blake2b(digest_size=16)
-    for file in files:
-        digest.update(f"{file.relative_to(home).as_posix()}\0".encode())
-        digest.update(file.read_bytes())
+    for home in [Path(__file__).parents[1], *_homes(run)]:
+        for file in sorted(file for file in home.rglob("*") if file.suffix in (".py", ".j2", ".css")):
+            digest.update(f"{home.name}/{file.relative_to(home).as_posix()}\0".encode())
+            digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def _homes(run: RunView) -> list[Path]:
+    """The folders of the packages that kinds from elsewhere take their sections from."""
+    rows = [step.row for step in run.steps]
+    modules = {name for row in rows if row is not None for name in (row.section, row.head) if name}
+    tops = sorted({name.partition(".")[0] for name in modules} - {"fgic_core"})
+    found = [spec.origin for top in tops if (spec := find_spec(top)) is not None and spec.origin is not None]
+    return [Path(origin).parent for origin in found]
 
 
 def read(run: RunView, key: str) -> Drawn | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from fgic_core.data.quantities import quantity
@@ -21,11 +23,20 @@ def _option(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def _of_package(name: str) -> str | None:
+    """The text of a template that lies in a package, ``package/file``; None where there is none."""
+    package, slash, file = name.partition("/")
+    if not slash or "/" in file or find_spec(package) is None:
+        return None
+    place = resources.files(package).joinpath(file)
+    return place.read_text(encoding="utf-8") if place.is_file() else None
+
+
 @cache
 def environment() -> Environment:
     """The environment with the report's templates and filters."""
     jinja = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=ChoiceLoader([FileSystemLoader(TEMPLATES), FunctionLoader(_of_package)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

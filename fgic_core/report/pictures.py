@@ -123,7 +123,7 @@ class Album:
         if dataset is None or row is None:
             self.lacks = True
             return Picture("", alt, "the data set that holds this picture is not there")
-        return self.add(lambda: dataset.image(row), alt, side=side)
+        return self.add(lambda: dataset.crop(row), alt, side=side)
 
     def whole(self, dataset: Dataset, row: int, alt: str, *, region: bool = False) -> Picture:
         """The whole picture of a row with its boxes and parts, or with its region alone."""

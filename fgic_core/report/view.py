@@ -6,13 +6,14 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fgic_core.data.artifact import ArtifactRecord, ArtifactType, Metric, Point
-from fgic_core.errors import FgicError
-from fgic_core.interfaces import KINDS
-from fgic_core.run.record import RunRecord, StepRecord
+from fgic_core.data.artifact import ArtifactRecord, Metric, Point
+from fgic_core.errors import FgicError, PluginError
+from fgic_core.kinds.table import KINDS, Kind
+from fgic_core.store.record import RunRecord, StepRecord
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
@@ -45,12 +46,12 @@ class StepView:
     folder: Path
     artifact: ArtifactRecord | None
     problem: str
-    type: ArtifactType | None
+    type: str | None
 
     @classmethod
     def read(cls, index: int, record: StepRecord, run_folder: Path) -> StepView:
         """The step with what can be read of its artifact."""
-        kind = KINDS.get(record.uses.partition("/")[0])
+        kind = KINDS.interface(record.uses.partition("/")[0])
         promised = kind.gives if kind else None
         folder = record.folder if record.folder.is_absolute() else run_folder / record.folder
         if record.status not in ("computed", "reused"):
@@ -65,6 +66,27 @@ class StepView:
     @property
     def name(self) -> str:
         return self.record.name
+
+    @property
+    def kind(self) -> str:
+        """Its component's kind, whether that is installed or not."""
+        return self.record.uses.partition("/")[0]
+
+    @property
+    def row(self) -> Kind | None:
+        """The row of its kind; None where that is not installed, or cannot be used."""
+        try:
+            return KINDS.get(self.kind)
+        except PluginError:
+            return None
+
+    @cached_property
+    def head(self) -> Any:
+        """What its kind says at the head of the page (`Kind.head`)."""
+        try:
+            return import_module(self.row.head) if self.row is not None and self.row.head else None
+        except Exception:  # of a package that is broken the numbers are shown all the same
+            return None
 
     @property
     def slug(self) -> str:

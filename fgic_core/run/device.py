@@ -46,3 +46,21 @@ def choose_device(asked: str, devices: int = 1) -> str:
                 hint="Use --device auto or --device cpu." if devices == 1 else "Ask for fewer, or use --device cpu.",
             )
     return asked
+
+
+def devices_from(device: str, several: int = 1) -> list[str]:
+    """The devices of this machine that jobs can have one each, beginning with the one that was chosen.
+
+    Args:
+        device: as `choose_device` gives it. Of ``cuda`` these are all GPUs, of ``cuda:1`` that one alone; on ``cpu``
+            jobs share the processors.
+        several: how many of them a job may use, of which there are as many.
+    """
+    kind, _, first = device.partition(":")
+    if kind != "cuda":
+        return [device]
+    import torch
+
+    start = int(first or 0)
+    end = start + several if first else torch.cuda.device_count()
+    return [f"cuda:{number}" for number in range(start, end)] if end - start > 1 else [device]

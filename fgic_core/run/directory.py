@@ -13,9 +13,8 @@ from typing import Any
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, Interrupted
 from fgic_core.run.events import words_of
-from fgic_core.run.executor import now
-from fgic_core.run.record import RunRecord
 from fgic_core.spec import Spec
+from fgic_core.store.record import RunRecord, now
 
 
 def new_folder(parent: Path) -> Path:
@@ -91,7 +90,7 @@ def require_text(spec: Spec, store: Path, runs: Path) -> None:
     if spec.path is not None:
         places.append(("the spec", spec.path))
     for step in spec.steps:
-        places += [(f"option {name} of step {step.name}", value) for name, value in step.component]
+        places += [(f"option {name} of step {step.name}", value) for name, value in step.described.options.items()]
     for what, value in places:
         for text in _texts(value):
             if any("\ud800" <= letter <= "\udfff" for letter in text):

@@ -1,7 +1,8 @@
 """What a process that computes a step tells the one that watches it: one JSON document a line, on a channel of its own.
 
-The events are ``started``, ``progress``, ``metric``, ``point``, ``warning``, and as the last one ``error`` or
-``finished``. The channel is never standard output, where plugins and libraries print what they like.
+The events are ``started``, ``heartbeat``, ``progress``, ``metric``, ``point``, ``warning``, and as the last one
+``error`` or ``finished``. The channel is never standard output, where plugins and libraries print what they like; how
+it is read, `fgic_core.run.watching` says.
 """
 
 from __future__ import annotations
@@ -10,13 +11,11 @@ import errno
 import json
 import os
 import re
-import selectors
-import subprocess
 import threading
 import time
 import traceback
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from fgic_core.data.artifact import Metric, Point
@@ -28,15 +27,15 @@ Event = dict[str, Any]
 _ERRORS: dict[str, type[FgicError]] = {kind.__name__: kind for kind in (DataError, PluginError, StoreError, FgicError)}
 #: Seconds between two events on the progress of the same work: a reader of a million rows tells of each.
 _EVERY = 0.05
-#: How often a process that says nothing is looked at, and how long after its end its last words are waited for.
-_LOOK, _LAST_WORDS = 0.1, 1.0
+#: Seconds between two heartbeats.
+BEAT = 5.0
 
 
 class ProcessFailed(Exception):
     """A component failed in another process: its exception as text; the cause holds what that process said."""
 
 
-class Said(Exception):
+class ProcessOutput(Exception):
     """What a process wrote of its end, so that it stands in the traceback here."""
 
     def __str__(self) -> str:
@@ -46,7 +45,7 @@ class Said(Exception):
 # The side that computes.
 
 
-class Teller(Listener):
+class EventWriter(Listener):
     """Writes events to a channel.
 
     In a copy of the process that multiprocessing made (a data loader's worker) it says nothing: what such a copy
@@ -73,11 +72,28 @@ class Teller(Listener):
         if self._held is not None:
             held, self._held = self._held, None
             self._say("progress", **held)
+        self._write({"event": event, **about})
+
+    def _write(self, event: Event) -> None:
         # All of ASCII: a lone surrogate, which UTF-8 has no bytes for, is escaped like any other character.
-        line = json.dumps({"event": event, **about}, default=_as_text).encode("ascii") + b"\n"
+        line = json.dumps(event, default=_as_text).encode("ascii") + b"\n"
         with self._lock:
             while line:
                 line = line[os.write(self._channel, line) :]
+
+    def beat(self, every: float = BEAT) -> None:
+        """From now on give a sign of life every so many seconds, whatever the step does, until the process ends.
+
+        It has the processor seconds that the process has used: one that waits for ever uses none.
+        """
+
+        def beats() -> None:
+            with suppress(OSError):  # nobody listens any more
+                while True:
+                    self._write({"event": "heartbeat", "processor": time.process_time()})
+                    time.sleep(every)
+
+        threading.Thread(target=beats, daemon=True).start()
 
     def progress(self, description: str, done: int, total: int | None, unit: str) -> None:
         self._check()
@@ -187,91 +203,7 @@ def is_disk_full(error: BaseException | None) -> bool:
     return False
 
 
-# The side that watches.
-
-
-class Channel:
-    """The reading end of a channel.
-
-    Args:
-        descriptor: is closed with this object.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        os.set_blocking(descriptor, False)
-        self.descriptor, self.ended = descriptor, False
-        self._lines: deque[bytes] = deque()
-        self._rest = b""
-
-    def read(self) -> bytes:
-        """The bytes that are there; sets `ended` at the end."""
-        try:
-            found = os.read(self.descriptor, 1 << 16)
-        except BlockingIOError:
-            return b""
-        self.ended = not found
-        return found
-
-    def events(self, more: bool = True) -> Iterator[Event]:
-        """The whole events that are there; what is not asked for is kept.
-
-        Args:
-            more: look for new ones.
-        """
-        if more:
-            *lines, self._rest = (self._rest + self.read()).split(b"\n")
-            self._lines.extend(lines)
-        while self._lines:
-            try:
-                event = json.loads(self._lines.popleft())
-            except ValueError:
-                continue
-            if isinstance(event, dict) and "event" in event:
-                yield event
-
-    def close(self) -> None:
-        os.close(self.descriptor)
-
-
-def watch(
-    process: subprocess.Popen[bytes],
-    channels: Sequence[Channel],
-    output: Channel | None = None,
-    printed: Callable[[bytes], None] = lambda text: None,
-    seconds: float = float("inf"),
-) -> Iterator[tuple[int, Event]]:
-    """The events of each channel, by its number, until the process ends.
-
-    Its end is looked for, not that of the channels: a copy of the process may hold those open for ever.
-
-    Args:
-        output: what the process and its children print.
-        printed: takes that.
-        seconds: how long at most.
-    """
-    limit = time.monotonic() + seconds
-    for number, channel in enumerate(channels):
-        yield from ((number, event) for event in channel.events(more=False))
-    with selectors.DefaultSelector() as selector:
-        for number, channel in enumerate(channels):
-            selector.register(channel.descriptor, selectors.EVENT_READ, (number, channel))
-        if output is not None:
-            selector.register(output.descriptor, selectors.EVENT_READ, (-1, output))
-        last = 0.0
-        while time.monotonic() < limit:
-            if not last and process.poll() is not None:
-                last = time.monotonic() + _LAST_WORDS
-            ready = selector.select(0 if last else _LOOK)
-            for key, _ in ready:
-                number, channel = key.data
-                if number < 0:
-                    printed(channel.read())
-                else:
-                    yield from ((number, event) for event in channel.events())
-                if channel.ended:
-                    selector.unregister(channel.descriptor)
-            if last and (not ready or time.monotonic() > last):
-                return
+# The side that is told.
 
 
 def pass_on(event: Mapping[str, Any], listener: Listener) -> None:
@@ -299,5 +231,5 @@ def rebuild(event: Mapping[str, Any]) -> BaseException:
         error = OSError(event["errno"], what)
     else:
         error = ProcessFailed(what if kind == "process" else f"{event['type']}: {what}".removesuffix(": "))
-    error.__cause__ = Said(event["traceback"])
+    error.__cause__ = ProcessOutput(event["traceback"])
     return error

@@ -1,15 +1,11 @@
 """A job: one step as a JSON document that runs in this process, in another interpreter or on another machine.
 
-``python -m fgic_core.run.job job.json`` runs one, in a process for each of its devices, and tells its events on
-standard output (see `fgic_core.run.events`); what plugins print goes to standard error.
+``python -m fgic_core.run.standalone job.json`` runs one in a process of its own.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-import traceback
 from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
@@ -17,19 +13,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fgic_core.data.artifact import ArtifactRecord, ArtifactType
-from fgic_core.errors import FgicError, PluginError
-from fgic_core.interfaces import Component
+from fgic_core.data.artifact import ArtifactRecord
+from fgic_core.errors import PluginError
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.table import KINDS, named
 from fgic_core.registry import Registry
-from fgic_core.run.artifacts import open_artifact
-from fgic_core.run.contents import content_of, files_of, forget_places
+from fgic_core.run.threads import limited
 from fgic_core.steps.context import Listener, StepContext
 from fgic_core.steps.lesson import MAIN
-
-#: Kinds whose components may learn; what they learned and what is done with it are two nodes.
-LEARNING = ("detector", "generator", "classifier")
-#: Kinds whose steps need no tensors: torch, and the seconds and memory of its import, are left out there.
-WITHOUT_TORCH = ("dataset", "cropper")
+from fgic_core.store.artifacts import open_artifact
+from fgic_core.store.contents import content_of, files_of, forget_places
 
 
 class Job(BaseModel):
@@ -54,6 +47,7 @@ class Job(BaseModel):
     device: str = "cpu"
     devices: int = 1
     workers: int = 0
+    threads: int | None = Field(None, description="Of torch; None leaves it to torch. They bear on the last bits.")
     key: str = ""
     document: dict[str, Any] = Field(default_factory=dict, description="What the key is the digest of.")
 
@@ -105,11 +99,14 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
         name: [opened(name, one) for one in given] if isinstance(given, list) else opened(name, given)
         for name, given in job.inputs.items()
     }
-    if component.kind not in WITHOUT_TORCH:
+    if KINDS[component.kind].tensors:
         import_module("torch")
     context.seed_everything("step")
-    _drive(component, context, job)
-    gives: ArtifactType = "fitted" if job.node == "fit" else component.gives
+    with limited(job.threads):
+        _drive(component, context, job)
+    gives = "fitted" if job.node == "fit" else component.gives
+    if not rank:
+        _check_written(component, gives, job.output)
     if gives == "dataset":
         forget_places(job.output)
     files = files_of(job.output)
@@ -136,69 +133,41 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
     return record
 
 
+def _check_written(component: Component, gives: str, folder: Path) -> None:
+    """Raises PluginError where a driver left out what every artifact of the type holds."""
+    kind = KINDS[component.kind]
+    lacking = {"dataset": "dataset.json", "fitted": "component"}.get(gives)
+    if lacking is not None and not (folder / lacking).exists():
+        raise PluginError(
+            f"nothing that steps of the kind {kind.name} give was written: there is no {lacking} in ctx.folder",
+            where=kind.fit if gives == "fitted" else kind.driver,
+            hint="Dataset.write(ctx.folder) writes a data set; what is learned is saved in ctx.folder / 'component'.",
+        )
+    if kind.package == "fgic" or (row := KINDS.type(gives)) is None or not row.open:
+        return
+    try:
+        named(row.open, f"what opens artifacts of type {gives}")(folder)
+    except PluginError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"the driver of the kind {kind.name} wrote an artifact of type {gives} that cannot be opened: "
+            f"{type(error).__name__}: {error}",
+            where=kind.driver,
+        ) from error
+
+
 def _drive(component: Component, context: StepContext, job: Job) -> None:
     """Have the core's driver of the kind do what the job asks for."""
-    steps = f"fgic_core.steps.{component.kind}"
+    kind = KINDS[component.kind]
     if job.node == "fit":
-        import_module(f"{steps}_fit").fit(component, context.inputs["dataset"], context)
-    elif component.kind in LEARNING:
+        named(f"{kind.fit}:fit", f"what has a {kind.name} learn")(component, context.inputs["dataset"], context)
+    elif kind.fit:
         if MAIN in job.learned:  # the step's record tells of both
             fitted = ArtifactRecord.read(job.learned[MAIN])
             context.metrics, context.curves = list(fitted.metrics), list(fitted.curves)
             context.warnings = list(fitted.warnings)
-        import_module(steps).use(component, context.inputs, context, job.learned)
+        use = named(f"{kind.driver}:use", f"the driver of the kind {kind.name}")
+        use(component, context.inputs, context, job.learned)
     else:
-        import_module(steps).run(component, context.inputs, context)
-
-
-def main(arguments: list[str]) -> int:
-    """Run the job in the file named; 0 when its artifact is whole, 2 on a mistake in the input, 1 on any other failure.
-
-    ``--attached`` says that another process of fgic started this one: it ends when its standard input does, and tells
-    its events on a named pipe beside the file.
-    """
-    from fgic_core.run.events import Teller, text_of
-    from fgic_core.run.processes import run_as_one_of_several, run_on_devices, started_by_torchrun
-
-    attached = arguments[1:] == ["--attached"]
-    if len(arguments) != 1 + attached:
-        print("usage: python -m fgic_core.run.job JOB.json [--attached]", file=sys.stderr)
-        return 2
-    file = Path(arguments[0])
-    # What is printed from here on goes to standard error, so that it does not lie between the events.
-    teller = Teller(os.open(os.devnull, os.O_WRONLY) if attached else os.dup(1))
-    os.dup2(2, 1)
-    try:
-        teller.started()
-        job = Job.model_validate_json(file.read_bytes())
-        if started_by_torchrun():
-            run_as_one_of_several(job, Registry(), teller, file.parent if attached else None)
-        else:
-            run_on_devices(job, Registry(), teller)
-    except BaseException as error:  # sys.exit() in a plugin is no success
-        teller.error(error)
-        if not isinstance(error, (FgicError, OSError, ValueError)):
-            traceback.print_exc()
-            return 130 if isinstance(error, KeyboardInterrupt) else 1
-        print(f"error: {text_of(error)}", file=sys.stderr)
-        return 2
-    teller.finished()
-    return 0
-
-
-def _main_of_several(arguments: list[str]) -> None:
-    """`main` for a process that torchrun started, which then ends without tearing anything down.
-
-    torch's gloo backend can deadlock when its process group is destroyed: the destructor holds the interpreter's lock
-    while it joins a thread that waits for that lock (seen with torch 2.13).
-    """
-    status = main(arguments)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
-if __name__ == "__main__":
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        _main_of_several(sys.argv[1:])
-    sys.exit(main(sys.argv[1:]))
+        named(f"{kind.driver}:run", f"the driver of the kind {kind.name}")(component, context.inputs, context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,7 +15,9 @@ import pluggy
 from fgic_core.data.artifact import Metric, Point
 from fgic_core.hooks import Hooks, hookimpl
 from fgic_core.run.events import words_of
-from fgic_core.run.record import RunRecord, StepRecord
+from fgic_core.run.interrupts import Interrupts
+from fgic_core.steps.context import Listener
+from fgic_core.store.record import RunRecord, StepRecord
 
 
 class Observers:
@@ -71,6 +74,34 @@ class Observers:
         self.failures[name] = words_of(error)
 
 
+class NodeListener(Listener):
+    """Passes a node's events on to observers; every event is a place where the run can be stopped.
+
+    Args:
+        observers: who is told.
+        step: the record of the node's step; node: the node's name.
+        interrupts: whether the user wants to stop.
+    """
+
+    def __init__(self, observers: Observers, step: StepRecord, node: str, interrupts: Interrupts) -> None:
+        self._tell, self._interrupts = partial(observers.notify, step=step, node=node), interrupts
+
+    def progress(self, description: str, done: int, total: int | None, unit: str) -> None:
+        self._interrupts.check()
+        self._tell("progress", description=description, done=done, total=total, unit=unit)
+
+    def metric(self, metric: Metric) -> None:
+        self._interrupts.check()
+        self._tell("metric", metric=metric)
+
+    def point(self, point: Point) -> None:
+        self._interrupts.check()
+        self._tell("point", point=point)
+
+    def warning(self, message: str) -> None:
+        self._tell("warning", message=message)
+
+
 class EventLog:
     """Writes ``events.jsonl``: one JSON object a line, with the seconds since the run began."""
 
@@ -99,23 +130,32 @@ class EventLog:
         self._write("step_reused", step=step.name, uses=step.uses, key=step.key)
 
     @hookimpl
-    def progress(self, step: StepRecord, description: str, done: int, total: int | None, unit: str) -> None:
+    def node_started(self, step: StepRecord, node: str) -> None:
+        self._write("node_started", step=step.name, node=node)
+
+    @hookimpl
+    def progress(self, step: StepRecord, node: str, description: str, done: int, total: int | None, unit: str) -> None:
         now = time.monotonic()
-        if done == total or now - self._said.get(step.name, 0.0) > 5.0:
-            self._said[step.name] = now
-            self._write("progress", step=step.name, description=description, done=done, total=total, unit=unit)
+        if done == total or now - self._said.get(node, 0.0) > 5.0:
+            self._said[node] = now
+            about = {"description": description, "done": done, "total": total, "unit": unit}
+            self._write("progress", step=step.name, node=node, **about)
 
     @hookimpl
-    def metric(self, step: StepRecord, metric: Metric) -> None:
-        self._write("metric", step=step.name, **metric.model_dump())
+    def metric(self, step: StepRecord, node: str, metric: Metric) -> None:
+        self._write("metric", step=step.name, node=node, **metric.model_dump())
 
     @hookimpl
-    def point(self, step: StepRecord, point: Point) -> None:
-        self._write("point", step=step.name, **point.model_dump())
+    def point(self, step: StepRecord, node: str, point: Point) -> None:
+        self._write("point", step=step.name, node=node, **point.model_dump())
 
     @hookimpl
-    def warning(self, step: StepRecord, message: str) -> None:
-        self._write("warning", step=step.name, message=message)
+    def warning(self, step: StepRecord, node: str, message: str) -> None:
+        self._write("warning", step=step.name, node=node, message=message)
+
+    @hookimpl
+    def node_finished(self, step: StepRecord, node: str, seconds: float | None) -> None:
+        self._write("node_finished", step=step.name, node=node, seconds=seconds)
 
     @hookimpl
     def step_finished(self, step: StepRecord, folder: Path) -> None:

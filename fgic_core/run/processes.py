@@ -2,7 +2,7 @@
 
 The first process, rank 0, makes the artifact, keeps the checkpoints and tells what happens; the others compute their
 share of the training and throw the rest away. Each tells of its events on a named pipe of its own. All of them end when
-the process that started them does.
+the process that started them does. What they do themselves stands in `fgic_core.run.standalone`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from fgic_core.data.artifact import ArtifactRecord
-from fgic_core.errors import FgicError, PluginError
+from fgic_core.errors import PluginError
 from fgic_core.registry import Registry
-from fgic_core.run.events import Channel, Event, ProcessFailed, Said, Teller, pass_on, rebuild, watch
+from fgic_core.run.events import Event, ProcessFailed, ProcessOutput, pass_on, rebuild
 from fgic_core.run.job import Job, run_job
+from fgic_core.run.threads import available, environment
+from fgic_core.run.watching import LOOK, Channel, Watched, wait
 from fgic_core.steps.context import Listener
 
 #: Seconds that torchrun is given to end its processes before it is killed.
@@ -77,25 +78,26 @@ def run_in_processes(job: Job, listener: Listener) -> ArtifactRecord:
 
 def _channel(folder: Path, rank: int) -> Channel:
     """The reading end of one process's channel: a named pipe, as torchrun passes no open files on."""
-    place = _place(folder, rank)
-    os.mkfifo(place, 0o600)
-    return Channel(os.open(place, os.O_RDWR | os.O_NONBLOCK))  # (both ways: there are no writers yet)
+    pipe = place(folder, rank)
+    os.mkfifo(pipe, 0o600)
+    return Channel(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))  # (both ways: there are no writers yet)
 
 
-def _place(folder: Path, rank: int) -> Path:
+def place(folder: Path, rank: int) -> Path:
+    """Where the channel of one process lies."""
     return folder / f"events-{rank}"
 
 
 def _start(job: Job, folder: Path, printed: Any) -> subprocess.Popen[bytes]:
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(job.devices)]
-    threads = str(max(1, (os.cpu_count() or 1) // job.devices))
+    threads = max(1, (job.threads or available()) // job.devices)
     return subprocess.Popen(  # noqa: S603 - every part is ours
-        [sys.executable, *torchrun, "-m", "fgic_core.run.job", str(folder / "job.json"), "--attached"],
+        [sys.executable, *torchrun, "-m", "fgic_core.run.standalone", str(folder / "job.json"), "--attached"],
         # Held open and never written to: the processes end when it closes, also where this one is killed.
         stdin=subprocess.PIPE,
         stdout=printed,
         stderr=subprocess.STDOUT,
-        env={"OMP_NUM_THREADS": threads, **os.environ},
+        env=environment(threads) if job.threads else {"OMP_NUM_THREADS": str(threads), **os.environ},
         # Ctrl-C in a terminal comes to this process alone, which then ends the others in good order.
         start_new_session=True,
     )
@@ -106,12 +108,17 @@ def _follow(
 ) -> int:
     """Pass the events on until the processes end, and keep their errors; returns the exit status."""
     assert process.stdin is not None
+    watched = Watched(process, channels)
     try:
-        for rank, event in watch(process, channels):
-            if event["event"] == "error":
-                errors[rank] = event
-            elif rank == 0:
-                pass_on(event, listener)
+        while not watched.ended:
+            wait([watched], LOOK)
+            for rank, event in watched.events():
+                if event["event"] == "error":
+                    errors[rank] = event
+                elif rank == 0:
+                    pass_on(event, listener)
+            for rank, said in watched.alarms():
+                listener.warning(f"process {rank} of {len(channels)}: {said}")
         return process.wait()
     finally:
         process.stdin.close()
@@ -137,62 +144,5 @@ def _failure(job: Job, folder: Path, code: int, errors: Mapping[int, Event]) -> 
         error = rebuild(min(errors.values(), key=lambda event: int(event["time"])))
     else:
         error = ProcessFailed(f"the {job.devices} processes ended with status {code} and left no message")
-    error.__cause__ = Said("\n".join([event["traceback"] for event in errors.values()] + [said]))
+    error.__cause__ = ProcessOutput("\n".join([event["traceback"] for event in errors.values()] + [said]))
     return error
-
-
-# What the processes themselves do.
-
-
-def started_by_torchrun() -> bool:
-    """Whether this process is one of several that torchrun started."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
-
-
-def run_as_one_of_several(job: Job, registry: Registry, listener: Listener, attached: Path | None = None) -> None:
-    """Run this process's part of a job that torchrun started in ``job.devices`` processes.
-
-    Args:
-        job: the whole step.
-        registry: where the component comes from.
-        listener: told by rank 0 alone.
-        attached: where `run_in_processes` started this process, the folder of its channels; it is told there instead.
-
-    Raises:
-        FgicError: there are not as many processes as devices; or see `run_job`.
-        Exception: whatever the component raises.
-    """
-    rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    teller = None
-    if attached is not None:
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
-        teller = Teller(os.open(_place(attached, rank), os.O_WRONLY))
-        teller.started()
-    try:
-        if count != job.devices:
-            raise FgicError(f"the job is for {job.devices} devices, but torchrun started {count} processes")
-        job = job.model_copy(update={"device": _own_device(job.device, int(os.environ["LOCAL_RANK"]))})
-        if rank == 0:
-            run_job(job, registry, teller or listener)
-        else:
-            with TemporaryDirectory(prefix=f"rank-{rank}-", dir=attached) as folder:
-                run_job(job.model_copy(update={"output": Path(folder)}), registry, rank=rank)
-    except BaseException as error:
-        if teller is not None:
-            teller.error(error)
-        raise
-    if teller is not None:
-        teller.finished()
-
-
-def _own_device(device: str, local_rank: int) -> str:
-    """The device of one process: the devices are numbered from the one that was asked for."""
-    kind, _, first = device.partition(":")
-    return f"cuda:{int(first or 0) + local_rank}" if kind == "cuda" else device
-
-
-def _end_with_stdin() -> None:
-    while os.read(0, 1024):
-        pass
-    # Not sys.exit: the other threads may be in the middle of waiting for a process that is gone.
-    os._exit(1)

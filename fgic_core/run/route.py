@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fgic_core.data.geometry import Box
 from fgic_core.errors import FgicError, StoreError
-from fgic_core.interfaces.cropper import Cropper
-from fgic_core.interfaces.detector import Detector
+from fgic_core.kinds.cropper.contract import Cropper
+from fgic_core.kinds.detector.contract import Detector
 from fgic_core.regions import WHOLE_PICTURES, FoundBoxes, GivenBox, Regions
 from fgic_core.registry import Registry
-from fgic_core.run.artifacts import open_component, open_fitted
-from fgic_core.run.record import RunRecord, StepRecord
+from fgic_core.store.artifacts import open_component, open_fitted
+from fgic_core.store.record import RunRecord, StepRecord
 
 if TYPE_CHECKING:
-    from fgic_core.data.model import Model
+    from fgic_core.kinds.classifier.model import Model
 
 
 class Route(NamedTuple):
@@ -110,7 +110,7 @@ def choose_regions(
         )
     if route.cropper is None or whole:
         return lambda model: WHOLE_PICTURES
-    from fgic_core.steps.cropper import boxes_for_test
+    from fgic_core.kinds.cropper.driver import boxes_for_test
 
     step, found = route.cropper, route.detector
     cropper = open_component(_stored(step, record), registry, record.project)
@@ -131,7 +131,7 @@ def choose_regions(
     assert isinstance(detector, Detector)
 
     def opened(model: Model) -> Regions:
-        from fgic_core.steps.detector_ruler import classes_of
+        from fgic_core.kinds.detector.ruler import classes_of
 
         fitted = open_fitted(folder, registry, model.device, record.project)
         return FoundBoxes(cropper, detector, fitted, found.uses, classes_of(detector, model))

@@ -13,8 +13,8 @@ from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.data.digest import digest_file
 from fgic_core.data.files import regular_file
 from fgic_core.errors import StoreError
-from fgic_core.run.keys import key_of
-from fgic_core.run.store import Store
+from fgic_core.plan.keys import key_of
+from fgic_core.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

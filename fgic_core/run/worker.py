@@ -1,9 +1,9 @@
-"""The process that computes steps for one that watches it: ``python -m fgic_core.run.worker CHANNEL DEATHS``.
+"""The process that computes jobs for one that watches it: ``python -m fgic_core.run.worker CHANNEL DEATHS BEAT``.
 
 It takes requests from its standard input, one JSON document a line, and tells events on the file descriptor CHANNEL:
-for each request those of the step and then ``finished`` or ``error``; where Python dies it leaves a traceback in the
-file descriptor DEATHS. When its standard input ends, so does it, in the
-middle of a step too, and with it the processes that it started.
+for each request those of the job and then ``finished`` or ``error``, and a heartbeat every BEAT milliseconds; where
+Python dies it leaves a traceback in the file descriptor DEATHS. When its standard input ends, so does it, in the middle
+of a job too, and with it the processes that it started.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any, NoReturn
 
 from fgic_core.registry import Registry
 from fgic_core.run.copies import Copies
-from fgic_core.run.events import Teller
+from fgic_core.run.events import EventWriter
 from fgic_core.run.interrupts import SIGNALS, Interrupts
 
 
-def main(channel: int, deaths: int) -> None:
+def main(channel: int, deaths: int, beat: int) -> None:
     """Serve requests until standard input ends."""
     for descriptor in (channel, deaths):
         os.set_inheritable(descriptor, False)
@@ -41,8 +41,9 @@ def main(channel: int, deaths: int) -> None:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # who started this process blocked them, see `Workers`
         except KeyboardInterrupt:  # while it started: nothing was begun
             os._exit(130)
-        teller = Teller(channel, interrupts.check, copies.leave)
-        teller.started()
+        writer = EventWriter(channel, interrupts.check, copies.leave)
+        writer.started()
+        writer.beat(beat / 1000)
         while True:
             try:
                 request = requests.get()
@@ -51,31 +52,29 @@ def main(channel: int, deaths: int) -> None:
             interrupts.forget()  # what the step before sent itself is no wish of the user's
             try:
                 with copies.caught():
-                    answer = _answer(request, registry, teller)
+                    answer = _answer(request, registry, writer)
             except BaseException as error:  # sys.exit() in a plugin ends the step, not this process
-                teller.error(error)
+                writer.error(error)
             else:
-                teller.finished(answer)
+                writer.finished(answer)
 
 
-def _answer(request: dict[str, Any], registry: Registry, teller: Teller) -> Any:
-    if request["ask"] == "device":
-        from fgic_core.run.device import choose_device
+def _answer(request: dict[str, Any], registry: Registry, writer: EventWriter) -> Any:
+    if request["ask"] == "devices":
+        from fgic_core.run.device import choose_device, devices_from
 
-        return choose_device(request["asked"], request["devices"])
+        return devices_from(choose_device(request["asked"], request["several"]), request["several"])
     if request["ask"] == "rehearsal":
         from fgic_core.run.events import describe
-        from fgic_core.steps.rehearsal import rehearse
+        from fgic_core.run.executor import Named, Rehearsal
 
-        classifier, explainer = (
-            registry.create(request[kind]["uses"], **request[kind]["options"]) for kind in ("classifier", "explainer")
-        )
-        refused = rehearse(classifier, explainer, request["classes"], request["explainer"]["uses"])  # type: ignore[arg-type]
+        classifier, explainer = (Named(*request[kind]) for kind in ("classifier", "explainer"))
+        refused = Rehearsal(classifier, explainer, request["classes"]).run(registry)
         return None if refused is None else describe(refused)
     from fgic_core.run.job import Job
     from fgic_core.run.processes import run_on_devices
 
-    run_on_devices(Job.model_validate(request["job"]), registry, teller)
+    run_on_devices(Job.model_validate(request["job"]), registry, writer)
     return None
 
 
@@ -110,4 +109,4 @@ def end_group() -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(*map(int, sys.argv[1:4]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fgic_core.spec.errors import Place, Problem, Source, SpecError
-from fgic_core.spec.load import from_dict, load_spec, parse_spec
+from fgic_core.spec.load import described_anew, from_dict, load_spec, parse_spec
 from fgic_core.spec.model import VERSION, Spec, SpecStep, dump_yaml
 from fgic_core.spec.schema import spec_schema
 
@@ -15,6 +15,7 @@ __all__ = [
     "Spec",
     "SpecError",
     "SpecStep",
+    "described_anew",
     "dump_yaml",
     "from_dict",
     "load_spec",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fgic_core.errors import FgicError
+from fgic_core.errors import FgicError, nearest
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -142,15 +142,24 @@ def _visible(character: str) -> str:
     return character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
 
 
-def plain(error: BaseException) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """A hint with the nearest known names, or ``otherwise``."""
-    from fgic_core.errors import nearest
-
     close = nearest(word, list(known))
     return f"Did you mean {' or '.join(close)}?" if close else otherwise
+
+
+def misspelt(key: str, keys: Iterable[str], known: Sequence[str]) -> bool:
+    """Whether an unknown key among these looks like this one, so that its absence need not be told as well."""
+    return any(key in nearest(word, known, 1) for word in keys if word not in known)
+
+
+def once(problems: list[Problem], unreadable: set[Place]) -> list[Problem]:
+    """Of a value that could not be read, the first problem alone."""
+    seen: set[Place] = set()
+    kept = []
+    for problem in problems:
+        if problem.place not in seen:
+            kept.append(problem)
+        if problem.place in unreadable:
+            seen.add(problem.place)
+    return kept

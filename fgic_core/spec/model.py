@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fgic_core.interfaces import Component, Wiring
+from fgic_core.description import Described, Request
+from fgic_core.kinds.ports import Wiring
 
 #: The version of the spec's format that is read and written.
 VERSION = 1
@@ -20,23 +21,25 @@ class SpecStep:
     Attributes:
         name: its name in the spec.
         uses: its component, such as ``classifier/timm``.
-        component: the component with its options.
+        described: the component with its options.
         inputs: the step that each port takes its artifact from; a list of steps for one that takes many.
         seed: its seed.
         given: its options as they were written, without defaults.
+        request: what the component was described with.
     """
 
     name: str
     uses: str
-    component: Component
+    described: Described
     inputs: Wiring
     seed: int
     given: dict[str, Any]
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A whole spec, checked: every component loads, every option is legal, every input comes from an earlier step.
+    """A whole spec, checked: every component can be had, every option is legal, every input comes from an earlier step.
 
     Attributes:
         version: of the spec's format.
@@ -67,7 +70,7 @@ class Spec:
         """The spec with every default, seed and input filled in: plain data, itself a spec that means the same."""
         steps: dict[str, Any] = {}
         for step in self.steps:
-            steps[step.name] = {"uses": step.uses, "with": step.component.model_dump(mode="json")}
+            steps[step.name] = {"uses": step.uses, "with": dict(step.described.options)}
             if step.inputs:
                 steps[step.name]["from"] = dict(step.inputs)
             steps[step.name]["seed"] = step.seed

@@ -1,82 +1,86 @@
-"""A step's options: from YAML values to a component."""
+"""A step's options: from YAML values to what a component is to be described with, and from what is wrong to places."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import is_dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from fgic_core.interfaces import Component
-from fgic_core.nested import entry_of
-from fgic_core.registry import Registry
+from fgic_core.description import Answer, Manifest, Request
+from fgic_core.description.words import in_words
 from fgic_core.spec.document import Node
-from fgic_core.spec.errors import Problem, plain
-from fgic_core.spec.problems import Defaults, Misfits, Places, described, dotted, filled
+from fgic_core.spec.errors import Problem
+from fgic_core.spec.problems import Defaults, Misfits, Places, filled
 
 
-def make(
-    component: type[Component],
-    uses: str,
-    given: Node | None,
-    base: Path,
-    step: Places,
-    registry: Registry,
-    defaults: Defaults,
-) -> Component | list[Problem]:
-    """The component with the options of a step's ``with``, or what is wrong with them.
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of one step.
 
-    Args:
-        component: the class.
-        uses: ``kind/name``.
-        given: the value of ``with``; None where there is none.
-        base: folder that relative paths start at.
-        step: where the step's words stand.
-        registry: where components come from that options name; defaults: what those have that say nothing else.
+    Attributes:
+        manifest: what its component's class says.
+        given: the value of ``with``, defaults of the spec put in; None where there is none.
+        places: where the step's words stand.
+        defaults: options of components that options name, where these do not say otherwise.
     """
-    if given is not None and not isinstance(given.value, dict) and given.value is not None:
-        hint = "Write with: {option: value, ...}."
-        return [
-            Problem(
-                f"with should be a mapping from options to values, not {described(given.plain())}", given.place, hint
-            )
-        ]
-    root = given if given is not None and given.value is not None else Node({}, step.options)
-    options, plain_defaults = root.plain(), {name: node.plain() for name, node in defaults.items()}
-    try:
-        context = {"base": base, "registry": registry, "defaults": plain_defaults}
-        made = component.model_validate(options, context=context)
-    except ValidationError as error:
-        return list(Misfits(component, uses, root, step, defaults).problems(error))
-    except Exception as error:  # a plugin's own validator; the other steps are still checked
-        return [Problem(f"{uses} failed while it checked its options: {plain(error)}", step.uses)]
-    return list(_misread(root, made, defaults)) or made
+
+    manifest: Manifest
+    given: Node | None
+    places: Places
+    defaults: Defaults
+
+    @property
+    def root(self) -> Node:
+        return self.given if self.given is not None and self.given.value is not None else Node({}, self.places.options)
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The options as they were given, in plain types."""
+        found: dict[str, Any] | None = _plain_text(self.given.plain()) if self.given is not None else None
+        return found or {}
+
+    def request(self, base: Path, inputs: Sequence[str]) -> Request | Problem:
+        """What the component is to be described with; or what is wrong already.
+
+        Args:
+            base: folder that relative paths start at.
+            inputs: the ports that are given something.
+        """
+        root = self.root
+        if not isinstance(root.value, dict):
+            message = f"with should be a mapping from options to values, not {in_words(root.plain())}"
+            return Problem(message, root.place, "Write with: {option: value, ...}.")
+        defaults = {name: node.plain() for name, node in self.defaults.items()}
+        return Request(self.manifest.entry.uses, root.plain(), base, defaults, tuple(inputs))
+
+    def problems(self, answer: Answer) -> Iterator[Problem]:
+        """What is wrong with the options, where they stand."""
+        if answer.failed:
+            yield Problem(answer.failed, self.places.uses)
+        yield from Misfits(self.manifest, self.root, self.places, self.defaults).problems(answer.wrong)
+        for path, message in answer.misread:
+            yield Problem(message, self._node(path).place)
+        if answer.described is not None and answer.described.misplaced:
+            message, _, hint = answer.described.misplaced.partition("\n")
+            yield Problem(message, self.places.uses, hint)
+
+    def _node(self, path: Sequence[str | int]) -> Node:
+        """What stands at a path, which leads through the defaults of components that options name."""
+        node = self.root
+        for part in path:
+            below = node.child(part)
+            if part == "with":
+                uses = (node.child("uses") or node).value
+                below = filled(below, self.defaults.get(uses) if isinstance(uses, str) else None)
+            node = below or node
+        return node
 
 
-def _misread(node: Node, made: Any, defaults: Defaults, path: tuple[str | int, ...] = ()) -> Iterator[Problem]:
-    """What pydantic takes and a reader of the spec would not: true for 1, and numbers without end."""
-    value, name = node.value, f"option {dotted(path)}"
-    if isinstance(made, Component) and made._entry is not None and path[-1] != "with":
-        options = filled(node.child("with"), defaults.get(entry_of(made).uses))
-        if options is not None:
-            yield from _misread(options, made, defaults, (*path, "with"))
-    elif isinstance(value, dict):
-        for key, entry in value.items():
-            yield from _misread(entry.node, _below(made, key), defaults, (*path, key))
-    elif isinstance(value, list):
-        items = made if isinstance(made, (list, tuple)) and len(made) == len(value) else [None] * len(value)
-        for index, (below, item) in enumerate(zip(value, items, strict=True)):
-            yield from _misread(below, item, defaults, (*path, index))
-    elif isinstance(value, bool) and isinstance(made, (int, float)) and not isinstance(made, bool):
-        yield Problem(f"{name} should be a number, not {described(value)}", node.place)
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield Problem(f"{name} should be a finite number, not {value}", node.place)
-
-
-def _below(made: Any, key: str) -> Any:
-    if isinstance(made, BaseModel) or is_dataclass(made):
-        return getattr(made, key, None)
-    return made.get(key) if isinstance(made, Mapping) else None
+def _plain_text(value: Any) -> Any:
+    """The value without the subclass of text that `--set` marks its values with."""
+    if isinstance(value, Mapping):
+        return {key: _plain_text(one) for key, one in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        return [_plain_text(one) for one in value]
+    return str(value) if isinstance(value, str) else value

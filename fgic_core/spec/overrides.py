@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic.fields import FieldInfo
-
-from fgic_core.errors import PluginError
-from fgic_core.interfaces import Component
-from fgic_core.interfaces.component import TextFrom, names_components
-from fgic_core.registry import Registry
+from fgic_core.description import Manifest, Option
+from fgic_core.kinds.component import TextFrom
 from fgic_core.spec.document import Entry, Node, read
 from fgic_core.spec.errors import Place, Problem, Source, did_you_mean
 from fgic_core.spec.problems import Defaults, filled
@@ -125,8 +121,8 @@ def _from_here(node: Node) -> Node:
 
 def completed(
     options: Node | None,
-    component: type[Component],
-    registry: Registry,
+    manifest: Manifest,
+    known: Callable[[str], Manifest | None],
     defaults: Defaults,
     standing: Node | None,
 ) -> Node | None:
@@ -135,35 +131,36 @@ def completed(
     ``net.with.attack.with.steps=3`` sets an option of the attack that there is without it.
 
     Args:
-        options: of a component; component: its class.
-        registry: where components come from; defaults: what the spec says of each.
+        options: of a component; manifest: what its class says.
+        known: the manifest of another component; None where it cannot be had, which is said where its options are
+            checked.
+        defaults: what the spec says of each.
         standing: what the options are where they say nothing else.
     """
     if options is None or not isinstance(options.value, dict):
         return options
     for name, entry in options.value.items():
-        field = next((f for own, f in component.model_fields.items() if name in (own, f.alias)), None)
-        if field is None or not isinstance(entry.node.value, dict) or not names_components(field):
+        option = next((one for one in manifest.models[0] if name in (one.field, one.name)), None)
+        if option is None or not isinstance(entry.node.value, dict) or not option.component:
             continue
-        node, below = _named(entry.node, standing.child(name) if standing is not None else None, field)
+        node, below = _named(entry.node, standing.child(name) if standing is not None else None, option)
         uses, key = node.child("uses"), node.value.get("with")
         if uses is not None and isinstance(uses.value, str) and key is not None:
-            try:
-                inner = registry.get(uses.value)
-            except PluginError:  # said where its options are checked
+            inner = known(uses.value)
+            if inner is None:
                 continue
-            made = completed(key.node, inner, registry, defaults, filled(below, defaults.get(uses.value)))
+            made = completed(key.node, inner, known, defaults, filled(below, defaults.get(uses.value)))
             node = node.with_child("with", key.key, made or key.node)
         options = options.with_child(name, entry.key, node)
     return options
 
 
-def _named(node: Node, standing: Node | None, field: FieldInfo) -> tuple[Node, Node | None]:
+def _named(node: Node, standing: Node | None, option: Option) -> tuple[Node, Node | None]:
     """What an option has, with the name of the component that stands there, and the options of that."""
     key = node.value.get("with")
     if "uses" in node.value or key is None or key.key.source.kind != "set":
         return node, None
-    stands = standing or _node(field.get_default(call_default_factory=True), key.key)
+    stands = standing or _node(option.default, key.key)
     if isinstance(stands.value, str):
         stands = Node({"uses": Entry(key.key, stands)}, key.key)
     if not isinstance(stands.value, dict) or "uses" not in stands.value:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import is_dataclass, replace
-from typing import Any, get_args
+from dataclasses import replace
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from fgic_core.interfaces import Component
-from fgic_core.interfaces.component import fields_of
-from fgic_core.nested import OPTION, REFUSED, WRITE, Misfit, Refused, either
+from fgic_core.description import Manifest, Wrong
+from fgic_core.description.words import dotted, in_words
+from fgic_core.nested import OPTION, REFUSED, WRITE, Refused, either
 from fgic_core.spec.document import Node
 from fgic_core.spec.errors import Place, Problem, did_you_mean
 
@@ -78,27 +75,26 @@ class Misfits:
 
     def __init__(
         self,
-        component: type[Component],
-        uses: str,
+        manifest: Manifest,
         root: Node,
         step: Places,
         defaults: Defaults,
         above: tuple[str | int, ...] = (),
     ) -> None:
-        self.component, self.uses, self.root, self.step = component, uses, root, step
+        self.manifest, self.uses, self.root, self.step = manifest, manifest.entry.uses, root, step
         self.defaults, self.above = defaults, above
 
-    def problems(self, error: ValidationError) -> Iterator[Problem]:
-        wrong: dict[tuple[str | int, ...], list[Any]] = {}
-        refused: dict[tuple[str | int, ...], list[tuple[tuple[str | int, ...], Any]]] = {}
-        lacking: list[Any] = []
-        for one in error.errors(include_url=False):
-            path, rest = self._walk(one["loc"])
-            if one["type"] == REFUSED:
-                (refused.setdefault(path, []) if path else lacking).append((rest, one["ctx"]))
-            elif one["type"] == "missing":
+    def problems(self, errors: Sequence[Wrong]) -> Iterator[Problem]:
+        wrong: dict[tuple[str | int, ...], list[Wrong]] = {}
+        refused: dict[tuple[str | int, ...], list[tuple[tuple[str | int, ...], Wrong]]] = {}
+        lacking: list[tuple[tuple[str | int, ...], Wrong]] = []
+        for one in errors:
+            path, rest = self._walk(one.loc)
+            if one.type == REFUSED:
+                (refused.setdefault(path, []) if path else lacking).append((rest, one))
+            elif one.type == "missing":
                 yield self._missing(path, str(rest[-1]) if rest else "")
-            elif one["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            elif one.type in ("extra_forbidden", "unexpected_keyword_argument"):
                 yield self._unknown(path)
             else:
                 wrong.setdefault((*path, "[key]") if rest[-1:] == ("[key]",) else path, []).append(one)
@@ -106,13 +102,13 @@ class Misfits:
             yield from self._component((), rest, about)
         for path, found in refused.items():
             yield from self._components(path, found)
-        for path, errors in wrong.items():
+        for path, several in wrong.items():
             if path in refused:  # what else might stand there
                 continue
             # A list counts as too short when an item of it is refused; the item's own problem says enough.
             below = any(len(other) > len(path) and other[: len(path)] == path for other in [*wrong, *refused])
-            if not (below and all(one["type"] == "too_short" for one in errors)):
-                yield self._wrong(path, errors)
+            if not (below and all(one.type == "too_short" for one in several)):
+                yield self._wrong(path, several)
 
     def _walk(self, loc: Sequence[str | int]) -> tuple[tuple[str | int, ...], tuple[str | int, ...]]:
         """The part of an error's location that is in the document, and what comes after.
@@ -143,36 +139,34 @@ class Misfits:
         return above.value[str(path[-1])].key if isinstance(above.value, dict) else self._node(path).place
 
     def _components(
-        self, path: tuple[str | int, ...], found: Sequence[tuple[tuple[str | int, ...], Mapping[str, Any]]]
+        self, path: tuple[str | int, ...], found: Sequence[tuple[tuple[str | int, ...], Wrong]]
     ) -> Iterator[Problem]:
         """As `_component`, where components of several kinds may stand: of the one that was meant."""
-        fitting = [(rest, about) for rest, about in found if "misfit" in about]
+        fitting = [(rest, about) for rest, about in found if about.inner is not None]
         if not fitting:
-            fitting = [(found[0][0], {"refused": either([about["refused"] for _, about in found])})]
+            rest, first = found[0]
+            refused = tuple(either([about.refused or () for _, about in found]))
+            fitting = [(rest, first.model_copy(update={"refused": refused}))]
         for rest, about in fitting:
             yield from self._component(path, rest, about)
 
-    def _component(
-        self, path: tuple[str | int, ...], rest: tuple[str | int, ...], about: Mapping[str, Any]
-    ) -> Iterator[Problem]:
+    def _component(self, path: tuple[str | int, ...], rest: tuple[str | int, ...], about: Wrong) -> Iterator[Problem]:
         """What is wrong with a component that an option names; with `rest` it is the option's default."""
         node = self._node(path) if path else Node(None, self.step.options)
         at = (*self.above, *(path or rest[:1]))
-        if (misfit := about.get("misfit")) is not None:
-            assert isinstance(misfit, Misfit)
+        if (inner := about.inner) is not None:
             uses, options = node.child("uses") or node, node.child("with")
-            root = filled(options, self.defaults.get(misfit.uses))
+            root = filled(options, self.defaults.get(inner.manifest.entry.uses))
             places = Places(uses.place, node.value["with"].key if options is not None else None)
             if root is None or root.value is None:
                 root = Node({}, places.options)
-            inner = Misfits(misfit.component, misfit.uses, root, places, self.defaults, (*at, "with"))
-            yield from inner.problems(misfit.error)
+            yield from Misfits(inner.manifest, root, places, self.defaults, (*at, "with")).problems(inner.wrong)
             return
-        found: Sequence[Refused] = about["refused"]
+        found: Sequence[Refused] = about.refused or ()
         for one in found:
             entry = node.value.get(one.at) if isinstance(node.value, dict) else None
             value = entry.node if entry is not None else node
-            shown = f", not {described(value.plain())}" if one.shown else ""
+            shown = f", not {in_words(value.plain())}" if one.shown else ""
             place = entry.key if entry is not None and one.at not in ("uses", "with") else value.place
             message = one.message.replace(OPTION, f"option {dotted(at)} ")
             if not path:
@@ -181,14 +175,14 @@ class Misfits:
             yield Problem(message + shown, place, hint)
 
     def _missing(self, path: tuple[str | int, ...], option: str) -> Problem:
-        known = _fields(self.component, path).get(option)
-        about = (known.description or "") if known is not None else ""
+        known = self.manifest.at(path).get(option)
+        about = known.description if known is not None else ""
         hint = f"{option}: {about}" if about else f"Write {option}: ... under with."
         whose = self.uses if not path else dotted((*self.above, *path))
         return Problem(f"{whose} needs the option {option}", self._key(path), hint)
 
     def _unknown(self, path: tuple[str | int, ...]) -> Problem:
-        option, known = str(path[-1]), list(_fields(self.component, path[:-1]))
+        option, known = str(path[-1]), list(self.manifest.at(path[:-1]))
         listed = (
             f"Its options are {', '.join(known)}."
             if 0 < len(known) <= 12
@@ -198,10 +192,14 @@ class Misfits:
         return Problem(
             f"{whose} has no option {option}",
             self._key(path),
-            did_you_mean(option, known, listed if known else "It takes no options."),
+            self._renamed(option, path) or did_you_mean(option, known, listed if known else "It takes no options."),
         )
 
-    def _wrong(self, path: tuple[str | int, ...], errors: list[Any]) -> Problem:
+    def _renamed(self, option: str, path: tuple[str | int, ...]) -> str:
+        """What to write in place of an option's old name."""
+        return self.manifest.renamed.get(option, "") if len(path) == 1 else ""
+
+    def _wrong(self, path: tuple[str | int, ...], errors: list[Wrong]) -> Problem:
         if path[-1:] == ("[key]",):
             path = path[:-1]
             name, place, value = f"the key {path[-1]}", self._key(path), str(path[-1])
@@ -213,16 +211,16 @@ class Misfits:
         texts = list(dict.fromkeys(_text(one) for one in errors))
         if all(text.startswith("should be ") for text in texts):
             text = "should be " + " or ".join(text.removeprefix("should be ") for text in texts)
-            text += "" if ";" in text else f", not {described(value)}"
+            text += "" if ";" in text else f", not {in_words(value)}"
         else:
             text = "; ".join(texts)
         verb = re.match(r"(should|is|are|has|must|needs|cannot|does)\b", text)
         return Problem(f"{name}{'' if verb else ':'} {text}", place, _advice(value, errors))
 
 
-def _text(error: Mapping[str, Any]) -> str:
+def _text(error: Wrong) -> str:
     """What is wrong, as words that go on after the option's name."""
-    kind, context = error["type"], error.get("ctx", {})
+    kind, context = error.type, error.ctx
     if kind in _SHOULD_BE:
         return "should be " + _SHOULD_BE[kind].format(**{name: _short(value) for name, value in context.items()})
     if kind in ("too_short", "too_long", "string_too_short", "string_too_long"):
@@ -232,7 +230,7 @@ def _text(error: Mapping[str, Any]) -> str:
         return f"should have at {'least' if least else 'most'} {bound} {what if bound != 1 else what[:-1]}"
     if kind == "string_pattern_mismatch":
         return f"should be text like {context['pattern']}"
-    said = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ").rstrip(".")
+    said = error.msg.removeprefix("Value error, ").removeprefix("Assertion failed, ").rstrip(".")
     return said.replace("Input should be ", "should be ", 1)
 
 
@@ -241,51 +239,15 @@ def _short(bound: Any) -> Any:
     return int(bound) if isinstance(bound, float) and bound.is_integer() else bound
 
 
-def _advice(value: Any, errors: list[Any]) -> str:
+def _advice(value: Any, errors: list[Wrong]) -> str:
     choices = [
         choice
         for one in errors
-        if one["type"] in ("literal_error", "enum")
-        for choice in re.findall(r"'([^']*)'", one["ctx"]["expected"])
+        if one.type in ("literal_error", "enum")
+        for choice in re.findall(r"'([^']*)'", one.ctx["expected"])
     ]
     if choices and isinstance(value, str):
         return did_you_mean(value, choices)
-    if any(one["type"] == "string_type" for one in errors) and isinstance(value, (int, float)):
+    if any(one.type == "string_type" for one in errors) and isinstance(value, (int, float)):
         return "Put it in quotes."
     return ""
-
-
-def _fields(model: type[BaseModel], path: Sequence[str | int]) -> dict[str, Any]:
-    """The fields, by the name a spec knows them by, of the models that stand at a path below a model."""
-    models: list[type] = [model]
-    for part in path:
-        found = [f for m in models for name, f in fields_of(m).items() if part in (name, f.alias)]
-        if found:  # an index or a key of a mapping leaves the models as they are
-            models = [m for f in found for m in _models(f.annotation)]
-    return {field.alias or name: field for m in models for name, field in fields_of(m).items()}
-
-
-def _models(annotation: Any) -> list[type]:
-    if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_dataclass(annotation)):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
-
-
-def dotted(path: Sequence[str | int]) -> str:
-    """``("layers", 0, "name")`` as ``layers[0].name``."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
-
-
-def described(value: Any) -> str:
-    """A value, as an error names it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return "so large a number" if math.isfinite(value) and abs(value) > 1e30 else str(value)
-    if isinstance(value, str):
-        return f"'{value}'" if len(value) <= 60 else f"'{value[:57]}...'"
-    if isinstance(value, Mapping):
-        return "a mapping"
-    return "a list" if isinstance(value, Sequence) else f"a {type(value).__name__}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from fgic_core.description import Describer, Here, Manifest
+from fgic_core.description.manifest import schema_key
 from fgic_core.errors import PluginError
-from fgic_core.interfaces import KINDS, Component, Input
+from fgic_core.kinds.ports import Input
+from fgic_core.kinds.table import KINDS
 from fgic_core.nested import SCHEMA_KEY
 from fgic_core.registry import Registry
 from fgic_core.spec.model import VERSION
@@ -16,24 +18,31 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _NAME_OF_STEP = "^[A-Za-z][A-Za-z0-9_-]{0,99}$"
 
 
-def spec_schema(registry: Registry) -> dict[str, Any]:
-    """The schema (draft 2020-12). Imports every component; what fails to load is left out and told in ``$comment``."""
-    options: dict[str, dict[str, Any]] = {}
-    needed: dict[str, list[str]] = {}
+def spec_schema(registry: Registry, describer: Describer | None = None) -> dict[str, Any]:
+    """The schema (draft 2020-12). What fails to load is left out and told in ``$comment``.
+
+    Args:
+        registry: what is installed.
+        describer: says what the components are; by default this process imports them all.
+    """
+    found = (describer if describer is not None else Here(registry)).manifests(registry.names(), schema=True)
+    known: dict[str, Manifest] = {}
     broken: list[str] = []
-    for uses in registry.names():
-        try:
-            options[uses], needed[uses] = _options(uses, registry.get(uses))
-        except PluginError as error:
-            broken.append(f"{uses}: {' '.join(error.what.split())}")
-        except Exception as error:  # a field that has no JSON Schema is the plugin's fault, and only its own
-            broken.append(f"{uses}: has no JSON Schema: {str(error).splitlines()[0]}")
+    for uses, manifest in found.items():
+        if isinstance(manifest, PluginError):
+            broken.append(f"{uses}: {' '.join(manifest.what.split())}")
+        elif manifest.json_schema is None:
+            broken.append(f"{uses}: {manifest.no_schema}")
+        else:
+            known[uses] = manifest
+    options = {uses: _options(uses, manifest) for uses, manifest in known.items()}
+    needed = {uses: (manifest.json_schema or {}).get("required", []) for uses, manifest in known.items()}
     schema: dict[str, Any] = {
         "$schema": DRAFT,
         "title": "fgic spec",
         "description": "Steps that fgic runs in order, and their options.",
     }
-    named = {kind: _named(kind, registry, list(options)) for kind in sorted(_wanted(options))}
+    named = {kind: _named(kind, known) for kind in sorted(_wanted(options))}
     if broken:
         schema["$comment"] = "Left out, for they do not load: " + "; ".join(broken)
     return schema | {
@@ -59,7 +68,7 @@ def spec_schema(registry: Registry) -> dict[str, Any]:
                 "description": "Options by component; a step that uses one has them unless it says otherwise.",
                 "type": ["object", "null"],
                 "propertyNames": {"pattern": f"^({'|'.join(KINDS)})/[^/]+$"},
-                "properties": {uses: {"$ref": f"#/$defs/{_key(uses)}"} for uses in options},
+                "properties": {uses: {"$ref": f"#/$defs/{schema_key(uses)}"} for uses in options},
             },
             "steps": {
                 "title": "Steps",
@@ -71,25 +80,25 @@ def spec_schema(registry: Registry) -> dict[str, Any]:
             },
         },
         "$defs": {
-            "step": _step(registry, options),
+            "step": _step(known),
             "complete": {"allOf": [_complete(*one) for one in needed.items() if one[1]]},
         }
-        | {_key(uses): _filled(one) for uses, one in options.items()}
+        | {schema_key(uses): _filled(one) for uses, one in options.items()}
         | {_any(kind): one for kind, one in named.items()},
     }
 
 
-def _named(kind: str, registry: Registry, known: list[str]) -> dict[str, Any]:
+def _named(kind: str, known: Mapping[str, Manifest]) -> dict[str, Any]:
     """What an option that names a component of a kind may hold. Options that are needed may be among the defaults."""
     names = [uses for uses in known if uses.startswith(f"{kind}/")]
-    about = [{"const": uses, "description": _summary(registry.get(uses))} for uses in names]
+    about = [{"const": uses, "description": known[uses].summary} for uses in names]
     name = {"type": "string", "anyOf": about or [{"pattern": f"^{kind}/[^/]+$"}]}
     mapping = {
         "type": "object",
         "required": ["uses"],
         "additionalProperties": False,
         "properties": {"uses": name, "with": {"type": ["object", "null"]}},
-        "allOf": [_given(uses, {"properties": {"with": {"$ref": f"#/$defs/{_key(uses)}"}}}) for uses in names],
+        "allOf": [_given(uses, {"properties": {"with": {"$ref": f"#/$defs/{schema_key(uses)}"}}}) for uses in names],
     }
     return {"title": f"Component ({kind})", "anyOf": [name, mapping]}
 
@@ -119,8 +128,8 @@ def _any(kind: str) -> str:
     return f"any-{kind}"
 
 
-def _step(registry: Registry, options: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    components = [{"const": uses, "description": _summary(registry.get(uses))} for uses in options]
+def _step(known: Mapping[str, Manifest]) -> dict[str, Any]:
+    components = [{"const": uses, "description": one.summary} for uses, one in known.items()]
     return {
         "title": "Step",
         "description": "One step: a component and its options.",
@@ -142,7 +151,7 @@ def _step(registry: Registry, options: dict[str, dict[str, Any]]) -> dict[str, A
             },
             "seed": _seed("Seed of this step; by default the spec's."),
         },
-        "allOf": [_rule(uses, registry.get(uses).inputs) for uses in options],
+        "allOf": [_rule(uses, one.ports) for uses, one in known.items()],
     }
 
 
@@ -153,7 +162,7 @@ def _rule(uses: str, ports: Mapping[str, Input]) -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {name: _port(name, port) for name, port in ports.items()},
     }
-    return _given(uses, {"properties": {"with": {"$ref": f"#/$defs/{_key(uses)}"}, "from": inputs}})
+    return _given(uses, {"properties": {"with": {"$ref": f"#/$defs/{schema_key(uses)}"}, "from": inputs}})
 
 
 def _port(name: str, port: Input) -> dict[str, Any]:
@@ -172,23 +181,15 @@ def _given(uses: str, then: dict[str, Any]) -> dict[str, Any]:
     return {"if": {"properties": {"uses": {"const": uses}}, "required": ["uses"]}, "then": then}
 
 
-def _options(uses: str, component: type[Component]) -> tuple[dict[str, Any], list[str]]:
-    """The schema of a component's options, and those that it needs."""
-    schema = component.model_json_schema(ref_template=f"#/$defs/{_key(uses)}/$defs/{{model}}")
-    schema["title"] = f"Options of {uses}"
-    schema["description"] = _summary(component)
-    schema["type"] = ["object", "null"]
-    return schema, schema.pop("required", [])
-
-
-def _summary(component: type[Component]) -> str:
-    return inspect.cleandoc(component.__doc__ or "").split("\n\n", 1)[0].replace("\n", " ")
+def _options(uses: str, manifest: Manifest) -> dict[str, Any]:
+    """The schema of a component's options; those that it needs stand elsewhere."""
+    schema = {name: value for name, value in (manifest.json_schema or {}).items() if name != "required"}
+    return schema | {
+        "title": f"Options of {uses}",
+        "description": manifest.summary,
+        "type": ["object", "null"],
+    }
 
 
 def _seed(description: str) -> dict[str, Any]:
     return {"title": "Seed", "description": description, "type": "integer", "minimum": 0}
-
-
-def _key(uses: str) -> str:
-    """A name in ``$defs`` that needs no escapes in a JSON pointer."""
-    return uses.replace("~", "-").replace("/", ".")

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fgic_core.description.words import in_words
 from fgic_core.errors import nearest
-from fgic_core.interfaces import KINDS, Component, Input
+from fgic_core.kinds.ports import Input
+from fgic_core.kinds.table import KINDS
 from fgic_core.spec.document import Node
 from fgic_core.spec.errors import Place, Problem, did_you_mean
-from fgic_core.spec.problems import described
 
 #: The steps of a step's ports; names that are wrong are in it too.
 Found = dict[str, "str | list[str]"]
@@ -23,24 +24,22 @@ class Wired:
     Attributes:
         name: the step's name.
         uses: its component as written.
-        component: its class; its kind where it does not load; None where ``uses`` names no kind, so that it may give
+        gives: what it gives, by its kind where it does not load; None where ``uses`` names no kind, so that it may give
             anything.
         place: where its component's name stands.
         origin: the value of ``from``; None where there is none.
+        ports: what it takes, as far as that is known.
     """
 
     name: str
     uses: str
-    component: type[Component] | None
+    gives: str | None
     place: Place
     origin: Node | None
-
-    @property
-    def ports(self) -> Mapping[str, Input]:
-        return self.component.inputs if self.component is not None else {}
+    ports: Mapping[str, Input]
 
     def may_give(self, kind: str) -> bool:
-        return self.component is None or self.component.gives == kind
+        return self.gives is None or self.gives == kind
 
 
 def wire(steps: list[Wired]) -> tuple[list[Found], list[Problem]]:
@@ -69,14 +68,14 @@ def _chosen(steps: list[Wired], index: int, problems: list[Problem]) -> Found:
     if step.origin is None or step.origin.value is None:
         return {}
     if not isinstance(step.origin.value, dict):
-        said = described(step.origin.plain())
+        said = in_words(step.origin.plain())
         problems.append(
             Problem(f"from should be a mapping from inputs to steps, not {said}", step.origin.place, _example(step))
         )
         return dict.fromkeys(step.ports, "")
     chosen: Found = {}
     for name, entry in step.origin.value.items():
-        if step.component is not None and name not in step.ports:
+        if step.gives is not None and name not in step.ports:
             takes = list(step.ports)
             hint = did_you_mean(
                 name, takes, f"It takes {' and '.join(takes)}." if takes else "It takes nothing: remove from."
@@ -129,7 +128,7 @@ def _refused(steps: list[Wired], index: int, port: str, origin: Node) -> Problem
         else ""
     )
     if not isinstance(name, str):
-        return Problem(f"{port} should be the name of a step, not {described(origin.plain())}", origin.place, listed)
+        return Problem(f"{port} should be the name of a step, not {in_words(origin.plain())}", origin.place, listed)
     position = next((i for i, s in enumerate(steps) if s.name == name), None)
     if position is None:
         return Problem(
@@ -141,24 +140,26 @@ def _refused(steps: list[Wired], index: int, port: str, origin: Node) -> Problem
         hint = f"Move {name} before {steps[index].name}." + (f" Or: {listed}" if listed else "")
         return Problem(f"step {name} stands later, and steps run in order", origin.place, hint)
     source = steps[position]
-    if needed is not None and source.component is not None and source.component.gives != needed:
-        gives = f"step {name} ({source.uses}) gives {_a(source.component.gives)}, not {_a(needed)}"
+    if needed is not None and source.gives is not None and source.gives != needed:
+        gives = f"step {name} ({source.uses}) gives {_a(source.gives)}, not {_a(needed)}"
         return Problem(gives, origin.place, listed)
     return None
 
 
 def _missing(steps: list[Wired], index: int, name: str) -> Problem:
     step, port = steps[index], steps[index].ports[name]
-    earlier = [s.name for s in steps[:index] if s.component is not None and s.component.gives == port.type]
-    later = [s.name for s in steps[index + 1 :] if s.component is not None and s.component.gives == port.type]
+    earlier = [s.name for s in steps[:index] if s.gives == port.type]
+    later = [s.name for s in steps[index + 1 :] if s.gives == port.type]
     what = _a(port.type) if name == port.type else f"{_a(port.type)} as its {name}"
     if not port.auto and earlier:
         listed = f"{' or '.join(earlier)} before it {'gives' if len(earlier) == 1 else 'give'} {_a(port.type)}."
         return Problem(f"{step.uses} needs {what}, and from names none", step.place, f"{_example(step, name)} {listed}")
     makers = [
         kind
-        for kind, interface in KINDS.items()
-        if interface.gives == port.type and all(one.type != port.type for one in interface.inputs.values())
+        for kind in KINDS
+        if (interface := KINDS.interface(kind)) is not None
+        and interface.gives == port.type
+        and all(one.type != port.type for one in interface.inputs.values())
     ]
     hint = f"Put a step that uses {' or '.join(f'{kind}/...' for kind in makers)} before it."
     if later:

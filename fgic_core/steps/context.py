@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.artifact import Metric, OnSplit, Point
-from fgic_core.data.digest import digest_file
+from fgic_core.data.digest import digest_file, digest_of
 from fgic_core.data.quantities import QUANTITIES
 from fgic_core.data.tree import load_tree, save_tree
-from fgic_core.errors import PluginError
-from fgic_core.interfaces.context import Context, Progress, Tree
+from fgic_core.errors import PluginError, nearest
+from fgic_core.kinds.context import Context, Progress, Tree
 from fgic_core.steps.snapshots import Snapshots
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+    from fgic_core.data.dataset import Dataset
 
 #: The numbers of one evaluation by split (``val``; empty for what a generator makes), then by quantity.
 Scores = Mapping[OnSplit, Mapping[str, float]]
@@ -60,8 +62,8 @@ class _Bar:
         self._listener.progress(self._what, self._done, self._total, self._unit)
 
 
-class _PartListener(Listener):
-    """Shows a part's progress under its name."""
+class _TrainingListener(Listener):
+    """Shows the progress of one of several trainings under its name."""
 
     def __init__(self, whole: StepContext, name: str) -> None:
         self._whole, self._name = whole, name
@@ -92,6 +94,7 @@ class StepContext(Context):
 
     Attributes:
         metrics, curves, warnings, left_out: what was recorded so far.
+        last_epoch: of the training that `epochs` counts; None before it begins.
     """
 
     def __init__(
@@ -127,8 +130,9 @@ class StepContext(Context):
         self.inputs: Mapping[str, Any] = inputs if inputs is not None else {}
         self._ruler: Ruler | None = None
         self._keeps_snapshots = False
-        self._is_part = bool(lesson)
+        self._is_one_of_several = bool(lesson)
         self._resumed = 0
+        self.last_epoch: int | None = None
         if (state := self._state()) is not None:
             self._resumed = state["epoch"]
             self.curves = [Point(**point) for point in state["curves"]]
@@ -213,6 +217,7 @@ class StepContext(Context):
         return scores.get("val", scores.get("", {}))
 
     def epochs(self, count: int) -> Iterator[int]:
+        self.last_epoch = count
         for epoch in range(self._resumed + 1, count + 1):
             self.seed_everything("epoch", epoch)
             yield epoch
@@ -262,7 +267,7 @@ class StepContext(Context):
     def _state_file(self) -> Path | None:
         return self._scratch / "checkpoint.json" if self._scratch is not None else None
 
-    def part(self, name: str) -> StepContext:
+    def training(self, name: str) -> StepContext:
         """The context of a training that is one of several of this step, such as a fold.
 
         Its seed and its checkpoints are its own, its progress is shown under its name, and it keeps no snapshots. Its
@@ -277,18 +282,30 @@ class StepContext(Context):
             seed=self.seed_of(name),
             device=self.device,
             workers=self.workers,
-            listener=_PartListener(self, name),
+            listener=_TrainingListener(self, name),
             lesson=name,
             inputs=self.inputs,
         )
 
-    def seed_of(self, part: str) -> int:
+    def seed_of(self, name: str) -> int:
         """The seed of a training that is one of several of this step."""
-        return self._number(("part", part))
+        return self._number(("part", name))
+
+    def own_root(self, dataset: Dataset) -> str:
+        """A name for the step's own folder, as root of files that it adds to a data set; by content alone.
+
+        Another one where the data set has it already. In the header its place is ``Path()``, the data set's own folder.
+        """
+        # The key tells steps of equal options on different inputs apart: files are looked up by the root's name.
+        for turn in range(len(dataset.header.roots) + 1):
+            name = f"made-{digest_of([self.key, self.uses, self.seed, turn])[:16]}"
+            if name not in dataset.header.roots:
+                break
+        return name
 
     @property
     def scratch(self) -> Path:
-        """A folder of this step for what a crash should not take; in a step without one, a hidden part of its own."""
+        """A folder of this step for what a crash should not take; in a step without one, a hidden one of its own."""
         return self._scratch if self._scratch is not None else self.folder / ".scratch"
 
     @property
@@ -307,9 +324,9 @@ class StepContext(Context):
         Args:
             ruler: is given what `evaluate` is.
             snapshots: keep the weights of ``fitted.network`` at each evaluation, to measure test by afterwards: see
-                `snapshots`. A training that is one of several (`part`) keeps none.
+                `snapshots`. A training that is one of several (`training`) keeps none.
         """
-        self._ruler, self._keeps_snapshots = ruler, snapshots and not self._is_part
+        self._ruler, self._keeps_snapshots = ruler, snapshots and not self._is_one_of_several
 
     def metric(self, name: str, value: float | None, **about: Any) -> None:
         """Record a measured number; keywords are the fields of `Metric`.
@@ -317,10 +334,15 @@ class StepContext(Context):
         One that came out as NaN or infinite is absent, and its note says so.
 
         Raises:
-            KeyError: the quantity has no row in `fgic_core.data.quantities`, which says what a reader needs to know.
+            PluginError: the quantity has no row in `fgic_core.data.quantities`, which says what a reader needs to know.
         """
         if name not in QUANTITIES:
-            raise KeyError(f"{name} is no row of fgic_core.data.quantities: give it a label, a unit and a direction")
+            close = nearest(name, list(QUANTITIES))
+            raise PluginError(
+                f"{name} is no quantity that is known, so that nobody could read its number",
+                hint=(f"Did you mean {' or '.join(close)}? " if close else "")
+                + "Otherwise add it to the `quantities` of your fgic_core.Kind: a label, a unit, which way is better.",
+            )
         if value is not None and not math.isfinite(value):
             why = "there is nothing to measure it on" if about.get("n") == 0 else f"it came out as {value}"
             note = "; ".join(filter(None, (f"could not be computed: {why}", about.get("note"))))

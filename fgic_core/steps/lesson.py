@@ -50,9 +50,9 @@ def run_lessons(
             fit(component, lesson.data, ctx)
             learned[MAIN] = ctx.folder
         else:
-            part = ctx.part(lesson.name)
-            fit(component, lesson.data, part)
-            learned[lesson.name] = part.folder
+            own = ctx.training(lesson.name)
+            fit(component, lesson.data, own)
+            learned[lesson.name] = own.folder
     use(component, ctx.inputs, ctx, learned)
     for name, folder in learned.items():
         if name != MAIN:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.digest import digest_file
 from fgic_core.errors import PluginError
+from fgic_core.kit.weights import read_weights, save_tensors
 from fgic_core.steps.untouched import tensor_digest
-from fgic_core.weights import read_weights, save_tensors
 
 if TYPE_CHECKING:
     import torch

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from fgic_core.data.dataset import Dataset
-from fgic_core.data.model import Model
 from fgic_core.data.sample import Split
 from fgic_core.errors import DataError
+from fgic_core.kinds.classifier.model import Model
+from fgic_core.metrics.statistics import pick_evenly
 from fgic_core.steps.context import StepContext
-from fgic_core.steps.statistics import pick_evenly
 
 
 def choose(dataset: Dataset, model: Model, count: int | None, ctx: StepContext, purpose: str) -> tuple[Dataset, Split]:
@@ -34,15 +34,15 @@ def choose(dataset: Dataset, model: Model, count: int | None, ctx: StepContext, 
         )
     order: tuple[Split, ...] = ("test", "val", "train")
     for split in order:
-        part = dataset.split(split)
-        if len(part):
+        rows_of = dataset.split(split)
+        if len(rows_of):
             break
     else:
         raise DataError(f"the data set has no sample to {purpose}")
     if split != "test":
         ctx.warn(f"There is no test sample: {purpose}s {split} samples, which the model may have learned from.")
-    rows: np.ndarray[tuple[int], np.dtype[np.int64]] = pick_evenly(part.labels, count, ctx.rng(purpose))
-    return part.take(rows), split
+    rows: np.ndarray[tuple[int], np.dtype[np.int64]] = pick_evenly(rows_of.labels, count, ctx.rng(purpose))
+    return rows_of.take(rows), split
 
 
 def _difference(data: tuple[str, ...], model: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Cutting train: a validation part to choose by, and folds to find boxes in."""
+"""Cutting train: a validation split to choose by, and folds to find boxes in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fgic_core.steps.statistics import hold_out
+from fgic_core.metrics.statistics import hold_out
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def cut_val(
     train: Dataset, fraction: float, ctx: StepContext, strata: np.ndarray[Any, Any] | None = None
 ) -> tuple[Dataset, Dataset]:
-    """Train without the validation part, and the validation part.
+    """Train without the validation split, and the validation split.
 
     Real samples alone are held out, stratified by class; pictures with the same bytes stay together, and what was made
     from a held-out sample is left out.

@@ -17,13 +17,28 @@ What a component takes beyond its kind (a teacher) the suite makes; the fixture 
 It needs pytest; import it from tests alone.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fgic_core.kinds.table import CORE, KINDS, named
 from fgic_core.testing.component import ComponentSuite
-from fgic_core.testing.cropper import CropperSuite
 from fgic_core.testing.data import tiny_context, tiny_dataset
-from fgic_core.testing.dataset import DatasetReaderSuite
-from fgic_core.testing.makers import DetectorSuite, GeneratorSuite
-from fgic_core.testing.networks import AttackerSuite, ClassifierSuite, ExplainerSuite
 from fgic_core.testing.ports import tiny_inputs
+
+if TYPE_CHECKING:
+    from fgic_core.kinds.attacker.suite import AttackerSuite
+    from fgic_core.kinds.classifier.suite import ClassifierSuite
+    from fgic_core.kinds.cropper.suite import CropperSuite
+    from fgic_core.kinds.dataset.suite import DatasetReaderSuite
+    from fgic_core.kinds.detector.suite import DetectorSuite
+    from fgic_core.kinds.explainer.suite import ExplainerSuite
+    from fgic_core.kinds.generator.suite import GeneratorSuite
+
+#: Where the suites of the core's kinds live: beside what they hold a component to. They stand on this package, and are
+#: imported on use.
+_HOME = {row.suite.partition(":")[2]: row.suite.partition(":")[0] for row in CORE}
 
 __all__ = [
     "AttackerSuite",
@@ -38,3 +53,12 @@ __all__ = [
     "tiny_dataset",
     "tiny_inputs",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        for kind in KINDS:
+            if kind not in {row.name for row in CORE} and KINDS[kind].suite.endswith(f":{name}"):
+                return named(KINDS[kind].suite, f"the suite of the kind {kind}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fgic_core.data.model import Model
 from fgic_core.errors import nearest
-from fgic_core.interfaces import KINDS, Component, Input
+from fgic_core.kinds.classifier.model import Model
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.ports import Input
+from fgic_core.kinds.table import KINDS
 from fgic_core.testing.data import tiny_context, tiny_dataset
+from fgic_core.testing.networks import SmallCnn
 
 
 def further_ports(component: Component) -> dict[str, Input]:
     """The ports that learning sees and that the component's kind does not have."""
-    own = KINDS[component.kind].inputs
+    own = KINDS[component.kind].interface.inputs
     return {name: port for name, port in component.inputs.items() if name not in own and port.at == "fit"}
 
 
@@ -63,8 +66,6 @@ def without_optional(component: Component, inputs: Mapping[str, Any]) -> dict[st
 
 
 def _model(data: Any, folder: Path, seed: int) -> Model:
-    from fgic_core.testing.networks import SmallCnn
-
     fitted = SmallCnn().fit(data, data, tiny_context(folder, seed=seed))
     fitted.network.eval()
     return Model(fitted)

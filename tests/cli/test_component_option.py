@@ -39,7 +39,7 @@ class Hardened(Classifier):
 
         fitted = self.build(train.classes)
         optimizer = torch.optim.SGD(fitted.network.parameters(), lr=0.5)
-        images = torch.stack([fitted.input.prepare(train.image(row)) for row in range(len(train))])
+        images = torch.stack([fitted.input.prepare(train.crop(row)) for row in range(len(train))])
         labels, eps = torch.from_numpy(train.labels), max(self.attack.eps)
         for epoch in ctx.epochs(2):
             hard = self.attack.perturb(fitted.network.eval(), images, labels, eps, ctx.generator("attack", epoch))

@@ -16,7 +16,7 @@ import pytest
 
 from fgic_core import Pipeline
 from fgic_core.cli import app
-from fgic_core.run.record import RunRecord
+from fgic_core.store.record import RunRecord
 
 pytest.importorskip("sahi", reason="COCO files are written with sahi: pip install 'fgic[coco]'")
 
@@ -187,7 +187,7 @@ class TestTheWayBack:
         before, after = first.dataset("squares"), second.dataset("coco")
         assert list(before) == list(after)
         assert before.classes == after.classes
-        assert before.image(5).tobytes() == after.image(5).tobytes()
+        assert before.crop(5).tobytes() == after.crop(5).tobytes()
         assert Path("an out", "images").exists() == bool(more)
 
     def test_a_data_set_without_a_test_split_says_so(self, spec: Path, capsys) -> None:

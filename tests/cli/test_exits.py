@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,7 @@ from fgic_core.cli import app
 from fgic_core.errors import FgicError
 from fgic_core.hooks import hookimpl
 from fgic_core.pipeline import Pipeline, Run
-from fgic_core.run import engines
-from fgic_core.run.interrupts import Interrupts
-from fgic_core.steps.context import Listener
+from fgic_core.run import watching, workers
 
 PLUGIN = '''
 import os
@@ -104,9 +103,15 @@ class Ending(Cropper):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             Path("hanging").touch()
             time.sleep(0.02)
-        while self.how == "sleep":
-            Path("asleep").touch()
+        while self.how in ("sleep", "doze"):
+            Path("a" + self.how).touch()
             time.sleep(0.02)
+        if self.how == "think" and not Path("thought").exists():
+            Path("thought").touch()
+            time.sleep(3.0)
+        if self.how == "stop" and not Path("stopped").exists():
+            Path("stopped").touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
         return box
 '''
 #: What is said of each way to end; None where the step is computed all the same.
@@ -169,9 +174,10 @@ def runs(process: int) -> bool:
         return False
 
 
-def started(here: Path, environment: dict[str, str], way: str) -> subprocess.Popen[str]:
-    (here / "spec.yaml").write_text(spec_of(way))
-    command = [sys.executable, "-m", "fgic_core", "pipeline", "spec.yaml", "--no-report"]
+def started(here: Path, environment: dict[str, str], *ways: str) -> subprocess.Popen[str]:
+    (here / "spec.yaml").write_text(spec_of(*ways))
+    jobs = ["--jobs", str(len(ways))]
+    command = [sys.executable, "-m", "fgic_core", "pipeline", "spec.yaml", "--no-report", *jobs]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=here, env=environment, **pipes)  # type: ignore[call-overload,no-any-return]
 
@@ -192,6 +198,57 @@ def test_however_a_step_ends_it_is_failed_and_named_and_the_others_run_on(here: 
     assert not [process for process in processes() if runs(process)]
 
 
+def test_of_two_steps_at_once_one_that_ends_its_process_leaves_the_other_alone(here: Path, capfd) -> None:
+    """Each way ends a process beside one that goes on: those that end in peace are slower to begin."""
+    ways = ("os-exit", "crop", "segfault", "exit", "print", "interrupt")
+    Path("spec.yaml").write_text(spec_of(*ways))
+    assert app.run(["pipeline", "spec.yaml", "--no-report", "--jobs", "2", "--threads", "1"]) == 1
+    run, said = latest(), capfd.readouterr()
+    assert (run.record.jobs, run.record.threads) == (2, 1)
+    wanted = {way: "failed" if WAYS[way] else "computed" for way in ways}
+    assert {step.name: step.status for step in run.record.steps} == {"few": "computed"} | wanted
+    for way in ways:
+        assert (WAYS[way] or "") in run.record.step(way).error
+    assert not [process for process in processes() if runs(process)]
+    assert "4 steps failed: os-exit, segfault, exit, interrupt." in said.out
+
+
+def test_a_process_that_gives_no_sign_of_life_is_said_to(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wakes:
+        said = ""
+
+        @hookimpl
+        def warning(self, node: str, message: str) -> None:
+            self.said += f"{node}: {message}"
+            os.kill(processes()[-1], signal.SIGCONT)
+
+    monkeypatch.setattr(workers, "BEAT", 0.05)
+    monkeypatch.setattr(watching, "SILENCE", 1.0)
+    Path("spec.yaml").write_text(spec_of("stop"))
+    wakes = Wakes()
+    in_the_end = threading.Timer(60, lambda: os.kill(processes()[-1], signal.SIGCONT))  # if nobody says anything
+    in_the_end.start()
+    assert Pipeline.from_yaml("spec.yaml").run(isolation="run", report=False, observers=[wakes]).ok
+    in_the_end.cancel()
+    assert "stop: its process has given no sign of life for 1 s: it is stopped, or hangs" in wakes.said
+
+
+def test_a_process_that_is_at_work_is_not_said_to_be_silent(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it computes: the heartbeat comes from a thread of its own."""
+    said: list[str] = []
+
+    class Keeps:
+        @hookimpl
+        def warning(self, message: str) -> None:
+            said.append(message)
+
+    monkeypatch.setattr(workers, "BEAT", 0.05)
+    monkeypatch.setattr(watching, "SILENCE", 1.5)
+    Path("spec.yaml").write_text(spec_of("think"))
+    assert Pipeline.from_yaml("spec.yaml").run(isolation="run", report=False, observers=[Keeps()]).ok
+    assert said == []
+
+
 def test_one_process_is_kept_for_all_steps_or_one_is_taken_for_each(here: Path) -> None:
     assert pipeline() == 0
     assert len(set(processes())) == 1
@@ -203,7 +260,7 @@ def test_one_process_is_kept_for_all_steps_or_one_is_taken_for_each(here: Path) 
 
 def test_nothing_to_compute_starts_no_process(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pipeline() == 0
-    monkeypatch.setattr(engines, "_Worker", None)
+    monkeypatch.setattr(workers, "_Worker", None)
     assert pipeline() == 0
     assert pipeline("--fresh") == 1
 
@@ -254,20 +311,36 @@ def test_a_second_ctrl_c_ends_a_step_that_does_not_listen(
     assert not runs(processes()[-1])
 
 
+def test_ctrl_c_ends_all_processes_and_says_where_to_go_on(
+    here: Path, environment: dict[str, str], wait_for: Callable[..., None]
+) -> None:
+    process = started(here, environment, "sleep", "doze")
+    for name in ("asleep", "adoze"):
+        wait_for(Path(name).exists, name, process)
+    assert len(set(processes())) == 2
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped. What is finished is kept. The same command goes on with step sleep and with step doze." in err
+    assert [step.status for step in latest().record.steps] == ["computed", "interrupted", "interrupted"]
+    assert not [one for one in processes() if runs(one)]
+    assert not list(Path(".fgic/store/unfinished").glob("*"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_process_that_is_stopped_while_it_starts_ends_without_a_word(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ask(worker: Any, request: Any, listener: Any) -> Any:
         worker._process.send_signal(number)  # it is a new-born interpreter, without a handler
-        return worker._process.wait(timeout=60), worker._output.read()
+        return worker._process.wait(timeout=60), worker.watched.output.read()
 
-    monkeypatch.setattr(engines._Worker, "ask", ask)
-    workers = engines.Workers(Interrupts())
+    monkeypatch.setattr(workers._Worker, "ask", ask)
+    executor = workers.WorkerProcesses()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    assert workers._ask({}, Listener()) == (130, b"")
+    assert executor._request({}, None) == (130, b"")
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
-    workers.close()
+    executor.close()
 
 
 @pytest.mark.parametrize("swallowed", [False, True])
@@ -294,10 +367,10 @@ def test_a_ctrl_c_that_a_destructor_eats_is_no_traceback(install: Any, fgic: Any
 def test_a_ctrl_c_that_is_eaten_while_the_spec_is_read_stops_the_run(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def eats(*arguments: Any) -> Any:
+    def eats(*arguments: Any, **options: Any) -> Any:
         with contextlib.suppress(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-        return read(*arguments)
+        return read(*arguments, **options)
 
     read = Pipeline.from_yaml
     monkeypatch.setattr(Pipeline, "from_yaml", eats)
@@ -334,11 +407,11 @@ def test_an_observer_that_ends_the_program_is_left_out(here: Path) -> None:
 def test_whatever_ends_a_run_its_record_says_so_and_the_exit_code_is_not_0(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    def end(self: Any, chosen: list[str]) -> None:
-        self.record.steps[0].status = "running"
+    def end(self: Any) -> None:
+        self.branches[0].record.steps[0].status = "running"
         sys.exit(0)
 
-    monkeypatch.setattr("fgic_core.run.executor.Executor.run", end)
+    monkeypatch.setattr("fgic_core.run.scheduler.Scheduler.run", end)
     monkeypatch.setattr("tempfile.tempdir", str(here))
     assert pipeline() == 1
     assert "sys.exit(0) was called" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fgic_core.cli import app
-from fgic_core.run.record import RunRecord
+from fgic_core.store.record import RunRecord
 
 SQUARES = '''
 import time

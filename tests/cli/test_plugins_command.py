@@ -9,8 +9,9 @@ import pytest
 from pydantic import Field
 
 from fgic_core import Attacker, Box, ComponentOption, Cropper, Epsilon, Explainer, InputFile, Size
-from fgic_core.cli.options import describe, options_of
 from fgic_core.cli.plugins import print_component
+from fgic_core.description import options_of
+from fgic_core.description.words import describe
 from fgic_core.registry import Registry
 
 BROKEN = "raise AssertionError('mmcv is too new')\n"

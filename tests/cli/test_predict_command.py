@@ -16,7 +16,7 @@ from fgic_core.cli.predict import overlay_name
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import DataError
 from fgic_core.predict import find_left_out, find_pictures, predict
-from fgic_core.run.record import RunRecord, StepRecord
+from fgic_core.store.record import RunRecord, StepRecord
 
 COLOURS = '''
 from fgic_core import Classifier, Explainer, FittedClassifier, InputSpec, Maps, Size

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import fgic_core
-from fgic_core.run.memory import _TICK
+from fgic_core.store.memory import TICK
 
 READER = '''
 from fgic_core import Box, DatasetReader, ObjectBox, Sample
@@ -168,13 +168,13 @@ for line in sys.stdin:
 """
 LOADED = (
     "fgic_core.cli.check",
-    "fgic_core.interfaces",
+    "fgic_core.kinds.component",
     "fgic_core.pipeline",
-    "fgic_core.run.plan",
+    "fgic_core.plan.plan",
     "fgic_core.spec.load",
 )
 #: What `check` says of a step: whether the store has it, and why not.
-Said = dict[str, tuple[bool, str]]
+Statuses = dict[str, tuple[bool, str]]
 
 
 class World:
@@ -256,7 +256,7 @@ class World:
         if self._server is not None:
             self._server.communicate()
 
-    def check(self, *arguments: str, spec: str = "spec.yaml") -> Said:
+    def check(self, *arguments: str, spec: str = "spec.yaml") -> Statuses:
         rows = json.loads(self.quickly("check", spec, "--json", *arguments))
         return {row["step"]: (row["reused"], row["reason"]) for row in rows}
 
@@ -326,9 +326,9 @@ def test_what_a_plugin_reaches_counts_for_its_steps_and_no_comment_or_docstring_
     [
         ("data/geometry.py", ALL),
         ("data/images.py", ALL),
-        ("steps/dataset.py", {"data", *ALL}),
-        ("steps/cropper.py", {"crops", "tall"}),
-        ("steps/classifier.py", set()),
+        ("kinds/dataset/driver.py", {"data", *ALL}),
+        ("kinds/cropper/driver.py", {"crops", "tall"}),
+        ("kinds/classifier/driver.py", set()),
         ("training.py", set()),
         ("report/page.py", set()),
         ("cli/terminal.py", set()),
@@ -337,14 +337,19 @@ def test_what_a_plugin_reaches_counts_for_its_steps_and_no_comment_or_docstring_
 def test_of_the_core_what_a_steps_driver_reaches_counts(world: World, file: str, steps: set[str]) -> None:
     with world.changed(world.core / file, new="\n_ANOTHER = 1\n"):
         assert world.computed() == steps
-    if file == "steps/dataset.py":
+    if file == "kinds/dataset/driver.py":
         with world.changed(world.core / file, new="\n# A comment.\n"):
             assert not world.computed()
 
 
 @pytest.mark.parametrize(
     ("file", "changes"),
-    [("training.py", True), ("steps/classifier.py", True), ("report/charts.py", False), ("steps/cropper.py", False)],
+    [
+        ("kit/best.py", True),
+        ("kinds/classifier/driver.py", True),
+        ("report/charts.py", False),
+        ("kinds/cropper/driver.py", False),
+    ],
 )
 def test_of_a_training_too_what_it_reaches_counts(world: World, file: str, changes: bool) -> None:
     """By its key: the best epoch, say, is chosen by a class that the plugin imports and the driver does not."""
@@ -451,7 +456,7 @@ def test_pictures_of_equal_size_that_change_places_are_noticed(world: World) -> 
     )
     arguments = ("pipeline", "swap.yaml", "--device", "cpu", "--no-report", "--quiet")
     assert "at most 1 to compute" in world.fgic("check", "swap.yaml")
-    settle = _TICK + 0.1  # files that are newer are believed by no other process
+    settle = TICK + 0.1  # files that are newer are believed by no other process
     time.sleep(settle)
     world.fgic(*arguments)
     assert world.check(spec="swap.yaml") == {"pictures": IN_STORE}

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from fgic_core.cli.pipeline import _print_failures
 from fgic_core.cli.terminal import Bar, LiveTerminal, PlainTerminal, clock
 from fgic_core.data.artifact import Metric, OnSplit, Point
 from fgic_core.errors import StepError
 from fgic_core.run.observers import Observers
-from fgic_core.run.record import RunRecord, StepRecord
+from fgic_core.store.record import RunRecord, StepRecord
 
 
 class Clock:
@@ -43,15 +44,22 @@ def run() -> RunRecord:
 
 def train(tell: Observers, run: RunRecord, now: Clock) -> None:
     """Two epochs of a classifier, measured on train, validation and test."""
-    step = run.steps[1]
+    step, node = run.steps[1], "classifier.fit"
     tell.notify("step_started", step=step)
+    tell.notify("node_started", step=step, node=node)
     for epoch in (1, 2):
         for done in range(0, 481, 10):
-            tell.notify("progress", step=step, description=f"epoch {epoch}/2", done=done, total=480, unit="images")
+            bar = {"description": f"epoch {epoch}/2", "done": done, "total": 480, "unit": "images"}
+            tell.notify("progress", step=step, node=node, **bar)
             now.time += 0.25
-        tell.notify("point", step=step, point=Point(epoch=epoch, split="train", name="loss", value=1.5 / epoch))
-        tell.notify("point", step=step, point=Point(epoch=epoch, split="val", name="accuracy", value=0.4 * epoch))
-        tell.notify("point", step=step, point=Point(epoch=epoch, split="test", name="accuracy", value=0.123))
+        values: dict[OnSplit, tuple[str, float]] = {
+            "train": ("loss", 1.5 / epoch),
+            "val": ("accuracy", 0.4 * epoch),
+            "test": ("accuracy", 0.123),
+        }
+        for split, (name, value) in values.items():
+            point = Point(epoch=epoch, split=split, name=name, value=value)
+            tell.notify("point", step=step, node=node, point=point)
 
 
 def finish(tell: Observers, run: RunRecord) -> None:
@@ -60,9 +68,25 @@ def finish(tell: Observers, run: RunRecord) -> None:
     splits: dict[OnSplit, float] = {"val": 0.977, "test": 0.813, "": 0.991}
     for split, value in splits.items():
         metric = Metric(name="accuracy", value=value, split=split, n=395, low=value - 0.042, high=value + 0.035)
-        tell.notify("metric", step=step, metric=metric)
+        tell.notify("metric", step=step, node="classifier", metric=metric)
     step.seconds = 24.5
     tell.notify("step_finished", step=step, folder=Path("store/x"))
+
+
+def folds(tell: Observers, run: RunRecord, now: Clock) -> None:
+    """Two trainings of one step at once, beside another step that is computed."""
+    step, other = run.steps[1], run.steps[2]
+    tell.notify("step_started", step=step)
+    tell.notify("step_started", step=other)
+    for done in range(0, 60, 3):
+        for number, node in enumerate(("classifier.fold 1 of 2", "classifier.fold 2 of 2")):
+            bar = {"description": "epoch 1/2", "done": done + number, "total": 480, "unit": "images"}
+            tell.notify("progress", step=step, node=node, **bar)
+        bar = {"description": "attacking", "done": 2 * done, "total": 200, "unit": "images"}
+        tell.notify("progress", step=other, node="pgd", **bar)
+        now.time += 1.0
+    for number, node in enumerate(("classifier.fold 1 of 2", "classifier.fold 2 of 2"), 1):
+        tell.notify("point", step=step, node=node, point=Point(epoch=number, split="val", name="accuracy", value=0.5))
 
 
 class TestPlainLines:
@@ -103,7 +127,7 @@ class TestPlainLines:
         assert lines[0] == "classifier: epoch 1/2: 400/480 images, 40.0 images/s, 0:02 left"
         assert len(lines) == 2  # 24.5 s of work
 
-    def test_the_test_part_is_not_shown_while_a_model_is_chosen(
+    def test_the_test_split_is_not_shown_while_a_model_is_chosen(
         self, tell: Observers, stream: io.StringIO, run: RunRecord, now: Clock
     ) -> None:
         tell.notify("run_started", run=run, folder=Path("x"))
@@ -115,10 +139,30 @@ class TestPlainLines:
         self, tell: Observers, stream: io.StringIO, run: RunRecord
     ) -> None:
         tell.notify("run_started", run=run, folder=Path("x"))
-        tell.notify("warning", step=run.steps[0], message="3 duplicates\x1b[2J")
+        tell.notify("warning", step=run.steps[0], node="birds", message="3 duplicates\x1b[2J")
         tell.notify("step_failed", step=run.steps[2], error=StepError("no image", step="pgd", component="attacker/pgd"))
         assert "birds: warning: 3 duplicates\\x1b[2J" in stream.getvalue().splitlines()
         assert "pgd: failed: step pgd (attacker/pgd): no image" in stream.getvalue().splitlines()
+
+    def test_each_line_says_which_of_several_nodes_it_is_about(
+        self, tell: Observers, stream: io.StringIO, run: RunRecord, now: Clock
+    ) -> None:
+        run.jobs, run.threads = 3, 2
+        tell.notify("run_started", run=run, folder=Path("x"))
+        tell.notify("time_left", seconds=200.0)
+        folds(tell, run, now)
+        tell.notify("node_finished", step=run.steps[1], node="classifier.fold 1 of 2", seconds=9.0)
+        finish(tell, run)
+        lines = stream.getvalue().splitlines()
+        assert lines[0] == "quick: 3 steps on cpu, 3 at once with 2 threads each, in x"
+        first, second, third = (line for line in lines if line.endswith(" left"))
+        assert first == "classifier (fold 1 of 2): epoch 1/2: 30/480 images, 3.0 images/s, 2:30 left"
+        assert second.startswith("classifier (fold 2 of 2): epoch 1/2: 31/480 images, ")
+        assert third.startswith("pgd: attacking: 60/200 images, ")
+        ends = [line for line in lines if "accuracy 0.500" in line]
+        assert ends == [f"classifier (fold {n} of 2): epoch {n}: val accuracy 0.500" for n in (1, 2)]
+        assert lines[-1].endswith("; about 3:00 left in all")
+        assert tell.failures == {}
 
     def test_a_quiet_run_says_nothing_but_what_failed(self, run: RunRecord, stream: io.StringIO, now: Clock) -> None:
         observers = Observers()
@@ -172,6 +216,28 @@ class TestLiveLines:
         live.close()
         assert tell.failures == {}
 
+    def test_of_several_nodes_each_has_a_line_and_the_last_says_how_far_all_of_it_is(
+        self, live: LiveTerminal, tell: Observers, run: RunRecord, now: Clock
+    ) -> None:
+        tell.notify("run_started", run=run, folder=Path("x"))
+        tell.notify("step_reused", step=run.steps[0])
+        tell.notify("time_left", seconds=200.0)
+        folds(tell, run, now)
+        pgd, one, two, all_of_it = self.drawn(live)
+        assert "pgd                       3/3  0:20  attacking" in pgd
+        assert "classifier (fold 1 of 2)  2/3  0:20  epoch 1/2" in one
+        assert "classifier (fold 2 of 2)  2/3  0:20  epoch 1/2" in two
+        assert all_of_it.endswith("1 of 3 steps done, about 3:00 left in all")
+        tell.notify("node_finished", step=run.steps[1], node="classifier.fold 1 of 2", seconds=9.0)
+        tell.notify("node_finished", step=run.steps[2], node="pgd", seconds=None)
+        tell.notify("step_failed", step=run.steps[2], error=RuntimeError("no image"))
+        tell.notify("time_left", seconds=None)
+        work, curves = self.drawn(live)
+        assert "classifier (fold 2 of 2)" in work
+        assert curves.strip() == "val accuracy 0.500"
+        live.close()
+        assert tell.failures == {}
+
     @pytest.mark.parametrize("width", [10, 30, 60, 80, 200])
     def test_lines_fit_a_window_of_any_width(
         self, live: LiveTerminal, tell: Observers, run: RunRecord, now: Clock, width: int
@@ -207,6 +273,26 @@ class TestLiveLines:
         (line,) = self.drawn(live)
         live.close()
         assert line.endswith("2 of 3 steps done")
+
+
+def test_the_end_lists_what_failed_and_what_was_not_run_because_of_it(
+    run: RunRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.steps.append(a_step("crops", "cropper/square"))
+    inputs: list[dict[str, str | list[str]]] = [{}, {"dataset": "birds"}, {"model": "classifier"}, {}]
+    for step, given, status in zip(run.steps, inputs, ("failed", "skipped", "skipped", "skipped"), strict=True):
+        step.inputs, step.status = given, status  # type: ignore[assignment]
+    _print_failures(run)
+    said = capsys.readouterr().out.splitlines()
+    assert said[:3] == [
+        "1 step failed: birds.",
+        "Not run: classifier, because of birds.",
+        "Not run: pgd, because of birds.",
+    ]
+    assert "the same command computes what is missing" in said[3], "crops was not asked for"
+    run.steps[0].status = "computed"
+    _print_failures(run)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_rate_forgets_a_slow_beginning() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -202,7 +203,7 @@ def test_a_relative_root_starts_at_the_artifact_and_roots_can_be_moved(tmp_path:
 def test_a_path_that_leaves_the_folder_is_refused(tmp_path: Path, path: str) -> None:
     dataset = written(tmp_path, [sample(0, path=path, part_mask=path)])
     with pytest.raises(DataError, match="outside"):
-        dataset.image(0)
+        dataset.crop(0)
     with pytest.raises(DataError, match="outside"):
         dataset.file(0, "part_mask")
 
@@ -225,11 +226,11 @@ def test_an_image_is_the_picture_cut_to_its_region(tmp_path: Path) -> None:
     picture.paste((255, 0, 0), (5, 2, 15, 8))
     picture.save(tmp_path / "0.png")
     dataset = written(tmp_path, [sample(0, region=Box(5, 2, 15, 8)), sample(1, path="0.png"), sample(2)])
-    assert dataset.image(0).getcolors() == [(60, (255, 0, 0))]
-    assert dataset.image(1).size == (20, 10)
+    assert dataset.crop(0).getcolors() == [(60, (255, 0, 0))]
+    assert dataset.crop(1).size == (20, 10)
     assert dataset.picture(0).size == (20, 10)
     with pytest.raises(DataError, match=r"2\.png.*missing"):
-        dataset.image(2)
+        dataset.crop(2)
 
 
 def test_a_picture_that_was_replaced_since_its_row_was_written_is_refused(
@@ -242,22 +243,22 @@ def test_a_picture_that_was_replaced_since_its_row_was_written_is_refused(
     column = pa.array([digest_file(file)])
     place = unknown.table.column_names.index("digest")
     known = Dataset(unknown.header, unknown.table.set_column(place, unknown.table.field(place), column))
-    assert known.image(0).getpixel((0, 0)) == (255, 0, 0)
+    assert known.crop(0).getpixel((0, 0)) == (255, 0, 0)
     Image.new("RGB", (4, 4), (0, 0, 255)).save(file)
-    for look in (known.image, known.picture):
+    for look in (known.crop, known.picture):
         with pytest.raises(DataError, match=r"0\.bmp: this picture is another one than when") as caught:
             look(0)
         assert "Run the spec again" in str(caught.value)
-    assert unknown.image(0).getpixel((0, 0)) == (0, 0, 255)
+    assert unknown.crop(0).getpixel((0, 0)) == (0, 0, 255)
     pipe(file)
     with pytest.raises(DataError, match=r"0\.bmp: the picture cannot be read: .*pipe"):
-        known.image(0)
+        known.crop(0)
 
 
 def test_a_region_outside_of_the_picture_names_the_file(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "0.png")
     with pytest.raises(DataError, match=r"0\.png.*no pixel"):
-        written(tmp_path, [sample(0, region=Box(5, 5, 9, 9))]).image(0)
+        written(tmp_path, [sample(0, region=Box(5, 5, 9, 9))]).crop(0)
 
 
 DAMAGED = {
@@ -324,3 +325,20 @@ def test_damaged_rows_are_a_data_error(tmp_path: Path) -> None:
 
 def test_the_schema_of_a_view_is_the_schema(tmp_path: Path) -> None:
     assert written(tmp_path, [sample(0)]).split("train").table.schema.equals(SCHEMA)
+
+
+def test_a_copy_of_the_process_that_comes_to_its_end_does_not_end_the_file(tmp_path: Path) -> None:
+    """Its footer behind the file's own would tell of the rows that there were when it was made."""
+    waiting, ended = os.pipe()
+    with DatasetWriter(tmp_path / "out", Header(("a", "b"), {"r": tmp_path})) as writer:
+        writer.write_samples([sample(n) for n in range(BATCH)], "r")
+        if not (copy := os.fork()):
+            try:
+                os.read(waiting, 1)
+                writer.__exit__(SystemExit, SystemExit(), None)
+            finally:
+                os._exit(0)
+        writer.write_samples([sample(n) for n in range(BATCH, 2 * BATCH)], "r")
+    os.write(ended, b".")
+    os.waitpid(copy, 0)
+    assert len(Dataset.open(tmp_path / "out")) == 2 * BATCH

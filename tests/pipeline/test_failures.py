@@ -228,7 +228,7 @@ def test_the_command_ends_with_130_where_the_run_was_stopped_and_1_where_a_step_
 def test_a_job_that_cannot_be_run_ends_with_2_and_one_message(tmp_path: Path, job: str | None, said: str) -> None:
     if job is not None:
         (tmp_path / "job.json").write_text(job)
-    command = [sys.executable, "-m", "fgic_core.run.job", "job.json"]
+    command = [sys.executable, "-m", "fgic_core.run.standalone", "job.json"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")

@@ -125,7 +125,7 @@ class Threshold(nn.Module):
 
 def levels(part: Dataset) -> list[int]:
     """The grey of each picture."""
-    return [part.image(row).getpixel((0, 0))[0] for row in range(len(part))]
+    return [part.crop(row).getpixel((0, 0))[0] for row in range(len(part))]
 
 
 class Choosing(Classifier):

@@ -23,9 +23,9 @@ from fgic_core.cli import app
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.images import cut_edges
 from fgic_core.errors import StoreError
-from fgic_core.run.artifacts import learned_folder
-from fgic_core.run.record import RunRecord, StepRecord
 from fgic_core.run.route import read_box, route_of
+from fgic_core.store.artifacts import learned_folder
+from fgic_core.store.record import RunRecord, StepRecord
 
 DATA = Path(os.environ.get("FGIC_REAL_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
 DOGS = DATA / "stanford_dogs" / "Images"
@@ -121,7 +121,7 @@ def pictures_of(run: Run) -> dict[str, Path]:
 
 
 def counted(run: Run, step: str, file: str = "predictions.parquet") -> dict[str, dict[str, Any]]:
-    """The rows of the test part by id, as a step wrote them."""
+    """The rows of the test split by id, as a step wrote them."""
     rows = pq.read_table(run.record.step(step).folder / file).to_pylist()
     return {row["id"]: row for row in rows if row["split"] == "test"}
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fgic_core import Classifier, Context, FittedClassifier, InputSpec, Pipeline, Registry, Run, Sample, Size
-from fgic_core.run.artifacts import learned_folder
+from fgic_core.store.artifacts import learned_folder
 
 
 def run(spec: Path, tmp: Path, *overrides: str, registry: Registry | None = None, **options: Any) -> Run:
@@ -92,7 +92,7 @@ steps:
 
 @pytest.fixture
 def parted(toys: Path, tmp_path: Path) -> tuple[Path, Registry]:
-    """A spec whose data set has a validation part: what a classifier learns from is the same with every seed."""
+    """A spec whose data set has a validation split: what a classifier learns from is the same with every seed."""
     from fgic_toys import Dots
 
     class Parted(Dots):  # type: ignore[misc]

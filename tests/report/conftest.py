@@ -19,9 +19,9 @@ from fgic_core.data.boxes import ComparedWriter
 from fgic_core.data.dataset import SCHEMA, Dataset, DatasetWriter, Header
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.sample import ObjectBox, Part, Sample
-from fgic_core.run.record import RunRecord, StepRecord
-from fgic_core.run.store import Store
-from fgic_core.steps.statistics import proportion
+from fgic_core.metrics.statistics import proportion
+from fgic_core.store.record import RunRecord, StepRecord
+from fgic_core.store.store import Store
 
 NAMES = (
     "tufted wren",
@@ -300,7 +300,7 @@ class FakeRun:
         (folder / "inputs").mkdir()
         rows = []
         for row in range(min(count, len(data))):
-            image = data.image(row).resize((96, 96))
+            image = data.crop(row).resize((96, 96))
             image.save(folder / "inputs" / f"{row:04d}.png")
             heat = Image.new("RGB", image.size, (200, 30, 30))
             Image.blend(image, heat, 0.4).save(folder / "overlays" / f"{row:04d}.png")
@@ -341,7 +341,7 @@ class FakeRun:
         (folder / "examples").mkdir()
         examples = []
         for row in range(min(4, len(data))):
-            clean = np.asarray(data.image(row).resize((64, 64)), dtype=float)
+            clean = np.asarray(data.crop(row).resize((64, 64)), dtype=float)
             change = self.rng.choice([-4.0, 4.0], clean.shape)
             for kind, pixels in (
                 ("clean", clean),

@@ -21,8 +21,8 @@ from fgic_core.data.artifact import Metric, Point
 from fgic_core.data.dataset import Dataset, DatasetWriter
 from fgic_core.data.geometry import Size
 from fgic_core.data.sample import Sample
+from fgic_core.kinds.generator.training_pictures import spread
 from fgic_core.report import write_report
-from fgic_core.report.sections.training_pictures import spread
 
 SIDE, COLUMNS = 32, 4
 EPOCHS = (0, 2, 4, 8, 12, 16, 20, 24, 28, 30)

@@ -59,12 +59,20 @@ OF_TRAIN = {
     ),
 }
 
+#: A kind that gives artifacts of each type.
+USES = {
+    "dataset": "detector/fake",
+    "model": "classifier/fake",
+    "explanations": "explainer/fake",
+    "robustness": "attacker/fake",
+}
+
 
 @pytest.mark.parametrize(("type", "metrics"), OF_TRAIN.values(), ids=OF_TRAIN)
 def test_a_figure_of_train_never_heads_a_report(type: str, metrics: list[Metric], fake_run: Callable[..., Any]) -> None:
     run = fake_run()
     run.dataset()
-    run.add("step", "classifier/fake", {"dataset": "birds"}, type, metrics)
+    run.add("step", USES[type], {"dataset": "birds"}, type, metrics)
     sentence, cards = head(page(run.write()))
     assert "98.7" not in sentence + cards
     assert f"not computed {WITHOUT}: train pictures alone were measured" in cards
@@ -83,7 +91,7 @@ def test_beside_a_figure_of_test_that_of_train_is_passed_over(
     own = metrics if type != "robustness" else metrics[1:]
     at = {"eps": 2 / 255, "norm": "Linf"} if type == "robustness" else {}
     both = [*tested, *own, share(name, 0.456, "test", at=at)]
-    run.add("step", "classifier/fake", {"dataset": "birds"}, type, both)
+    run.add("step", USES[type], {"dataset": "birds"}, type, both)
     sentence, cards = head(page(run.write()))
     assert "45.6 %" in cards
     assert "98.7" not in sentence + cards
@@ -197,7 +205,7 @@ def test_a_run_on_train_pictures_alone_claims_nothing(toys: Path, tmp_path: Path
     import fgic_toys
 
     class OnlyTrain(fgic_toys.Dots):  # type: ignore[misc, name-defined]
-        """Dots without a test part; a third of them validate."""
+        """Dots without a test split; a third of them validate."""
 
         def samples(self, ctx: Context) -> Iterator[Sample]:
             for one in super().samples(ctx):

@@ -111,7 +111,7 @@ def _status(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _sources(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawn, "_sources", lambda: "mended")
+    monkeypatch.setattr(drawn, "_sources", lambda *_: "mended")
 
 
 def _version(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,7 +121,7 @@ class Again(Slopes):
     """The train pictures again."""
 
     def fit(self, train: Any, ctx: Any) -> Shown:
-        shown = np.stack([np.asarray(train.image(row)) for row in range(len(train))])
+        shown = np.stack([np.asarray(train.crop(row)) for row in range(len(train))])
         return Shown(shown, [np.flatnonzero(train.labels == label) for label in (0, 1)])
 
     def save(self, fitted: Any, folder: Path) -> None:
@@ -175,7 +175,7 @@ def test_the_interval_of_kid_is_196_standard_errors_of_the_jackknife_wide(bench:
     mean, std = (np.array(network.pretrained_cfg[name]) for name in ("mean", "std"))
 
     def features(data: Dataset) -> np.ndarray[Any, Any]:
-        seen = np.stack([(np.asarray(data.image(row)) / 255 - mean) / std for row in range(len(data))])
+        seen = np.stack([(np.asarray(data.crop(row)) / 255 - mean) / std for row in range(len(data))])
         with torch.no_grad():
             return network.eval()(torch.from_numpy(seen).permute(0, 3, 1, 2).float()).double().numpy()
 

@@ -100,7 +100,7 @@ class Replay(Generator):
 
     def fit(self, train: Any, ctx: Any) -> Reel:
         rows = [np.flatnonzero(train.labels == label) for label in range(2)]
-        shown = [[self.prepare(train.image(int(row))).numpy() for row in of] for of in rows]
+        shown = [[self.prepare(train.crop(int(row))).numpy() for row in of] for of in rows]
         return Reel(shown, [[train.ids[int(row)] for row in of] for of in rows])
 
     def save(self, fitted: Any, folder: Path) -> None:

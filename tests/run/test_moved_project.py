@@ -12,7 +12,7 @@ from fgic_core.cli import app
 from fgic_core.errors import StoreError
 from fgic_core.pipeline import Pipeline, Run
 from fgic_core.registry import Registry
-from fgic_core.run.artifacts import open_component
+from fgic_core.store.artifacts import open_component
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_no_path_of_the_project_is_absolute_in_the_record(moved: Path) -> None:
 
 
 def test_its_runs_find_store_and_pictures(moved: Path) -> None:
-    assert Run.open(moved).dataset("c").image(0).size == (4, 4)
+    assert Run.open(moved).dataset("c").crop(0).size == (4, 4)
     assert app.run(["data", "convert", str(moved), "-o", "coco"]) == 0
     assert app.run(["report", str(moved)]) == 0
     page = (moved / "report.html").read_text()
@@ -56,10 +56,10 @@ def test_a_store_that_lies_elsewhere_is_found_by_its_name_alone(
     Path(".fgic", "store").rename(elsewhere)
     with pytest.raises(StoreError, match=r"no longer in the store(.|\n)*expected at .*after/.fgic/store"):
         Run.open(moved).dataset("c")
-    assert Run.open(moved, elsewhere).dataset("c").image(0).size == (4, 4)
+    assert Run.open(moved, elsewhere).dataset("c").crop(0).size == (4, 4)
     assert app.run(["data", "convert", str(moved), "-o", "coco", "--store", str(elsewhere)]) == 0
     monkeypatch.setenv("FGIC_STORE", str(elsewhere))
-    assert Run.open(moved).dataset("c").image(0).size == (4, 4)
+    assert Run.open(moved).dataset("c").crop(0).size == (4, 4)
 
 
 def test_a_store_that_the_environment_names_and_that_lacks_the_run_is_passed_over(

@@ -157,7 +157,7 @@ def test_the_job_of_a_training_names_no_test_row(toys: Path, go: Go, monkeypatch
 def test_a_crash_between_learning_and_using_loses_nothing(
     trained: list[str], go: Go, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fgic_core.steps import classifier
+    from fgic_core.kinds.classifier import driver as classifier
 
     with monkeypatch.context() as patch:
         patch.setattr(classifier, "use", lambda *arguments: 1 / 0)
@@ -227,8 +227,8 @@ class Student(Classifier):
 
         fitted, teacher = self.build(train.classes), ctx.inputs["teacher"]
         optimizer = torch.optim.SGD(fitted.network.parameters(), lr=1.0)
-        soft = torch.from_numpy(teacher.predict([train.image(i) for i in range(len(train))])) ** (1 / self.temperature)
-        images = torch.stack([fitted.input.prepare(train.image(i)) for i in range(len(train))])
+        soft = torch.from_numpy(teacher.predict([train.crop(i) for i in range(len(train))])) ** (1 / self.temperature)
+        images = torch.stack([fitted.input.prepare(train.crop(i)) for i in range(len(train))])
         for epoch in ctx.epochs(20):
             loss = torch.nn.functional.cross_entropy(fitted.network(images), soft / soft.sum(1, keepdim=True))
             optimizer.zero_grad()
@@ -307,7 +307,7 @@ def test_a_student_learns_from_the_teacher_that_from_names(trained: list[str], g
     result = go(spec=TEACHER, registry=registry)
     assert result.record.step("student").inputs == {"dataset": "dots", "teacher": "big"}
     assert result.record.step("both").inputs == {"dataset": "dots", "members": ["big", "other"]}
-    pictures = [result.dataset("dots").image(row) for row in range(4)]
+    pictures = [result.dataset("dots").crop(row) for row in range(4)]
     of = {name: result.model(name, registry=registry).predict(pictures) for name in ("big", "other", "both")}
     assert np.allclose(of["both"], (of["big"] + of["other"]) / 2, atol=1e-5)
     trained.clear()

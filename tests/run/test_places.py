@@ -13,7 +13,7 @@ from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.errors import FgicError, StoreError
 from fgic_core.hooks import hookimpl
 from fgic_core.pipeline import Pipeline, Run
-from fgic_core.run.record import RunRecord
+from fgic_core.store.record import RunRecord
 
 
 def run(spec: Path, tmp: Path, *overrides: str, **options: Any) -> Run:

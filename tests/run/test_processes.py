@@ -17,7 +17,8 @@ from fgic_core.pipeline import Pipeline, Run
 from fgic_core.registry import Registry
 from fgic_core.run.device import choose_device
 from fgic_core.run.job import Job
-from fgic_core.run.processes import _own_device, run_as_one_of_several, run_on_devices
+from fgic_core.run.processes import run_on_devices
+from fgic_core.run.standalone import _own_device, run_as_one_of_several
 from fgic_core.steps.context import Listener
 
 SPEC = """\

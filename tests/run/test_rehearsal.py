@@ -99,8 +99,8 @@ def test_a_classifier_that_cannot_be_built_says_so_itself(refusing: Path, toys: 
 
 
 def test_the_global_generators_are_left_alone(toys: Path) -> None:
+    from fgic_core.kinds.explainer.rehearsal import rehearse
     from fgic_core.registry import Registry
-    from fgic_core.steps.rehearsal import rehearse
 
     registry = Registry()
     classifier, explainer = registry.create("classifier/linear"), registry.create("explainer/saliency")
@@ -149,8 +149,8 @@ def settings() -> tuple[object, ...]:
 
 
 def test_settings_that_an_explainer_changes_do_not_reach_the_training(toys: Path) -> None:
+    from fgic_core.kinds.explainer.rehearsal import rehearse
     from fgic_core.registry import Registry
-    from fgic_core.steps.rehearsal import rehearse
     from fgic_core.steps.untouched import own_settings
 
     edit(toys, EXPLAIN, f"{EXPLAIN}{LEFT_CHANGED}")

@@ -18,7 +18,7 @@ version: 1
 steps:
   dots: {uses: dataset/dots, with: {count: 3}}
   both: {uses: generator/tint, with: {epochs: 2, per_class: 2}}
-  alone: {uses: generator/tint, with: {epochs: 2, per_class: 5, keep: synthetic}, from: {dataset: dots}}
+  alone: {uses: generator/tint, with: {epochs: 2, per_class: 5, train_samples: synthetic}, from: {dataset: dots}}
 """
 
 TWO_INPUTS = """\

@@ -28,7 +28,7 @@ from fgic_core import (
     Sample,
     Size,
 )
-from fgic_core.spec import SpecError, parse_spec
+from fgic_core.spec import SpecError, SpecStep, parse_spec
 
 
 class Birds(DatasetReader):
@@ -175,6 +175,16 @@ def said(registry: Registry) -> Callable[..., str]:
         return str(caught.value)
 
     return said
+
+
+@pytest.fixture
+def made(registry: Registry) -> Callable[..., Any]:
+    """The component of a step, with its options, as a job makes it."""
+
+    def made(step: SpecStep, known: Registry = registry) -> Any:
+        return known.create(step.uses, **step.described.options)
+
+    return made
 
 
 SEVEN = """\

@@ -10,8 +10,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fgic_core import Attacker, Classifier, ComponentOption, Explainer, Registry, UseOnly
-from fgic_core.interfaces.component import use_only
-from fgic_core.nested import draws, entry_of, nested
+from fgic_core.description import describe, manifest_of
+from fgic_core.kinds.component import use_only
+from fgic_core.nested import entry_of, nested
 from fgic_core.registry import Entry
 from fgic_core.spec import SpecError, from_dict, parse_spec, spec_schema
 
@@ -71,13 +72,13 @@ def registry(registry: Registry) -> Registry:
 
 
 @pytest.fixture
-def hardened(registry: Registry) -> Callable[..., Any]:
+def hardened(registry: Registry, made: Callable[..., Any]) -> Callable[..., Any]:
     """The component of a spec with these options."""
 
-    def made(options: str, *overrides: str, defaults: str = "{}") -> Any:
-        return parse_spec(START.format(defaults, options), registry, overrides=overrides).step("c").component
+    def hardened(options: str, *overrides: str, defaults: str = "{}") -> Any:
+        return made(parse_spec(START.format(defaults, options), registry, overrides=overrides).step("c"), registry)
 
-    return made
+    return hardened
 
 
 @pytest.fixture
@@ -130,7 +131,8 @@ def test_components_are_found_however_deep_they_are_named(hardened: Callable[...
 
 def test_what_it_names_may_draw_where_it_does_not_itself(hardened: Callable[..., Any]) -> None:
     made = hardened("judges: [{uses: attacker/twice, with: {first: attacker/pgd}}]").judges[0]
-    assert (made.draws(), draws(made)) == (False, True)
+    described = describe(made, manifest_of(entry_of(made), type(made)))
+    assert (described.draws, described.any_draws) == (False, True)
 
 
 def test_a_use_only_one_is_no_part_of_fit(hardened: Callable[..., Any]) -> None:
@@ -166,7 +168,7 @@ def test_it_has_the_specs_defaults_of_its_component(hardened: Callable[..., Any]
     assert (made.attack.steps, made.judges[0].steps) == (3, 4)
 
 
-def test_relative_paths_in_it_start_at_the_specs_folder(registry: Registry, tmp_path: Path) -> None:
+def test_relative_paths_in_it_start_at_the_specs_folder(registry: Registry, tmp_path: Path, made: Any) -> None:
     (tmp_path / "w.pt").touch()
 
     class Student(Classifier):
@@ -183,20 +185,22 @@ def test_relative_paths_in_it_start_at_the_specs_folder(registry: Registry, tmp_
     more.register("student", Student)
     options = {"teacher": {"uses": "classifier/net", "with": {"weights": "w.pt"}}}
     steps = {"d": {"uses": "dataset/drawn"}, "c": {"uses": "classifier/student", "with": options}}
-    made: Any = from_dict({"version": 1, "steps": steps}, more, base=tmp_path).step("c").component
-    assert made.teacher.weights == (tmp_path / "w.pt").resolve()
-    told = made.model_dump(mode="json", context={"relative_to": tmp_path.resolve()})
+    net = made(from_dict({"version": 1, "steps": steps}, more, base=tmp_path).step("c"), more)
+    assert net.teacher.weights == (tmp_path / "w.pt").resolve()
+    told = net.model_dump(mode="json", context={"relative_to": tmp_path.resolve()})
     assert told["teacher"]["with"]["weights"] == "w.pt"
 
 
-def test_the_filled_in_spec_says_the_same(registry: Registry) -> None:
+def test_the_filled_in_spec_says_the_same(registry: Registry, made: Any) -> None:
     options = (
         "{attack: attacker/pgd, judges: [{uses: attacker/twice, with: {first: attacker/pgd}}], cam: explainer/cam}"
     )
     spec = parse_spec(START.format("{}", options), registry)
     told = spec.resolved()
     assert told["steps"]["c"]["with"]["attack"]["uses"] == "attacker/pgd"
-    assert from_dict(told, registry).step("c").component == spec.step("c").component
+    again = from_dict(told, registry).step("c")
+    assert again.described == spec.step("c").described
+    assert made(again, registry) == made(spec.step("c"), registry)
 
 
 def test_in_python_it_takes_a_component_and_goes_through_json(registry: Registry) -> None:

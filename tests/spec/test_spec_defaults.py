@@ -25,16 +25,16 @@ steps:
 """
 
 
-def test_a_step_has_its_components_defaults_unless_it_says_otherwise(registry: Registry) -> None:
-    net: Any = parse_spec(SPEC, registry).step("c").component
+def test_a_step_has_its_components_defaults_unless_it_says_otherwise(registry: Registry, made: Any) -> None:
+    net = made(parse_spec(SPEC, registry).step("c"))
     assert (net.epochs, net.lr, net.layers[0].width) == (5, 1e-3, 4)
-    net = parse_spec(SPEC.replace(", with: {epochs: 5}", ""), registry).step("c").component
+    net = made(parse_spec(SPEC.replace(", with: {epochs: 5}", ""), registry).step("c"))
     assert (net.epochs, net.lr) == (3, 1e-3)
 
 
 def test_one_word_swaps_a_backend_that_needs_an_option(registry: Registry, tmp_path: Path) -> None:
     swapped = parse_spec(SPEC, registry, base=tmp_path, overrides=["d.uses=dataset/birds"])
-    assert swapped.step("d").component.root == tmp_path  # type: ignore[attr-defined]
+    assert swapped.step("d").described.options["root"] == str(tmp_path)
     assert swapped.step("d").given == {"root": "."}
 
 
@@ -45,8 +45,8 @@ def test_the_filled_in_form_needs_no_defaults(registry: Registry) -> None:
     assert resolved["steps"]["c"]["with"]["lr"] == 1e-3
 
 
-def test_set_goes_before_the_defaults(registry: Registry) -> None:
-    net: Any = parse_spec(SPEC, registry, overrides=["c.with.lr=0.5"]).step("c").component
+def test_set_goes_before_the_defaults(registry: Registry, made: Any) -> None:
+    net = made(parse_spec(SPEC, registry, overrides=["c.with.lr=0.5"]).step("c"))
     assert (net.epochs, net.lr) == (5, 0.5)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,10 +103,10 @@ def test_a_wrong_perturbation_size_is_shown_where_it_stands(
     assert said(f"{START}{line}\n") == expected(last, 5, at, len(under), message)
 
 
-def test_a_fraction_is_a_number_where_a_perturbation_size_stands(registry: Registry) -> None:
+def test_a_fraction_is_a_number_where_a_perturbation_size_stands(registry: Registry, made: Any) -> None:
     step = parse_spec(f"{START}{PGD}eps: [0, 8/255, 0.5], alpha: 2/255}}}}", registry).step("p")
-    assert step.component.model_dump()["eps"] == (0.0, 8 / 255, 0.5)
-    assert step.component.model_dump()["alpha"] == 2 / 255
+    assert made(step).model_dump()["eps"] == (0.0, 8 / 255, 0.5)
+    assert made(step).model_dump()["alpha"] == step.described.options["alpha"] == 2 / 255
     assert Epsilon.__metadata__  # the type is public: plugins annotate their options with it
 
 
@@ -159,7 +160,7 @@ def test_paths_start_at_the_folder_of_the_spec(tmp_path: Path, registry: Registr
     (tmp_path / "pictures").mkdir()
     text = "version: 1\nsteps:\n  b: {uses: dataset/birds, with: {root: pictures}}\n"
     spec = parse_spec(text, registry, path=tmp_path / "s.yaml")
-    assert spec.steps[0].component.model_dump()["root"] == str(tmp_path / "pictures")
+    assert spec.steps[0].described.options["root"] == str(tmp_path / "pictures")
     assert spec.steps[0].given == {"root": "pictures"}
     with pytest.raises(SpecError) as caught:
         parse_spec(text.replace("pictures", "picture"), registry, path=tmp_path / "s.yaml")

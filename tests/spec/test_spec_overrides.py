@@ -123,7 +123,7 @@ def test_assignments_replace_and_add(registry: Registry) -> None:
         "model": "a=b",
     }
     assert spec.step("crops").given == {"margin": 0.5}
-    assert spec.step("pgd").component.model_dump()["eps"] == (0.0, 8 / 255)
+    assert spec.step("pgd").described.options["eps"] == [0.0, 8 / 255]
     assert spec.step("pgd").inputs == {"model": "net", "dataset": "d"}
     assert [step.seed for step in spec.steps] == [5, 5, 5, 6]
     assert spec.step("d").given == {"size": 20}
@@ -157,8 +157,8 @@ def test_relative_paths_start_at_the_working_directory_and_not_at_the_spec(
     text = SPEC.replace("milestones: [3, 7]", "weights: w.safetensors")
     read = parse_spec(text, registry, path=there / "s.yaml").step("net")
     given = parse_spec(text, registry, path=there / "s.yaml", overrides=["net.with.weights=w.safetensors"]).step("net")
-    assert read.component.model_dump()["weights"] == str(there / "w.safetensors")
-    assert given.component.model_dump()["weights"] == str(here / "w.safetensors")
+    assert read.described.options["weights"] == str(there / "w.safetensors")
+    assert given.described.options["weights"] == str(here / "w.safetensors")
     assert type(given.given["weights"]) is str
     assert said(SPEC, "net.with.weights=x") == (
         f"from --set net.with.weights=x: option weights should be a file that exists; there is none at {here / 'x'}\n"

@@ -79,7 +79,7 @@ def test_a_spec_with_every_default_filled_in_means_the_same(
     for written in (spec.text, dump_yaml(spec.resolved())):
         again = parse_spec(written, registry)
         assert again.resolved() == spec.resolved()
-        assert [step.component for step in again.steps] == [step.component for step in spec.steps]
+        assert [step.described for step in again.steps] == [step.described for step in spec.steps]
         assert [step.inputs for step in again.steps] == [step.inputs for step in spec.steps]
 
 

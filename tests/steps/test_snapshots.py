@@ -163,7 +163,7 @@ def test_nobody_else_keeps_any(tmp_path: Path, why: str) -> None:
     ctx = context(tmp_path, rank=why == "other rank")
     fitted = SimpleNamespace(network=network())
     if why == "fold":
-        part = ctx.part("fold-1")
+        part = ctx.training("fold-1")
         part.measure_by(lambda *_: {})
         part.evaluate(fitted, 1)
     elif why != "no ruler":

@@ -80,7 +80,7 @@ class OneNameTwice(SoundReader):
 
 
 class UnknownSplit(SoundReader):
-    """Calls the test part something else."""
+    """Calls the test split something else."""
 
     def changed(self, sample: Sample, number: int) -> Sample:
         return replace(sample, split="dev") if sample.split == "test" else sample  # type: ignore[arg-type]
@@ -569,7 +569,7 @@ class _OwnLoop(SoundClassifier):
     def train_on(self, fitted: FittedClassifier, train: Any) -> Any:
         import torch
 
-        images = torch.stack([fitted.input.prepare(train.image(i)) for i in range(len(train))])
+        images = torch.stack([fitted.input.prepare(train.crop(i)) for i in range(len(train))])
         return lambda: torch.nn.functional.cross_entropy(fitted.network(images), torch.from_numpy(train.labels))
 
 

@@ -15,6 +15,13 @@ from fgic_core.testing import ClassifierSuite
 DOC = Path(__file__).parents[2] / "docs" / "plugins.md"
 
 
+def test_the_example_of_a_trained_classifier_is_the_plugin_itself() -> None:
+    import fgic_classify_bilinear
+
+    own = Path(fgic_classify_bilinear.__file__).read_text().rstrip()
+    assert f"```python\n{own}\n```\n" in DOC.read_text()
+
+
 def shown() -> type[Classifier]:
     blocks = re.findall(r"```python\n(.*?)```", DOC.read_text(), re.DOTALL)
     (code,) = (one for one in blocks if "class MeanColour(" in one)

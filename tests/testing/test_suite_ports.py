@@ -10,7 +10,7 @@ import pytest
 
 from fgic_core import Classifier, StepContext
 from fgic_core.data.dataset import Dataset
-from fgic_core.data.model import Model
+from fgic_core.kinds.classifier.model import Model
 from fgic_core.testing import ClassifierSuite, ComponentSuite, tiny_inputs
 from fgic_core.testing.ports import check_given
 
@@ -43,7 +43,7 @@ def test_every_further_port_that_learning_sees_is_given_something(student: Class
     assert isinstance(given["more"], Dataset)
     one, two = given["advisers"]
     assert all(isinstance(model, Model) and not model.fitted.network.training for model in (given["teacher"], one, two))
-    picture = given["more"].image(0)
+    picture = given["more"].crop(0)
     assert (one.predict(picture) != two.predict(picture)).any()
 
 
@@ -100,5 +100,5 @@ class TestTheAuthorsFixture:
 
 def test_a_context_in_a_notebook_hands_on_what_it_is_given(tmp_path: Path) -> None:
     context = StepContext(tmp_path, inputs={"teacher": "mine"})
-    assert context.inputs == context.part("fold").inputs == {"teacher": "mine"}
+    assert context.inputs == context.training("fold").inputs == {"teacher": "mine"}
     assert StepContext(tmp_path).inputs == {}

@@ -18,7 +18,7 @@ class Hardened(fgic_toys.Linear):
 
     def fit(self, train, val, ctx):
         fitted = self.build(train.classes)
-        picture = fitted.input.prepare(train.image(0))[None]
+        picture = fitted.input.prepare(train.crop(0))[None]
         label = __import__("torch").from_numpy(train.labels[:1])
         hard = self.attack.perturb(fitted.network.eval(), picture, label, 0.1, ctx.generator("attack"))
         assert (hard != picture).any()

@@ -35,7 +35,7 @@ class Student(Classifier):
         optimizer = torch.optim.SGD(fitted.network.parameters(), lr=0.5)
         if state := ctx.resume():
             fitted.network.load_state_dict(state["network"])
-        pictures = [train.image(row) for row in range(len(train))]
+        pictures = [train.crop(row) for row in range(len(train))]
         said = [model.predict(pictures) for model in (ctx.inputs["teacher"], *ctx.inputs.get("advisers", ()))]
         soft = torch.from_numpy(sum(said) / len(said))
         images = torch.stack([fitted.input.prepare(picture) for picture in pictures])

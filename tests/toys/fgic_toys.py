@@ -161,7 +161,7 @@ class Tint(Generator):
         means = []
         for label in range(len(train.classes)):
             rows = np.flatnonzero(train.labels == label)
-            colours = [np.asarray(train.image(int(i))).mean((0, 1)) for i in rows] or [np.zeros(3)]
+            colours = [np.asarray(train.crop(int(i))).mean((0, 1)) for i in rows] or [np.zeros(3)]
             means.append([float(v) for v in np.mean(colours, axis=0)])
         fitted = self.made(means)
         if self.epochs and ctx.resume() is None:
@@ -208,7 +208,7 @@ class Linear(Classifier):
         if state := ctx.resume():
             network.load_state_dict(state["network"])
             optimizer.load_state_dict(state["optimizer"])
-        images = torch.stack([fitted.input.prepare(train.image(i)) for i in range(len(train))])
+        images = torch.stack([fitted.input.prepare(train.crop(i)) for i in range(len(train))])
         labels = torch.from_numpy(train.labels)
         for epoch in ctx.epochs(self.epochs):
             network.train()

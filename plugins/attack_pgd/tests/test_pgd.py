@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from fgic_core import Attacker, decode, to_tensor
-from fgic_core.steps import attacker as driver
+from fgic_core.kinds.attacker import driver
 
 SIDE = 8
 LABELS = torch.tensor([0, 1, 1, 0])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from fgic_core import Classifier, InputFile, nearest
+from fgic_core import InputFile, nearest
+from fgic_core.kit import Augmented, NetworkClassifier, Trainable, ends_in, option
 
 if TYPE_CHECKING:
-    from fgic_core import Context, Dataset, FittedClassifier
+    from torch import nn
+
+    from fgic_core import Context, FittedClassifier
 
 #: Arguments of ``timm.create_model`` that have an option of their own here, or that would unpickle a file.
 _TAKEN = {
@@ -28,14 +30,12 @@ _TAKEN = {
 }
 
 
-class TimmClassifier(Classifier):
+class TimmClassifier(NetworkClassifier):
     """Fine-tuning of any timm model, from timm's weights, a local safetensors file, or from scratch.
 
     Pictures are letterboxed to the model's input; mean, standard deviation and interpolation are the model's own
     (``timm.data.resolve_model_data_config``). The model kept is the epoch with the best validation accuracy.
     """
-
-    several_devices: ClassVar[bool] = True
 
     model: str = Field(
         "resnet50.a1_in1k",
@@ -45,7 +45,7 @@ class TimmClassifier(Classifier):
     pretrained: bool = Field(
         True, description="Start from the weights of timm's hub (the only network access); `weights` goes before it."
     )
-    weights: InputFile | None = Field(
+    weights: Annotated[InputFile, ends_in(".safetensors")] | None = Field(
         None, description="A local .safetensors file with timm's names to start from, in place of the hub's weights."
     )
     model_options: dict[str, bool | int | float | str] = Field(
@@ -60,36 +60,9 @@ class TimmClassifier(Classifier):
     trainable: Literal["all", "head"] = Field(
         "all", description="Train everything, or the head alone on a frozen backbone in evaluation mode."
     )
-    epochs: int = Field(25, ge=1, description="Passes over the train split.")
-    batch_size: int = Field(32, ge=1, description="Pictures in one training step.")
-    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="Optimizer.")
-    lr: float = Field(0.01, gt=0, description="Learning rate at the start (after warm-up).")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
-    weight_decay: float = Field(1e-4, ge=0, description="Weight decay; biases and norms have none.")
-    schedule: Literal["step", "cosine", "none"] = Field(
-        "step", description="How the learning rate falls from epoch to epoch: in steps, along a cosine to 0, or not."
-    )
-    step_size: int = Field(7, ge=1, description="Epochs between two steps of the schedule `step`.")
-    gamma: float = Field(0.1, gt=0, le=1, description="Factor at each step of the schedule `step`.")
-    warmup_epochs: int = Field(0, ge=0, description="First epochs in which the learning rate rises linearly.")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over all classes.")
-
-    flip: float = Field(0.5, ge=0, le=1, description="Probability of a horizontal flip in training.")
-    grayscale: float = Field(0.1, ge=0, le=1, description="Probability of a grey picture in training.")
-    crop_scale: float = Field(
-        1.0, gt=0, le=1, description="Smallest share of the area that a random crop keeps in training; 1 crops nothing."
-    )
-
-    keep: Literal["best", "last"] = Field(
-        "best",
-        description="Which epoch's weights to keep: the best validation accuracy (the first of equals), or the last.",
-    )
-    early_stopping: int | None = Field(
-        None, ge=1, description="Stop after that many epochs without a better validation accuracy."
-    )
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = Field(
-        "32-true", description="Numbers that training computes with, as Lightning Fabric names them."
-    )
+    schedule: Literal["step", "cosine", "none"] = option(Trainable, "schedule", "step")
+    step_size: int | None = option(Trainable, "step_size", 7)
+    grayscale: float = option(Augmented, "grayscale", 0.1)
 
     @field_validator("model")
     @classmethod
@@ -103,16 +76,6 @@ class TimmClassifier(Classifier):
         hint = f"; did you mean {' or '.join(close)}?" if close else "; timm.list_models() lists them"
         raise ValueError(f"should be a model of timm's, and {plain} is none{hint}")
 
-    @field_validator("weights")
-    @classmethod
-    def _no_pickle(cls, path: Path | None) -> Path | None:
-        if path is not None and path.suffix.lower() != ".safetensors":
-            raise ValueError(
-                f"should be a .safetensors file; {path.suffix or 'such'} files are pickles, which can run any code "
-                "when they are read. Convert it with safetensors.torch.save_file where it comes from"
-            )
-        return path
-
     @field_validator("model_options")
     @classmethod
     def _free(cls, options: dict[str, Any]) -> dict[str, Any]:
@@ -121,24 +84,20 @@ class TimmClassifier(Classifier):
                 raise ValueError(f"should not set {name}: {instead}")
         return options
 
-    @model_validator(mode="after")
-    def _warm_up_ends(self) -> TimmClassifier:
-        if self.warmup_epochs and self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warmup_epochs should be less than epochs ({self.epochs})")
-        return self
-
-    def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:
+    def start(self, classes: Sequence[str], ctx: Context) -> FittedClassifier:
         from fgic_classify_timm._network import build
-        from fgic_classify_timm._training import train_network
 
-        fitted = build(self, train.classes, ctx)
-        train_network(self, fitted, train, ctx)
-        return fitted
+        return build(self, classes, ctx)
 
     def build(self, classes: Sequence[str]) -> FittedClassifier:
         from fgic_classify_timm._network import from_scratch, wrap
 
-        return wrap(*from_scratch(self, len(classes)), classes)
+        return wrap(*from_scratch(self, len(classes)), classes, self)
+
+    def training_mode(self, network: nn.Module) -> None:
+        from fgic_classify_timm._network import training_mode
+
+        training_mode(network, self.trainable)
 
 
 __all__ = ["TimmClassifier"]

@@ -13,6 +13,7 @@ from torch import nn
 
 from fgic_classify_timm._weights import head_names, load_hub_weights, load_local_weights
 from fgic_core import Context, FittedClassifier, InputSpec, PluginError, Size, nearest
+from fgic_core.kit import FrozenBackbone, seeded
 
 if TYPE_CHECKING:
     from fgic_classify_timm import TimmClassifier
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 WHERE = "classifier/timm"
 
 
-class Network(nn.Module):
+class Network(FrozenBackbone):
     """A timm model behind its normalisation: float RGB in [0, 1], (n, 3, h, w), to logits (n, classes).
 
     Its state is the timm model's, by timm's own names: the normalisation is known from the options.
@@ -56,12 +57,20 @@ class Network(nn.Module):
         """The layers that give the logits, with their names in the timm model."""
         return [(name, self.model.get_submodule(name)) for name in head_names(self.model)]
 
+    def head_layer(self) -> nn.Module | None:
+        heads = self.heads()
+        return heads[0][1] if len(heads) == 1 else None
 
-def wrap(model: nn.Module, config: Mapping[str, Any], classes: Sequence[str]) -> FittedClassifier:
+
+def wrap(
+    model: nn.Module, config: Mapping[str, Any], classes: Sequence[str], options: TimmClassifier
+) -> FittedClassifier:
     """A timm model with its normalisation inside and its input beside it, as timm's configuration says."""
     _, height, width = config["input_size"]
     spec = InputSpec(Size(int(width), int(height)), _interpolation(config["interpolation"]))
-    return FittedClassifier(Network(model, config["mean"], config["std"]), spec, tuple(classes))
+    network = Network(model, config["mean"], config["std"])
+    network.frozen, network.dropout = options.trainable == "head", options.dropout
+    return FittedClassifier(network, spec, tuple(classes))
 
 
 def _interpolation(name: str) -> Interpolation:
@@ -78,8 +87,7 @@ def build(options: TimmClassifier, classes: Sequence[str], ctx: Context) -> Fitt
     Raises:
         PluginError: timm has no such model, or no such weights; the file does not fit; the size is not legal.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(ctx.rng("init").integers(2**62)))
+    with seeded(ctx):
         model, config = from_scratch(options, len(classes))
         _check_size(model, config["input_size"], options.model)
         again = partial(create, options, len(classes), pretrained=True)
@@ -87,7 +95,37 @@ def build(options: TimmClassifier, classes: Sequence[str], ctx: Context) -> Fitt
             load_local_weights(model, options.weights, again, classes, ctx)
         elif options.pretrained:
             model = load_hub_weights(options.model, again)
-    return wrap(model, config, classes)
+    fitted = wrap(model, config, classes, options)
+    freeze(fitted.network, options.trainable)
+    return fitted
+
+
+def freeze(network: nn.Module, trainable: str) -> None:
+    """Mark what is to be trained. A graph is built from there on only, so a frozen backbone costs its forward pass."""
+    assert isinstance(network, Network)
+    for parameter in network.parameters():
+        parameter.requires_grad_(trainable == "all")
+    for _, head in network.heads():
+        for parameter in head.parameters():
+            parameter.requires_grad_(True)
+
+
+def training_mode(network: nn.Module, trainable: str) -> None:
+    """Training mode of what is to be trained; a frozen backbone stays in evaluation mode, lest BatchNorm drifts."""
+    assert isinstance(network, Network)
+    if trainable == "all":
+        network.train()
+        return
+    network.eval()
+    for _, head in network.heads():
+        head.train()
+    # The dropout before the head belongs to it: a module of its own in some models, the root's flag in others.
+    network.model.training = True
+    for name, module in network.model.named_modules():
+        if name.startswith("head") and isinstance(module, nn.Dropout):
+            module.training = True
+        if name == "head":
+            module.training = True
 
 
 def from_scratch(options: TimmClassifier, classes: int) -> tuple[nn.Module, dict[str, Any]]:

@@ -9,7 +9,8 @@ import timm
 import torch
 from torch import nn
 
-from fgic_core import Context, PluginError, Weights, check_weights, class_order, read_weights
+from fgic_core import Context, PluginError
+from fgic_core.kit import Weights, check_weights, class_order, read_weights
 
 WHERE = "classifier/timm"
 

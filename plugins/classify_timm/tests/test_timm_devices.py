@@ -10,12 +10,12 @@ import psutil
 import pytest
 import torch
 from fgic_classify_timm import TimmClassifier
-from fgic_classify_timm._data import check_shares, in_batches, loader
 from fgic_classify_timm._network import build
 from safetensors.torch import load_file
 
 from fgic_core import Dataset, PluginError
 from fgic_core.data.artifact import ArtifactRecord, Metric, Point
+from fgic_core.kit.batches import check_shares, in_batches, loader, shuffled
 from fgic_core.registry import Registry
 from fgic_core.run.job import Job
 from fgic_core.run.processes import run_on_devices
@@ -141,28 +141,31 @@ def test_two_devices_train_what_one_trains_and_tell_it(
 
 
 def test_fewer_pictures_than_devices_are_one_message_that_names_both(
-    colours: Dataset, context: Callable[..., StepContext], tiny: Callable[..., TimmClassifier]
+    colours: Dataset, context: Callable[..., StepContext]
 ) -> None:
     ctx, train = context(), colours.split("train")
     ctx.devices = 3
     with pytest.raises(PluginError, match="batch_size 2 is less than the 3 devices") as caught:
-        check_shares(tiny(batch_size=2), train, ctx)
+        check_shares(len(train), 2, ctx)
     assert caught.value.hint == "Set batch_size to 3 or more; it counts the pictures on all devices together."
     with pytest.raises(PluginError, match="there are 2 train samples for 3 devices"):
-        check_shares(tiny(batch_size=3), train.take([0, 1]), ctx)
-    check_shares(tiny(batch_size=3), train, ctx)
+        check_shares(2, 3, ctx)
+    check_shares(len(train), 3, ctx)
 
 
-def test_the_processes_shares_make_up_each_batch(
-    colours: Dataset, context: Callable[..., StepContext], tiny: Callable[..., TimmClassifier]
-) -> None:
-    ctx, options, train = context(), tiny(batch_size=7), colours.split("train")
-    spec = build(options, "abc", ctx).input
-    whole = [labels.tolist() for _, labels in loader(train, options, spec, ctx, 1)]
+def test_the_processes_shares_make_up_each_batch(colours: Dataset, context: Callable[..., StepContext]) -> None:
+    ctx, train = context(), colours.split("train")
+    items = [(torch.zeros(1), int(label)) for label in train.labels]
+
+    def seen() -> list[list[int]]:
+        batches = shuffled(len(items), 7, ctx, 1)
+        return [labels.tolist() for _, labels in loader(items, batches, ctx, 1)]
+
+    whole = seen()
     ctx.devices = 2
     shares = []
     for ctx.rank in range(2):
-        shares.append([labels.tolist() for _, labels in loader(train, options, spec, ctx, 1)])
+        shares.append(seen())
     assert [len(labels) for labels in whole] == [7, 7, 7, 3]
     flat = [label for labels in whole for label in labels]
     assert [len(labels) for labels in shares[0]] == [4, 4, 5]

@@ -10,8 +10,8 @@ from fgic_classify_timm._network import build
 from safetensors.torch import save_file
 
 from fgic_core import PluginError, read_weights
+from fgic_core.kit.weights import save_tensors
 from fgic_core.testing import tiny_context
-from fgic_core.weights import save_tensors
 
 MODEL = "test_resnet"
 

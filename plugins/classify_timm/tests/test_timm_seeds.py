@@ -16,6 +16,11 @@ Make = Callable[..., TimmClassifier]
 MakeContext = Callable[..., StepContext]
 
 
+@pytest.fixture(autouse=True)
+def pictures_are_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fgic_core.kit.pictures.MOST", 0)
+
+
 class Watched:
     """Train samples that note which of their pictures are asked for, and in which order."""
 
@@ -28,9 +33,9 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._data, name)
 
-    def image(self, row: int) -> Any:
+    def crop(self, row: int) -> Any:
         self.asked.append(row)
-        return self._data.image(row)
+        return self._data.crop(row)
 
 
 def orders(data: Dataset, tiny: Make, ctx: StepContext) -> tuple[list[int], list[int]]:

@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 import torch
 from fgic_classify_timm import TimmClassifier
-from fgic_classify_timm._data import in_batches, loader
-from fgic_classify_timm._network import build
-from fgic_classify_timm._training import freeze, make_optimizer, make_scheduler, train_network, training_mode
+from fgic_classify_timm._network import Network, build, freeze, training_mode
+from PIL import Image
 
 from fgic_core import BestEpoch, Dataset, FittedClassifier, PluginError
+from fgic_core.kit.augment import draw, random_area
+from fgic_core.kit.batches import in_batches, loader, shuffled
+from fgic_core.kit.classification import AugmentedPictures, keeps_features, train_classifier
+from fgic_core.kit.features import FeatureStore, SameAgain
+from fgic_core.kit.pictures import KeptPictures
+from fgic_core.kit.schedule import rate_factor
 from fgic_core.steps.context import StepContext
 
 Make = Callable[..., TimmClassifier]
@@ -25,16 +30,11 @@ def weights_of(fitted: FittedClassifier) -> dict[str, bytes]:
     return {name: value.numpy().tobytes() for name, value in fitted.network.state_dict().items()}
 
 
-def rates(options: TimmClassifier) -> list[float]:
-    optimizer = make_optimizer(options, torch.nn.Linear(2, 2))
-    scheduler = make_scheduler(options, optimizer)
-    found = []
-    for epoch in range(options.epochs):
-        if scheduler is not None:
-            scheduler.step(epoch)
-        assert len({group["lr"] for group in optimizer.param_groups}) == 1
-        found.append(optimizer.param_groups[0]["lr"])
-    return found
+def rates(options: TimmClassifier, steps: int = 1) -> list[float]:
+    """The rate at each step, so many an epoch."""
+    places = [(epoch, step) for epoch in range(1, options.epochs + 1) for step in range(steps)]
+    whole = len(places)
+    return [options.lr * rate_factor(options, epoch, done, whole) for done, (epoch, _) in enumerate(places)]
 
 
 def curve(ctx: StepContext, name: str, part: str = "train") -> list[float]:
@@ -57,20 +57,22 @@ def test_the_rate_that_training_uses_and_logs_is_stepped_by_epoch_and_not_by_bat
 
 
 def test_the_cosine_schedule_falls_after_a_linear_warm_up(tiny: Make) -> None:
-    found = rates(tiny(epochs=10, lr=1.0, schedule="cosine", warmup_epochs=3))
-    assert found[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
+    found = rates(tiny(epochs=10, lr=1.0, schedule="cosine", warmup=0.3))
+    falling = rates(tiny(epochs=10, lr=1.0, schedule="cosine"))
+    assert [one / other for one, other in zip(found[:4], falling, strict=False)] == pytest.approx([0.25, 0.5, 0.75, 1])
     assert all(later < earlier for earlier, later in pairwise(found[3:]))
+    assert found[3:] == falling[3:]
     assert 0 < found[-1] < 0.1
 
 
 def test_no_schedule_keeps_the_rate(tiny: Make) -> None:
     assert rates(tiny(epochs=3, lr=0.5, schedule="none")) == [0.5, 0.5, 0.5]
-    assert rates(tiny(epochs=3, lr=0.5, schedule="none", warmup_epochs=1)) == [0.25, 0.5, 0.5]
+    assert rates(tiny(epochs=3, lr=0.5, schedule="none", warmup=0.34)) == [0.25, 0.5, 0.5]
 
 
 def test_warm_up_must_end_before_training_does(tiny: Make) -> None:
-    with pytest.raises(ValueError, match="warmup_epochs should be less than epochs"):
-        tiny(epochs=3, warmup_epochs=3)
+    with pytest.raises(ValueError, match="less than 1"):
+        tiny(epochs=3, warmup=1.0)
 
 
 @pytest.mark.parametrize(("optimizer", "lr"), [("sgd", 0.05), ("adamw", 0.005)])
@@ -81,7 +83,7 @@ def test_it_learns_classes_that_can_be_told_apart(
     classifier = tiny(epochs=16, optimizer=optimizer, lr=lr, grayscale=0.0, schedule="cosine")
     fitted = classifier.fit(colours.split("train"), colours.split("val"), ctx)
     test = colours.split("test")
-    images = torch.stack([fitted.input.prepare(test.image(row)) for row in range(len(test))])
+    images = torch.stack([fitted.input.prepare(test.crop(row)) for row in range(len(test))])
     with torch.no_grad():
         assert (fitted.network(images).argmax(1).numpy() == test.labels).mean() > 0.9
     losses = curve(ctx, "loss")
@@ -134,7 +136,7 @@ def by_validation(ctx: StepContext, val: Dataset) -> None:
     """Measure what is fitted by its accuracy on ``val``."""
 
     def ruler(fitted: Any, epoch: int) -> Mapping[str, Mapping[str, float]]:
-        images = torch.stack([fitted.input.prepare(val.image(row)) for row in range(len(val))])
+        images = torch.stack([fitted.input.prepare(val.crop(row)) for row in range(len(val))])
         with torch.no_grad():
             logits = fitted.network(images)
         return {"val": {"accuracy": float((logits.argmax(1).numpy() == val.labels).mean())}}
@@ -142,12 +144,18 @@ def by_validation(ctx: StepContext, val: Dataset) -> None:
     ctx.measure_by(ruler)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+#: A head on kept features: which variants an epoch lacks depends on whether the training was interrupted before it.
+_HEAD = {"trainable": "head", "model": "test_resnet", "image_size": None, "grayscale": 0.3, "crop_scale": 1.0}
+
+
+@pytest.mark.parametrize(
+    "how", [{"optimizer": "sgd"}, {"optimizer": "adamw"}, {"optimizer": "adamw", **_HEAD}], ids=["sgd", "adamw", "head"]
+)
 def test_an_interrupted_training_ends_with_the_same_bits_as_one_that_was_not(
-    tiny: Make, colours: Dataset, context: MakeContext, optimizer: str
+    tiny: Make, colours: Dataset, context: MakeContext, how: dict[str, Any]
 ) -> None:
     train, val = colours.split("train"), colours.split("test")
-    options: dict[str, Any] = {"epochs": 4, "optimizer": optimizer, "lr": 0.002, "dropout": 0.3, "crop_scale": 0.5}
+    options: dict[str, Any] = {"epochs": 4, "lr": 0.002, "dropout": 0.3, "crop_scale": 0.5, **how}
     whole_ctx = context("whole")
     by_validation(whole_ctx, val)
     whole = tiny(**options).fit(train, val, whole_ctx)
@@ -193,7 +201,10 @@ def test_augmentation_depends_on_the_picture_and_epoch_and_not_on_the_batch_size
     def seen(epoch: int, batch_size: int) -> torch.Tensor:
         options, ctx = tiny(batch_size=batch_size, crop_scale=0.4, grayscale=0.5), context()
         spec = build(options, "abc", ctx).input
-        return torch.cat([images for images, _ in loader(train, options, spec, ctx, epoch)])
+        pictures = KeptPictures(lambda row: np.asarray(train.crop(row)), len(train))
+        items = AugmentedPictures(options, pictures, train.labels, spec, ctx, epoch)
+        batches = shuffled(len(items), batch_size, ctx, epoch)
+        return torch.cat([images for images, _ in loader(items, batches, ctx, epoch)])
 
     assert torch.equal(seen(1, 4), seen(1, 9))
     assert not torch.equal(seen(1, 4), seen(2, 4))
@@ -215,7 +226,7 @@ def test_a_frozen_backbone_stays_as_it_was_with_its_batchnorm_statistics(
     network = fitted.network
     before = {name: value.clone() for name, value in network.model.state_dict().items()}
     assert any("running_mean" in name for name in before)
-    train_network(classifier, fitted, colours.split("train"), ctx)
+    train_classifier(classifier, fitted, colours.split("train"), ctx)
     changed = {name for name, value in network.model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"classifier.weight", "classifier.bias"}
 
@@ -226,7 +237,7 @@ def test_training_everything_moves_the_batchnorm_statistics(tiny: Make, colours:
     fitted = build(classifier, "abc", ctx)
     network = fitted.network
     before = network.model.bn1.running_mean.clone()
-    train_network(classifier, fitted, colours.split("train"), ctx)
+    train_classifier(classifier, fitted, colours.split("train"), ctx)
     assert not torch.equal(network.model.bn1.running_mean, before)
 
 
@@ -329,9 +340,10 @@ def test_bfloat16_training_gives_float32_weights_that_differ_from_full_precision
 
 
 def test_flips_and_grey_happen_as_often_as_asked(tiny: Make, colours: Dataset, context: MakeContext) -> None:
-    from fgic_classify_timm._data import augment
+    def augment(image: Image.Image, options: TimmClassifier, rng: np.random.Generator) -> Image.Image:
+        return draw(options, image.size, rng).apply(image)
 
-    image, ctx = colours.image(0), context()
+    image, ctx = colours.crop(0), context()
     plain = np.asarray(image)
     never = augment(image, tiny(flip=0, grayscale=0), ctx.rng("a"))
     assert np.array_equal(np.asarray(never), plain)
@@ -345,10 +357,116 @@ def test_flips_and_grey_happen_as_often_as_asked(tiny: Make, colours: Dataset, c
 
 
 def test_random_crops_keep_at_least_the_share_asked_for() -> None:
-    from fgic_classify_timm._data import random_area
-
     for number in range(200):
         left, upper, right, lower = random_area((60, 40), 0.4, np.random.default_rng(number))
         assert 0 <= left < right <= 60
         assert 0 <= upper < lower <= 40
         assert (right - left) * (lower - upper) >= 0.4 * 60 * 40 * 0.95
+
+
+@pytest.mark.parametrize("model", ["test_efficientnet", "test_vit", "test_convnext", "test_resnet"])
+def test_a_head_learns_the_same_from_kept_features_as_from_pictures(
+    tiny: Make, colours: Dataset, context: MakeContext, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    """Whichever way it is augmented, with dropout, and however often a picture comes in another variant."""
+    train = colours.split("train")
+    options = tiny(model=model, image_size=None, trainable="head", epochs=5, dropout=0.2, grayscale=0.3, keep="last")
+    looked_at: list[int] = []
+
+    def fitted(name: str) -> torch.Tensor:
+        looked_at.append(0)
+        forward = Network.forward
+
+        def counted(self: Network, images: torch.Tensor) -> torch.Tensor:
+            looked_at[-1] += len(images)
+            return forward(self, images)
+
+        monkeypatch.setattr(Network, "forward", counted)
+        ctx = context(name)
+        network = options.fit(train, train.take([]), ctx).network
+        monkeypatch.setattr(Network, "forward", forward)
+        assert len(curve(ctx, "loss")) == len(curve(ctx, "accuracy")) == 5
+        return network.heads()[0][1].weight.detach()
+
+    kept = fitted("kept")
+    monkeypatch.setattr("fgic_core.kit.classification.MOST", 0)
+    plain = fitted("plain")
+    assert torch.allclose(kept, plain, atol=1e-5)
+    assert kept.abs().max() > 1e-3
+    # Of 24 pictures there are four variants; eight more look whether features are enough.
+    assert looked_at[1] >= 5 * 24 > looked_at[0] - 8 > 24
+
+
+def test_features_are_computed_in_batches_that_do_not_depend_on_what_an_epoch_lacks(
+    tiny: Make, colours: Dataset, context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last bits of a feature may depend on its batch, and an interrupted training lacks other ones."""
+    train, batches = colours.split("train"), []
+    add = FeatureStore.add
+    monkeypatch.setattr(
+        FeatureStore, "add", lambda self, names, images: (batches.append(names), add(self, names, images))
+    )
+    tiny(trainable="head", epochs=4, grayscale=0.3).fit(train, train.take([]), context())
+    assert 2 < len(batches) <= 4
+    for names in batches:
+        assert [row for row, _ in names] == list(range(len(train)))
+        assert len({change for _, change in names}) == 1
+
+
+def test_features_are_kept_where_they_are_all_that_the_head_needs_and_variants_can_be_counted(
+    tiny: Make, colours: Dataset, context: MakeContext
+) -> None:
+    train = colours.split("train")
+
+    def keeps(**options: Any) -> bool:
+        ctx = context()
+        ctx.devices = options.pop("devices", 1)
+        classifier = tiny(**{"trainable": "head", "epochs": 4, **options})
+        return keeps_features(classifier, build(classifier, "abc", ctx), train, ctx)
+
+    assert keeps()
+    assert not keeps(epochs=3), "there are four variants of each picture, of which three are ever looked at"
+    assert not keeps(crop_scale=0.5)
+    assert not keeps(trainable="all")
+    assert not keeps(devices=2)
+    assert not keeps(model="deit_tiny_distilled_patch16_224", image_size=None), "it has two heads"
+
+
+def test_what_is_measured_again_takes_the_head_alone_and_gives_the_same(
+    tiny: Make, colours: Dataset, context: MakeContext
+) -> None:
+    val = Watched(colours.split("test"))
+    fitted = build(tiny(trainable="head"), "abc", context())
+    network, again = fitted.network.eval(), SameAgain()
+
+    def logits(known: SameAgain) -> torch.Tensor:
+        return torch.cat(list(known.logits(network, fitted.input, val.crop, len(val))))
+
+    first = logits(again)
+    with torch.no_grad():
+        network.model.classifier.weight.add_(0.1)
+    asked = len(val.asked)
+    second = logits(again)
+    assert len(val.asked) == asked, "no picture is looked at twice"
+    assert torch.allclose(second, logits(SameAgain()), atol=1e-5)
+    assert not torch.allclose(first, second)
+    network.model.conv_stem.weight.data.mul_(2)  # which no counter of torch's notices
+    assert torch.allclose(logits(again), logits(SameAgain()), atol=1e-5)
+    with torch.no_grad():
+        network.model.classifier.weight.fill_(float("nan"))
+    with pytest.raises(PluginError, match="not finite"):
+        logits(again)
+
+
+class Watched:
+    """Samples that note which of their pictures are asked for."""
+
+    def __init__(self, data: Dataset) -> None:
+        self._data, self.asked = data, list[int]()
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def crop(self, row: int) -> Image.Image:
+        self.asked.append(row)
+        return self._data.crop(row)

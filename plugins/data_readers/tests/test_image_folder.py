@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from fgic_core import DataError, Dataset
 from fgic_core.data import formats
-from fgic_core.steps.dataset import run
+from fgic_core.kinds.dataset.driver import run
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from fgic_data_readers import Coco, Cub200, ImageFolder, ParquetTable, StanfordD
 from scipy.io import savemat
 
 from fgic_core import DataError
-from fgic_core.steps.dataset import run
+from fgic_core.kinds.dataset.driver import run
 
 TEXTS = {
     "images.txt": "1 a/a.jpg\n2 a/b.jpg\n",

@@ -12,8 +12,8 @@ import pytest
 from fgic_data_readers import Coco, Cub200, ImageFolder, ParquetTable, StanfordDogs, _arrow
 
 from fgic_core import SCHEMA, Box, DataError, Dataset, ObjectBox, Part, Size
+from fgic_core.kinds.dataset.driver import run
 from fgic_core.registry import Registry
-from fgic_core.steps.dataset import run
 
 MINIMAL = {"id": ["a", "b", "c"], "path": ["a.jpg", "x/b.jpg", "c.jpg"], "label": ["owl", "crow", "owl"]}
 MINIMAL["split"] = ["train", "train", "test"]

@@ -9,7 +9,7 @@ import pytest
 from fgic_data_readers import Coco, Cub200, StanfordDogs
 
 from fgic_core import Pipeline
-from fgic_core.steps.dataset import run
+from fgic_core.kinds.dataset.driver import run
 
 
 @pytest.mark.parametrize(("make", "name"), [(Cub200, "CUB_200_2011"), (StanfordDogs, "stanford_dogs")])

@@ -11,7 +11,7 @@ from scipy.io import savemat
 
 from fgic_core import Box, DataError, Size
 from fgic_core.data.images import cut
-from fgic_core.steps.dataset import run
+from fgic_core.kinds.dataset.driver import run
 
 XML = """<annotation>
   <size><width>{width}</width><height>{height}</height></size>

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from fgic_core import Detector, InputFile, nearest
+from fgic_core.kit import Trainable, TrainingOptions, ends_in, option
 from fgic_detect_mmdet._bases import bases
 from fgic_detect_mmdet._shipped import shipped_configs
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from fgic_detect_mmdet._network import Network
 
 
-class MmdetDetector(Detector):
+class MmdetDetector(TrainingOptions, Detector):
     """Any box detector of MMDetection 3.3, by the name of a config that it ships or by a config file.
 
     It is trained by MMEngine's Runner, from scratch or from local `weights`: a detector's or a backbone's, as
@@ -27,6 +28,7 @@ class MmdetDetector(Detector):
 
     negatives: ClassVar[bool] = True
 
+    weights: Annotated[InputFile, ends_in(".safetensors", ".pth", ".pt")] | None = option(Detector, "weights", None)
     config: str = Field(
         "faster-rcnn_r50_fpn_1x_coco",
         min_length=1,
@@ -56,35 +58,22 @@ class MmdetDetector(Detector):
         description="With `epochs: 0` and weights that tell other classes apart than the data: the labels of theirs, "
         "from 0, that count as an object, such as `[16]` for COCO's dogs; all by default.",
     )
-    epochs: int = Field(12, ge=0, description="Passes over the train split; 0 uses `weights` as they are.")
-    batch_size: int = Field(2, ge=1, description="Pictures in one training step.")
-    lr: float | None = Field(
-        None,
-        gt=0,
-        description="Learning rate; by default the config's, scaled from its own batch size to `batch_size`.",
+    epochs: int = option(TrainingOptions, "epochs", 12, "0 uses `weights` as they are.", ge=0)
+    batch_size: int = option(TrainingOptions, "batch_size", 2)
+    lr: float | None = option(Trainable, "lr", None, "Null is the config's, scaled to `batch_size`.")
+    schedule: Literal["config", "step", "cosine", "none"] = option(
+        TrainingOptions, "schedule", "config", "`config` is as in the config, its milestones scaled to `epochs`."
     )
-    schedule: Literal["config", "cosine", "none"] = Field(
-        "config",
-        description="How the learning rate falls: as in the config, its milestones scaled to `epochs`; along a cosine "
-        "to 0; or not.",
-    )
-    warmup_iters: int = Field(
-        500, ge=0, description="First steps in which the learning rate rises; at most a tenth of all steps are."
-    )
-    clip_norm: float | None = Field(
-        None, gt=0, description="Largest norm of the gradient; by default as in the config, which is mostly none."
+    warmup: float = option(TrainingOptions, "warmup", 0.1)
+    clip_norm: float | None = option(TrainingOptions, "clip_norm", None, "Here it is as in the config.")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = option(
+        TrainingOptions, "precision", "32-true", "Here it is the backbone that does: the places of boxes need 32 bits."
     )
     proposals: int | None = Field(
         None,
         ge=8,
         description="How many boxes a two-stage detector looks at again, in training and in detection; the config's "
         "by default. On a CPU they decide how long a step takes.",
-    )
-    keep: Literal["best", "last"] = Field(
-        "best", description="Which epoch's weights to keep: the best validation mAP (the first of equals), or the last."
-    )
-    early_stopping: int | None = Field(
-        None, ge=1, description="Stop after that many epochs without a better validation mAP."
     )
 
     @field_validator("config")
@@ -98,13 +87,6 @@ class MmdetDetector(Detector):
         close = [one for one in names if one.startswith(name)][:3] or nearest(name, names)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise ValueError(f"should be a config that mmdet ships, and {name} is none{hint}")
-
-    @field_validator("weights")
-    @classmethod
-    def _a_checkpoint(cls, path: Path | None) -> Path | None:
-        if path is not None and path.suffix.lower() not in (".safetensors", ".pth", ".pt"):
-            raise ValueError(f"should be a .safetensors or a .pth file, not {path.suffix or 'one without a suffix'}")
-        return path
 
     @field_validator("image_scale")
     @classmethod

@@ -23,8 +23,8 @@ def bases(config: Path) -> list[Path]:
     """The files that a config is based on, near and far, in the order of their paths.
 
     They are those of ``_base_`` (Python, YAML and JSON) and of imports below ``with read_base()``. Where only running
-    the config would tell, the folder that it lies in stands for them. What is not there, or is no file, is left out:
-    whoever reads the config says what is wrong.
+    the config would tell, the folder that it lies in stands for them. What is no file is left out; what is not there is
+    named, for it may come: whoever reads the config says what is wrong.
     """
     found: set[Path] = set()
     waiting = [config]
@@ -38,9 +38,9 @@ def bases(config: Path) -> list[Path]:
             found.add(file.parent)
             continue
         for base in near:
-            if base.is_file() and base not in found and base != config:
+            if base not in found and base != config and (base.is_file() or not base.exists()):
                 found.add(base)
-                waiting.append(base)
+                waiting += [base] if base.is_file() else []
     return sorted(found)
 
 

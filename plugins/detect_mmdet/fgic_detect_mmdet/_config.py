@@ -163,12 +163,14 @@ def frozen_norm(config: ConfigDict) -> bool:
 def _normalise(model: Any, norm: str) -> None:
     """Give the backbone, and a head that shares its last stage, this normalisation, and freeze nothing of them."""
     import_mmdet()
+    from fgic_openmmlab import scope
     from mmdet.registry import MODELS
 
     for node in (model.get("backbone"), (model.get("roi_head") or {}).get("shared_head")):
         if not isinstance(node, Mapping):
             continue
-        takes = inspect.signature(MODELS.get(node["type"]).__init__).parameters
+        with scope("mmdet"):  # at first it says that it imports mmdet's models
+            takes = inspect.signature(MODELS.get(node["type"]).__init__).parameters
         none = 0 if node["type"] == "EfficientNet" else -1  # how many stages it freezes; the others: up to which
         for key, value in (("frozen_stages", none), ("norm_eval", False)):
             if key in takes:

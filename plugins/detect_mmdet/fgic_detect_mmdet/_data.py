@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmdet.datasets.base_det_dataset import BaseDetDataset
-from torch.utils.data import DataLoader, Sampler
 
 from fgic_core import Context, Dataset
 from fgic_detect_mmdet._network import bgr
@@ -96,33 +95,3 @@ def _numbers(seed: int) -> Iterator[None]:
         random.setstate(state)
         np.random.set_state(numpy_state)
         torch.set_rng_state(torch_state)
-
-
-class Order(Sampler[int]):
-    """The rows in an order that the step's seed and the epoch decide."""
-
-    def __init__(self, length: int, ctx: Context) -> None:
-        self._length, self._ctx = length, ctx
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._ctx.rng("shuffle", self.epoch).permutation(self._length).tolist())
-
-
-def make_loader(dataset: Any, order: Order, batch_size: int, ctx: Context) -> DataLoader[Any]:
-    """Batches as mmdet's models take them: ``inputs`` and ``data_samples``, a list of each."""
-    from mmengine.dataset import pseudo_collate
-
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=order,
-        num_workers=ctx.workers,
-        collate_fn=pseudo_collate,
-        # A generator of its own (and a new one for each epoch): else each pass would draw a seed for its workers from
-        # the global one.
-        generator=ctx.generator("loader"),
-    )

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from fgic_openmmlab import scope
 from torch import nn
 from torchvision.ops import nms
 
-from fgic_core import (
-    Detections,
-    FittedDetector,
-    PluginError,
+from fgic_core import Detections, FittedDetector, PluginError
+from fgic_core.kit import (
     Weights,
     check_weights,
     class_order,
@@ -24,8 +23,8 @@ from fgic_core import (
     load_weights,
     read_weights,
     save_weights,
+    seeded,
 )
-from fgic_core.openmmlab import scope
 from fgic_detect_mmdet._config import fit_model, frozen_norm, let_in, nodes, pipeline_of, read_config
 from fgic_detect_mmdet._mmdet import WHERE, import_mmdet
 from fgic_detect_mmdet._weights import load_into, new_heads
@@ -336,8 +335,7 @@ def _assemble(options: MmdetDetector, classes: int | None, norm: str | None, ctx
             }
         )
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(ctx.rng("init").integers(2**62)))
+    with seeded(ctx):
         model = make_model(_tuples(document["model"]), initialise=True)
     return Network(model, document, config)
 

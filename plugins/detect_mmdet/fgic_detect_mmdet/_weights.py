@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from fgic_core import Context, PluginError, Weights, check_weights
+from fgic_core import Context, PluginError
+from fgic_core.kit import Weights, check_weights
 
 
 def new_heads(model: nn.Module, state: Mapping[str, torch.Tensor], free: Collection[str]) -> list[str]:

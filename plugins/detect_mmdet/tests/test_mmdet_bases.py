@@ -77,7 +77,6 @@ def test_the_folder_stands_for_bases_that_only_a_run_would_tell(tmp_path: Path) 
     [
         "_base_ = 3\n",
         "_base_ = 'a' + 1\n",
-        "_base_ = 'none.py'\n",
         "_base_ = 'c.py'\n",
         "def f(:",
         "_base_ = 'pipe.py'\n",
@@ -87,6 +86,14 @@ def test_what_cannot_be_read_is_left_to_who_reads_it(text: str, tmp_path: Path, 
     pipe(tmp_path / "pipe.py")
     write(tmp_path, {"c.py": text})
     assert list(MmdetDetector(config_file=tmp_path / "c.py").reads()) == []
+
+
+def test_a_base_that_is_not_there_is_named_for_it_may_come(tmp_path: Path) -> None:
+    write(tmp_path, {"c.py": "_base_ = 'none.py'\n"})
+    detector = MmdetDetector(config_file=tmp_path / "c.py")
+    assert list(detector.reads()) == [tmp_path / "none.py"]
+    write(tmp_path, {"none.py": "_base_ = 'more.py'\n"})
+    assert list(detector.reads()) == [tmp_path / "more.py", tmp_path / "none.py"]
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_a_wrong_option_is_named_before_anything_runs(options: str, message: str
 
 def test_weights_of_another_kind_of_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"x")
-    assert "should be a .safetensors or a .pth file, not .onnx" in said(f"weights: {tmp_path}/model.onnx")
+    assert "should be a .safetensors, .pth or .pt file; .onnx is none" in said(f"weights: {tmp_path}/model.onnx")
 
 
 def test_checking_a_spec_imports_neither_mmdet_nor_torch() -> None:

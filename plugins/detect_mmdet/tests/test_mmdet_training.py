@@ -17,7 +17,7 @@ from fgic_detect_mmdet import MmdetDetector
 from fgic_detect_mmdet._network import build
 
 from fgic_core import SCHEMA, Dataset, PluginError, StepContext
-from fgic_core.steps import detector as step
+from fgic_core.kinds.detector import driver as step
 from fgic_core.testing import tiny_context, tiny_dataset
 
 
@@ -38,7 +38,7 @@ def trained(component: MmdetDetector, data: Dataset, folder: Path) -> tuple[Data
 def test_training_lowers_the_loss_and_raises_map_from_zero(
     small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    component = small(epochs=20, lr=0.02, schedule="cosine", clip_norm=10, min_score=0.3)
+    component = small(epochs=15, lr=0.02, schedule="cosine", clip_norm=10, min_score=0.3)
     dataset, ctx = trained(component, data, tmp_path / "out")
     curve = {
         (p.split, p.name): [q.value for q in ctx.curves if (q.split, q.name) == (p.split, p.name)] for p in ctx.curves
@@ -58,7 +58,7 @@ def test_per_class_boxes_have_the_class_of_their_object(
     small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path
 ) -> None:
     """The colour of a rectangle is its class: a label that is off by one would be wrong throughout."""
-    component = small(epochs=20, lr=0.02, schedule="cosine", clip_norm=10, per_class=True, test_curve=False)
+    component = small(epochs=15, lr=0.02, schedule="cosine", clip_norm=10, per_class=True, test_curve=False)
     dataset, ctx = trained(component, data, tmp_path / "out")
     hits = 0
     for sample in dataset.split("test"):
@@ -98,8 +98,7 @@ def test_flips_move_the_boxes_and_crowds_are_passed_on_as_such(
 
     import_mmdet()
     from fgic_detect_mmdet._data import Pictures
-
-    from fgic_core.openmmlab import scope
+    from fgic_openmmlab import scope
 
     train = data.split("train")
     pipeline = [
@@ -133,8 +132,7 @@ def test_augmentation_depends_on_seed_epoch_and_picture_alone(data: Dataset, tmp
 
     import_mmdet()
     from fgic_detect_mmdet._data import Pictures
-
-    from fgic_core.openmmlab import scope
+    from fgic_openmmlab import scope
 
     pipeline = [
         {"type": "LoadImageFromNDArray"},
@@ -160,25 +158,35 @@ def test_the_learning_rate_follows_batch_size_warm_up_and_the_stretched_schedule
     from fgic_detect_mmdet._mmdet import import_mmdet
 
     import_mmdet()
-    from fgic_detect_mmdet._training import _optimizer, _schedule
+    from fgic_detect_mmdet._training import Detection, config_factor, make_optimizer
+    from fgic_openmmlab import Order
 
     for batch_size, lr, expected in ((2, None, 0.0025), (16, None, 0.02), (2, 0.3, 0.3)):
         component = small(batch_size=batch_size, lr=lr)
-        network = build(component, "a", tiny_context(tmp_path, name=f"b{batch_size}{lr}"))
-        assert _optimizer(component, network)["optimizer"]["lr"] == pytest.approx(expected)
-    component = small(epochs=24)
-    network = build(component, "a", tiny_context(tmp_path))
-    warm, falling = _schedule(component, network, 100)
-    assert (warm["end"], falling["milestones"]) == (240, [16, 22])
-    assert _schedule(small(epochs=24, warmup_iters=0, schedule="none"), network, 100) == []
-    (cosine,) = _schedule(small(epochs=24, warmup_iters=0, schedule="cosine"), network, 100)
-    assert (cosine["type"], cosine["T_max"], cosine["by_epoch"]) == ("CosineAnnealingLR", 24, True)
+        ctx = tiny_context(tmp_path, name=f"b{batch_size}{lr}")
+        wrapper = make_optimizer(component, build(component, "a", ctx), ctx)
+        assert wrapper.get_lr()["lr"][0] == pytest.approx(expected)
+    network = build(small(epochs=24), "a", tiny_context(tmp_path))
+    ctx = tiny_context(tmp_path, name="rates")
+
+    def factors(**options: Any) -> list[float]:
+        task = Detection(small(epochs=24, **options), network, None, None, Order(1, ctx), ctx)
+        return [task.factor(epoch, (epoch - 1) * 100, 2400) for epoch in range(1, 25)]
+
+    falling = [config_factor(network.config, epoch, 24) for epoch in range(1, 25)]
+    assert falling == pytest.approx([1] * 16 + [0.1] * 6 + [0.01] * 2)
+    found = factors()
+    assert [one == pytest.approx(other) for one, other in zip(found, falling, strict=True)] == [False] * 3 + [True] * 21
+    assert found[0] == pytest.approx(1 / 241), "a tenth of all steps is warm-up"
+    assert factors(warmup=0.0, schedule="none") == [1.0] * 24
+    cosine = factors(warmup=0.0, schedule="cosine")
+    assert cosine == pytest.approx([(1 + math.cos(math.pi * epoch / 24)) / 2 for epoch in range(24)])
 
 
 def test_a_loss_that_is_not_finite_is_an_error_with_advice(
     small: Callable[..., MmdetDetector], data: Dataset, tmp_path: Path
 ) -> None:
-    component = small(epochs=3, lr=1e30, warmup_iters=0)
+    component = small(epochs=3, lr=1e30, warmup=0.0)
     with pytest.raises(PluginError, match="the loss of epoch 1 is not finite") as caught:
         component.fit(data.split("train"), data.split("test"), tiny_context(tmp_path))
     assert "Try a lower lr" in str(caught.value)
@@ -193,7 +201,7 @@ def test_a_training_that_mixes_pictures_is_decided_by_the_seed_alone(
 
     def fitted(folder: str, stop_at: int | None = None) -> Any:
         component = MmdetDetector(
-            config=name, image_scale=96, epochs=2, batch_size=2, schedule="none", warmup_iters=0, lr=1e-5
+            config=name, image_scale=96, epochs=2, batch_size=2, schedule="none", warmup=0.0, lr=1e-5
         )
         ctx = tiny_context(tmp_path, name=folder)
         ctx.workers = workers
@@ -216,8 +224,7 @@ def test_a_training_that_mixes_pictures_is_decided_by_the_seed_alone(
 def test_an_empty_picture_goes_through_transforms_that_drop_pictures_without_a_box(tmp_path: Path) -> None:
     """Else mmdet would take another picture in its place, and nothing would be learned from it."""
     from fgic_detect_mmdet._mmdet import import_mmdet
-
-    from fgic_core.openmmlab import scope
+    from fgic_openmmlab import scope
 
     import_mmdet()
     from fgic_detect_mmdet._data import Pictures
@@ -241,8 +248,7 @@ def test_an_empty_picture_goes_through_transforms_that_drop_pictures_without_a_b
 @pytest.mark.parametrize("scale", [64, 128])
 def test_boxes_survive_a_mosaic_of_another_size(scale: int, data: Dataset, tmp_path: Path) -> None:
     from fgic_detect_mmdet._mmdet import import_mmdet
-
-    from fgic_core.openmmlab import scope
+    from fgic_openmmlab import scope
 
     import_mmdet()
     from fgic_detect_mmdet._training import _dataset
@@ -263,14 +269,16 @@ def test_no_learning_rate_rises_after_the_warm_up(tmp_path: Path) -> None:
     from fgic_detect_mmdet._mmdet import import_mmdet
 
     import_mmdet()
-    from fgic_detect_mmdet._training import _optimizer, _schedule
+    from fgic_detect_mmdet._training import config_factor, make_optimizer
 
     rates = {}
     for name in ("yolox_tiny_8xb8-300e_coco", "rtmdet_tiny_8xb32-300e_coco", "faster-rcnn_r50_fpn_1x_coco"):
-        component = MmdetDetector(config=name)
-        network = build(component, "a", tiny_context(tmp_path, name=name))
-        rates[name.partition("_")[0]] = rate = _optimizer(component, network)["optimizer"]["lr"]
-        assert all(one.get("eta_min", 0.0) < rate for one in _schedule(component, network, 100))
+        component, ctx = MmdetDetector(config=name), tiny_context(tmp_path, name=name)
+        network = build(component, "a", ctx)
+        rates[name.partition("_")[0]] = make_optimizer(component, network, ctx).get_lr()["lr"][0]
+        factors = [config_factor(network.config, epoch, 12) for epoch in range(1, 13)]
+        assert factors == sorted(factors, reverse=True)
+        assert factors[0] == 1 > factors[-1]
     assert rates == pytest.approx({"yolox": 0.01 * 2 / 64, "rtmdet": 0.004 * 2 / 256, "faster-rcnn": 0.02 * 2 / 16})
 
 

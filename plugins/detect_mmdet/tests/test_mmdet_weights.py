@@ -13,11 +13,11 @@ import pytest
 import torch
 from fgic_detect_mmdet import MmdetDetector
 from fgic_detect_mmdet._network import Network, build
+from fgic_openmmlab import scope
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from fgic_core import PluginError
-from fgic_core.openmmlab import scope
 from fgic_core.testing import tiny_context, tiny_dataset
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from fgic_core import Detector, InputFile
+from fgic_core.kit import Flipped, Trainable, ends_in, option
 
 if TYPE_CHECKING:
     from fgic_core import Context, Dataset, FittedDetector
     from fgic_detect_torchvision._detection import Finder
 
-#: Endings of the files that `weights` reads: the first as it is, the others with torch's loader for weights alone.
-_FORMATS = (".safetensors", ".pth", ".pt")
 
-
-class TorchvisionDetector(Detector):
+class TorchvisionDetector(Trainable, Flipped, Detector):
     """Faster R-CNN or RetinaNet of torchvision, on a feature pyramid, trained on the data set's annotated boxes.
 
     `weights` reads .safetensors and .pth files with torchvision's names: a whole detector, or a classification network
@@ -38,7 +36,7 @@ class TorchvisionDetector(Detector):
         description="Normalisation in the backbone: GroupNorm, BatchNorm, or BatchNorm with fixed statistics. By "
         "default FrozenBN for weights that bring statistics, GN otherwise.",
     )
-    weights: InputFile | None = Field(
+    weights: Annotated[InputFile, ends_in(".safetensors", ".pth", ".pt")] | None = Field(
         None,
         description="A local .safetensors or .pth file with torchvision's names to start from: a whole detector, or a "
         "classification network for the backbone alone.",
@@ -73,38 +71,15 @@ class TorchvisionDetector(Detector):
         "torchvision's COCO weights. All by default.",
     )
 
-    epochs: int = Field(12, ge=0, description="Passes over the train split; 0 uses the weights as they are.")
-    batch_size: int = Field(2, ge=1, description="Pictures in one training step.")
-    lr: float = Field(0.005, gt=0, description="Learning rate at the start (after warm-up).")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
-    weight_decay: float = Field(1e-4, ge=0, description="Weight decay; biases and norms have none.")
-    schedule: Literal["step", "cosine", "none"] = Field(
-        "step",
-        description="How the learning rate falls from epoch to epoch: by ten after 8/12 and 11/12 of the epochs, along "
-        "a cosine to 0, or not.",
+    epochs: int = option(Trainable, "epochs", 12, "0 uses the weights as they are.", ge=0)
+    batch_size: int = option(Trainable, "batch_size", 2)
+    lr: float = option(Trainable, "lr", 0.005)
+    schedule: Literal["step", "cosine", "none"] = option(Trainable, "schedule", "step")
+    warmup: float = option(Trainable, "warmup", 0.1)
+    clip_norm: float | None = option(Trainable, "clip_norm", 10.0)
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = option(
+        Trainable, "precision", "32-true", "Here it is the backbone that does: the places of boxes need 32 bits."
     )
-    warmup_iters: int = Field(
-        500,
-        ge=0,
-        description="First training steps in which the learning rate rises linearly; at most a tenth of all are.",
-    )
-    clip_norm: float | None = Field(
-        10.0, gt=0, description="Largest norm of the gradient; a longer one is shortened. Null leaves it as it is."
-    )
-    flip: float = Field(0.5, ge=0, le=1, description="Probability of a horizontal flip in training.")
-    keep: Literal["best", "last"] = Field(
-        "best", description="Which epoch's weights to keep: the best validation mAP (the first of equals), or the last."
-    )
-    early_stopping: int | None = Field(
-        None, ge=1, description="Stop after that many epochs without a better validation mAP."
-    )
-
-    @field_validator("weights")
-    @classmethod
-    def _known_format(cls, path: Path | None) -> Path | None:
-        if path is not None and path.suffix.lower() not in _FORMATS:
-            raise ValueError(f"should be a file that ends in one of {', '.join(_FORMATS)}, not {path.name}")
-        return path
 
     @model_validator(mode="after")
     def _starts_somewhere(self) -> TorchvisionDetector:
@@ -136,13 +111,14 @@ class TorchvisionDetector(Detector):
         return self.epochs > 0
 
     def fit(self, train: Dataset, val: Dataset, ctx: Context) -> Finder:
+        from fgic_core.kit import learn
         from fgic_detect_torchvision._detection import Finder
         from fgic_detect_torchvision._network import build
-        from fgic_detect_torchvision._training import train_network
+        from fgic_detect_torchvision._training import Detection
 
         network = build(self, train.classes, ctx)
         if self.epochs:
-            train_network(self, network, train, ctx)
+            learn(self, Detection(self, network, train, ctx), ctx)
         return Finder(network.to(ctx.device).eval(), self.objects)
 
     def save(self, fitted: FittedDetector, folder: Path) -> None:

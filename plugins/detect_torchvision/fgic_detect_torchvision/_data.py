@@ -5,18 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from fgic_core import Context, Dataset, Sample, Size, to_tensor
-
-if TYPE_CHECKING:
-    from fgic_detect_torchvision import TorchvisionDetector
 
 #: A box narrower than this, in pixels of its picture, shows nothing; resized, its edges could coincide.
 _NARROWEST = 0.5
@@ -76,7 +71,7 @@ def widened(image: torch.Tensor, max_size: int) -> torch.Tensor:
     return torch.nn.functional.pad(image, more, value=_BORDER) if any(more) else image
 
 
-class Pictures(TorchDataset[Item]):
+class Pictures:
     """The training pictures of one epoch with their objects, flipped at random.
 
     A picture's random numbers depend on the seed, the epoch and its row alone: neither batch size, nor workers, nor
@@ -109,30 +104,6 @@ class Pictures(TorchDataset[Item]):
         return widened(to_tensor(picture), self._max_size), target
 
 
-def in_batches(order: Sequence[int], batch_size: int) -> list[list[int]]:
-    """The rows in batches; a single one left over joins the batch before: BatchNorm cannot learn from it."""
-    batches = [list(order[start : start + batch_size]) for start in range(0, len(order), batch_size)]
-    if len(batches) > 1 and len(batches[-1]) < min(2, batch_size):
-        last = batches.pop()
-        batches[-1] += last
-    return batches
-
-
-def _lists(items: list[Item]) -> tuple[list[torch.Tensor], list[dict[str, torch.Tensor]]]:
+def lists(items: list[Item]) -> tuple[list[torch.Tensor], list[dict[str, torch.Tensor]]]:
+    """A batch: pictures of their own sizes, and their targets."""
     return [image for image, _ in items], [target for _, target in items]
-
-
-def loader(
-    pictures: Pictures, options: TorchvisionDetector, ctx: Context, epoch: int
-) -> DataLoader[tuple[list[torch.Tensor], list[dict[str, torch.Tensor]]]]:
-    """The batches of one epoch, shuffled: pictures of their own sizes, and their targets."""
-    order = [int(row) for row in ctx.rng("shuffle", epoch).permutation(len(pictures))]
-    return DataLoader(
-        pictures,  # type: ignore[arg-type]
-        batch_sampler=in_batches(order, options.batch_size),
-        collate_fn=_lists,
-        num_workers=ctx.workers,
-        pin_memory=ctx.device.startswith("cuda"),
-        # A generator of its own: else each pass would draw a seed for its workers from the global one.
-        generator=ctx.generator("loader", epoch),
-    )

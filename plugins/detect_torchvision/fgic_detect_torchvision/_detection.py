@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torchvision.ops import nms
 
-from fgic_core import Detections, FittedDetector, evaluation, to_tensor
+from fgic_core import Detections, FittedDetector, to_tensor
+from fgic_core.kit import evaluation
 from fgic_detect_torchvision._data import widened
 from fgic_detect_torchvision._network import NMS_IOU, Network
 

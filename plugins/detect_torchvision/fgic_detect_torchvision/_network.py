@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,10 @@ from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-from fgic_core import Context, PluginError, Weights, load_weights, save_weights
-from fgic_detect_torchvision._weights import RETINA_ANCHORS, head_classes, load_into, read
+from fgic_core import Context, PluginError
+from fgic_core.kit import Weights, load_weights, save_weights, seeded
+from fgic_detect_torchvision._shape import RETINA_ANCHORS, Shape
+from fgic_detect_torchvision._weights import head_classes, load_into, read
 
 if TYPE_CHECKING:
     from fgic_detect_torchvision import TorchvisionDetector
@@ -32,28 +34,6 @@ MIN_SCORE = 0.05
 NMS_IOU = 0.5
 #: Boxes of a picture at most, as COCO counts them.
 MOST_BOXES = 100
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a network is built from, and what its labels mean.
-
-    Attributes:
-        model, backbone, norm: as the options name them.
-        classes: kinds of objects the network tells apart, background not counted.
-        per_class: whether these are the classes of the data set; otherwise each of them is just an object.
-        image_size, max_size: pixels of the shorter side, and of the longer one at most.
-        proposals: how many there are; None for torchvision's own numbers.
-    """
-
-    model: str
-    backbone: str
-    norm: str
-    classes: int
-    per_class: bool
-    image_size: int
-    max_size: int
-    proposals: int | None
 
 
 class Network(nn.Module):
@@ -166,8 +146,7 @@ def build(options: TorchvisionDetector, classes: Sequence[str], ctx: Context) ->
         proposals=options.proposals,
     )
     layers = options.trainable_layers
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(ctx.rng("init").integers(2**62)))
+    with seeded(ctx):
         network = Network(shape, 3 if layers is None and weights is not None else layers)
     network.classes = classes if options.per_class else None
     if weights is not None:

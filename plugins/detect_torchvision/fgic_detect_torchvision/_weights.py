@@ -6,22 +6,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from fgic_core import Context, PluginError, Weights, check_weights, class_order, read_weights
-
-if TYPE_CHECKING:
-    from fgic_detect_torchvision._network import Shape
+from fgic_core import Context, PluginError
+from fgic_core.kit import Weights, check_weights, class_order, read_weights
+from fgic_detect_torchvision._shape import RETINA_ANCHORS, Shape
 
 WHERE = "detector/torchvision"
 
 #: The layers whose size is the number of classes, by model.
 _HEADS = {"faster-rcnn": "roi_heads.box_predictor.", "retinanet": "head.classification_head.cls_logits."}
-#: Anchors at each place of RetinaNet's maps, three sizes by three ratios; each has a logit for each class.
-RETINA_ANCHORS = 9
 #: How many rows their tensors have for each class; the first one is looked at for how many classes there are.
 _ROWS = {
     "faster-rcnn": {"cls_score.bias": 1, "cls_score.weight": 1, "bbox_pred.bias": 4, "bbox_pred.weight": 4},

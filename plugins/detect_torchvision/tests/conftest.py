@@ -21,7 +21,7 @@ from fgic_core.steps.context import StepContext
 COLOURS = ((230, 60, 60), (60, 60, 230))
 
 #: The networks that are made and trained in the least time.
-TINY = {"backbone": "mobilenet_v3_large", "image_size": 32, "epochs": 1, "batch_size": 4, "lr": 0.01, "warmup_iters": 0}
+TINY = {"backbone": "mobilenet_v3_large", "image_size": 32, "epochs": 1, "batch_size": 4, "lr": 0.01, "warmup": 0.0}
 
 
 @pytest.fixture(autouse=True)

@@ -17,5 +17,5 @@ class TestTorchvisionDetector(DetectorSuite):
             epochs=2,
             batch_size=4,
             lr=0.01,
-            warmup_iters=0,
+            warmup=0.0,
         )

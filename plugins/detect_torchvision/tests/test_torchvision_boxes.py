@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 from fgic_detect_torchvision import TorchvisionDetector
-from fgic_detect_torchvision._data import Objects, Pictures, in_batches, loader, objects, widened
+from fgic_detect_torchvision._data import Objects, Pictures, lists, objects, widened
 from fgic_detect_torchvision._network import build
 from fgic_detect_torchvision._training import learnable
 
 from fgic_core import Box, Dataset, ObjectBox, PluginError, Sample, Size
+from fgic_core.kit.batches import in_batches, loader, shuffled
 from fgic_core.steps.context import StepContext
 
 Make = Callable[..., TorchvisionDetector]
@@ -82,7 +83,7 @@ def test_a_flip_depends_on_seed_epoch_and_row_and_not_on_the_batch_size(
         ctx = context()
         ctx.workers = workers
         pictures = Pictures(data, found, 0.5, 53, ctx, epoch)
-        batches = loader(pictures, tiny(batch_size=batch_size), ctx, epoch)
+        batches = loader(pictures, shuffled(len(pictures), batch_size, ctx, epoch), ctx, epoch, lists)
         return torch.stack([target["boxes"][0] for _, targets in batches for target in targets])
 
     assert torch.equal(seen(1, 2), seen(1, 5))
@@ -93,7 +94,8 @@ def test_a_flip_depends_on_seed_epoch_and_row_and_not_on_the_batch_size(
 def test_loading_leaves_the_global_generator_alone(rectangles: Write, tiny: Make, context: MakeContext) -> None:
     data, ctx = rectangles(4), context()
     before = torch.get_rng_state()
-    list(loader(Pictures(data, [objects(row, False) for row in data], 0.5, 53, ctx, 1), tiny(), ctx, 1))
+    pictures = Pictures(data, [objects(row, False) for row in data], 0.5, 53, ctx, 1)
+    list(loader(pictures, shuffled(len(pictures), 4, ctx, 1), ctx, 1, lists))
     assert torch.equal(torch.get_rng_state(), before)
 
 

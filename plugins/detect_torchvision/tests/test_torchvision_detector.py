@@ -14,7 +14,6 @@ import torch
 from fgic_detect_torchvision import TorchvisionDetector
 from fgic_detect_torchvision._detection import detect
 from fgic_detect_torchvision._network import build
-from fgic_detect_torchvision._training import training_mode
 from PIL import Image
 
 from fgic_core import Box, Dataset, ObjectBox, Sample, evaluation
@@ -87,7 +86,7 @@ def test_a_picture_is_not_changed_by_its_batch_nor_the_networks_mode_by_detectin
     tiny: Make, rectangles: Rectangles, context: MakeContext
 ) -> None:
     network = build(tiny(), "ab", context())
-    training_mode(network)
+    network.train()
     network.model.rpn.eval()
     modes = [module.training for module in network.modules()]
     large, small = Image.new("RGB", (90, 20), "red"), rectangles(1).picture(0)

@@ -11,16 +11,25 @@ import pytest
 import torch
 from fgic_detect_torchvision import TorchvisionDetector
 from fgic_detect_torchvision._detection import Finder, detect
-from fgic_detect_torchvision._network import build
-from fgic_detect_torchvision._training import rate, train_network
+from fgic_detect_torchvision._network import Network, build
+from fgic_detect_torchvision._training import Detection
 
 from fgic_core import BestEpoch, Box, Dataset, ObjectBox, PluginError, Sample
+from fgic_core.kit import learn, rate_factor
 from fgic_core.steps.context import StepContext
 
 Make = Callable[..., TorchvisionDetector]
 MakeContext = Callable[..., StepContext]
 Rectangles = Callable[..., Dataset]
 MODELS = ("faster-rcnn", "retinanet")
+
+
+def rate(options: TorchvisionDetector, epoch: int, step: int, steps: int = 10**6) -> float:
+    return options.lr * rate_factor(options, epoch, step, steps)
+
+
+def train_network(options: TorchvisionDetector, network: Network, train: Dataset, ctx: StepContext) -> None:
+    learn(options, Detection(options, network, train, ctx), ctx)
 
 
 def weights_of(fitted: Finder) -> dict[str, bytes]:
@@ -52,7 +61,7 @@ def test_it_learns_to_find_objects_and_where_asked_to_tell_their_classes(
     train, test, ctx = rectangles(16), rectangles(12, seed=1), context()
     pictures = [test.picture(row) for row in range(len(test))]
     detector = TorchvisionDetector.model_validate(
-        {"backbone": "resnet18", "epochs": 6, "warmup_iters": 0, "schedule": "cosine", **options}
+        {"backbone": "resnet18", "epochs": 6, "warmup": 0.0, "schedule": "cosine", **options}
     )
     before = average_precision(detect(build(detector, "ab", ctx), pictures), test)
     found = detector.fit(train, train, ctx).detect(pictures)
@@ -111,7 +120,7 @@ def test_an_interrupted_training_ends_with_the_same_bits_as_one_that_was_not(
     tiny: Make, rectangles: Rectangles, context: MakeContext, model: str
 ) -> None:
     data, scores = rectangles(5), [0.1, 0.4, 0.3]
-    options: dict[str, Any] = {"model": model, "epochs": 3, "batch_size": 2, "warmup_iters": 4, "keep": "last"}
+    options: dict[str, Any] = {"model": model, "epochs": 3, "batch_size": 2, "warmup": 0.5, "keep": "last"}
     whole_ctx = ruled(context("whole"), scores)
     whole = tiny(**options).fit(data, data, whole_ctx)
 
@@ -176,9 +185,9 @@ def test_without_a_score_the_last_epoch_is_kept() -> None:
 
 
 def test_the_step_schedule_falls_after_8_and_11_twelfths(tiny: Make) -> None:
-    rates = [rate(tiny(epochs=12, lr=0.02), epoch, 1000) for epoch in range(1, 13)]
+    rates = [rate(tiny(epochs=12, lr=0.02), epoch, 10**6) for epoch in range(1, 13)]
     assert rates == pytest.approx([0.02] * 8 + [0.002] * 3 + [0.0002])
-    assert [rate(tiny(epochs=1, lr=0.02), 1, 1000)] == [0.02]
+    assert [rate(tiny(epochs=1, lr=0.02), 1, 10**6)] == [0.02]
 
 
 def test_the_cosine_schedule_falls_from_epoch_to_epoch_and_none_does_not(tiny: Make) -> None:
@@ -190,12 +199,12 @@ def test_the_cosine_schedule_falls_from_epoch_to_epoch_and_none_does_not(tiny: M
 def test_warm_up_rises_step_by_step_and_the_rate_is_logged(
     tiny: Make, rectangles: Rectangles, context: MakeContext
 ) -> None:
-    options = tiny(lr=1.0, schedule="none", warmup_iters=4)
-    assert [rate(options, 1, step) for step in range(5)] == pytest.approx([0.001, 0.25075, 0.5005, 0.75025, 1.0])
+    options = tiny(lr=1.0, schedule="none", warmup=0.5)
+    assert [rate(options, 1, step, 8) for step in range(5)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     ctx = context()
     data = rectangles(4)
-    tiny(lr=1e-3, epochs=2, schedule="none", batch_size=2, warmup_iters=4).fit(data, data, ctx)
-    assert curve(ctx, "lr") == pytest.approx([1e-3, 1e-3]), "of four steps less than one is warm-up"
+    tiny(lr=1e-3, epochs=2, schedule="none", batch_size=2, warmup=0.5).fit(data, data, ctx)
+    assert curve(ctx, "lr") == pytest.approx([2e-3 / 3, 1e-3]), "of four steps two are warm-up"
 
 
 @pytest.mark.parametrize("clip_norm", [None, 1.0])
@@ -250,6 +259,6 @@ def test_batchnorm_over_few_pictures_is_warned_of_and_over_one_refused(
     assert ctx.warnings == ["BatchNorm learns its statistics from 2 pictures at a time, which are few"]
 
 
-def test_at_most_a_tenth_of_the_steps_are_warm_up(tiny: Any) -> None:
-    options = tiny(epochs=4, lr=1.0, schedule="none", warmup_iters=500)
+def test_a_tenth_of_the_steps_are_warm_up_where_nothing_else_is_said(tiny: Any) -> None:
+    options = tiny(epochs=4, lr=1.0, schedule="none", warmup=TorchvisionDetector().warmup)
     assert [rate(options, 1, step, 100) < 1 for step in (0, 9, 10, 50)] == [True, True, False, False]

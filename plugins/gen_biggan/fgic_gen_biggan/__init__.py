@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from fgic_core import Generator, InputFile
+from fgic_core import InputFile
+from fgic_core.kit import Flipped, TrainedGenerator, TrainingOptions, ends_in, option
 
 if TYPE_CHECKING:
     from fgic_core import Context, Dataset, FittedGenerator
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class BigganGenerator(Generator):
+class BigganGenerator(Flipped, TrainedGenerator):
     """BigGAN-deep (Brock, Donahue and Simonyan, ICLR 2019) of MMagic, class-conditional, from scratch or from weights.
 
     It is trained by MMEngine's Runner with the hinge loss, spectral norm, Adam at two rates, a moving average of the
@@ -40,15 +41,14 @@ class BigganGenerator(Generator):
     shared_dim: int | None = Field(
         None, ge=1, le=1024, description="Length of a class's embedding; by default that of `weights`, else 128."
     )
-    weights: InputFile | None = Field(
+    weights: Annotated[InputFile, ends_in(".safetensors", ".bin", ".pth", ".pt")] | None = Field(
         None,
         description="A generator to start from: Hugging Face's biggan-deep (its .bin or .safetensors) with class "
         "embeddings made anew, or `component/generator.safetensors` of an earlier run.",
     )
-    epochs: int = Field(
-        100, ge=0, description="Passes over the train split; 0 uses `weights` of an earlier run as they are."
-    )
-    batch_size: int = Field(32, ge=2, description="Pictures, real and made, in one step of the discriminator.")
+    epochs: int = option(TrainingOptions, "epochs", 100, "0 uses `weights` of an earlier run as they are.", ge=0)
+    batch_size: int = option(TrainingOptions, "batch_size", 32, "Here real and made ones, for the discriminator.", ge=2)
+    schedule: Literal["step", "cosine", "none"] = option(TrainingOptions, "schedule", "none")
     accumulate: int = Field(
         1,
         ge=1,
@@ -75,7 +75,6 @@ class BigganGenerator(Generator):
         ["color", "translation", "cutout"],
         description="Differentiable augmentation of all that the discriminator sees; an empty list is none.",
     )
-    flip: bool = Field(True, description="Flip real pictures from side to side at random.")
     truncation: float | None = Field(
         None,
         gt=0.0,
@@ -83,31 +82,11 @@ class BigganGenerator(Generator):
         description="Sample z from a normal distribution within that bound: below 2, better and less varied pictures. "
         "By default it has no bound.",
     )
-    use_epoch: Literal["best", "last"] = Field(
-        "best",
-        description="Which epoch's weights to keep: those of the least FID on the curve, or the last. Without FID (see "
-        "`fid_weights`) it is the last.",
-    )
-    early_stopping: int | None = Field(
-        None, ge=1, description="Stop when FID was measured so many times without being better."
-    )
-
-    @field_validator("weights")
-    @classmethod
-    def _a_checkpoint(cls, path: Path | None) -> Path | None:
-        if path is not None and path.suffix.lower() not in (".safetensors", ".bin", ".pth", ".pt"):
-            found = path.suffix or "one without a suffix"
-            raise ValueError(f"should be a .safetensors, .bin or .pth file, not {found}")
-        return path
 
     @model_validator(mode="after")
     def _something_to_use(self) -> BigganGenerator:
         if self.epochs == 0 and self.weights is None:
             raise ValueError("epochs should be at least 1 where there are no weights to use as they are")
-        if self.early_stopping and ((self.fid_weights is None and not self.fid_pretrained) or self.curve_samples < 2):
-            raise ValueError(
-                "early_stopping should come with fid_weights or fid_pretrained: it goes by FID on the curve"
-            )
         return self
 
     def fit(self, train: Dataset, ctx: Context) -> Network:

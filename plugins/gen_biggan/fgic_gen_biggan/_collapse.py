@@ -81,7 +81,7 @@ class Watch:
             "fid",
             lowest is not None and fid > WORSE * lowest,
             f"FID rose from {lowest or 0:.4g} (epoch {state['best_epoch']}) to {fid:.4g} (epoch {epoch}): the training "
-            "has collapsed. use_epoch: best keeps the better one; early_stopping saves the time.",
+            "has collapsed. keep: best keeps the better one; early_stopping saves the time.",
         )
         if lowest is None or fid < lowest:
             state["lowest"], state["best_epoch"] = fid, epoch

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from mmengine.dataset import pseudo_collate
-from torch.utils.data import DataLoader, Sampler
-from torch.utils.data import Dataset as TorchDataset
+from fgic_openmmlab import Order
 
 from fgic_core import Context, Dataset
 from fgic_gen_biggan._mmagic import import_mmagic
@@ -17,11 +15,8 @@ from fgic_gen_biggan._mmagic import import_mmagic
 if TYPE_CHECKING:
     from fgic_gen_biggan import BigganGenerator
 
-#: Prepared pictures up to so many bytes are kept in memory.
-_KEPT = 1 << 30
 
-
-class Pictures(TorchDataset[Any]):
+class Pictures:
     """Real pictures, 8-bit RGB (3, resolution, resolution), flipped as the step's seed, the epoch and the place decide.
 
     Attributes:
@@ -29,33 +24,26 @@ class Pictures(TorchDataset[Any]):
     """
 
     def __init__(self, options: BigganGenerator, train: Dataset, ctx: Context) -> None:
-        self._options, self._train, self._ctx = options, train, ctx
-        self._labels = train.labels
+        self._flip, self._labels, self._ctx = options.flip, train.labels, ctx
+        self._kept = options.pictures(train, ctx)
         self._sample = import_mmagic().DataSample
         self.epoch = 0
-        self._kept: torch.Tensor | None = None
-        if len(train) * 3 * options.resolution**2 <= _KEPT:
-            rows = ctx.track(range(len(train)), "reading pictures")
-            self._kept = torch.stack([self._prepared(row) for row in rows])
-
-    def _prepared(self, row: int) -> torch.Tensor:
-        return (self._options.prepare(self._train.image(row)) * 255).round().to(torch.uint8)
 
     def __len__(self) -> int:
-        return len(self._train)
+        return len(self._kept)
 
     def __getitem__(self, place: tuple[int, int]) -> dict[str, Any]:
         """The picture of a row, for the given place in the epoch."""
         row, position = place
-        picture = self._kept[row] if self._kept is not None else self._prepared(row)
-        if self._options.flip and self._ctx.rng("flip", self.epoch, position).random() < 0.5:
+        picture = torch.from_numpy(self._kept[row].copy())
+        if self._ctx.rng("flip", self.epoch, position).random() < self._flip:
             picture = picture.flip(2)
         sample = self._sample(gt_img=picture, metainfo={"gt_channel_order": "RGB"})
         sample.set_gt_label(int(self._labels[row]))
         return {"inputs": {}, "data_samples": sample}
 
 
-class Order(Sampler[Any]):
+class Passes(Order):
     """Rows and their places in the epoch: whole shuffles of the rows, one after another, as far as they are needed.
 
     Args:
@@ -65,16 +53,16 @@ class Order(Sampler[Any]):
     """
 
     def __init__(self, rows: int, needed: int, ctx: Context) -> None:
-        self._rows, self._needed, self._ctx = rows, needed, ctx
-        self.epoch = 0
+        super().__init__(rows, ctx)
+        self._needed = needed
 
     def __len__(self) -> int:
         return self._needed
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        rng = self._ctx.rng("shuffle", self.epoch)
-        turns = -(-self._needed // self._rows)
-        rows = np.concatenate([rng.permutation(self._rows) for _ in range(turns)])[: self._needed]
+        rng = self.ctx.rng("shuffle", self.epoch)
+        turns = -(-self._needed // self.rows)
+        rows = np.concatenate([rng.permutation(self.rows) for _ in range(turns)])[: self._needed]
         return ((int(row), position) for position, row in enumerate(rows))
 
 
@@ -82,16 +70,3 @@ def steps_per_epoch(options: BigganGenerator, rows: int) -> int:
     """Discriminator steps of an epoch: about one pass, in whole updates of the generator."""
     update = options.d_steps * options.accumulate
     return max(round(rows / (options.batch_size * update)), 1) * update
-
-
-def make_loader(pictures: Pictures, order: Order, batch_size: int, ctx: Context) -> DataLoader[Any]:
-    """Batches as MMagic's models take them: a list of data samples."""
-    return DataLoader(
-        pictures,
-        batch_size=batch_size,
-        sampler=order,
-        num_workers=ctx.workers,
-        collate_fn=pseudo_collate,
-        # A generator of its own: else each pass would draw a seed for its workers from the global one.
-        generator=ctx.generator("loader"),
-    )

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fgic_core import Context, Dataset, FittedGenerator, PluginError, evaluation, load_weights, save_weights
-from fgic_core.openmmlab import scope
+from fgic_core import Context, Dataset, FittedGenerator, PluginError
+from fgic_core.kit import evaluation, load_weights, save_weights, seeded
 from fgic_gen_biggan._gan import settle
-from fgic_gen_biggan._mmagic import WHERE, import_mmagic
+from fgic_gen_biggan._generator import arguments_of, build_generator
+from fgic_gen_biggan._mmagic import WHERE
 from fgic_gen_biggan._weights import ABOUT, WEIGHTS, read_start
 
 if TYPE_CHECKING:
@@ -110,12 +111,6 @@ def truncated_normal(shape: Sequence[int], bound: float | None, generator: torch
     return (math.sqrt(2) * torch.erfinv(uniform * inside)).clamp(-bound, bound).float()
 
 
-def build_generator(arguments: dict[str, Any]) -> Any:
-    """MMagic's generator, its weights drawn from torch's global generator."""
-    with scope("mmagic"):
-        return import_mmagic().Generator(**arguments)
-
-
 def build(options: BigganGenerator, train: Dataset, ctx: Context) -> Network:
     """The network to start from: from scratch, from published weights, or from an earlier run's.
 
@@ -125,32 +120,18 @@ def build(options: BigganGenerator, train: Dataset, ctx: Context) -> Network:
     counts = np.bincount(train.labels, minlength=len(train.classes))
     start = read_start(options, train.classes, ctx) if options.weights is not None else None
     arguments = start.arguments if start is not None else arguments_of(options, len(train.classes))
-    generator = build_generator(arguments)
-    if start is None:
-        torch.nn.init.normal_(generator.shared_embedding.weight, std=_EMBEDDING)
-        settle(generator)
-    else:
+    with seeded(ctx):  # not as torch's generator happens to stand: importing MMagic draws from it
+        generator = build_generator(arguments)
+        if start is None:
+            torch.nn.init.normal_(generator.shared_embedding.weight, std=_EMBEDDING)
+            settle(generator)
+    if start is not None:
         _fill(generator, start.state, options)
     known = [bool(count) for count in counts]
     if start is not None and not options.epochs:
         known = start.known
     generator.to(ctx.device).eval()
     return Network(generator, arguments, list(train.classes), known, options.truncation)
-
-
-def arguments_of(options: BigganGenerator, classes: int) -> dict[str, Any]:
-    """What MMagic's generator is built with from scratch.
-
-    MMagic's own spectral norm (``ajbrock``) has no gradient through the norm, as its source has; PyTorch's has.
-    """
-    return {
-        "output_scale": options.resolution,
-        "num_classes": classes,
-        "base_channels": options.base_channels or 64,
-        "noise_size": options.noise_size or 128,
-        "shared_dim": options.shared_dim or 128,
-        "sn_style": "torch",
-    }
 
 
 def _fill(generator: Any, state: dict[str, Tensor], options: BigganGenerator) -> None:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from fgic_core import Context, PluginError, Weights, check_weights, class_order, read_weights
+from fgic_core import Context, PluginError
+from fgic_core.kit import Weights, check_weights, class_order, read_weights
 from fgic_gen_biggan._convert import convert, generator_options, layout_of, new_embedding
+from fgic_gen_biggan._generator import arguments_of, build_generator
 
 if TYPE_CHECKING:
     from fgic_gen_biggan import BigganGenerator
@@ -60,8 +62,6 @@ def read_start(options: BigganGenerator, classes: Sequence[str], ctx: Context) -
 
 def _own(weights: Weights, options: BigganGenerator) -> Start:
     """The generator of an earlier run: as its file says, or else the options."""
-    from fgic_gen_biggan._network import arguments_of, build_generator
-
     state, about = weights.tensors, weights.about
     rows = (*state[EMBEDDING].shape, 0)[0] if EMBEDDING in state else 0
     known, arguments = about.get("known", [True] * rows), about.get("arguments", arguments_of(options, max(rows, 2)))

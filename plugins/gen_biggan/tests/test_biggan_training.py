@@ -80,7 +80,7 @@ def prepared(options: BigganGenerator, data: Dataset, ctx: StepContext) -> tuple
 def test_what_the_discriminator_sees_is_rgb_from_minus_one_to_one(
     plain: Callable[..., Dataset], tmp_path: Path
 ) -> None:
-    options, data = BigganGenerator(**TINY, augment=[], flip=False), plain()
+    options, data = BigganGenerator(**TINY, augment=[], flip=0.0), plain()
     ctx = context(tmp_path)
     pictures, (gan, _) = Pictures(options, data, ctx), prepared(options, data, ctx)
     batch = [pictures[(row, 0)]["data_samples"] for row in (0, 6, 12)]
@@ -99,9 +99,8 @@ def test_half_of_the_pictures_are_flipped_in_one_epoch_and_others_in_the_next(
 
     def flipped(epoch: int) -> list[bool]:
         pictures.epoch = epoch
-        kept = pictures._kept
-        assert kept is not None
-        return [torch.equal(pictures[(0, place)]["data_samples"].gt_img, kept[0].flip(2)) for place in range(200)]
+        mirrored = torch.from_numpy(pictures._kept[0].copy()).flip(2)
+        return [torch.equal(pictures[(0, place)]["data_samples"].gt_img, mirrored) for place in range(200)]
 
     first = flipped(1)
     assert 70 < sum(first) < 130
@@ -136,11 +135,11 @@ def test_updates_are_as_many_as_the_options_say(
 ) -> None:
     updates = {"generator": 0, "discriminator": 0}
     options = BigganGenerator(
-        **{**TINY, "batch_size": batch_size}, d_steps=d_steps, accumulate=accumulate, epochs=2, use_epoch="last"
+        **{**TINY, "batch_size": batch_size}, d_steps=d_steps, accumulate=accumulate, epochs=2, keep="last"
     )
 
-    def counted(options: BigganGenerator, gan: Gan) -> Any:
-        wrappers = make_optimizers(options, gan)
+    def counted(options: BigganGenerator, gan: Gan, device: str) -> Any:
+        wrappers = make_optimizers(options, gan, device)
         for name in updates:
             step = wrappers[name].optimizer.step
 
@@ -199,30 +198,30 @@ def test_the_average_starts_at_the_weights_and_slows_down() -> None:
 
 
 def test_what_is_sampled_from_is_the_average(plain: Callable[..., Dataset], tmp_path: Path) -> None:
-    component = BigganGenerator(**TINY, epochs=2, use_epoch="last")
+    component = BigganGenerator(**TINY, epochs=2, keep="last")
     ctx = context(tmp_path)
     generator = component.fit(plain(), ctx).generator
     state = ctx.resume()
     for name, value in generator.state_dict().items():
-        torch.testing.assert_close(value, state["gan"][f"generator_ema.module.{name}"], rtol=0, atol=0)
+        torch.testing.assert_close(value, state["model"][f"generator_ema.module.{name}"], rtol=0, atol=0)
     assert any(
-        not torch.equal(state["gan"][f"generator.{name}"], state["gan"][f"generator_ema.module.{name}"])
+        not torch.equal(state["model"][f"generator.{name}"], state["model"][f"generator_ema.module.{name}"])
         for name, _ in generator.named_parameters()
     )
 
 
 def test_the_best_epoch_is_kept_or_the_last(plain: Callable[..., Dataset], tmp_path: Path) -> None:
     data, kept = plain(), {}
-    for use_epoch in ("best", "last"):
+    for keep in ("best", "last"):
         weights: list[torch.Tensor] = []
 
         def ruler(fitted: Any, epoch: int, weights: list[torch.Tensor] = weights) -> Mapping[str, Mapping[str, float]]:
             weights.append(fitted.network.noise2feat.weight_orig.clone())
             return {"": {"FID": [90.0, 50.0, 20.0, 40.0][epoch]}}
 
-        component = BigganGenerator(**TINY, epochs=3, use_epoch=use_epoch)
-        kept[use_epoch] = component.fit(data, context(tmp_path, use_epoch, ruler)).generator.noise2feat.weight_orig
-        assert torch.equal(kept[use_epoch], weights[2 if use_epoch == "best" else 3])
+        component = BigganGenerator(**TINY, epochs=3, keep=keep)
+        kept[keep] = component.fit(data, context(tmp_path, keep, ruler)).generator.noise2feat.weight_orig
+        assert torch.equal(kept[keep], weights[2 if keep == "best" else 3])
 
 
 def test_training_stops_early(plain: Callable[..., Dataset], tmp_path: Path) -> None:
@@ -272,7 +271,7 @@ def test_labels_are_those_of_the_classes_that_were_learned(
 ) -> None:
     monkeypatch.setattr("fgic_gen_biggan._training.Discriminator", ByColour)
     component = BigganGenerator(
-        **{**TINY, "batch_size": 12}, epochs=4, lr_g=1e-2, lr_d=0.1, ema_decay=0.9, augment=[], use_epoch="last"
+        **{**TINY, "batch_size": 12}, epochs=4, lr_g=1e-2, lr_d=0.1, ema_decay=0.9, augment=[], keep="last"
     )
     ctx = context(tmp_path)
     network = component.fit(plain((48, 48, 48)), ctx)
@@ -284,7 +283,7 @@ def test_labels_are_those_of_the_classes_that_were_learned(
 
 
 def test_the_discriminator_learns_which_class_a_picture_is_of(plain: Callable[..., Dataset], tmp_path: Path) -> None:
-    options, data = BigganGenerator(**TINY, augment=[], flip=False, lr_d=2e-3), plain()
+    options, data = BigganGenerator(**TINY, augment=[], flip=0.0, lr_d=2e-3), plain()
     ctx = context(tmp_path)
     pictures, (gan, wrappers) = Pictures(options, data, ctx), prepared(options, data, ctx)
     batch = [pictures[(row, 0)]["data_samples"] for row in range(0, 18, 2)]
@@ -451,7 +450,7 @@ def test_a_pickle_that_would_do_harm_is_not_run(plain: Callable[..., Dataset], t
         ({"batch_size": 1}, "greater than or equal to 2"),
         ({"betas": (0.0, 1.0)}, "less than 1"),
         ({"augment": ["blur"]}, "'color', 'translation' or 'cutout'"),
-        ({"weights": __file__}, "should be a .safetensors, .bin or .pth file, not .py"),
+        ({"weights": __file__}, "should be a .safetensors, .bin, .pth or .pt file; .py is none"),
     ],
 )
 def test_options_out_of_range_say_what_is_legal(wrong: dict[str, Any], said: str) -> None:

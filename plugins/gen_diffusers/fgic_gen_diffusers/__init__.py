@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from fgic_core import Generator, InputFile
+from fgic_core import InputFile
+from fgic_core.kit import Flipped, Trainable, TrainedGenerator, ends_in, option
 
 if TYPE_CHECKING:
     from fgic_core import Context, Dataset, FittedGenerator
     from fgic_gen_diffusers._sampling import Denoiser
 
 
-class DiffusionGenerator(Generator):
+class DiffusionGenerator(Trainable, Flipped, TrainedGenerator):
     """A class-conditional diffusion model on diffusers' UNet, trained from scratch on the train split.
 
     It learns to remove noise from pictures of a known class (Ho et al. 2020); from pure noise a picture is made in
@@ -39,7 +40,7 @@ class DiffusionGenerator(Generator):
         "has it always.",
     )
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout in the residual blocks.")
-    weights: InputFile | None = Field(
+    weights: Annotated[InputFile, ends_in(".safetensors")] | None = Field(
         None,
         description="The model.safetensors of an earlier diffusion generator of the same shape to start from. For "
         "another number of classes their embeddings start new.",
@@ -73,46 +74,19 @@ class DiffusionGenerator(Generator):
         "and halves the time. More gives clearer classes and less variety.",
     )
 
-    epochs: int = Field(200, ge=1, description="Passes over the train split.")
-    batch_size: int = Field(64, ge=1, description="Pictures in one training step.")
-    lr: float = Field(2e-4, gt=0, description="Learning rate of AdamW after warm-up.")
-    weight_decay: float = Field(0.0, ge=0, description="Weight decay of AdamW.")
-    schedule: Literal["cosine", "none"] = Field(
-        "cosine", description="How the learning rate falls from step to step: along a cosine to 0, or not."
-    )
-    warmup_iters: int = Field(
-        500,
-        ge=0,
-        description="First training steps in which the learning rate rises linearly; at most a tenth of all are.",
-    )
-    clip_norm: float | None = Field(
-        1.0, gt=0, description="Largest norm of the gradient; a longer one is shortened. Null leaves it as it is."
-    )
+    epochs: int = option(Trainable, "epochs", 200)
+    batch_size: int = option(Trainable, "batch_size", 64)
+    optimizer: Literal["sgd", "adamw"] = option(Trainable, "optimizer", "adamw")
+    lr: float = option(Trainable, "lr", 2e-4)
+    weight_decay: float = option(Trainable, "weight_decay", 0.0)
+    warmup: float = option(Trainable, "warmup", 0.1)
+    clip_norm: float | None = option(Trainable, "clip_norm", 1.0)
     ema_decay: float = Field(
         0.999,
         ge=0,
         lt=1,
         description="Decay of the moving average of the weights that pictures are made with; less in the first steps.",
     )
-    flip: float = Field(0.5, ge=0, le=1, description="Probability of a horizontal flip in training.")
-    precision: Literal["32-true", "bf16-mixed"] = Field(
-        "32-true", description="Numbers that training computes with. Pictures are made in 32 bits."
-    )
-    use_epoch: Literal["best", "last"] = Field(
-        "best",
-        description="Which epoch's weights to use: the least FID of the curve (the first of equals), or the last. "
-        "Without FID it is the last.",
-    )
-
-    @field_validator("weights")
-    @classmethod
-    def _no_pickle(cls, path: Path | None) -> Path | None:
-        if path is not None and path.suffix.lower() != ".safetensors":
-            raise ValueError(
-                f"should be a .safetensors file; {path.suffix or 'such'} files are pickles, which can run any code "
-                "when they are read. Convert it with safetensors.torch.save_file where it comes from"
-            )
-        return path
 
     @model_validator(mode="after")
     def _halves_evenly(self) -> DiffusionGenerator:
@@ -136,12 +110,13 @@ class DiffusionGenerator(Generator):
         return self
 
     def fit(self, train: Dataset, ctx: Context) -> Denoiser:
+        from fgic_core.kit import learn
         from fgic_gen_diffusers._network import build
         from fgic_gen_diffusers._sampling import Denoiser
-        from fgic_gen_diffusers._training import train_network
+        from fgic_gen_diffusers._training import Denoising
 
         trained, averaged = build(self, train, ctx)
-        train_network(self, trained, averaged, train, ctx)
+        learn(self, Denoising(self, trained, averaged, train, ctx), ctx)
         return Denoiser(self, averaged)
 
     def save(self, fitted: FittedGenerator, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,39 +14,16 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import nn
 
-from fgic_core import Context, Dataset, PluginError, load_weights, save_weights
+from fgic_core import Context, Dataset, PluginError
+from fgic_core.kit import load_weights, save_weights, seeded
 from fgic_gen_diffusers._noise import Noise
+from fgic_gen_diffusers._shape import Shape
 from fgic_gen_diffusers._weights import WHERE, load_into
 
 if TYPE_CHECKING:
     from fgic_gen_diffusers import DiffusionGenerator
 
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a network is built from, and what it predicts.
-
-    Attributes:
-        resolution, base_channels, multipliers, layers, attention, noise, prediction: as the options name them.
-        classes: number of classes of the data. The embedding has one more: the null class, whose label is ``classes``.
-    """
-
-    resolution: int
-    base_channels: int
-    multipliers: list[int]
-    layers: int
-    attention: int
-    noise: str
-    prediction: str
-    classes: int
-
-    @classmethod
-    def of(cls, options: DiffusionGenerator, classes: int) -> Shape:
-        """The shape that the options give for so many classes."""
-        names = [name for name in cls.__dataclass_fields__ if name != "classes"]
-        return cls(**{name: getattr(options, name) for name in names}, classes=classes)
 
 
 class Network(nn.Module):
@@ -115,8 +92,7 @@ def build(options: DiffusionGenerator, train: Dataset, ctx: Context) -> tuple[Ne
         raise PluginError("there is no train picture to learn from", where=WHERE)
     shape = Shape.of(options, len(train.classes))
     learned = frozenset(int(label) for label in train.labels)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(ctx.rng("init").integers(2**62)))
+    with seeded(ctx):
         trained = Network(shape, learned, options.dropout)
         averaged = Network(shape, learned)
     _start_at_zero(trained.unet)

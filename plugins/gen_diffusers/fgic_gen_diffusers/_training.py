@@ -1,135 +1,85 @@
-"""The training loop."""
+"""What the network learns from and by what loss, and the average of its weights; the loop is the kit's."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from fgic_core import BestEpoch, Context, Dataset, PluginError
-from fgic_gen_diffusers._data import Source, in_batches
+from fgic_core import Context, Dataset
+from fgic_core.kit import Items, KeptPictures, Learner
 from fgic_gen_diffusers._network import Network
 from fgic_gen_diffusers._noise import STEPS
 from fgic_gen_diffusers._sampling import Denoiser
-from fgic_gen_diffusers._weights import WHERE
 
 if TYPE_CHECKING:
     from fgic_gen_diffusers import DiffusionGenerator
 
+#: A picture (uint8), its label or the null class's, the step of its noise, and the noise.
+Item = tuple[torch.Tensor, int, int, torch.Tensor]
 
-def train_network(
-    options: DiffusionGenerator, trained: Network, averaged: Network, train: Dataset, ctx: Context
-) -> None:
-    """Train a network in place, and leave the average of the chosen epoch's weights in the other.
 
-    Raises:
-        PluginError: the loss is no longer finite.
+class Denoising(Learner):
+    """Trains a network to take noise away, and keeps the average of its weights in another one."""
+
+    score = "FID"
+    better = "min"
+    measured_first = True
+
+    def __init__(
+        self, options: DiffusionGenerator, trained: Network, averaged: Network, train: Dataset, ctx: Context
+    ) -> None:
+        super().__init__(trained, Denoiser(options, averaged), averaged)
+        self._options, self._train, self._ctx = options, train, ctx
+        self._trained, self._averaged = trained, averaged
+        self._pictures = options.pictures(train, ctx)
+
+    def items(self, epoch: int) -> Items:
+        return Noisy(self._options, self._pictures, self._train, self._trained.null, self._ctx, epoch)
+
+    def loss(self, model: nn.Module, batch: Any) -> torch.Tensor:
+        pictures, labels, t, eps = batch
+        noise, x0 = self._trained.noise, pictures.float().div_(127.5).sub_(1)
+        predicted = model(noise.add(x0, eps, t), t, labels)
+        return functional.mse_loss(predicted.float(), noise.target(x0, eps, t))
+
+    def stepped(self, step: int) -> None:
+        average(self._averaged, self._trained, decay(self._options.ema_decay, step))
+
+
+class Noisy:
+    """The pictures of one epoch, some flipped, some without their class, each with the noise to put on it.
+
+    All of it depends on the step's seed, the epoch and the row alone.
     """
-    source = Source(options, train, ctx)
-    optimizer = torch.optim.AdamW(trained.parameters(), lr=options.lr, weight_decay=options.weight_decay)
-    best = BestEpoch(averaged, "FID", options.use_epoch, best="min")
-    fitted = Denoiser(options, averaged)
-    if state := ctx.resume():
-        trained.load_state_dict(state["trained"])
-        averaged.load_state_dict(state["averaged"])
-        optimizer.load_state_dict(state["optimizer"])
-        best.load_state_dict(state["best"])
-    else:
-        ctx.evaluate(fitted, 0)
-    for epoch in ctx.epochs(options.epochs):
-        trained.train()
-        loss = one_epoch(options, trained, averaged, optimizer, source, train, ctx, epoch)
-        ctx.log(epoch, loss=loss, lr=optimizer.param_groups[0]["lr"])
-        best.see(epoch, ctx.evaluate(fitted, epoch))
-        ctx.checkpoint(
-            epoch,
-            {
-                "trained": trained.state_dict(),
-                "averaged": averaged.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "best": best.state_dict(epoch),
-            },
-        )
-    best.restore()
 
+    def __init__(
+        self,
+        options: DiffusionGenerator,
+        pictures: KeptPictures,
+        train: Dataset,
+        null: int,
+        ctx: Context,
+        epoch: int,
+    ) -> None:
+        self._options, self._pictures, self._labels, self._null = options, pictures, train.labels, null
+        self._ctx, self._epoch = ctx, epoch
 
-def one_epoch(
-    options: DiffusionGenerator,
-    trained: Network,
-    averaged: Network,
-    optimizer: torch.optim.Optimizer,
-    source: Source,
-    train: Dataset,
-    ctx: Context,
-    epoch: int,
-) -> float:
-    """One pass over the train split; the mean loss of its pictures."""
-    # Kept on the device: reading it at each step would have the processor wait for it.
-    loss_sum = torch.zeros((), device=ctx.device)
-    steps = math.ceil(len(train) / options.batch_size)
-    with ctx.progress(f"epoch {epoch}/{options.epochs}", len(train)) as progress:
-        for step, (x0, labels, t, eps) in enumerate(batches(options, trained, source, train, ctx, epoch)):
-            done = (epoch - 1) * steps + step
-            for group in optimizer.param_groups:
-                group["lr"] = rate(options, done, steps * options.epochs)
-            with torch.autocast(x0.device.type, torch.bfloat16, enabled=options.precision == "bf16-mixed"):
-                predicted = trained(trained.noise.add(x0, eps, t), t.to(x0.device), labels)
-            loss = functional.mse_loss(predicted.float(), trained.noise.target(x0, eps, t))
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            if options.clip_norm is not None:
-                nn.utils.clip_grad_norm_(trained.parameters(), options.clip_norm)
-            optimizer.step()
-            average(averaged, trained, decay(options.ema_decay, done))
-            loss_sum += loss.detach() * len(x0)
-            progress.advance(len(x0))
-    mean = loss_sum.item() / len(train)
-    if not math.isfinite(mean):
-        raise PluginError(
-            f"the loss of epoch {epoch} is not finite ({mean})",
-            where=WHERE,
-            hint=f"Try a lower lr (it is {options.lr:g}), more warmup_iters, a clip_norm, or precision: 32-true.",
-        )
-    return mean
+    def __len__(self) -> int:
+        return len(self._pictures)
 
-
-def batches(
-    options: DiffusionGenerator, network: Network, source: Source, train: Dataset, ctx: Context, epoch: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """What each step of an epoch learns from; all of it depends on the step's seed and the epoch alone.
-
-    Yields:
-        Pictures x_0 (n, 3, h, w) in [-1, 1], some of them flipped; labels (n,), some of them the null class; steps t
-        (n,), on the CPU; noise eps (n, 3, h, w).
-    """
-    order = [int(row) for row in ctx.rng("shuffle", epoch).permutation(len(train))]
-    flipped = torch.from_numpy(ctx.rng("flip", epoch).random(len(train)) < options.flip)
-    hidden = torch.from_numpy(ctx.rng("labels", epoch).random(len(train)) < options.drop_labels)
-    labels = torch.from_numpy(train.labels.copy()).masked_fill(hidden, network.null)
-    generator = ctx.generator("noise", epoch)
-    rows = in_batches(order, options.batch_size)
-    for some, x0 in zip(rows, source.batches(rows, epoch), strict=True):
-        t = torch.randint(0, STEPS, (len(some),), generator=generator)
-        eps = torch.randn(x0.shape, generator=generator).to(x0.device)
-        mirrored = torch.where(flipped[some].reshape(-1, 1, 1, 1).to(x0.device), x0.flip(-1), x0)
-        yield mirrored, labels[some].to(x0.device), t, eps
-
-
-def rate(options: DiffusionGenerator, step: int, steps: int) -> float:
-    """The learning rate of a training step.
-
-    Args:
-        options: of the generator.
-        step: counted from 0 over the whole training.
-        steps: of the whole training; at most a tenth of them are warm-up.
-    """
-    warmup = min(options.warmup_iters, steps // 10)
-    factor = (1 + math.cos(math.pi * step / steps)) / 2 if options.schedule == "cosine" else 1.0
-    return options.lr * factor * min((step + 1) / (warmup + 1), 1.0)
+    def __getitem__(self, row: int) -> Item:
+        rng = self._ctx.rng("augment", self._epoch, row)
+        flipped, hidden = rng.random(2) < (self._options.flip, self._options.drop_labels)
+        pixels = self._pictures[row]
+        picture = torch.from_numpy(np.ascontiguousarray(pixels[..., ::-1]) if flipped else pixels.copy())
+        label = self._null if hidden else int(self._labels[row])
+        noise = self._ctx.generator("noise", self._epoch, row)
+        t = int(torch.randint(0, STEPS, (), generator=noise))
+        return picture, label, t, torch.randn(picture.shape, generator=noise)
 
 
 def decay(most: float, step: int) -> float:

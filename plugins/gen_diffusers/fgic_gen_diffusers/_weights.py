@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import nn
 
-from fgic_core import Context, PluginError, check_weights, class_order, read_weights
-
-if TYPE_CHECKING:
-    from fgic_gen_diffusers._network import Shape
+from fgic_core import Context, PluginError
+from fgic_core.kit import check_weights, class_order, read_weights
+from fgic_gen_diffusers._shape import Shape
 
 WHERE = "generator/diffusion"
 

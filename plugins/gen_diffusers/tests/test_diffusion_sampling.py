@@ -17,7 +17,7 @@ from fgic_core import Dataset, PluginError, StepContext
 
 Make = Callable[..., DiffusionGenerator]
 #: A training of seconds that learns the colours.
-LEARNS: dict[str, Any] = {"base_channels": 16, "epochs": 40, "lr": 2e-3, "ema_decay": 0.95, "sampling_steps": 10}
+LEARNS: dict[str, Any] = {"base_channels": 16, "epochs": 30, "lr": 2e-3, "ema_decay": 0.95, "sampling_steps": 10}
 
 
 def _colours(pictures: np.ndarray) -> np.ndarray:

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fgic_gen_diffusers import DiffusionGenerator, _data, _training
-from fgic_gen_diffusers._data import Source
+from fgic_gen_diffusers import DiffusionGenerator, _training
 from fgic_gen_diffusers._network import Network, build
 from fgic_gen_diffusers._sampling import Denoiser
-from fgic_gen_diffusers._training import batches, decay, rate
+from fgic_gen_diffusers._training import Denoising, decay
 from safetensors.torch import load_file
 
 from fgic_core import Dataset, PluginError, StepContext
+from fgic_core.kit import rate_factor
+from fgic_core.kit.batches import loader, shuffled
 
 Make = Callable[..., DiffusionGenerator]
 
@@ -34,7 +35,10 @@ def _same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def _epoch(
     options: DiffusionGenerator, network: Network, data: Dataset, ctx: StepContext, epoch: int = 1
 ) -> list[tuple[torch.Tensor, ...]]:
-    return list(batches(options, network, Source(options, data, ctx), data, ctx, epoch))
+    """Pictures in [-1, 1], labels, steps and noise of each batch."""
+    items = Denoising(options, network, network, data, ctx).items(epoch)
+    read = loader(items, shuffled(len(items), options.batch_size, ctx, epoch), ctx, epoch)
+    return [(pictures.float() / 127.5 - 1, *rest) for pictures, *rest in read]
 
 
 def test_pictures_are_rgb_from_minus_one_to_one(
@@ -60,7 +64,7 @@ def test_every_picture_is_learned_from_once_an_epoch_and_each_epoch_is_another(
     options, data, ctx = tiny(batch_size=5, flip=0), colours(), context()
     one, again, other = (_epoch(options, network(), data, ctx, epoch) for epoch in (1, 1, 2))
     assert [len(x0) for x0, *_ in one] == [5, 5, 2]
-    prepared = torch.stack([options.prepare(data.image(row)) for row in range(len(data))]) * 2 - 1
+    prepared = torch.stack([options.prepare(data.crop(row)) for row in range(len(data))]) * 2 - 1
     learned = torch.cat([x0 for x0, *_ in one])
     assert sorted(p.sum().item() for p in learned) == pytest.approx(sorted(p.sum().item() for p in prepared), abs=1e-2)
     assert all(torch.equal(a, b) for x, y in zip(one, again, strict=True) for a, b in zip(x, y, strict=True))
@@ -105,7 +109,7 @@ def test_pictures_that_do_not_fit_into_memory_give_the_same_weights(
 ) -> None:
     data = colours()
     kept = tiny().fit(data, context("kept"))
-    monkeypatch.setattr(_data, "MOST_KEPT", 0)
+    monkeypatch.setattr("fgic_core.kit.pictures.MOST", 0)
     read = tiny().fit(data, context("read", workers=workers))
     assert _same(_weights(kept), _weights(read))
 
@@ -128,11 +132,11 @@ def test_measuring_does_not_change_the_training(
 
 
 @pytest.mark.parametrize(
-    ("use_epoch", "scores", "expected"),
+    ("keep", "scores", "expected"),
     [("best", [3.0, 1.0, 1.0, 2.0], 2), ("last", [3.0, 1.0, 1.0, 2.0], 4), ("best", None, 4)],
 )
 def test_the_epoch_with_the_least_fid_is_used(
-    use_epoch: str,
+    keep: str,
     scores: list[float] | None,
     expected: int,
     tiny: Make,
@@ -140,7 +144,7 @@ def test_the_epoch_with_the_least_fid_is_used(
     context: Callable[..., StepContext],
 ) -> None:
     """The state before training, epoch 0, is none of them, however good its FID."""
-    generator, ctx, weights = tiny(epochs=4, use_epoch=use_epoch), context(), []
+    generator, ctx, weights = tiny(epochs=4, keep=keep), context(), []
 
     def ruler(fitted: Any, epoch: int) -> dict[str, dict[str, float]]:
         weights.append(_weights(fitted))
@@ -198,22 +202,22 @@ def test_the_average_forgets_fast_at_first() -> None:
     assert decay(0.0, 100) == 0.0
 
 
-def test_the_rate_rises_for_a_tenth_at_most_and_falls_to_nothing(tiny: Make) -> None:
-    cosine, flat = tiny(lr=1.0, warmup_iters=500), tiny(lr=1.0, warmup_iters=4, schedule="none")
-    rates = [rate(cosine, step, 100) for step in range(100)]
+def test_the_rate_rises_for_a_tenth_and_falls_to_nothing(tiny: Make) -> None:
+    cosine, flat = tiny(epochs=100), tiny(epochs=100, warmup=0.04, schedule="none")
+    rates = [rate_factor(cosine, step + 1, step, 100) for step in range(100)]
     assert int(np.argmax(rates)) == 10
     assert 0 < rates[0] < 0.1
     assert rates[50] == pytest.approx(0.5)
     assert 0 < rates[99] < 1e-3
-    assert [rate(flat, step, 100) for step in (0, 2, 4, 99)] == pytest.approx([0.2, 0.6, 1, 1])
-    assert rate(tiny(lr=1.0), 0, 1) == 1.0
+    assert [rate_factor(flat, 1, step, 100) for step in (0, 2, 4, 99)] == pytest.approx([0.2, 0.6, 1, 1])
+    assert rate_factor(tiny(epochs=1), 1, 0, 1) == 1.0
 
 
 def test_a_loss_that_is_not_finite_is_an_error_with_a_hint(
     tiny: Make, colours: Callable[..., Dataset], context: Callable[..., StepContext]
 ) -> None:
     with pytest.raises(PluginError, match=r"loss of epoch \d is not finite") as caught:
-        tiny(lr=1e30, clip_norm=None, warmup_iters=0, epochs=3).fit(colours(), context())
+        tiny(lr=1e30, clip_norm=None, warmup=0.0, epochs=3).fit(colours(), context())
     assert "lower lr (it is 1e+30)" in str(caught.value)
 
 

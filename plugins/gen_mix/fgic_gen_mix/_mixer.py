@@ -157,7 +157,7 @@ class Mixer(FittedGenerator):
 
     def _square(self, row: int) -> Pixels:
         """A row's picture as it is learned from, (3, resolution, resolution) uint8."""
-        pixels: Pixels = (self.options.prepare(self.data.image(row)).numpy() * 255).round().astype(np.uint8)
+        pixels: Pixels = (self.options.prepare(self.data.crop(row)).numpy() * 255).round().astype(np.uint8)
         return pixels
 
 

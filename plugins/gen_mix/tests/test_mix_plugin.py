@@ -53,7 +53,7 @@ def test_real_dogs_are_pasted_whole_over_others(tmp_path: Path) -> None:
     assert [own[first] for first, _ in mixer.parents(labels, seeds)] == labels
     assert pictures.std(axis=(1, 2, 3)).min() > 0.05
     backgrounds = {
-        seed: component.prepare(mixer.data.image(mixer.draw(label, seed).second)).numpy()
+        seed: component.prepare(mixer.data.crop(mixer.draw(label, seed).second)).numpy()
         for label, seed in zip(labels, seeds, strict=True)
     }
     assert all(np.abs(pictures[row] - backgrounds[row]).mean() > 0.02 for row in seeds)

@@ -1,0 +1,1 @@
+"""One room a kind: the contract, how the core drives it, its ruler, its section of the report, its suite."""

@@ -1,0 +1,50 @@
+"""Cropper: box to region."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import Field
+
+from fgic_core.data.geometry import Box, Size
+from fgic_core.data.sample import BoxSource
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.ports import Input
+
+
+class Cropper(Component, ABC):
+    """Says which region of a picture is looked at, given the object's box.
+
+    Contract: `region` is a pure function. The core picks the box (the largest annotated, the most confident
+    found), clips the region to the picture, falls back to the full image where there is no box, counts how often,
+    and stores four numbers; pictures are cut when they are decoded.
+    """
+
+    kind: ClassVar[str] = "cropper"
+    inputs: ClassVar[Mapping[str, Input]] = {"dataset": Input("dataset")}
+    gives: ClassVar[str] = "dataset"
+
+    train_boxes: BoxSource = Field(
+        "annotated",
+        description="Boxes that train and validation pictures are cropped to: annotated ones, the detector's, or "
+        "(`crossfit`, an option of the detector's step too) those of a detector that was not trained on the picture.",
+    )
+    test_boxes: BoxSource | None = Field(
+        None,
+        description="Boxes that test pictures are cropped to; by default predicted ones if a detector ran before, else "
+        "annotated ones. No detector is trained on test pictures: `crossfit` is the same as `predicted` here.",
+    )
+
+    def draws(self) -> bool:
+        return False
+
+    @abstractmethod
+    def region(self, box: Box, image: Size) -> Box:
+        """The region to cut, in pixels of the picture.
+
+        Args:
+            box: the object, not empty, inside the picture.
+            image: size of the whole picture.
+        """

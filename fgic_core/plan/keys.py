@@ -1,0 +1,178 @@
+"""What decides a step's output, and the digest of it that names the artifact."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fgic_core.data.digest import digest_of
+from fgic_core.description import Described, Recipe
+from fgic_core.description.manifest import Identity
+from fgic_core.kinds.table import KINDS
+from fgic_core.plan.fingerprints import Fingerprints
+from fgic_core.plan.identities import Identities
+from fgic_core.plan.packages import normalised, versions_of_modules
+from fgic_core.plan.sources import Sources
+from fgic_core.store.memory import Memory, default_memory
+
+#: What a key is of: learning, doing with what was learned (or all there is to do), or cutting what is learned from.
+Node = Literal["fit", "use", "cut"]
+#: Raised whenever the meaning of a key or of an artifact's files changes.
+KEY_FORMAT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDocument:
+    """Everything that decides what a step gives: no path, no time, nothing of this machine.
+
+    Attributes:
+        content: plain data; its digest is the key.
+        untraced: why the output cannot be known to be the same another time, if it cannot.
+        unread: folders whose pictures have to be read before the key is known.
+    """
+
+    content: Mapping[str, Any]
+    untraced: tuple[str, ...] = ()
+    unread: frozenset[Path] = frozenset()
+
+    @property
+    def key(self) -> str:
+        return key_of(self.content)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the key is one of content: everything that it stands on is known.
+
+        Options have no say in it, whatever they hold: a text may look like the mark of something that is not known.
+        """
+        return not self.unread and not _is_provisional(list(self.content["inputs"].values()))
+
+
+#: What every node is handed, and what is handed for artifacts of the core's types: no import of a driver shows it.
+_CONTEXT = ("fgic_core.steps.context",)
+_OPENED_BY = {"dataset": "fgic_core.data.dataset", "model": "fgic_core.kinds.classifier.model"}
+
+
+class Keys:
+    """Works out key documents. One object lives as long as one plan: every file is looked at once in it.
+
+    Args:
+        memory: where digests are remembered; the user's by default.
+    """
+
+    def __init__(self, memory: Memory | None = None) -> None:
+        self.memory = memory if memory is not None else default_memory()
+        self.fingerprints = Fingerprints(self.memory)
+        self.sources = Sources(self.memory)
+        self.identities = Identities(self.memory, self.sources)
+
+    def document(self, described: Described, seed: int, inputs: Mapping[str, Any], node: Node = "use") -> KeyDocument:
+        """The key document of a step, or of what it learns.
+
+        Args:
+            described: the component with its options; what lies at paths counts by content.
+            seed: the step's seed, which counts where the component draws.
+            inputs: what each port is given: digests of content.
+            node: `fit` for what is learned, on which use-only options have no part; `cut` for what is given to learn
+                from.
+        """
+        left_out = described.manifest.use_only if node == "fit" else frozenset()
+        parts = {where: one for where, one in described.named.items() if option_of(where) not in left_out}
+        options, doubts, unread = self._options(described, [described, *parts.values()], left_out)
+        kind = KINDS[described.kind]
+        handed = [module for port in described.manifest.ports.values() for module in _opened_by(port.type)]
+        driver = self.sources.reached(kind.driver if node == "use" else kind.fit, *_CONTEXT, *sorted({*handed}))
+        own = self.identities.of(described.manifest)
+        within = {where: self.identities.of(one.manifest) for where, one in parts.items()}
+        stands_on = versions_of_modules(driver.packages, self.memory)
+        for one in (own, *within.values()):
+            stands_on |= one.stands_on
+        doubts += own.doubts
+        for where, one in within.items():
+            doubts += [f"{parts[where].manifest.entry.uses} in {where}: {doubt}" for doubt in one.doubts]
+        named = {*(normalised(one.name) for one in (own, *within.values())), "fgic"}
+        package = _package(own) | (
+            {"within": {where: _package(one) for where, one in within.items()}} if within else {}
+        )
+        content = {
+            "format": KEY_FORMAT,
+            "node": node,
+            "core": driver.digest,
+            "uses": described.uses,
+            "package": package,
+            "stands_on": {name: version for name, version in sorted(stands_on.items()) if name not in named},
+            "options": options,
+            "seed": seed if any(one.draws for one in (described, *parts.values())) else None,
+            "inputs": dict(inputs),
+        }
+        return KeyDocument(content, tuple(doubts), unread)
+
+    def _options(
+        self, described: Described, reading: list[Recipe], left_out: frozenset[str]
+    ) -> tuple[dict[str, Any], list[str], frozenset[Path]]:
+        """The options, with fingerprints of what lies at paths; why they may not tell everything; what is not read yet.
+
+        Args:
+            described: whose options.
+            reading: it, and what its options name: either may read more than options say.
+            left_out: options that do not count.
+        """
+        asked: set[Path] = set()
+
+        def fingerprint(path: Path) -> str:
+            asked.add(path)
+            return self.fingerprints(path)
+
+        def filled(value: Any) -> Any:
+            if isinstance(value, Mapping):
+                return {filled(name): filled(one) for name, one in value.items()}
+            if isinstance(value, list):
+                if value and value[0] == described.unordered:
+                    return sorted((filled(one) for one in value[1:]), key=repr)
+                return [filled(one) for one in value]
+            path = described.files.get(value) if isinstance(value, str) else None
+            return value if path is None else fingerprint(path)
+
+        counted = {name: value for name, value in described.counted.items() if name not in left_out}
+        options = {name: filled(value) for name, value in counted.items()}
+        read = [fingerprint(path) for one in reading for path in one.reads]
+        doubts = [doubt for name in counted for doubt in described.doubts.get(name, ())]
+        doubts += [reason for one in reading for reason in one.untraced]
+        unread = frozenset(asked & self.fingerprints.unread)
+        return (options | {"(reads)": read} if read else options), doubts, unread
+
+
+def _package(identity: Identity) -> dict[str, Any]:
+    return {"name": identity.name, "version": identity.version, "sources": identity.sources}
+
+
+def _opened_by(type_: str) -> list[str]:
+    """The modules that make what a component is given of such an artifact."""
+    if type_ in _OPENED_BY:
+        return [_OPENED_BY[type_]]
+    row = KINDS.type(type_)
+    return [row.open.partition(":")[0]] if row is not None and row.open else []
+
+
+def key_of(document: Mapping[str, Any]) -> str:
+    """The BLAKE2b-128 digest of a key document, 32 hexadecimal digits."""
+    return digest_of(document)
+
+
+#: How an input begins whose content is not known yet: the key of what will make it follows.
+PROVISIONAL = "provisional:"
+
+
+def option_of(where: str) -> str:
+    """The option that a place of `fgic_core.nested.nested` lies in."""
+    return re.split(r"[.\[]", where, maxsplit=1)[0]
+
+
+def _is_provisional(value: Any) -> bool:
+    """Whether what is given to ports holds such an input. (They are digests and nothing that a user wrote.)"""
+    if isinstance(value, (list, dict)):
+        return any(map(_is_provisional, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str) and value.startswith(PROVISIONAL)

@@ -1,0 +1,135 @@
+"""What a step learns from a data set that lies in the store: its trainings, each with the digest of its rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fgic_core.data.digest import digest_of
+from fgic_core.description import Described
+from fgic_core.errors import FgicError, PluginError
+from fgic_core.kinds.component import Component
+from fgic_core.kinds.table import KINDS, named
+from fgic_core.plan.keys import Keys
+
+if TYPE_CHECKING:
+    from fgic_core.data.dataset import Dataset
+    from fgic_core.steps.context import StepContext
+    from fgic_core.steps.lesson import Lesson
+
+
+@dataclass(frozen=True, slots=True)
+class LessonKey:
+    """What the key of a training has of it.
+
+    Attributes:
+        name: see `fgic_core.steps.lesson.Lesson`.
+        content: the digest of its rows.
+        seed: its seed.
+    """
+
+    name: str
+    content: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What is known, before it is opened, of a classifier that a step is given: its classes."""
+
+    classes: tuple[str, ...]
+
+    @classmethod
+    def read(cls, folder: Path) -> Taught:
+        document = json.loads((folder / "component.json").read_text(encoding="utf-8"))
+        return cls(tuple(document["classes"]))
+
+
+def cut(
+    component: Component, uses: str, seed: int, dataset: Path, given: Mapping[str, Any], roots: Mapping[str, Path]
+) -> list[tuple[Lesson, LessonKey]]:
+    """Work out the trainings of a step.
+
+    Args:
+        component: what is to learn; uses: its name.
+        seed: of the step.
+        dataset: the artifact's folder.
+        given: what else the step takes, as far as it matters here (`Taught`).
+        roots: where pictures lie.
+
+    Raises:
+        DataError: there is nothing to learn from.
+    """
+    from fgic_core.data.contents import table_digests
+    from fgic_core.data.dataset import Dataset
+    from fgic_core.steps.context import StepContext
+    from fgic_core.steps.lesson import MAIN
+
+    context = StepContext(Path(), uses=uses, seed=seed)
+    context.inputs = given
+    found = []
+    for lesson in _lessons(component, Dataset.open(dataset, roots), context):
+        header = lesson.data.header
+        about = {"classes": header.classes, "part_names": header.part_names}
+        content = digest_of({**about, "rows": table_digests(lesson.data.table)})
+        own = seed if lesson.name == MAIN else context.seed_of(lesson.name)
+        found.append((lesson, LessonKey(lesson.name, content, own)))
+    return found
+
+
+def _lessons(component: Component, dataset: Dataset, context: StepContext) -> list[Lesson]:
+    """What the kind's `fit` module cuts, checked: no test row is ever learned from."""
+    from fgic_core.steps.lesson import Lesson
+
+    kind = KINDS[component.kind]
+    where = f"{kind.fit} ({kind.package})"
+    try:
+        made = list(named(f"{kind.fit}:lessons", f"what a {kind.name} learns")(component, dataset, context))
+    except (FgicError, OSError):
+        raise
+    except Exception as error:  # of a kind from elsewhere: the step fails, and not the run
+        raise PluginError(f"lessons() failed: {type(error).__name__}: {error}", where=where) from error
+    for lesson in made:
+        if not isinstance(lesson, Lesson):
+            raise PluginError(f"lessons() gave {type(lesson).__name__}, not fgic_core.steps.lesson.Lesson", where=where)
+        if "test" in lesson.data.splits:
+            raise PluginError(
+                "lessons() gives rows of the test split to learn from",
+                where=where,
+                hint='Give it dataset.split("train"), and val to choose by.',
+            )
+    return made
+
+
+def lesson_keys(
+    keys: Keys,
+    described: Described,
+    make: Callable[[], Component],
+    seed: int,
+    dataset: tuple[Path, str],
+    models: Mapping[str, tuple[Path, str]],
+) -> list[LessonKey]:
+    """The trainings of a step, from memory where they were worked out before.
+
+    Args:
+        keys: works out and remembers.
+        described: what is to learn; make: gives the component itself, where it is not remembered what that learns from.
+        seed: of the step.
+        dataset: folder and content of the data set.
+        models: folder and content of classifiers that the step takes, by port.
+
+    Raises:
+        DataError: there is nothing to learn from.
+    """
+    inputs = {"dataset": dataset[1]} | {port: content for port, (_, content) in models.items()}
+    asked = keys.document(described, seed, inputs, "cut").key
+    told = keys.memory.get("lessons", asked, "")
+    if told is None:
+        given = {port: Taught.read(folder) for port, (folder, _) in models.items()}
+        found = [key for _, key in cut(make(), described.uses, seed, dataset[0], given, {})]
+        told = json.dumps([[key.name, key.content, key.seed] for key in found])
+        keys.memory.put("lessons", asked, "", told)
+    return [LessonKey(*one) for one in json.loads(told)]

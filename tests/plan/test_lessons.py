@@ -1,0 +1,40 @@
+"""What a step learns is cut by its kind's module: what that may give, and what is said where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fgic_core import Dataset, PluginError
+from fgic_core.kinds.classifier import fit
+from fgic_core.plan.lessons import cut
+from fgic_core.steps.lesson import MAIN, Lesson
+from fgic_core.testing import tiny_dataset
+from fgic_core.testing.networks import SmallCnn
+
+
+@pytest.mark.parametrize(
+    ("lessons", "said"),
+    [
+        (lambda _, data, ctx: [Lesson(MAIN, data)], "lessons() gives rows of the test split to learn from"),
+        (lambda _, data, ctx: data.selct("train"), "lessons() failed: AttributeError: 'Dataset' object has no"),
+        (lambda _, data, ctx: None, "lessons() failed: TypeError"),
+        (lambda _, data, ctx: [data], "lessons() gave Dataset, not fgic_core.steps.lesson.Lesson"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_refused_with_the_kinds_module(
+    lessons: Callable[..., Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data: Dataset = tiny_dataset(tmp_path / "data")
+    assert "test" in data.splits
+    data.write(tmp_path / "data")
+    ((lesson, _),) = cut(SmallCnn(), "classifier/small", 0, tmp_path / "data", {}, {})
+    assert "test" not in lesson.data.splits
+    monkeypatch.setattr(fit, "lessons", lessons)
+    with pytest.raises(PluginError) as error:
+        cut(SmallCnn(), "classifier/small", 0, tmp_path / "data", {}, {})
+    assert said in str(error.value)
+    assert "fgic_core.kinds.classifier.fit (fgic)" in str(error.value)
