@@ -69,7 +69,14 @@ class Keys:
         self.sources = Sources(self.memory)
         self.identities = Identities(self.memory, self.sources)
 
-    def document(self, described: Described, seed: int, inputs: Mapping[str, Any], node: Node = "use") -> KeyDocument:
+    def document(
+        self,
+        described: Described,
+        seed: int,
+        inputs: Mapping[str, Any],
+        node: Node = "use",
+        streams: Mapping[str, int] | None = None,
+    ) -> KeyDocument:
         """The key document of a step, or of what it learns.
 
         Args:
@@ -78,6 +85,7 @@ class Keys:
             inputs: what each port is given: digests of content.
             node: `fit` for what is learned, on which use-only options have no part; `cut` for what is given to learn
                 from.
+            streams: see `fgic_core.spec.SpecStep`; they count like the seed, and only where there are any.
         """
         left_out = described.manifest.use_only if node == "fit" else frozenset()
         parts = {where: one for where, one in described.named.items() if option_of(where) not in left_out}
@@ -108,6 +116,8 @@ class Keys:
             "seed": seed if any(one.draws for one in (described, *parts.values())) else None,
             "inputs": dict(inputs),
         }
+        if streams and content["seed"] is not None:
+            content["streams"] = dict(sorted(streams.items()))
         return KeyDocument(content, tuple(doubts), unread)
 
     def _options(

@@ -13,7 +13,7 @@ from fgic_core.errors import FgicError, StoreError
 from fgic_core.kinds.component import Component
 from fgic_core.kinds.ports import all_steps, steps_of
 from fgic_core.plan.keys import PROVISIONAL, KeyDocument, Keys, Node
-from fgic_core.plan.lessons import lesson_keys
+from fgic_core.plan.lessons import Seeds, lesson_keys
 from fgic_core.plan.planned import PlannedLesson, PlannedStep
 from fgic_core.plan.reasons import changes, is_document
 from fgic_core.registry import Registry
@@ -111,12 +111,12 @@ class Plan:
         step, asked = self._steps[name], self.spec.step(name)
         described, keys = step.described, Keys(self._keys.memory)
         was = lesson.document if lesson is not None else step.document
-        seed = asked.seed if lesson is None else lesson.seed
+        seed, streams = (asked.seed, asked.streams) if lesson is None else (lesson.seed, lesson.streams)
         node: Node = "use" if lesson is None else "fit"
-        now = keys.document(described, seed, was["inputs"], node)
+        now = keys.document(described, seed, was["inputs"], node, streams)
         for folder in now.unread:  # what changed a moment ago is not remembered
             keys.fingerprints.read(folder, lambda done, total: None)
-        now = keys.document(described, seed, was["inputs"], node) if now.unread else now
+        now = keys.document(described, seed, was["inputs"], node, streams) if now.unread else now
         keys.memory.flush()
         changed = "; ".join(changes(was, now.content)) if now.content != was else ""
         return f"is in doubt: while it was computed, {changed}" if changed else ""
@@ -148,7 +148,7 @@ class Plan:
         described = step.described
         inputs = {port: self._content(given) for port, given in step.inputs.items()}
         seed = step.seed if described.any_draws else 0
-        lessons = self._lessons(step, seed, inputs, strict) if described.learns else ()
+        lessons = self._lessons(step, Seeds(seed, step.streams), inputs, strict) if described.learns else ()
         given: dict[str, Any] = dict(inputs)
         if described.learns:
             known = lessons is not None and all(one.content for one in lessons)
@@ -157,7 +157,7 @@ class Plan:
                 if known
                 else PROVISIONAL + " ".join(one.key for one in lessons or ())
             )
-        document = self._keys.document(described, step.seed, given)
+        document = self._keys.document(described, step.seed, given, streams=step.streams)
         key, settled = document.key, document.settled
         content, damage = self._look(key, bool(document.untraced)) if settled else ("", "")
         planned = PlannedStep(
@@ -176,13 +176,14 @@ class Plan:
             content,
             lessons,
             document.unread,
+            step.streams,
         )
         if planned.gives == "model":
             planned = replace(planned, content=planned.main.opened if planned.main is not None else "")
         return planned if content else replace(planned, reason=self._why(planned, document, damage))
 
     def _lessons(
-        self, step: SpecStep, seed: int, inputs: Mapping[str, Any], strict: bool
+        self, step: SpecStep, seeds: Seeds, inputs: Mapping[str, Any], strict: bool
     ) -> tuple[PlannedLesson, ...] | None:
         """What the step learns; None where that is not known before its inputs exist."""
         models = {port: name for port, name in step.inputs.items() if step.described.ports[port].type == "model"}
@@ -194,7 +195,7 @@ class Plan:
             port: content for port, content in inputs.items() if port != "dataset" and described.ports[port].at == "fit"
         }
         dataset = self._steps[str(step.inputs["dataset"])]
-        given = {
+        models_given = {
             port: (self._steps[name].given, self._steps[name].content)
             for port, name in models.items()
             if isinstance(name, str)
@@ -204,9 +205,9 @@ class Plan:
                 self._keys,
                 described,
                 partial(self.component, step.name),
-                seed,
+                seeds,
                 (dataset.folder, dataset.content),
-                given,
+                models_given,
             )
         except (FgicError, OSError, ValueError):
             if strict:
@@ -214,17 +215,20 @@ class Plan:
             return None  # what is wrong is told when the step is run
         lessons = []
         for lesson in found:
-            document = self._keys.document(described, lesson.seed, {"dataset": lesson.content, **at_fit}, "fit")
-            content, damage = self._look(document.key, bool(document.untraced)) if document.settled else ("", "")
+            given = {"dataset": lesson.content, **at_fit}
+            document = self._keys.document(described, lesson.seed, given, "fit", lesson.streams)
+            key = document.key
+            content, damage = self._look(key, bool(document.untraced)) if document.settled else ("", "")
             lessons.append(
                 PlannedLesson(
                     lesson.name,
                     lesson.seed,
-                    document.key,
+                    key,
                     document.content,
-                    self.store.folder(document.key),
+                    self.store.folder(key),
                     content,
                     damage,
+                    lesson.streams,
                 )
             )
         return tuple(lessons)

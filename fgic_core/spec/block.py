@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fgic_core.data.quantities import QUANTITIES
+from fgic_core.data.streams import STREAMS, Stream
 from fgic_core.description.words import in_words
 from fgic_core.spec.document import Entry, Node
 from fgic_core.spec.errors import Place, Problem, Source, did_you_mean, misspelt
-from fgic_core.spec.study import KEYS, OF_RUNS, SEEDS, STREAMS, VARY, Measure, Stream
+from fgic_core.spec.study import KEYS, OF_RUNS, SEEDS, VARY, Measure
 
 _FRACTION = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?)\s*/\s*([0-9]+(?:\.[0-9]*)?)\s*")
 

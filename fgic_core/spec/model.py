@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ class SpecStep:
         given: its options as they were written, without defaults.
         request: what the component was described with.
         seeded: whether the seed is its own, and not the spec's.
+        streams: the seeds of those of its streams (`fgic_core.data.streams`) that are others, in a run of a study.
     """
 
     name: str
@@ -40,6 +42,7 @@ class SpecStep:
     given: dict[str, Any]
     request: Request
     seeded: bool = False
+    streams: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

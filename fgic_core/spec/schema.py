@@ -7,6 +7,7 @@ from typing import Any
 
 from fgic_core.data.quantities import QUANTITIES
 from fgic_core.data.sample import SPLITS
+from fgic_core.data.streams import STREAMS
 from fgic_core.description import Describer, Here, Manifest
 from fgic_core.description.manifest import schema_key
 from fgic_core.errors import PluginError
@@ -15,7 +16,7 @@ from fgic_core.kinds.table import KINDS
 from fgic_core.nested import SCHEMA_KEY
 from fgic_core.registry import Registry
 from fgic_core.spec.model import VERSION
-from fgic_core.spec.study import OF_RUNS, STREAMS
+from fgic_core.spec.study import OF_RUNS
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _NAME_OF_STEP = "^[A-Za-z][A-Za-z0-9_-]{0,99}$"

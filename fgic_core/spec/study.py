@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from fgic_core.data.streams import Stream
 
 if TYPE_CHECKING:
     from fgic_core.spec.model import SpecStep
@@ -13,9 +15,6 @@ if TYPE_CHECKING:
 KEYS = ("seeds", "ablate", "cross", "matrix", "exclude", "measure", "margin", "baseline", "oracle", "vary")
 #: Seeds where none are given. Seven are the fewest with which a sign-flip test can tell three effects apart.
 SEEDS = (0, 1, 2, 3, 4, 5, 6)
-Stream = Literal["init", "order", "split", "resample"]
-#: What a seed can draw: first weights; batches, augmentations and all else; the validation part; the train rows again.
-STREAMS: tuple[Stream, ...] = ("init", "order", "split", "resample")
 #: What is varied unless the block says otherwise.
 VARY: tuple[Stream, ...] = ("init", "order", "split")
 #: Quantities of a whole run, with what they are: they are measured at no step.
