@@ -16,6 +16,7 @@ from fgic_core.plan.keys import PROVISIONAL, KeyDocument, Keys, Node
 from fgic_core.plan.lessons import Seeds, lesson_keys
 from fgic_core.plan.planned import PlannedLesson, PlannedStep
 from fgic_core.plan.reasons import changes, is_document
+from fgic_core.plan.shared import Shared
 from fgic_core.registry import Registry
 from fgic_core.spec import Spec, SpecStep
 from fgic_core.steps.lesson import MAIN
@@ -30,15 +31,27 @@ class Plan:
         spec: the spec; store: the store.
         fresh: whether everything is computed anew.
         steps: in the spec's order. `settle` brings one up to date.
+
+    Args:
+        shared: what it has in common with the plans of other runs of a study.
     """
 
-    def __init__(self, spec: Spec, registry: Registry, store: Store, keys: Keys, fresh: bool = False) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        registry: Registry,
+        store: Store,
+        keys: Keys,
+        fresh: bool = False,
+        shared: Shared | None = None,
+    ) -> None:
         self.spec, self.store, self.fresh = spec, store, fresh
-        self._registry, self._keys = registry, keys
-        self._made: set[str] = set()
+        self._registry, self._keys, self._shared = registry, keys, shared if shared is not None else Shared()
+        self._made = self._shared.made
         self._steps: dict[str, PlannedStep] = {}
         for step in spec.steps:
-            self._steps[step.name] = self._planned(step)
+            inputs = [self._steps[name] for name in all_steps(step.inputs)]
+            self._steps[step.name] = self._shared.once(step, inputs, partial(self._planned, step))
 
     @property
     def steps(self) -> tuple[PlannedStep, ...]:
@@ -178,9 +191,12 @@ class Plan:
             document.unread,
             step.streams,
         )
+        reason = planned.reason if content else self._why(planned, document, damage)
         if planned.gives == "model":
-            planned = replace(planned, content=planned.main.opened if planned.main is not None else "")
-        return planned if content else replace(planned, reason=self._why(planned, document, damage))
+            content = planned.main.opened if planned.main is not None else ""
+        if (planned.reason, planned.content) == (reason, content):
+            return planned
+        return replace(planned, reason=reason, content=content)
 
     def _lessons(
         self, step: SpecStep, seeds: Seeds, inputs: Mapping[str, Any], strict: bool
@@ -251,10 +267,10 @@ class Plan:
                 return f"what it learned {lesson.damage}"
         if damage:
             return damage
-        epoch = self.interrupted_after(step.name, step)
-        if epoch:
+        key = step.main.key if step.main is not None else step.key
+        if self._shared.is_unfinished(key, self.store) and (epoch := self.store.interrupted_after(key)):
             return f"was interrupted after epoch {epoch}; goes on from there"
-        last = self.store.last(self.spec.name, step.name)
+        last = self._shared.last(self.spec.name, step.name, self.store.last)
         if last is None or not is_document(last):
             return "was never computed"
         found = changes(last, document.content)
@@ -266,9 +282,9 @@ class Plan:
         kept = "; what it learned is in the store" if step.lessons and step.trained else ""
         return ("; ".join(found) or "is no longer in the store") + kept
 
-    def interrupted_after(self, name: str, step: PlannedStep | None = None) -> int:
+    def interrupted_after(self, name: str) -> int:
         """The last epoch that the checkpoint of an unfinished step holds; 0 where there is none."""
-        step = step or self._steps[name]
+        step = self._steps[name]
         return self.store.interrupted_after(step.main.key if step.main is not None else step.key)
 
     def _input_change(self, port: str, given: str | list[str]) -> str:
