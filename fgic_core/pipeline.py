@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from fgic_core.finished import Run, load_model
 from fgic_core.plan.descriptions import Remembered
 from fgic_core.plan.keys import Keys
 from fgic_core.plan.plan import Plan, make_plan
+from fgic_core.plan.study import StudyPlan, plan_study
 from fgic_core.registry import Registry
 from fgic_core.spec import Spec, described_anew, dump_yaml, from_dict, load_spec
 from fgic_core.store.memory import default_memory
@@ -95,13 +97,31 @@ class Pipeline:
             FgicError: a component, or what lies at a path of its options, has changed since the spec was read, and does
                 not go with the options any more.
         """
-        keys, self._keys = self._keys, None
-        spec = self.spec
-        if keys is None:
-            keys = Keys(default_memory(trusted=not verify))
-            spec = described_anew(spec, Remembered(self.registry, keys))
+        spec, keys = self._now(verify)
         found = Store(Path(store or default_store()), keys.memory.digest)
-        return make_plan(spec, self.registry, found, fresh, keys)
+        return make_plan(replace(spec, study=None), self.registry, found, fresh, keys)
+
+    def plan_study(self, store: Path | str | None = None, *, fresh: bool = False, verify: bool = False) -> StudyPlan:
+        """The plans of every run of the spec's study, and what they share. Computes nothing.
+
+        Args:
+            store: see `plan`; fresh, verify: likewise.
+
+        Raises:
+            FgicError: the spec has no study; or see `plan`.
+        """
+        if self.spec.study is None:
+            raise FgicError("this spec has no study", hint="Write study:, and below it seeds: [0, 1, 2].")
+        spec, keys = self._now(verify)
+        return plan_study(spec, self.registry, Store(Path(store or default_store()), keys.memory.digest), fresh, keys)
+
+    def _now(self, verify: bool) -> tuple[Spec, Keys]:
+        """The spec with its components as they are now, and what looks at their files."""
+        keys, self._keys = self._keys, None
+        if keys is not None:
+            return self.spec, keys
+        keys = Keys(default_memory(trusted=not verify))
+        return described_anew(self.spec, Remembered(self.registry, keys)), keys
 
     def run(
         self,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def print_plan(
     spec: Path, overrides: Sequence[str], store: Path | None, as_json: bool, *, verify: bool = False
 ) -> None:
-    """Print the plan of a spec.
+    """Print the plan of a spec, or of every run of its study.
 
     Args:
         spec: the file.
@@ -35,7 +35,13 @@ def print_plan(
     from fgic_core.store.memory import default_memory
 
     keys = Keys(default_memory(trusted=not verify))
-    plan = Pipeline.from_yaml(spec, overrides, keys=keys).plan(store)
+    pipeline = Pipeline.from_yaml(spec, overrides, keys=keys)
+    if pipeline.spec.study is not None:
+        from fgic_core.cli.study import print_study
+
+        print_study(pipeline.plan_study(store, verify=verify), as_json)
+        return
+    plan = pipeline.plan(store)
     if as_json:
         print(json.dumps([_row(step) for step in plan.steps], indent=1, ensure_ascii=False))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -115,7 +116,7 @@ class Described(Recipe):
         """It, and what its options name."""
         return [self, *self.named.values()]
 
-    @property
+    @cached_property
     def any_draws(self) -> bool:
         """Whether the seed has a part in what it gives, by itself or by what its options name."""
         return any(one.draws for one in self.recipes)

@@ -63,6 +63,9 @@ class Kind:
         head: the module of what it says at the head of the report: ``card(step)``, its key number (otherwise the first
             that is a headline), and ``clause(card)``, which puts that into words; without words it is no part of the
             first sentence.
+        ablation: the module that says which options are others in a study's arms: ``left_out(options, before, now)``
+            where steps before it are left out, ``oracle(options, before)`` where test boxes are annotated ones; see
+            `fgic_core.kinds.cropper.ablation`.
         suite: ``module:Class``, what `fgic_core.testing` offers to authors of such components.
         tensors: whether its steps need torch; the seconds and the memory of its import are saved otherwise.
         artifacts: types of artifact that it adds.
@@ -76,6 +79,7 @@ class Kind:
     fit: str = ""
     section: str = ""
     head: str = ""
+    ablation: str = ""
     suite: str = ""
     tensors: bool = True
     artifacts: tuple[ArtifactType, ...] = ()
@@ -117,7 +121,7 @@ _DATA = f"{_ROOMS}.dataset.section"
 CORE = (
     _core("dataset", "DatasetReader", section=_DATA, tensors=False),
     _core("detector", "Detector", fit=f"{_ROOMS}.detector.fit", section=_DATA),
-    _core("cropper", "Cropper", section=_DATA, tensors=False),
+    _core("cropper", "Cropper", section=_DATA, ablation=f"{_ROOMS}.cropper.ablation", tensors=False),
     _core("generator", "Generator", fit=f"{_ROOMS}.generator.fit", section=_DATA, head=f"{_ROOMS}.generator.section"),
     _core("classifier", "Classifier", fit=f"{_ROOMS}.classifier.fit", **_shown("classifier")),
     _core("explainer", "Explainer", **_shown("explainer")),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fgic_core.data.digest import digest_of
+from fgic_core.data.digest import digest_bytes, digest_of, json_of
 from fgic_core.description import Described, Recipe
 from fgic_core.description.manifest import Identity
 from fgic_core.kinds.table import KINDS
@@ -32,15 +32,13 @@ class KeyDocument:
         content: plain data; its digest is the key.
         untraced: why the output cannot be known to be the same another time, if it cannot.
         unread: folders whose pictures have to be read before the key is known.
+        key: the digest of the content.
     """
 
     content: Mapping[str, Any]
-    untraced: tuple[str, ...] = ()
-    unread: frozenset[Path] = frozenset()
-
-    @property
-    def key(self) -> str:
-        return key_of(self.content)
+    untraced: tuple[str, ...]
+    unread: frozenset[Path]
+    key: str
 
     @property
     def settled(self) -> bool:
@@ -49,6 +47,41 @@ class KeyDocument:
         Options have no say in it, whatever they hold: a text may look like the mark of something that is not known.
         """
         return not self.unread and not _is_provisional(list(self.content["inputs"].values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What a key document has of a component, which is kept so that its identity stays its own."""
+
+    described: Described
+    content: Mapping[str, Any]
+    draws: bool
+    untraced: tuple[str, ...]
+    unread: frozenset[Path]
+    texts: tuple[str, str, str, str]
+
+    def key(self, content: Mapping[str, Any]) -> str:
+        """What `key_of` gives of the whole document, of which most is the same in many runs and is written once."""
+        streams = f',"streams":{json_of(content["streams"])}' if "streams" in content else ""
+        inputs, seed = json_of(content["inputs"]), json_of(content["seed"])
+        first, second, third, last = self.texts
+        return digest_bytes(f"{first}{inputs}{second}{seed}{third}{streams}{last}".encode())
+
+
+def _texts(content: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """The JSON of a document, in the order of its keys, before and after ``inputs``, ``seed`` and ``streams``."""
+    parts: list[str] = []
+    whole = "{"
+    for name in sorted([*content, "inputs", "seed", "streams"]):
+        if name != "streams":
+            whole += f'{"," if len(whole) > 1 or parts else ""}"{name}":'
+        if name in content:
+            whole += json_of(content[name])
+        else:
+            parts.append(whole)
+            whole = ""
+    first, second, third = parts
+    return first, second, third, f"{whole}}}"
 
 
 #: What every node is handed, and what is handed for artifacts of the core's types: no import of a driver shows it.
@@ -68,8 +101,16 @@ class Keys:
         self.fingerprints = Fingerprints(self.memory)
         self.sources = Sources(self.memory)
         self.identities = Identities(self.memory, self.sources)
+        self._known: dict[tuple[int, Node], _About] = {}
 
-    def document(self, described: Described, seed: int, inputs: Mapping[str, Any], node: Node = "use") -> KeyDocument:
+    def document(
+        self,
+        described: Described,
+        seed: int,
+        inputs: Mapping[str, Any],
+        node: Node = "use",
+        streams: Mapping[str, int] | None = None,
+    ) -> KeyDocument:
         """The key document of a step, or of what it learns.
 
         Args:
@@ -78,7 +119,24 @@ class Keys:
             inputs: what each port is given: digests of content.
             node: `fit` for what is learned, on which use-only options have no part; `cut` for what is given to learn
                 from.
+            streams: see `fgic_core.spec.SpecStep`; they count like the seed, and only where there are any.
         """
+        about = self._known.get((id(described), node))
+        if about is None:
+            about = self._about(described, node)
+            if not about.unread:  # which is another one once these are read
+                self._known[id(described), node] = about
+        content = {
+            **about.content,
+            "seed": seed if about.draws else None,
+            "inputs": dict(inputs),
+        }
+        if streams and content["seed"] is not None:
+            content["streams"] = dict(sorted(streams.items()))
+        return KeyDocument(content, about.untraced, about.unread, about.key(content))
+
+    def _about(self, described: Described, node: Node) -> _About:
+        """What a key document has of a component, whatever its seed and its inputs."""
         left_out = described.manifest.use_only if node == "fit" else frozenset()
         parts = {where: one for where, one in described.named.items() if option_of(where) not in left_out}
         options, doubts, unread = self._options(described, [described, *parts.values()], left_out)
@@ -105,10 +163,9 @@ class Keys:
             "package": package,
             "stands_on": {name: version for name, version in sorted(stands_on.items()) if name not in named},
             "options": options,
-            "seed": seed if any(one.draws for one in (described, *parts.values())) else None,
-            "inputs": dict(inputs),
         }
-        return KeyDocument(content, tuple(doubts), unread)
+        draws = any(one.draws for one in (described, *parts.values()))
+        return _About(described, content, draws, tuple(doubts), unread, _texts(content))
 
     def _options(
         self, described: Described, reading: list[Recipe], left_out: frozenset[str]

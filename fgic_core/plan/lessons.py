@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fgic_core.data.digest import digest_of
 from fgic_core.description import Described
@@ -28,12 +28,13 @@ class LessonKey:
     Attributes:
         name: see `fgic_core.steps.lesson.Lesson`.
         content: the digest of its rows.
-        seed: its seed.
+        seed: its seed; streams: those of its streams that are others.
     """
 
     name: str
     content: str
     seed: int
+    streams: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +49,50 @@ class Taught:
         return cls(tuple(document["classes"]))
 
 
+class Seeds(NamedTuple):
+    """The seed of a step, and those of its streams that are others."""
+
+    seed: int
+    streams: Mapping[str, int]
+
+
 def cut(
-    component: Component, uses: str, seed: int, dataset: Path, given: Mapping[str, Any], roots: Mapping[str, Path]
-) -> list[tuple[Lesson, LessonKey]]:
+    component: Component, uses: str, seeds: Seeds, dataset: Path, given: Mapping[str, Any], roots: Mapping[str, Path]
+) -> tuple[list[tuple[Lesson, LessonKey]], bool]:
     """Work out the trainings of a step.
 
     Args:
         component: what is to learn; uses: its name.
-        seed: of the step.
+        seeds: of the step.
         dataset: the artifact's folder.
         given: what else the step takes, as far as it matters here (`Taught`).
         roots: where pictures lie.
+
+    Returns:
+        the trainings, and whether the seed had a part in what they learn from.
 
     Raises:
         DataError: there is nothing to learn from.
     """
     from fgic_core.data.contents import table_digests
     from fgic_core.data.dataset import Dataset
-    from fgic_core.steps.context import StepContext
+    from fgic_core.steps.context import WatchedContext
     from fgic_core.steps.lesson import MAIN
 
-    context = StepContext(Path(), uses=uses, seed=seed)
+    context = WatchedContext(Path(), uses=uses, seed=seeds.seed, streams=seeds.streams)
     context.inputs = given
     found = []
-    for lesson in _lessons(component, Dataset.open(dataset, roots), context):
+    lessons = _lessons(component, Dataset.open(dataset, roots), context)
+    drew = context.drew
+    for lesson in lessons:
         header = lesson.data.header
         about = {"classes": header.classes, "part_names": header.part_names}
         content = digest_of({**about, "rows": table_digests(lesson.data.table)})
-        own = seed if lesson.name == MAIN else context.seed_of(lesson.name)
-        found.append((lesson, LessonKey(lesson.name, content, own)))
-    return found
+        own = seeds
+        if lesson.name != MAIN:
+            own, drew = Seeds(context.seed_of(lesson.name), context.streams_of(lesson.name)), True
+        found.append((lesson, LessonKey(lesson.name, content, *own)))
+    return found, drew
 
 
 def _lessons(component: Component, dataset: Dataset, context: StepContext) -> list[Lesson]:
@@ -108,7 +123,7 @@ def lesson_keys(
     keys: Keys,
     described: Described,
     make: Callable[[], Component],
-    seed: int,
+    seeds: Seeds,
     dataset: tuple[Path, str],
     models: Mapping[str, tuple[Path, str]],
 ) -> list[LessonKey]:
@@ -117,7 +132,7 @@ def lesson_keys(
     Args:
         keys: works out and remembers.
         described: what is to learn; make: gives the component itself, where it is not remembered what that learns from.
-        seed: of the step.
+        seeds: of the step.
         dataset: folder and content of the data set.
         models: folder and content of classifiers that the step takes, by port.
 
@@ -125,11 +140,19 @@ def lesson_keys(
         DataError: there is nothing to learn from.
     """
     inputs = {"dataset": dataset[1]} | {port: content for port, (_, content) in models.items()}
-    asked = keys.document(described, seed, inputs, "cut").key
+    # Most are cut without the seed: of those what is learned from is the same for all of them.
+    of_any = keys.document(described, 0, inputs, "cut").key
+    if (told := keys.memory.get("lessons of any seed", of_any, "")) is not None:
+        return [LessonKey(name, content, *seeds) for name, content in json.loads(told)]
+    asked = keys.document(described, seeds.seed, inputs, "cut", seeds.streams).key
     told = keys.memory.get("lessons", asked, "")
     if told is None:
         given = {port: Taught.read(folder) for port, (folder, _) in models.items()}
-        found = [key for _, key in cut(make(), described.uses, seed, dataset[0], given, {})]
-        told = json.dumps([[key.name, key.content, key.seed] for key in found])
+        made, drew = cut(make(), described.uses, seeds, dataset[0], given, {})
+        if not drew:
+            told = json.dumps([[key.name, key.content] for _, key in made])
+            keys.memory.put("lessons of any seed", of_any, "", told)
+            return [key for _, key in made]
+        told = json.dumps([[key.name, key.content, key.seed, dict(key.streams)] for _, key in made])
         keys.memory.put("lessons", asked, "", told)
     return [LessonKey(*one) for one in json.loads(told)]

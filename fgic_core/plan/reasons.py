@@ -53,6 +53,8 @@ def changes(last: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
     found = _options(last["options"], document["options"])
     if last["seed"] != document["seed"]:
         found.append(f"seed changed from {last['seed']} to {document['seed']}")
+    elif last.get("streams", {}) != document.get("streams", {}):
+        found.append("what its seed draws changed")
     found += _packages(last, document)
     if (last["core"], last["format"]) != (document["core"], document["format"]):
         found.append("fgic itself changed")

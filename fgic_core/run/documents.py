@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from fgic_core.kinds.ports import all_steps
 from fgic_core.kinds.table import KINDS
 from fgic_core.plan.graph import Node
-from fgic_core.plan.lessons import Taught, cut
+from fgic_core.plan.lessons import Seeds, Taught, cut
 from fgic_core.plan.plan import Plan
 from fgic_core.plan.planned import PlannedLesson, PlannedStep
 from fgic_core.run.job import Job
@@ -43,6 +43,7 @@ def job_of(plan: Plan, node: Node, output: Path, resources: Resources) -> Job:
             inputs={port: _folders(plan, given) for port, given in planned.inputs.items()},
             learned={lesson.name: lesson.folder for lesson in planned.lessons or ()},
             seed=planned.seed,
+            streams=dict(planned.streams),
             document=dict(planned.document),
             **_about(plan, planned, node, output, resources),
         )
@@ -55,6 +56,7 @@ def job_of(plan: Plan, node: Node, output: Path, resources: Resources) -> Job:
         lesson=node.lesson.name,
         inputs={**{port: _folders(plan, one) for port, one in given.items()}, "dataset": rows},
         seed=node.lesson.seed,
+        streams=dict(node.lesson.streams),
         document=dict(node.lesson.document),
         **_about(plan, planned, node, output, resources),
     )
@@ -68,7 +70,8 @@ def _rows_of(plan: Plan, planned: PlannedStep, lesson: PlannedLesson) -> Any:
         if planned.described.ports[port].type == "model" and isinstance(name, str)
     }
     dataset, roots = plan.step(str(planned.inputs["dataset"])).folder, roots_above(plan, planned.name)
-    made = cut(plan.component(planned.name), planned.uses, planned.seed, dataset, models, roots)
+    seeds = Seeds(planned.seed, planned.streams)
+    made, _ = cut(plan.component(planned.name), planned.uses, seeds, dataset, models, roots)
     return next(one.data for one, key in made if key.name == lesson.name)
 
 

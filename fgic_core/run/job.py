@@ -44,6 +44,7 @@ class Job(BaseModel):
     learned: dict[str, Path] = Field(default_factory=dict, description="Of a use: folders of what was learned.")
     sources: dict[str, Any] = Field(default_factory=dict, description="Keys of the artifacts that it is given.")
     seed: int = 0
+    streams: dict[str, int] = Field(default_factory=dict, description="Seeds of streams whose seed is another one.")
     device: str = "cpu"
     devices: int = 1
     workers: int = 0
@@ -80,6 +81,7 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
         scratch=job.scratch,
         key=job.key,
         seed=job.seed,
+        streams=job.streams,
         device=job.device,
         devices=job.devices if component.several_devices else 1,
         rank=rank,
