@@ -41,8 +41,11 @@ PARTS = {
     "fgic_core.store": "store",
     "fgic_core.plan": "plan",
     "fgic_core.run": "run",
+    "fgic_core.study": "study",
     "fgic_core.report": "report",
     "fgic_core.report.page": "page",
+    "fgic_core.report.study": "page",
+    "fgic_core.report.charts_study": "page",
     "fgic_core.report.drawing": "page",
     "fgic_core.report.drawn": "page",
     "fgic_core.report.summary": "page",
@@ -83,13 +86,14 @@ ARROWS = {
     "run": {"hooks", "data", "contracts", "steps", "drivers", "registry", "spec", "store", "plan", "use"},
     "report": {"data", "contracts", "store"},
     "sections": {"data", "metrics", "contracts", "drivers", "report"},
-    "page": {"contracts", "report"},
+    "study": {"data", "metrics", "contracts", "store"},
+    "page": {"data", "metrics", "contracts", "report", "study"},
     "testing": {"data", "contracts", "kit", "steps"},
     "suites": {"data", "contracts", "testing"},
     "use": {"data", "kit", "contracts", "drivers", "registry", "store", "run"},
-    "pipeline": {"contracts", "registry", "spec", "store", "plan", "run", "use", "page"},
+    "pipeline": {"contracts", "registry", "spec", "store", "plan", "run", "use", "study", "page"},
     "cli": {"names", "hooks", "data", "contracts", "registry", "description", "spec", "store", "plan", "run"}
-    | {"use", "report", "page", "pipeline"},
+    | {"use", "report", "metrics", "study", "page", "pipeline"},
 }
 
 

@@ -67,6 +67,9 @@ class Kind:
             where steps before it are left out, ``oracle(options, before)`` where test boxes are annotated ones; see
             `fgic_core.kinds.cropper.ablation`.
         suite: ``module:Class``, what `fgic_core.testing` offers to authors of such components.
+        outcomes: the module that says what pictures add to its numbers: ``outcomes(folder, metric)`` gives
+            `fgic_core.data.outcomes.Outcomes`, whose mean the number is, or None for one that is no mean over pictures.
+            Numbers of a kind without one are compared over seeds alone.
         tensors: whether its steps need torch; the seconds and the memory of its import are saved otherwise.
         artifacts: types of artifact that it adds.
         quantities: quantities that it adds; see `fgic_core.data.quantities`.
@@ -81,6 +84,7 @@ class Kind:
     head: str = ""
     ablation: str = ""
     suite: str = ""
+    outcomes: str = ""
     tensors: bool = True
     artifacts: tuple[ArtifactType, ...] = ()
     quantities: tuple[Quantity, ...] = ()
@@ -115,6 +119,10 @@ def _shown(name: str) -> dict[str, str]:
     return {"section": f"{_ROOMS}.{name}.section", "head": f"{_ROOMS}.{name}.section"}
 
 
+def _by_picture(name: str) -> dict[str, str]:
+    return {"outcomes": f"{_ROOMS}.{name}.outcomes"}
+
+
 _DATA = f"{_ROOMS}.dataset.section"
 
 #: The core's own kinds, in the order in which steps usually stand.
@@ -123,9 +131,11 @@ CORE = (
     _core("detector", "Detector", fit=f"{_ROOMS}.detector.fit", section=_DATA),
     _core("cropper", "Cropper", section=_DATA, ablation=f"{_ROOMS}.cropper.ablation", tensors=False),
     _core("generator", "Generator", fit=f"{_ROOMS}.generator.fit", section=_DATA, head=f"{_ROOMS}.generator.section"),
-    _core("classifier", "Classifier", fit=f"{_ROOMS}.classifier.fit", **_shown("classifier")),
+    _core(
+        "classifier", "Classifier", fit=f"{_ROOMS}.classifier.fit", **_shown("classifier"), **_by_picture("classifier")
+    ),
     _core("explainer", "Explainer", **_shown("explainer")),
-    _core("attacker", "Attacker", **_shown("attacker")),
+    _core("attacker", "Attacker", **_shown("attacker"), **_by_picture("attacker")),
 )
 
 #: The core's own types of artifact. `fitted` is what a step learned; others are what it gives.
