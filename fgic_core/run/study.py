@@ -220,8 +220,8 @@ class Specs:
 
     def text(self, spec: Spec) -> str:
         """The spec as YAML, as `fgic_core.spec.dump_yaml` writes what `Spec.resolved` gives."""
-        head = {"version": spec.version, "name": spec.name, "seed": spec.seed}
-        return f"{dump_yaml(head)}steps:\n{''.join(map(self._step, spec.steps))}"
+        head = {"version": spec.version, "name": spec.name, "seed": spec.seed, "steps": {"first": {}}}
+        return f"{dump_yaml(head).partition('steps:')[0]}steps:\n{''.join(map(self._step, spec.steps))}"
 
     def _step(self, step: SpecStep) -> str:
         wiring = tuple(
