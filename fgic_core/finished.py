@@ -12,6 +12,7 @@ from fgic_core.errors import StoreError
 from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Registry
 from fgic_core.store.record import RunRecord, StepRecord, which_run
+from fgic_core.store.study import StudyRecord
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
@@ -212,6 +213,58 @@ class Run:
         raise StoreError(
             f"no {kind} is in this run" if name is None else f"step {name} gave no {kind}", where=str(self.folder)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRun:
+    """A finished study.
+
+    Attributes:
+        folder: the study's folder.
+        record: what was asked for, and how each run ended.
+        report: the HTML page; None where there is none.
+        problems: what went wrong beside the steps; see `Run`.
+    """
+
+    folder: Path
+    record: StudyRecord
+    report: Path | None = None
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def open(cls, folder: Path | str) -> StudyRun:
+        """The study in a folder.
+
+        Raises:
+            StoreError: there is none.
+        """
+        folder = Path(folder)
+        report = folder / "report.html"
+        return cls(folder, StudyRecord.read(folder), report if report.exists() else None)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every run came to its end, with every artifact that was asked for."""
+        return self.record.status == "finished"
+
+    def run(self, arm: str, seed: int, store: Path | str | None = None) -> Run:
+        """One run.
+
+        Args:
+            arm: its arm's name; seed: its seed.
+            store: see `Run.open`.
+
+        Raises:
+            KeyError: the study has no such run.
+            StoreError: it was never begun.
+        """
+        return Run.open(self.folder / self.record.run(arm, seed).folder, store)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs that were begun, in their order."""
+        begun = [entry for entry in self.record.runs if entry.status != "waiting"]
+        return [Run.open(self.folder / entry.folder) for entry in begun]
 
 
 def _gives(step: StepRecord) -> str:

@@ -111,8 +111,14 @@ def pipeline(
             "depend on it, and not on --jobs.",
         ),
     ] = None,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="End a study once one of its runs has failed.")
+    ] = False,
+    reports: Annotated[
+        bool, typer.Option("--reports", help="Write the HTML report of every run of a study too.")
+    ] = False,
 ) -> None:
-    """Run a spec: compute the steps that the store does not have, and write a report."""
+    """Run a spec, or every run of its study: compute the steps that the store does not have, and write a report."""
     from fgic_core.cli.pipeline import run_pipeline
 
     code = run_pipeline(
@@ -131,6 +137,8 @@ def pipeline(
         isolation="step" if isolate else "run",
         jobs=jobs,
         threads=threads,
+        fail_fast=fail_fast,
+        reports=reports,
     )
     raise typer.Exit(code)
 
@@ -139,7 +147,10 @@ def pipeline(
 def check(
     spec: Spec, overrides: Overrides = None, store: Store = None, verify: Verify = False, as_json: AsJson = False
 ) -> None:
-    """Check a spec; print how its steps are wired and which would be computed, and why. Runs nothing."""
+    """Check a spec; print how its steps are wired and which would be computed, and why. Runs nothing.
+
+    Of a spec with a study it prints the runs, what they share, and what computing them may take.
+    """
     from fgic_core.cli.check import print_plan
 
     print_plan(spec, overrides or [], store, as_json, verify=verify)

@@ -72,11 +72,11 @@ def with_seed(step: SpecStep, seed: int, vary: Sequence[Stream]) -> SpecStep:
 
 
 def takes_seed(step: SpecStep) -> bool:
-    """Whether a study's seed is a step's: it learns, or it makes of one data set another."""
+    """Whether a study's seed is a step's: one that draws, and learns or makes of one data set another."""
     makes = step.described.manifest.gives == "dataset" and any(
         port.type == "dataset" for name, port in step.described.ports.items() if name in step.inputs
     )
-    return step.described.learns or makes
+    return step.described.any_draws and (step.described.learns or makes)
 
 
 @dataclass(slots=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from fgic_core.data.streams import STREAMS
 from fgic_core.description import Answer, Describer, Here, Manifest, Request
 from fgic_core.description.words import in_words
 from fgic_core.errors import PluginError
@@ -40,6 +41,7 @@ class _Step:
     options: Options | None
     seed: int
     seeded: bool = False
+    streams: Mapping[str, int] = field(default_factory=dict)
 
 
 class Check:
@@ -190,6 +192,20 @@ class Check:
             return default
         return value
 
+    def _seeds(self, node: Node, default: int) -> tuple[int, dict[str, int]]:
+        """The seed of a step, and of its streams those that are others: ``seed: {order: 1, split: 0}``."""
+        found = node.child("seed")
+        if found is None or not isinstance(found.value, dict):
+            return self._seed(node, default), {}
+        self._unknown(found, STREAMS, "a seed")
+        given: dict[str, int] = {}
+        for stream, entry in found.value.items():
+            given[stream] = self._seed(Node({"seed": entry}, found.place), default)
+        order = given.pop("order", default)
+        least = {"init": default, "split": default} | given
+        apart = {name for name, seed in least.items() if seed != order or name == "resample"}
+        return order, {name: least[name] for name in STREAMS if name in apart}
+
     def _defaults(self, root: Node) -> dict[str, Node]:
         """Options of components by ``kind/name``: a step that uses one has them unless it says otherwise.
 
@@ -284,14 +300,14 @@ class Check:
         gives = manifest.gives if manifest is not None else kind.gives if kind is not None else None
         ports = manifest.ports if manifest is not None else kind.inputs if kind is not None else {}
         wired = Wired(name, uses, gives, place, node.child("from"), ports)
-        own_seed = self._seed(node, seed)
+        own_seed, streams = self._seeds(node, seed)
         if manifest is None:
             return _Step(wired, None, own_seed)
         defaults, given = self.defaults.get(uses), node.value.get("with")
         options = filled(completed(node.child("with"), manifest, self._known, self.defaults, defaults), defaults)
         places = Places(place, given.key if given is not None else None)
         own = Options(manifest, options, places, self.defaults)
-        return _Step(wired, own, own_seed, seeded=node.child("seed") is not None)
+        return _Step(wired, own, own_seed, seeded=node.child("seed") is not None, streams=streams)
 
     @staticmethod
     def _stray(node: Node, manifest: Manifest | None) -> str:
@@ -340,7 +356,8 @@ class Check:
         for (place, (step, options, given, request)), answer in zip(requests.items(), answers, strict=True):
             made, name, uses = None, step.wired.name, step.wired.uses
             if answer.described is not None:
-                made = SpecStep(name, uses, answer.described, given, step.seed, options.written, request, step.seeded)
+                about = (options.written, request, step.seeded, step.streams)
+                made = SpecStep(name, uses, answer.described, given, step.seed, *about)
             found[place] = made, list(options.problems(answer))
         return [found[place] for place in places]
 

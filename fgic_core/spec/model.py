@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fgic_core.data.streams import STREAMS
 from fgic_core.description import Described, Request
 from fgic_core.kinds.ports import Wiring
 
@@ -43,6 +44,19 @@ class SpecStep:
     request: Request
     seeded: bool = False
     streams: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def resolved_seed(self) -> int | dict[str, int]:
+        """The seed as a spec has it: one number, or one for each stream where they differ."""
+        if not self.streams:
+            return self.seed
+        given = {"init": self.seed, "order": self.seed, "split": self.seed, **self.streams}
+        return {stream: given[stream] for stream in STREAMS if stream in given}
+
+    def resolved(self) -> dict[str, Any]:
+        """The step with every default, its inputs and its seed."""
+        found: dict[str, Any] = {"uses": self.uses, "with": dict(self.described.options)}
+        return found | ({"from": dict(self.inputs)} if self.inputs else {}) | {"seed": self.resolved_seed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +94,16 @@ class Spec:
         """The spec with every default, seed and input filled in: plain data, itself a spec that means the same."""
         steps: dict[str, Any] = {}
         for step in self.steps:
-            options, inputs = dict(step.described.options), dict(step.inputs)
+            one = steps[step.name] = step.resolved()
+            if self.study is not None and not step.seeded:  # a study's seed takes its place
+                del one["seed"]
             if self.study is not None and step.name in self.study.given:  # another component has others
                 written, ports = self.study.given[step.name]
-                fields = {one.name: one.field for one in step.described.manifest.models[0]}
+                fields = {option.name: option.field for option in step.described.manifest.models[0]}
                 named = [fields.get(name, name) for name in written]
-                options = {name: options[name] for name in named if name in options}
-                inputs = {port: given for port, given in inputs.items() if port in ports}
-            steps[step.name] = {"uses": step.uses, "with": options}
-            if inputs:
-                steps[step.name]["from"] = inputs
-            if self.study is None or step.seeded:  # of the others a study's seed takes the place
-                steps[step.name]["seed"] = step.seed
+                one["with"] = {name: one["with"][name] for name in named if name in one["with"]}
+                if inputs := {port: given for port, given in one.pop("from", {}).items() if port in ports}:
+                    one["from"] = inputs
         found: dict[str, Any] = {"version": self.version, "name": self.name, "seed": self.seed}
         if self.study is None:
             return found | {"steps": steps}

@@ -154,7 +154,10 @@ def _step(known: Mapping[str, Manifest]) -> dict[str, Any]:
                 "description": "Steps that inputs are taken from, by port; by default the nearest earlier ones.",
                 "type": ["object", "null"],
             },
-            "seed": _seed("Seed of this step; by default the spec's."),
+            "seed": {
+                "description": "Seed of this step, or of each thing that it draws; by default the spec's.",
+                "anyOf": [_seed("One for all."), _seeds()],
+            },
         },
         "allOf": [_rule(uses, one.ports) for uses, one in known.items()],
     }
@@ -246,6 +249,11 @@ def _study() -> dict[str, Any]:
             name: {"description": words, "anyOf": [kinds[name], {"type": "null"}]} for name, words in told.items()
         },
     }
+
+
+def _seeds() -> dict[str, Any]:
+    each = {stream: {"type": "integer", "minimum": 0} for stream in STREAMS}
+    return {"type": "object", "additionalProperties": False, "properties": each}
 
 
 def _seed(description: str) -> dict[str, Any]:

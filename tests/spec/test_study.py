@@ -420,3 +420,18 @@ def test_each_step_is_described_once_for_all_the_arms_that_have_it_so(known: Reg
     assert asked.count("classifier/net") == 4
     assert asked.count("cropper/square") == 3 + 3, "and once more for each margin without a detector"
     assert asked.count("attacker/pgd") == 1
+
+
+def test_a_step_may_have_a_seed_for_each_thing_that_it_draws(study: Callable[..., Spec], known: Registry) -> None:
+    steps = STEPS.replace("{epochs: 3}}", "{epochs: 3}, seed: {order: 1, split: 2}}")
+    step = study("seeds: [0]", steps=steps).step("classifier")
+    assert (step.seed, step.streams, step.seeded) == (1, {"init": 7, "split": 2}, True)
+    assert step.resolved()["seed"] == {"init": 7, "order": 1, "split": 2}
+    again = parse_spec(dump_yaml(study("seeds: [0]", steps=steps).resolved()), known).step("classifier")
+    assert (again.seed, again.streams) == (step.seed, step.streams)
+    drawn = study("seeds: [0]", "classifier.seed={init: 5, order: 5, split: 5, resample: 5}").step("classifier")
+    assert (drawn.seed, drawn.streams) == (5, {"resample": 5})
+    with pytest.raises(SpecError, match="a seed has no ordre"):
+        study("seeds: [0]", "classifier.seed={ordre: 1}")
+    with pytest.raises(SpecError, match="seed should be a whole number, 0 or more, not -1"):
+        study("seeds: [0]", "classifier.seed={order: -1}")
