@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fgic_core.data.geometry import Box
     from fgic_core.kinds.classifier.model import Model
     from fgic_core.predict import Predictor
+    from fgic_core.study.results import Results
 
 
 #: How a step ended that gave nothing.
@@ -241,6 +242,16 @@ class StudyRun:
         folder = Path(folder)
         report = folder / "report.html"
         return cls(folder, StudyRecord.read(folder), report if report.exists() else None)
+
+    def results(self, store: Path | str | None = None) -> Results:
+        """What the study shows: effects, verdicts, every run's numbers.
+
+        Args:
+            store: where artifacts lie, if not where the runs' records say.
+        """
+        from fgic_core.study.results import Results
+
+        return Results.of(self.folder, Path(store) if store is not None else None)
 
     @property
     def ok(self) -> bool:

@@ -199,7 +199,8 @@ class Pipeline:
 
             asked = Asked(device, devices, isolation, jobs, threads, until, only, fail_fast, command)
             of_study = self.plan_study(store, fresh=fresh, verify=verify)
-            return run_study(of_study, self.registry, folders, asked, observers, _report_of_run if reports else None)
+            done = run_study(of_study, self.registry, folders, asked, observers, _report_of_run if reports else None)
+            return _answered(done, store, report)
         plan = self.plan(store, fresh=fresh, verify=verify)
         chosen = choose(plan, until, only)
         to_compute = [step for step in plan.steps if step.name in chosen and not step.reused]
@@ -269,6 +270,20 @@ class Pipeline:
             stopped.hint = "\n  ".join([stopped.hint or "", *problems])
             raise stopped
         return Run(folder, record, page, tuple(problems))
+
+
+def _answered(done: StudyRun, store: Path | str | None, report: bool) -> StudyRun:
+    """A study that was run, with what it shows: its tables, and its page if that is wanted."""
+    from fgic_core.report.study import write_study_report
+
+    problems, page = list(done.problems), None
+    try:
+        results = done.results(store)
+        results.write(done.folder)
+        page = write_study_report(done.folder, results) if report else None
+    except Exception as error:
+        problems.append(f"what the study shows could not be written: {type(error).__name__}: {error}")
+    return replace(done, report=page, problems=tuple(problems))
 
 
 def _report_of_run(folder: Path) -> None:

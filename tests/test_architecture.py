@@ -90,7 +90,7 @@ ARROWS = {
     "page": {"data", "metrics", "contracts", "report", "study"},
     "testing": {"data", "contracts", "kit", "steps"},
     "suites": {"data", "contracts", "testing"},
-    "use": {"data", "kit", "contracts", "drivers", "registry", "store", "run"},
+    "use": {"data", "kit", "contracts", "drivers", "registry", "store", "study", "run"},
     "pipeline": {"contracts", "registry", "spec", "store", "plan", "run", "use", "study", "page"},
     "cli": {"names", "hooks", "data", "contracts", "registry", "description", "spec", "store", "plan", "run"}
     | {"use", "report", "metrics", "study", "page", "pipeline"},

@@ -208,10 +208,17 @@ def predict(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/dogs/latest.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or a study's: runs/dogs/latest.")],
     store: RunStore = None,
 ) -> None:
-    """Write the report of a run again."""
+    """Write the report of a run again, or that of a study with its tables."""
+    from fgic_core.store.study import is_study
+
+    if is_study(run):
+        from fgic_core.cli.study import report_study
+
+        typer.echo(report_study(run, store))
+        return
     from fgic_core.report import write_report
 
     typer.echo(write_report(run, store))

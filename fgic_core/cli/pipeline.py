@@ -63,7 +63,7 @@ def run_pipeline(spec: Path, overrides: Sequence[str], *, quiet: bool, **argumen
 
 def _run_study(pipeline: Pipeline, quiet: bool, arguments: Mapping[str, Any]) -> int:
     from fgic_core.cli.study_terminal import LiveStudy, PlainStudy
-    from fgic_core.pipeline import argv
+    from fgic_core.pipeline import StudyRun, argv
 
     terminal = LiveStudy() if sys.stderr.isatty() and not quiet else PlainStudy(sys.stderr, failures_only=quiet)
     last = _LastWord()
@@ -75,6 +75,12 @@ def _run_study(pipeline: Pipeline, quiet: bool, arguments: Mapping[str, Any]) ->
             _print_arms(last.study)
         if last.study_folder is not None:
             print(last.study_folder if quiet else f"study   {last.study_folder}")
+    if not quiet and isinstance(result, StudyRun) and (result.folder / "results.json").exists():
+        from fgic_core.cli.study import print_results
+
+        print_results(result.results(arguments.get("store")))
+        if result.report is not None:
+            print(f"report  {result.report}")
     for problem in result.problems:
         warn(problem)
     return 0 if result.ok else 1

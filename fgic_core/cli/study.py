@@ -1,4 +1,4 @@
-"""``fgic check`` of a spec with a study: its runs by arm, what they share, what computing them may take."""
+"""What the terminal says of studies: of ``fgic check`` the runs and what they could show, afterwards what they show."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from fgic_core.data.files import in_bytes
 from fgic_core.description.words import in_words
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fgic_core.plan.study import Range, StudyPlan
     from fgic_core.spec.study import Arm, Study
+    from fgic_core.study.results import Results
 
 #: So many arms are listed; with ``--json`` all are.
 _SHOWN = 40
+#: So many reasons why numbers are missing are told.
+_PROBLEMS = 5
+#: Numbers of test pictures that are told where it is not known how many there are.
+_PICTURES = (400, 2_000, 10_000)
 
 
 def print_study(plan: StudyPlan, as_json: bool) -> None:
@@ -25,8 +32,51 @@ def print_study(plan: StudyPlan, as_json: bool) -> None:
     if as_json:
         print(json.dumps(_document(plan), indent=1, ensure_ascii=False, default=str))
         return
-    for part in (_arms, _nodes, _cost):
+    for part in (_arms, _nodes, _cost, _foretold):
         part(plan)
+
+
+def print_results(results: Results) -> None:
+    """Print the verdicts of a study, and the numbers that they stand on."""
+    from fgic_core.study import words
+
+    row = results.readings[0].quantity
+    rows = table("compared", "verdict", "effect", "95 %", "p, Holm")
+    for one in results.comparisons:
+        effect, judged = one.effects[0], one.judged
+        about = (
+            ("", "") if effect is None else (words.amount(effect.value, row, sign=True), words.interval(effect, row))
+        )
+        p = "" if judged is None else words.p_text(words.deciding_p(one))
+        rows.add_row(one.name, one.verdict or "beside the family", *about, p)
+    out = console()
+    out.print()
+    if results.comparisons:
+        out.print(rows)
+        out.print()
+    out.print(f"{words.question(results)} {words.answer(results)}", style="bold")
+    for one in results.comparisons:
+        out.print(words.sentence(one, results))
+    for reading in results.readings:
+        for problem in reading.problems[:_PROBLEMS]:
+            out.print(f"{reading.measure.quantity}: {problem}")
+        if len(reading.problems) > _PROBLEMS:
+            out.print(f"… and {len(reading.problems) - _PROBLEMS:,} more like these; results.json lists them.")
+    out.print()
+
+
+def report_study(folder: Path, store: Path | None) -> Path:
+    """Write the tables and the page of a study's folder again, whatever became of its runs.
+
+    Raises:
+        StoreError: it is none.
+    """
+    from fgic_core.report.study import write_study_report
+    from fgic_core.study.results import Results
+
+    results = Results.of(folder, store)
+    results.write(folder)
+    return write_study_report(folder, results)
 
 
 def differs(arm: Arm, study: Study) -> str:
@@ -86,6 +136,59 @@ def _cost(plan: StudyPlan) -> None:
     if plan.computed:
         out.print(f"time    {_estimate(plan.seconds(), duration, 'one after the other')}")
         out.print(f"disk    {_estimate(plan.size(), in_bytes, 'in the store')}")
+
+
+def _foretold(plan: StudyPlan) -> None:
+    """What the study will be able to show, and what it never can."""
+    from fgic_core.data.quantities import quantity
+    from fgic_core.metrics.power import DISCORDANCE, SEED_SD, assumed, foretell
+    from fgic_core.study import words
+
+    study, out = plan.study, console()
+    row, comparisons = quantity(study.measure[0].quantity), comparisons_of(study)
+    if not comparisons:
+        return
+    if row.unit != "fraction":
+        out.print(f"\nWhat it can show of {row.label} is not known before it is run: nobody knows how that varies.")
+        return
+    of = f"{comparisons} comparison{'s' * (comparisons != 1)} on {row.label.lower()}"
+    out.print(
+        f"\nWhat it will be able to show, of {of}, if {row.label.lower()} varies by {100 * SEED_SD:g} point from seed "
+        f"to seed and models of two pipelines disagree on {100 * DISCORDANCE:g} % of pictures:"
+    )
+    known = test_pictures(plan)
+    said: dict[str, None] = {}
+    for pictures in (known,) if known else _PICTURES:
+        shown = foretell(len(study.seeds), pictures, comparisons, assumed())
+        lines = words.foretold(shown, study.margin / 100, row, len(study.seeds), pictures, comparisons)
+        said |= dict.fromkeys(lines)
+    for line in said:
+        out.print(f"  {line}")
+    if not known:
+        out.print("  How many test pictures there are is known once the data set was read.")
+
+
+def comparisons_of(study: Study) -> int:
+    """How many comparisons the family of a study has: one a step and one a level beside the baseline's."""
+    return len(study.ablate) + sum(len(levels) - 1 for levels in study.matrix.values())
+
+
+def test_pictures(plan: StudyPlan) -> int:
+    """How many independent test pictures the first measure is taken on; 0 where that is not known yet."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    first = plan.plans[0]
+    steps = {step.name: step for step in first.steps}
+    measured = steps.get(plan.study.measure[0].step)
+    given = measured.inputs.get("dataset") if measured is not None else None
+    while isinstance(given, str) and not steps[given].content:
+        given = steps[given].inputs.get("dataset")  # a step before it has the same pictures
+    if not isinstance(given, str):
+        return 0
+    table = pq.read_table(steps[given].folder / "samples.parquet", columns=["split", "digest"])
+    test = table.filter(pc.equal(table.column("split").cast("string"), "test")).column("digest")
+    return int(len(pc.unique(test)) or 0)
 
 
 def _estimate(found: Range | None, words: Any, how: str) -> str:

@@ -154,8 +154,12 @@ class _Page:
         return {
             "comparison": one,
             "cells": cells,
-            "p": "" if judged is None else _p(judged.p_equivalent if one.verdict == "equivalent" else judged.p_zero),
-            "flips": "" if judged is None else _p(judged.p_sign_flip) if judged.sign_flip_can_speak else "cannot speak",
+            "p": words.p_text(words.deciding_p(one)),
+            "flips": ""
+            if judged is None
+            else words.p_text(judged.p_sign_flip)
+            if judged.sign_flip_can_speak
+            else "cannot speak",
         }
 
     def _waterfall(self) -> Chart | None:
@@ -309,10 +313,6 @@ class _Page:
 
 def _value(value: float, row: Quantity) -> str:
     return f"{100 * value:.1f}" if row.unit == "fraction" else f"{value:.4g}"
-
-
-def _p(value: float) -> str:
-    return "" if not np.isfinite(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _text(path: Path) -> str:

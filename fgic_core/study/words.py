@@ -101,6 +101,19 @@ def _flips(judged: Judged) -> str:
     return f" Sign-flip test over seeds: p = {judged.p_sign_flip:.2g}."
 
 
+def deciding_p(one: Comparison) -> float:
+    """The p that a verdict stands on: of its own null; of what is undecided that of no effect."""
+    if one.judged is None:
+        return math.nan
+    own = {"equivalent": one.judged.p_equivalent, "above margin": one.judged.p_margin}
+    return own.get(one.judged.verdict.value, one.judged.p_zero)
+
+
+def p_text(value: float) -> str:
+    """A p for a table."""
+    return "" if not math.isfinite(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def question(results: Results) -> str:
     """What the study asks."""
     record, asked = results.record, []
