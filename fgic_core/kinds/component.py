@@ -35,6 +35,7 @@ from pydantic_core import PydanticCustomError
 
 from fgic_core.errors import PluginError
 from fgic_core.kinds.ports import Input
+from fgic_core.loaded import note
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Component")
@@ -87,6 +88,11 @@ class Component(BaseModel):
     renamed: ClassVar[Mapping[str, str]] = {}
     #: Of a component that an option names (`fgic_core.ComponentOption`), its declaration.
     _entry: Any = PrivateAttr(None)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        note(cls.__module__)  # which is being executed now
 
     def draws(self) -> bool:
         """Whether the step's seed has a part in what it gives. If not, steps of other seeds share its artifact."""

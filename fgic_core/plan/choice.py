@@ -1,6 +1,8 @@
-"""Which steps of a plan are run: ``--until`` and ``--only``."""
+"""Which steps of a plan are run (``--until`` and ``--only``), and whether this process can compute them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from fgic_core.errors import FgicError, StoreError
 from fgic_core.kinds.ports import all_steps
@@ -24,6 +26,22 @@ def choose(plan: Plan, until: str | None, only: str | None) -> list[str]:
             raise lacking
         return [only]
     return names[: names.index(until) + 1] if until is not None else names
+
+
+def check_code(plan: Plan, steps: Iterable[PlannedStep]) -> None:
+    """Check that this process has the code that the keys of steps count, for it is to compute them.
+
+    Raises:
+        FgicError: it imported some of it before that was edited.
+    """
+    for step in steps:
+        if outdated := plan.outdated(step.name):
+            raise FgicError(
+                f"this Python imported code that was changed since: {', '.join(outdated)}",
+                where=f"step {step.name} ({step.uses})",
+                hint='Restart Python; or give isolation="run", which computes steps in a process of their own, as '
+                "fgic pipeline does.",
+            )
 
 
 def _lacking(plan: Plan, only: str) -> StoreError | None:

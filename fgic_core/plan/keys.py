@@ -15,7 +15,7 @@ from fgic_core.kinds.table import KINDS
 from fgic_core.plan.fingerprints import Fingerprints
 from fgic_core.plan.identities import Identities
 from fgic_core.plan.packages import normalised, versions_of_modules
-from fgic_core.plan.sources import Sources
+from fgic_core.plan.sources import Reached, Sources
 from fgic_core.store.memory import Memory, default_memory
 
 #: What a key is of: learning, doing with what was learned (or all there is to do), or cutting what is learned from.
@@ -82,9 +82,7 @@ class Keys:
         left_out = described.manifest.use_only if node == "fit" else frozenset()
         parts = {where: one for where, one in described.named.items() if option_of(where) not in left_out}
         options, doubts, unread = self._options(described, [described, *parts.values()], left_out)
-        kind = KINDS[described.kind]
-        handed = [module for port in described.manifest.ports.values() for module in _opened_by(port.type)]
-        driver = self.sources.reached(kind.driver if node == "use" else kind.fit, *_CONTEXT, *sorted({*handed}))
+        driver = self._driver(described, node)
         own = self.identities.of(described.manifest)
         within = {where: self.identities.of(one.manifest) for where, one in parts.items()}
         stands_on = versions_of_modules(driver.packages, self.memory)
@@ -109,6 +107,25 @@ class Keys:
             "inputs": dict(inputs),
         }
         return KeyDocument(content, tuple(doubts), unread)
+
+    def _driver(self, described: Described, node: Node) -> Reached:
+        """What the code stands on by which the core drives a component."""
+        kind = KINDS[described.kind]
+        handed = [module for port in described.manifest.ports.values() for module in _opened_by(port.type)]
+        return self.sources.reached(kind.driver if node == "use" else kind.fit, *_CONTEXT, *sorted({*handed}))
+
+    def outdated(self, described: Described) -> list[str]:
+        """The files that a step stands on of which this process has imported another source than they have now.
+
+        What is computed in this process would not be what the key says. Another Python, which describes what lives
+        there, imports what there is.
+        """
+        nodes: list[Node] = ["fit", "use"] if described.learns else ["use"]
+        found = [file for node in nodes for file in self._driver(described, node).outdated]
+        for one in described.recipes:
+            if one.manifest.identity is None:
+                found += self.identities.look(one.manifest).outdated
+        return list(dict.fromkeys(found))
 
     def _options(
         self, described: Described, reading: list[Recipe], left_out: frozenset[str]

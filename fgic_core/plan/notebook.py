@@ -43,11 +43,15 @@ class _Walk:
         self._untraced: list[str] = []
         self._missing: list[str] = []
         self._unknown_files: list[str] = []
+        self._outdated: list[str] = []
 
     def result(self) -> Reached:
         packages = tuple(sorted(self._packages))
         missing, files = tuple(self._missing), tuple(self._unknown_files)
-        return Reached(digest_of(self._digests), packages, tuple(self._untraced), missing, files)
+        outdated = tuple(self._outdated)
+        return Reached(
+            digest_of(self._digests), packages, tuple(self._untraced), missing, files, outdated=outdated
+        )
 
     def follow(self, found: Any, name: str) -> None:
         """Take one object into account, and what it refers to."""
@@ -109,6 +113,7 @@ class _Walk:
         self._untraced += reached.untraced
         self._missing += reached.missing
         self._unknown_files += reached.unknown_files
+        self._outdated += reached.outdated
 
     def _value(self, found: Any, name: str) -> bool:
         """Count a plain value by what it is; whether it is one."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fgic_core.data.digest import digest_of
+from fgic_core.loaded import before, note
 from fgic_core.plan.beside import Beside, counts
 from fgic_core.plan.modules import compiled, forget, homes, is_missing, is_standard, locate, public_home
 from fgic_core.plan.syntax import CORE, LAZY, Parsed, parse
@@ -34,6 +35,7 @@ class Reached:
         unknown_files: places where files are opened that cannot be known by reading: ``file:line``.
         texts: the digest of these sources as they are written, docstrings and comments among them, the core's left out.
         newest: when one of them, or of the files beside them, was last changed, in nanoseconds.
+        outdated: files of which this process has imported another source than they have now.
     """
 
     digest: str
@@ -43,6 +45,7 @@ class Reached:
     unknown_files: tuple[str, ...] = ()
     texts: str = ""
     newest: int = 0
+    outdated: tuple[str, ...] = ()
 
 
 class Sources:
@@ -50,6 +53,7 @@ class Sources:
 
     def __init__(self, memory: Memory) -> None:
         forget()  # a notebook may have got a module since
+        note(everything=True)
         self._memory = memory
         self._parsed: dict[str, Parsed] = {}
         self._reached: dict[tuple[str, ...], Reached] = {}
@@ -72,6 +76,7 @@ class Sources:
         packages: set[str] = set()
         untraced: list[str] = []
         needed: dict[str, str] = {}
+        outdated: list[str] = []
         beside = Beside(locate)
         self._looked = []
         while waiting:
@@ -94,6 +99,7 @@ class Sources:
             if name in digests or not own:
                 continue
             digests[name] = parsed.digest
+            outdated += [str(place)] if _is_outdated(name, place, parsed) else []
             waiting += [(module, tuple(names)) for module, names in parsed.imports]
             if name.partition(".")[0] != CORE:  # of the core a test sees that no driver imports by a name it works out
                 untraced += [f"{place.name}:{line}" for line in parsed.untraced]
@@ -109,7 +115,8 @@ class Sources:
         for label, folder in beside.folders.items():
             digests |= self._folder(label, folder, lambda file: counts(file) and Path(file.path) not in beside.read)
         doubts = (tuple(untraced), missing, tuple(beside.unknown))
-        return Reached(digest_of(digests), tuple(sorted(packages)), *doubts, digest_of(texts), self._newest())
+        seen = digest_of(texts), self._newest(), tuple(outdated)
+        return Reached(digest_of(digests), tuple(sorted(packages)), *doubts, *seen)
 
     def _newest(self) -> int:
         """When what was looked at last was changed."""
@@ -206,3 +213,13 @@ class Sources:
             return self._memory.digest(file)
         except OSError:
             return "unreadable"
+
+
+def _is_outdated(name: str, file: Path, parsed: Parsed) -> bool:
+    """Whether this process has imported a module from a source that does something else than its file does now."""
+    if (was := before(name, file)) is None:
+        return False
+    try:
+        return parse(was, name, is_package=file.name == "__init__.py").digest != parsed.digest
+    except (SyntaxError, ValueError):
+        return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import torch
 
 from fgic_core import Attacker, InputFile, Registry, hookimpl
 from fgic_core.data.artifact import ArtifactRecord, Point
-from fgic_core.errors import StoreError
+from fgic_core.errors import FgicError, StoreError
 from fgic_core.pipeline import Pipeline, Run
 
 SPEC = """\
@@ -178,3 +180,42 @@ def test_no_other_model_stands_in_for_one_that_failed(go: Go, tmp_path: Path, mo
     with pytest.raises(StoreError, match=r"step last, which gives the model of this run, failed(.|\n)*name another"):
         result.model()
     assert result.model("net").classes == result.dataset().classes
+
+
+def test_code_that_was_edited_after_it_was_imported_is_not_computed_with_in_the_process(toys: Path, go: Go) -> None:
+    """What it gave would be kept as what the new code gives. A comment changes nothing, and new Python has new code."""
+    go(until="dots")
+    file = toys / "fgic_toys.py"
+    file.write_text(f"# A remark.\n{file.read_text()}")
+    assert statuses(go(until="dots"))[0] == "reused"
+    text = file.read_text()
+    edited = text.replace("class Linear(Classifier):", "SCALE = 2\n\n\nclass Linear(Classifier):")
+    assert edited != text
+    file.write_text(edited)
+    with pytest.raises(FgicError) as caught:
+        go(until="net")
+    message = str(caught.value)
+    assert f"imported code that was changed since: {file}" in message
+    assert "step dots (dataset/dots)" in message
+    assert 'isolation="run"' in message
+    importlib.reload(sys.modules["fgic_toys"])
+    assert statuses(go(until="net"))[:2] == ["computed", "computed"]
+
+
+def test_so_is_none_of_a_module_that_it_imports_nor_a_class_whose_module_was_reloaded(toys: Path, go: Go) -> None:
+    (toys / "fgic_toy_helper.py").write_text("SCALE = 1\n")
+    file = toys / "fgic_toys.py"
+    file.write_text(file.read_text().replace("import annotations\n", "import annotations\n\nimport fgic_toy_helper\n"))
+    assert "import fgic_toy_helper" in file.read_text()
+    made = Pipeline.from_yaml(toys.parent / "spec.yaml", registry=registry())
+    go(until="dots")
+    (toys / "fgic_toy_helper.py").write_text("SCALE = 2\n")
+    with pytest.raises(FgicError, match=r"changed since: .*fgic_toy_helper\.py"):
+        go(until="dots")
+    importlib.reload(sys.modules["fgic_toy_helper"])
+    assert statuses(go(until="dots"))[0] == "computed"
+    importlib.reload(sys.modules["fgic_toys"])
+    (toys / "fgic_toy_helper.py").write_text("SCALE = 3\n")
+    importlib.reload(sys.modules["fgic_toy_helper"])
+    with pytest.raises(FgicError, match=r"changed since: .*fgic_toys\.py"):
+        made.run(store=toys.parent / "store", runs=toys.parent / "runs", device="cpu", until="dots", report=False)
