@@ -17,7 +17,7 @@ from fgic_core.description.words import dotted, in_one_line, in_words
 from fgic_core.errors import PluginError
 from fgic_core.kinds.component import Component, Look
 from fgic_core.kinds.dataset.contract import DatasetReader
-from fgic_core.nested import REFUSED, Misfit, entry_of, nested
+from fgic_core.nested import REFUSED, Misfit, entry_of, nested, one_line
 from fgic_core.registry import Registry
 
 
@@ -61,11 +61,35 @@ class Here:
             return Answer(failed=f"{uses} failed while it checked its options: {in_one_line(error)}")
         if misread := tuple(_misread(request.options, made, request.defaults)):
             return Answer(misread=misread)
+        if changed := _changed_again(made, request, self._registry):
+            return Answer(failed=f"{uses} does not take its own options as they are: {changed}")
         try:
             described = describe(made, manifest_of(entry, component), request.inputs)
         except Exception as error:  # what it says of itself: draws, learns, reads, …
             return Answer(failed=f"{uses} failed while it was asked about itself: {in_one_line(error)}")
         return Answer(described=described, looks=tuple(looks))
+
+
+def _changed_again(made: Component, request: Request, registry: Registry) -> str:
+    """What comes of options that are read once more, as by a job; nothing where they stay the same."""
+    try:
+        told = made.model_dump(mode="json")
+    except Exception:  # whoever writes them down says so
+        return ""
+    try:
+        again = type(made).model_validate(told, context={"base": request.base, "registry": registry})
+    except ValidationError as error:
+        return f"when a job reads {one_line(error)}"
+    except Exception as error:
+        return f"when a job reads them, {in_one_line(error)}"
+    before, after = _counted(made)[0], _counted(again)[0]
+    changed = [
+        f"{name} is {in_words(before[name])}, then {in_words(after[name])}"
+        for name in before
+        if before[name] != after[name]
+    ]
+    more = ". A validator that changes a value must leave alone what it has changed already."
+    return f"{'; '.join(changed)} when a job reads them again{more}" if changed else ""
 
 
 def describe(component: Component, manifest: Manifest, inputs: Sequence[str] = ()) -> Described:

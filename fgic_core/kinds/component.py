@@ -294,6 +294,22 @@ def fields_of(of: type) -> Mapping[str, FieldInfo]:
     return {field.name: FieldInfo.from_annotation(hints[field.name]) for field in fields(of)}
 
 
+def all_fields(component: type[Component]) -> Iterator[tuple[str, type, FieldInfo]]:
+    """The options of a component and the fields of the models among them: the name from above, whose, and the field."""
+    waiting: list[tuple[str, type]] = [("", component)]
+    seen: set[type] = set()
+    while waiting:
+        above, model = waiting.pop()
+        if model in seen:
+            continue
+        seen.add(model)
+        for name, field in fields_of(model).items():
+            yield f"{above}{name}", model, field
+            for leaf in _leaves(field.annotation, field.metadata, above=frozenset({model})):
+                if isinstance(leaf.type, type) and not issubclass(leaf.type, Component):
+                    waiting.append((f"{above}{name}.", leaf.type))
+
+
 class _Leaf(NamedTuple):
     """A type in that of an option, at its end: `marked` is what says how its value is written, if anything does.
 

@@ -49,9 +49,7 @@ class _Walk:
         packages = tuple(sorted(self._packages))
         missing, files = tuple(self._missing), tuple(self._unknown_files)
         outdated = tuple(self._outdated)
-        return Reached(
-            digest_of(self._digests), packages, tuple(self._untraced), missing, files, outdated=outdated
-        )
+        return Reached(digest_of(self._digests), packages, tuple(self._untraced), missing, files, outdated=outdated)
 
     def follow(self, found: Any, name: str) -> None:
         """Take one object into account, and what it refers to."""

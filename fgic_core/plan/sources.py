@@ -115,8 +115,8 @@ class Sources:
         for label, folder in beside.folders.items():
             digests |= self._folder(label, folder, lambda file: counts(file) and Path(file.path) not in beside.read)
         doubts = (tuple(untraced), missing, tuple(beside.unknown))
-        seen = digest_of(texts), self._newest(), tuple(outdated)
-        return Reached(digest_of(digests), tuple(sorted(packages)), *doubts, *seen)
+        also = digest_of(texts), self._newest(), tuple(outdated)
+        return Reached(digest_of(digests), tuple(sorted(packages)), *doubts, *also)
 
     def _newest(self) -> int:
         """When what was looked at last was changed."""

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import field_validator
 
-from fgic_core import Epsilon, Registry
+from fgic_core import Box, Cropper, Epsilon, Registry, Size
 from fgic_core.spec import SpecError, from_dict, parse_spec
 
 START = "version: 1\nsteps:\n  d: {uses: dataset/drawn}\n"
@@ -154,6 +155,56 @@ def test_a_validator_that_crashes_is_one_problem_among_others(said: Callable[...
         "s.yaml:4:13: classifier/net failed while it checked its options: RuntimeError: no connection to the hub\n"
     )
     assert second.startswith(":5:40: option lr should be greater than 0")
+
+
+class Drifting(Cropper):
+    """Each look at its options changes them."""
+
+    scale: float = 1.0
+    unit: str = "m"
+    names: frozenset[str] = frozenset()
+
+    @field_validator("scale")
+    @classmethod
+    def _halved(cls, scale: float) -> float:
+        return scale / 2
+
+    @field_validator("unit")
+    @classmethod
+    def _short(cls, unit: str) -> str:
+        if unit == "cm":
+            raise ValueError("cm is short for nothing")
+        return {"centimetre": "cm"}.get(unit, unit)
+
+    @field_validator("names")
+    @classmethod
+    def _lower(cls, names: frozenset[str]) -> frozenset[str]:
+        return frozenset(name.lower() for name in names)
+
+    def region(self, box: Box, image: Size) -> Box:
+        return box
+
+
+def test_options_that_are_others_when_a_job_reads_them_are_refused(registry: Registry) -> None:
+    """A job is given what the first look made of them, and looks again: the key would tell of other values."""
+    known = Registry([])
+    known.register("drifting", Drifting)
+    known.register("drawn", registry.get("dataset/drawn"))
+
+    def said(**options: Any) -> str:
+        step = {"uses": "cropper/drifting", "with": options}
+        with pytest.raises(SpecError) as caught:
+            from_dict({"version": 1, "steps": {"d": {"uses": "dataset/drawn"}, "c": step}}, known)
+        return str(caught.value)
+
+    assert said(scale=1) == (
+        "steps.c.uses: cropper/drifting does not take its own options as they are: scale is 0.5, then 0.25 when a job "
+        "reads them again. A validator that changes a value must leave alone what it has changed already."
+    )
+    assert "when a job reads unit: Value error, cm is short for nothing" in said(scale=0, unit="centimetre")
+    step = {"uses": "cropper/drifting", "with": {"scale": 0, "names": list("ABCDEFGH")}}
+    spec = from_dict({"version": 1, "steps": {"d": {"uses": "dataset/drawn"}, "c": step}}, known)
+    assert sorted(spec.step("c").described.options["names"]) == list("abcdefgh")
 
 
 def test_paths_start_at_the_folder_of_the_spec(tmp_path: Path, registry: Registry) -> None:
