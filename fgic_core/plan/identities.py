@@ -23,12 +23,14 @@ class Looked(NamedTuple):
         texts: the digest of its own sources as they are written, with docstrings and comments.
         newest: when one of them was last changed, in nanoseconds.
         outdated: files of which this process has imported another source than they have now.
+        looks_around: whether its class, such as a default of it, may depend on the environment.
     """
 
     identity: Identity
     texts: str
     newest: int
     outdated: tuple[str, ...]
+    looks_around: bool
 
 
 class Identities:
@@ -62,6 +64,7 @@ class Identities:
         own = manifest.own_class
         reached = self._sources.reached(module) if own is None else reached_by_class(own, self._sources)
         texts, newest, outdated = [reached.texts], reached.newest, reached.outdated
+        looks_around = reached.looks_around
         if own is not None and is_replaced(own):
             outdated += (str(locate(module, True) or module),)
         entered = entry.target.partition(":")[0]  # a class may be made elsewhere than where it is declared
@@ -73,6 +76,7 @@ class Identities:
             reached = Reached(digest, packages, untraced, missing, files)
             texts, newest = [*texts, more.texts], max(newest, more.newest)
             outdated += more.outdated
+            looks_around |= more.looks_around
         doubts = [f"what it imports is not known before it runs ({place})" for place in reached.untraced[:1]]
         doubts += [f"which files it opens is not known before it runs ({place})" for place in reached.unknown_files[:1]]
         doubts += [f"it imports {module}, which is not found" for module in reached.missing[:1]]
@@ -83,4 +87,4 @@ class Identities:
             stands_on=versions_of_modules(reached.packages, self._memory) | declared(entry.package),
             doubts=tuple(doubts),
         )
-        return Looked(identity, digest_of(texts), newest, tuple(dict.fromkeys(outdated)))
+        return Looked(identity, digest_of(texts), newest, tuple(dict.fromkeys(outdated)), looks_around)

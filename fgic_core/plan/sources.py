@@ -36,6 +36,7 @@ class Reached:
         texts: the digest of these sources as they are written, docstrings and comments among them, the core's left out.
         newest: when one of them, or of the files beside them, was last changed, in nanoseconds.
         outdated: files of which this process has imported another source than they have now.
+        looks_around: whether one of these sources, the core's left out, looks at the environment when it is imported.
     """
 
     digest: str
@@ -46,6 +47,7 @@ class Reached:
     texts: str = ""
     newest: int = 0
     outdated: tuple[str, ...] = ()
+    looks_around: bool = False
 
 
 class Sources:
@@ -77,6 +79,7 @@ class Sources:
         untraced: list[str] = []
         needed: dict[str, str] = {}
         outdated: list[str] = []
+        looks_around = False
         beside = Beside(locate)
         self._looked = []
         while waiting:
@@ -105,6 +108,7 @@ class Sources:
                 untraced += [f"{place.name}:{line}" for line in parsed.untraced]
                 needed |= {module: f"{place.name}:{line}" for module, line in parsed.needed.items()}
                 texts[name] = self._content(place)
+                looks_around |= parsed.looks_around
                 digests |= self._beside(name, place) | self._named(name, place, parsed)
                 beside.add(name, place, parsed, own_tops)
                 parent = name.rpartition(".")[0]
@@ -115,7 +119,7 @@ class Sources:
         for label, folder in beside.folders.items():
             digests |= self._folder(label, folder, lambda file: counts(file) and Path(file.path) not in beside.read)
         doubts = (tuple(untraced), missing, tuple(beside.unknown))
-        also = digest_of(texts), self._newest(), tuple(outdated)
+        also = digest_of(texts), self._newest(), tuple(outdated), looks_around
         return Reached(digest_of(digests), tuple(sorted(packages)), *doubts, *also)
 
     def _newest(self) -> int:
@@ -159,12 +163,12 @@ class Sources:
         try:
             stat = Stat.of(file)
             self._look(place, stat)
-            told = self._memory.get("source 2", place, f"{stat} {name}")
+            told = self._memory.get("source 3", place, f"{stat} {name}")
             parsed = Parsed(**json.loads(told)) if told is not None else None
             if parsed is None:
                 parsed = parse(file.read_bytes(), name, is_package=file.name == "__init__.py")
                 if stat.is_settled():
-                    self._memory.put("source 2", place, f"{stat} {name}", json.dumps(vars(parsed)))
+                    self._memory.put("source 3", place, f"{stat} {name}", json.dumps(vars(parsed)))
         except (OSError, SyntaxError, ValueError):  # whoever imports it says what is wrong
             parsed = Parsed("unreadable", untraced=[0])
         self._parsed[place] = parsed

@@ -34,6 +34,9 @@ class Job(BaseModel):
     node: Literal["fit", "use"] = Field("use", description="Learn, or do with what was learned; without `learns`, all.")
     uses: str
     options: dict[str, Any] = Field(description="Every option; paths are absolute.")
+    defaults: dict[str, Any] = Field(
+        default_factory=dict, description="Defaults by option, of those that nobody gave, as they were planned."
+    )
     named: list[str] = Field(default_factory=list, description="The components that options name, near and far.")
     inputs: dict[str, Path | list[Path]] = Field(description="Artifact folders by port; a list where it takes many.")
     roots: dict[str, Path] = Field(default_factory=dict, description="Where pictures lie, by root name.")
@@ -67,6 +70,7 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
     """
     started = time.monotonic()
     entry = registry.entry(job.uses)
+    _check_defaults(registry.get(job.uses), job)
     component = registry.create(job.uses, base=job.output, **job.options)
     needed = [
         name for name, port in component.inputs.items() if port.required and (job.node == "use" or port.at == "fit")
@@ -131,6 +135,30 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
     ).sealed()
     record.write(job.output)
     return record
+
+
+def _check_defaults(component: type[Component], job: Job) -> None:
+    """Raises PluginError where an option that nobody gave has another default here than where it was planned."""
+    from pydantic_core import to_jsonable_python
+
+    for name, planned in job.defaults.items():
+        default = component.model_fields[name].get_default(call_default_factory=True)
+        here = to_jsonable_python(default, fallback=str)
+        if " at 0x" not in str(here) and _without_order(here) != _without_order(planned):
+            raise PluginError(
+                f"its option {name} has the default {here!r} here, and had {planned!r} where the step was planned: it "
+                "depends on the environment, the folder or the machine",
+                where=job.uses,
+                hint=f"Give {name} in the spec. The package should say Field(default_factory=...), which is asked each "
+                "time.",
+            )
+
+
+def _without_order(value: Any) -> Any:
+    """A value as JSON has it, in which lists are in one order: they may be sets."""
+    if isinstance(value, dict):
+        return {name: _without_order(one) for name, one in value.items()}
+    return sorted(map(repr, map(_without_order, value))) if isinstance(value, (list, tuple)) else value
 
 
 def _check_written(component: Component, gives: str, folder: Path) -> None:

@@ -221,3 +221,19 @@ def test_so_is_none_of_a_module_that_it_imports_nor_a_class_whose_module_was_rel
     importlib.reload(sys.modules["fgic_toy_helper"])
     with pytest.raises(FgicError, match=r"changed since: .*fgic_toys\.py"):
         made.run(store=toys.parent / "store", runs=toys.parent / "runs", device="cpu", until="dots", report=False)
+
+
+def test_a_default_that_is_another_one_where_the_step_is_computed_is_noticed(go: Go, tmp_path: Path) -> None:
+    """As that of a class which looks at its surroundings in a way that reading its source does not tell."""
+    (tmp_path / "spec.yaml").write_text(SPEC.replace("with: {epochs: 2}", "with: {epochs: 2, lr: 0.5}"))
+
+    def elsewhere(option: str) -> Callable[[], None]:
+        def act() -> None:
+            sys.modules["fgic_toys"].Linear.model_fields[option].default = 0.25
+
+        return act
+
+    assert go(When("net", elsewhere("lr"), "step_started"), until="net").ok, "it is given"
+    result = go(When("net", elsewhere("val_fraction"), "step_started"), until="net", fresh=True)
+    assert statuses(result)[1] == "failed"
+    assert "its option val_fraction has the default 0.25 here, and had 0.1 where" in result.record.step("net").error
