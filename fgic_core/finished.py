@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,10 +119,7 @@ class Run:
         found = exact or found
         if len(found) == 1:
             return found[0]
-        wanted = ", ".join([repr(split), *(f"{key}={value!r}" for key, value in at.items())])
-        there = [
-            ", ".join([repr(m.split), *(f"{key}={value!r}" for key, value in m.at.items())]) for m in found or named
-        ]
+        wanted, there = _which(split, at), [_which(metric.split, metric.at) for metric in found or named]
         which = f"; there are those of {'; '.join(there)}" if there else ""
         raise KeyError(f"step {step} has {'several metrics' if found else 'no metric'} {name!r} of {wanted}{which}")
 
@@ -246,3 +243,8 @@ def load_model(
 
         return open_model(folder, registry or Registry(), choose_device(device))
     raise StoreError("this is neither a run directory nor a model", where=str(folder), hint=which_run(folder))
+
+
+def _which(split: str, at: Mapping[str, float | str]) -> str:
+    """Of which split a number is, and at what it was measured."""
+    return ", ".join([repr(split) if split else "no one split", *(f"{key}={value!r}" for key, value in at.items())])

@@ -15,6 +15,7 @@ from fgic_core.kinds.table import KINDS
 from fgic_core.plan.fingerprints import Fingerprints
 from fgic_core.plan.identities import Identities
 from fgic_core.plan.packages import normalised, versions_of_modules
+from fgic_core.plan.rows import check_row
 from fgic_core.plan.sources import Reached, Sources
 from fgic_core.store.memory import Memory, default_memory
 
@@ -68,6 +69,7 @@ class Keys:
         self.fingerprints = Fingerprints(self.memory)
         self.sources = Sources(self.memory)
         self.identities = Identities(self.memory, self.sources)
+        self._checked: set[str] = set()
 
     def document(self, described: Described, seed: int, inputs: Mapping[str, Any], node: Node = "use") -> KeyDocument:
         """The key document of a step, or of what it learns.
@@ -111,6 +113,9 @@ class Keys:
     def _driver(self, described: Described, node: Node) -> Reached:
         """What the code stands on by which the core drives a component."""
         kind = KINDS[described.kind]
+        if kind.name not in self._checked:
+            check_row(kind)
+            self._checked.add(kind.name)
         handed = [module for port in described.manifest.ports.values() for module in _opened_by(port.type)]
         return self.sources.reached(kind.driver if node == "use" else kind.fit, *_CONTEXT, *sorted({*handed}))
 

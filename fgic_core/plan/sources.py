@@ -119,8 +119,15 @@ class Sources:
         for label, folder in beside.folders.items():
             digests |= self._folder(label, folder, lambda file: counts(file) and Path(file.path) not in beside.read)
         doubts = (tuple(untraced), missing, tuple(beside.unknown))
-        also = digest_of(texts), self._newest(), tuple(outdated), looks_around
-        return Reached(digest_of(digests), tuple(sorted(packages)), *doubts, *also)
+        return Reached(
+            digest_of(digests),
+            tuple(sorted(packages)),
+            *doubts,
+            texts=digest_of(texts),
+            newest=self._newest(),
+            outdated=tuple(outdated),
+            looks_around=looks_around,
+        )
 
     def _newest(self) -> int:
         """When what was looked at last was changed."""

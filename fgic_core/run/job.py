@@ -174,7 +174,7 @@ def _check_written(component: Component, gives: str, folder: Path) -> None:
     if kind.package == "fgic" or (row := KINDS.type(gives)) is None or not row.open:
         return
     try:
-        named(row.open, f"what opens artifacts of type {gives}")(folder)
+        named(row.open, f"what opens artifacts of type {gives}", kind.package)(folder)
     except PluginError:
         raise
     except Exception as error:
@@ -189,13 +189,17 @@ def _drive(component: Component, context: StepContext, job: Job) -> None:
     """Have the core's driver of the kind do what the job asks for."""
     kind = KINDS[component.kind]
     if job.node == "fit":
-        named(f"{kind.fit}:fit", f"what has a {kind.name} learn")(component, context.inputs["dataset"], context)
+        named(f"{kind.fit}:fit", f"what has a {kind.name} learn", kind.package)(
+            component, context.inputs["dataset"], context
+        )
     elif kind.fit:
         if MAIN in job.learned:  # the step's record tells of both
             fitted = ArtifactRecord.read(job.learned[MAIN])
             context.metrics, context.curves = list(fitted.metrics), list(fitted.curves)
             context.warnings = list(fitted.warnings)
-        use = named(f"{kind.driver}:use", f"the driver of the kind {kind.name}")
+        use = named(f"{kind.driver}:use", f"the driver of the kind {kind.name}", kind.package)
         use(component, context.inputs, context, job.learned)
     else:
-        named(f"{kind.driver}:run", f"the driver of the kind {kind.name}")(component, context.inputs, context)
+        named(f"{kind.driver}:run", f"the driver of the kind {kind.name}", kind.package)(
+            component, context.inputs, context
+        )

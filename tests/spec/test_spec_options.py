@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import field_validator
 
-from fgic_core import Box, Cropper, Epsilon, Registry, Size
+from fgic_core import Box, Cropper, Epsilon, Input, Registry, Size
 from fgic_core.spec import SpecError, from_dict, parse_spec
 
 START = "version: 1\nsteps:\n  d: {uses: dataset/drawn}\n"
@@ -205,6 +205,21 @@ def test_options_that_are_others_when_a_job_reads_them_are_refused(registry: Reg
     step = {"uses": "cropper/drifting", "with": {"scale": 0, "names": list("ABCDEFGH")}}
     spec = from_dict({"version": 1, "steps": {"d": {"uses": "dataset/drawn"}, "c": step}}, known)
     assert sorted(spec.step("c").described.options["names"]) == list("abcdefgh")
+
+
+class Odd(Drifting):
+    """Takes what nothing gives."""
+
+    inputs = {**Cropper.inputs, "odd": Input("fitted", auto=False)}
+
+
+def test_where_no_kind_gives_what_is_needed_none_is_proposed(registry: Registry) -> None:
+    known = Registry([])
+    known.register("odd", Odd)
+    known.register("drawn", registry.get("dataset/drawn"))
+    steps = {"d": {"uses": "dataset/drawn"}, "c": {"uses": "cropper/odd", "with": {"scale": 0}}}
+    with pytest.raises(SpecError, match=r"No kind that is installed gives a fitted without being given one\."):
+        from_dict({"version": 1, "steps": steps}, known)
 
 
 def test_paths_start_at_the_folder_of_the_spec(tmp_path: Path, registry: Registry) -> None:
