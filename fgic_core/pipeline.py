@@ -176,8 +176,7 @@ class Pipeline:
         plan = self.plan(store, fresh=fresh, verify=verify)
         chosen = choose(plan, until, only)
         to_compute = [step for step in plan.steps if step.name in chosen and not step.reused]
-        if isolation == "none":
-            check_code(plan, to_compute)
+        check_code(plan, to_compute, here=isolation == "none")
         check_device(device)
         threads = share(threads, jobs)
         with (

@@ -28,13 +28,21 @@ def choose(plan: Plan, until: str | None, only: str | None) -> list[str]:
     return names[: names.index(until) + 1] if until is not None else names
 
 
-def check_code(plan: Plan, steps: Iterable[PlannedStep]) -> None:
-    """Check that this process has the code that the keys of steps count, for it is to compute them.
+def check_code(plan: Plan, steps: Iterable[PlannedStep], *, here: bool) -> None:
+    """Check that what is to compute steps has the code that their keys count: this process, or others.
 
     Raises:
-        FgicError: it imported some of it before that was edited.
+        FgicError: this one imported some of it before that was edited; or the others lack what a notebook put into it.
     """
     for step in steps:
+        if not here:
+            if patched := plan.patched(step.name):
+                raise FgicError(
+                    f"{' and '.join(patched)} was changed in this process, and steps are computed in others",
+                    where=f"step {step.name} ({step.uses})",
+                    hint='Give isolation="none", or change the package.',
+                )
+            continue
         if outdated := plan.outdated(step.name):
             raise FgicError(
                 f"this Python imported code that was changed since: {', '.join(outdated)}",

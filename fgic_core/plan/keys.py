@@ -132,6 +132,11 @@ class Keys:
                 found += self.identities.look(one.manifest).outdated
         return list(dict.fromkeys(found))
 
+    def patched(self, described: Described) -> list[str]:
+        """What a notebook has put into classes that a step stands on: no other process computes with it."""
+        found = [one.manifest for one in described.recipes if one.manifest.identity is None]
+        return [what for manifest in found for what in self.identities.look(manifest).patched]
+
     def _options(
         self, described: Described, reading: list[Recipe], left_out: frozenset[str]
     ) -> tuple[dict[str, Any], list[str], frozenset[Path]]:

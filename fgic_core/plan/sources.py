@@ -37,6 +37,7 @@ class Reached:
         newest: when one of them, or of the files beside them, was last changed, in nanoseconds.
         outdated: files of which this process has imported another source than they have now.
         looks_around: whether one of these sources, the core's left out, looks at the environment when it is imported.
+        patched: of a class, what a notebook has put into it, which no other process has.
     """
 
     digest: str
@@ -48,6 +49,7 @@ class Reached:
     newest: int = 0
     outdated: tuple[str, ...] = ()
     looks_around: bool = False
+    patched: tuple[str, ...] = ()
 
 
 class Sources:
