@@ -228,7 +228,7 @@ class Pipeline:
             try:
                 from fgic_core.report import write_report
 
-                page = write_report(folder)
+                page = write_report(folder, warn=lambda fault: problems.append(f"the report: {fault}"))
             except KeyboardInterrupt:
                 hint = f"What is finished is kept. The report is not written; fgic report {folder} does that."
                 stopped = stopped or Interrupted("stopped", hint=hint)

@@ -104,7 +104,8 @@ def test_its_steps_are_planned_stored_measured_and_reported_like_others(fgic, si
     page = (tmp_path / "runs" / "masked" / "latest" / "report.html").read_text(encoding="utf-8")
     assert "Masks and pictures" in page
     template.write_text(template.read_text() + "{{ content.nowhere.at.all }}")
-    fgic("pipeline", "spec.yaml", "--quiet")
+    said = fgic("pipeline", "spec.yaml", "--quiet")
+    assert "the report: step masks: A part of this step cannot be shown: UndefinedError" in said
     page = (tmp_path / "runs" / "masked" / "latest" / "report.html").read_text(encoding="utf-8")
     assert "A part of this step cannot be shown: UndefinedError" in page
     assert "Mask inside the box" in page

@@ -201,9 +201,10 @@ def report(
     store: RunStore = None,
 ) -> None:
     """Write the report of a run again."""
+    from fgic_core.cli.output import warn
     from fgic_core.report import write_report
 
-    typer.echo(write_report(run, store))
+    typer.echo(write_report(run, store, warn))
 
 
 @app.command()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from fgic_core.description.manifest import Manifest, manifest_of
 from fgic_core.description.model import Answer, Described, Inner, Recipe, Request, Wrong
@@ -56,7 +57,7 @@ class Here:
         try:
             made = component.model_validate(dict(request.options), context=context)
         except ValidationError as error:
-            return Answer(wrong=tuple(_wrong(error)))
+            return self._faults(component, request, error, context)
         except Exception as error:  # a plugin's own validator
             return Answer(failed=f"{uses} failed while it checked its options: {in_one_line(error)}")
         if misread := tuple(_misread(request.options, made, request.defaults)):
@@ -68,6 +69,38 @@ class Here:
         except Exception as error:  # what it says of itself: draws, learns, reads, …
             return Answer(failed=f"{uses} failed while it was asked about itself: {in_one_line(error)}")
         return Answer(described=described, looks=tuple(looks))
+
+    @staticmethod
+    def _faults(
+        component: type[Component], request: Request, error: ValidationError, context: dict[str, Any]
+    ) -> Answer:
+        """Everything that is wrong: validators of the whole see no options among which is one that is unknown."""
+        wrong = list(_wrong(error))
+        unknown = {one.loc[0] for one in wrong if one.type == "extra_forbidden" and len(one.loc) == 1}
+        if unknown:
+            try:
+                component.model_validate(
+                    {name: value for name, value in request.options.items() if name not in unknown}, context=context
+                )
+            except ValidationError as again:
+                wrong += [one for one in _wrong(again) if (one.loc, one.type) not in {(w.loc, w.type) for w in wrong}]
+            except Exception as failure:  # a plugin's own validator
+                said = f"{request.uses} failed while it checked its options: {in_one_line(failure)}"
+                return Answer(wrong=tuple(wrong), failed=said)
+        misread = _among_others(component, request, {one.loc[0] for one in wrong if one.loc}, context)
+        return Answer(wrong=tuple(wrong), misread=tuple(misread))
+
+
+def _among_others(
+    component: type[Component], request: Request, wrong: Set[Any], context: Mapping[str, Any]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """As `_misread`, of options that are legal beside ones that are not: each is read by its own type."""
+    for name, value in request.options.items():
+        if name in wrong or (field := component.model_fields.get(name)) is None:
+            continue
+        with suppress(Exception):  # it is said already what is wrong with it
+            made = TypeAdapter(Annotated[(field.annotation, *field.metadata)]).validate_python(value, context=context)
+            yield from list(_misread(value, made, request.defaults, (name,)))
 
 
 def _changed_again(made: Component, request: Request, registry: Registry) -> str:

@@ -20,7 +20,19 @@ PGD = "  c: {uses: classifier/net}\n  p: {uses: attacker/pgd, with: {"
 CASES = [
     ("epochs: many", "many", "option epochs should be a whole number, not 'many'", ""),
     ("epochs: 2.5", "2.5", "option epochs should be a whole number, not 2.5", ""),
-    ("epochs: true", "true", "option epochs should be a number, not true", ""),
+    (
+        "epochs: true",
+        "true",
+        "option epochs should be a number, not true",
+        "Write epochs: 10, which is its default, or another integer in [1, 1000].",
+    ),
+    (
+        "dropout: true",
+        "true",
+        "option dropout should be a number, not true",
+        "Write a number in [0, 1]; its default is 0.0.",
+    ),
+    ("dropout: false", "false", "option dropout should be a number, not false", "Write dropout: 0."),
     ("epochs: null", "null", "option epochs should be a whole number, not null", ""),
     ("epochs: 0", "0", "option epochs should be at least 1, not 0", ""),
     ("epochs: 1001", "1001", "option epochs should be at most 1000, not 1001", ""),
@@ -233,6 +245,19 @@ def test_paths_start_at_the_folder_of_the_spec(tmp_path: Path, registry: Registr
     assert caught.value.problems[0].message == (
         f"option root should be a folder that exists; there is none at {tmp_path / 'picture'}"
     )
+
+
+def test_beside_an_unknown_option_everything_else_that_is_wrong_is_said_too(said: Callable[..., str]) -> None:
+    """What pydantic takes for a number is one fault, and what only a validator of the whole sees another."""
+    text = said(f"{START}{NET}epohcs: 3, dropout: true, lr: 0}}}}\n")
+    assert [line.partition(": ")[2] for line in text.splitlines() if line.startswith("s.yaml")] == [
+        "classifier/net has no option epohcs",
+        "option dropout should be a number, not true",
+        "option lr should be greater than 0, not 0",
+    ]
+    text = said(f"{START}{NET}epohcs: 3, freeze: true, dropout: 0.5}}}}\n")
+    assert "classifier/net has no option epohcs" in text
+    assert "classifier/net: dropout goes with a network that is not frozen" in text
 
 
 def test_python_data_is_checked_alike_and_problems_name_keys(registry: Registry) -> None:
