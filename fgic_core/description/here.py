@@ -99,7 +99,8 @@ def _among_others(
         if name in wrong or (field := component.model_fields.get(name)) is None:
             continue
         with suppress(Exception):  # it is said already what is wrong with it
-            made = TypeAdapter(Annotated[(field.annotation, *field.metadata)]).validate_python(value, context=context)
+            annotated: Any = Annotated[(field.annotation, *field.metadata)]
+            made = TypeAdapter(annotated).validate_python(value, context=context)
             yield from list(_misread(value, made, request.defaults, (name,)))
 
 

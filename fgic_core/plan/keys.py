@@ -97,6 +97,7 @@ class Keys:
         package = _package(own) | (
             {"within": {where: _package(one) for where, one in within.items()}} if within else {}
         )
+        kind = KINDS[described.kind]
         content = {
             "format": KEY_FORMAT,
             "node": node,
@@ -108,6 +109,8 @@ class Keys:
             "seed": seed if any(one.draws for one in (described, *parts.values())) else None,
             "inputs": dict(inputs),
         }
+        if kind.package != "fgic":  # what changed is to be told apart
+            content["kind"] = {"package": kind.package, "fgic": driver.core}
         return KeyDocument(content, tuple(doubts), unread)
 
     def _driver(self, described: Described, node: Node) -> Reached:

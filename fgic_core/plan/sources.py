@@ -37,6 +37,7 @@ class Reached:
         newest: when one of them, or of the files beside them, was last changed, in nanoseconds.
         outdated: files of which this process has imported another source than they have now.
         looks_around: whether one of these sources, the core's left out, looks at the environment when it is imported.
+        core: the digest of those of the core among them.
         patched: of a class, what a notebook has put into it, which no other process has.
     """
 
@@ -49,6 +50,7 @@ class Reached:
     newest: int = 0
     outdated: tuple[str, ...] = ()
     looks_around: bool = False
+    core: str = ""
     patched: tuple[str, ...] = ()
 
 
@@ -129,6 +131,7 @@ class Sources:
             newest=self._newest(),
             outdated=tuple(outdated),
             looks_around=looks_around,
+            core=digest_of({name: one for name, one in digests.items() if name.partition(".")[0] == CORE}),
         )
 
     def _newest(self) -> int:
