@@ -152,6 +152,7 @@ def describe(component: Component, manifest: Manifest, inputs: Sequence[str] = (
         learns=component.learns(),
         source=component.source() if isinstance(component, DatasetReader) else None,
         named=named,
+        without_effect=dict(component.without_effect()),
         misplaced=misplaced,
     )
 

@@ -118,6 +118,13 @@ class Component(BaseModel):
         """
         return ()
 
+    def without_effect(self) -> Mapping[str, str]:
+        """Options that play no part beside the values of others, by name, with why: ``optimizer is adamw``.
+
+        `fgic check` says so of those that a spec gives.
+        """
+        return {}
+
     def check_inputs(self, inputs: Collection[str]) -> None:
         """Whether the options go with the inputs that the step has, by the names of their ports.
 

@@ -36,6 +36,12 @@ class SpecStep:
     given: dict[str, Any]
     request: Request
 
+    @property
+    def without_effect(self) -> list[str]:
+        """What is said of options that were given and play no part, each in a sentence."""
+        idle = self.described.without_effect
+        return [f"step {self.name}: {name} has no effect, as {idle[name]}" for name in self.given if name in idle]
+
 
 @dataclass(frozen=True, slots=True)
 class Spec:
