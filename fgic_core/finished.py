@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.artifact import ArtifactRecord, Metric
 from fgic_core.errors import StoreError
@@ -128,6 +128,19 @@ class Run:
         from fgic_core.data.dataset import Dataset
 
         return Dataset.open(self._of_type("dataset", step).folder, self.record.roots)
+
+    def opened(self, step: str, device: str = "cpu", registry: Registry | None = None) -> Any:
+        """What a component is given of a step: a data set, a model, or what the `ArtifactType` of a kind opens.
+
+        Raises:
+            StoreError: see `artifact`; or no step takes artifacts of its type.
+        """
+        from fgic_core.run.device import choose_device
+        from fgic_core.store.artifacts import open_artifact
+
+        self.artifact(step)
+        folder = self._step(step).folder
+        return open_artifact(folder, registry or Registry(), self.record.roots, choose_device(device))
 
     def model(self, step: str | None = None, device: str = "cpu", registry: Registry | None = None) -> Model:
         """The model that a step gave; by default the last one."""

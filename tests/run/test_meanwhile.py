@@ -180,6 +180,9 @@ def test_no_other_model_stands_in_for_one_that_failed(go: Go, tmp_path: Path, mo
     with pytest.raises(StoreError, match=r"step last, which gives the model of this run, failed(.|\n)*name another"):
         result.model()
     assert result.model("net").classes == result.dataset().classes
+    assert result.opened("net").classes == result.opened("dots").classes == result.dataset().classes
+    with pytest.raises(StoreError, match="step last failed"):
+        result.opened("last")
 
 
 def test_code_that_was_edited_after_it_was_imported_is_not_computed_with_in_the_process(toys: Path, go: Go) -> None:
