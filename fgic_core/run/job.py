@@ -147,7 +147,7 @@ def _check_defaults(component: type[Component], job: Job) -> None:
         if " at 0x" not in str(here) and _without_order(here) != _without_order(planned):
             raise PluginError(
                 f"its option {name} has the default {here!r} here, and had {planned!r} where the step was planned: it "
-                "depends on the environment, the folder or the machine",
+                "depends on the environment, the folder or the machine, or its package was edited meanwhile",
                 where=job.uses,
                 hint=f"Give {name} in the spec. The package should say Field(default_factory=...), which is asked each "
                 "time.",
