@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.artifact import ArtifactRecord, Metric
 from fgic_core.errors import StoreError
@@ -121,10 +121,7 @@ class Run:
         found = exact or found
         if len(found) == 1:
             return found[0]
-        wanted = ", ".join([repr(split), *(f"{key}={value!r}" for key, value in at.items())])
-        there = [
-            ", ".join([repr(m.split), *(f"{key}={value!r}" for key, value in m.at.items())]) for m in found or named
-        ]
+        wanted, there = _which(split, at), [_which(metric.split, metric.at) for metric in found or named]
         which = f"; there are those of {'; '.join(there)}" if there else ""
         raise KeyError(f"step {step} has {'several metrics' if found else 'no metric'} {name!r} of {wanted}{which}")
 
@@ -133,6 +130,19 @@ class Run:
         from fgic_core.data.dataset import Dataset
 
         return Dataset.open(self._of_type("dataset", step).folder, self.record.roots)
+
+    def opened(self, step: str, device: str = "cpu", registry: Registry | None = None) -> Any:
+        """What a component is given of a step: a data set, a model, or what the `ArtifactType` of a kind opens.
+
+        Raises:
+            StoreError: see `artifact`; or no step takes artifacts of its type.
+        """
+        from fgic_core.run.device import choose_device
+        from fgic_core.store.artifacts import open_artifact
+
+        self.artifact(step)
+        folder = self._step(step).folder
+        return open_artifact(folder, registry or Registry(), self.record.roots, choose_device(device))
 
     def model(self, step: str | None = None, device: str = "cpu", registry: Registry | None = None) -> Model:
         """The model that a step gave; by default the last one."""
@@ -310,3 +320,8 @@ def load_model(
 
         return open_model(folder, registry or Registry(), choose_device(device))
     raise StoreError("this is neither a run directory nor a model", where=str(folder), hint=which_run(folder))
+
+
+def _which(split: str, at: Mapping[str, float | str]) -> str:
+    """Of which split a number is, and at what it was measured."""
+    return ", ".join([repr(split) if split else "no one split", *(f"{key}={value!r}" for key, value in at.items())])

@@ -150,7 +150,8 @@ class Pipeline:
         (its record is found to be that of a killed run), and a plugin that hangs in C code does not answer to Ctrl-C.
         A signal that a plugin sends to its own process is taken for one of the user's.
         A copy of the process that a plugin makes with ``os.fork()`` and does not end runs on as a second run. With
-        another ``isolation`` all of these are a failed step.
+        another ``isolation`` all of these are a failed step. Code that was edited after this process had imported it
+        is refused where a step to compute stands on it: what it gave would be kept as what the new code gives.
 
         Args:
             store: folder of the artifacts; see `default_store`.
@@ -178,9 +179,10 @@ class Pipeline:
         Raises:
             Interrupted: the user pressed Ctrl-C, or the process was told to end (SIGTERM); the run directory and the
                 store are consistent.
-            FgicError: the arguments are wrong. Failures of steps are in the record.
+            FgicError: the arguments are wrong, or this process has other code than the files have that it is from.
+                Failures of steps are in the record.
         """
-        from fgic_core.plan.choice import choose
+        from fgic_core.plan.choice import check_code, choose
         from fgic_core.plan.graph import Branch
         from fgic_core.run.beginning import about_run, isolation_of, observers_of, record_of, write_spec
         from fgic_core.run.device import check_device
@@ -204,6 +206,7 @@ class Pipeline:
         plan = self.plan(store, fresh=fresh, verify=verify)
         chosen = choose(plan, until, only)
         to_compute = [step for step in plan.steps if step.name in chosen and not step.reused]
+        check_code(plan, to_compute, here=isolation == "none")
         check_device(device)
         threads = share(threads, jobs)
         with (
@@ -257,7 +260,7 @@ class Pipeline:
             try:
                 from fgic_core.report import write_report
 
-                page = write_report(folder)
+                page = write_report(folder, warn=lambda fault: problems.append(f"the report: {fault}"))
             except KeyboardInterrupt:
                 hint = f"What is finished is kept. The report is not written; fgic report {folder} does that."
                 stopped = stopped or Interrupted("stopped", hint=hint)

@@ -93,6 +93,7 @@ def test_its_steps_are_planned_stored_measured_and_reported_like_others(fgic, si
     driver.write_text(kept.replace("(mask & within).sum() / mask.sum()", "0.25"))
     said = fgic("check", "spec.yaml")
     assert "in the store" in next(line for line in said.splitlines() if "dots" in line)
+    assert "the kind segmenter changed, which is from fgic-segment" in " ".join(said.split())
     fgic("pipeline", "spec.yaml", "--quiet")
     run = Run.open(tmp_path / "runs" / "masked" / "latest")
     assert run.metric("masks", "mask_in_box", "test").value == 0.25
@@ -104,7 +105,8 @@ def test_its_steps_are_planned_stored_measured_and_reported_like_others(fgic, si
     page = (tmp_path / "runs" / "masked" / "latest" / "report.html").read_text(encoding="utf-8")
     assert "Masks and pictures" in page
     template.write_text(template.read_text() + "{{ content.nowhere.at.all }}")
-    fgic("pipeline", "spec.yaml", "--quiet")
+    said = fgic("pipeline", "spec.yaml", "--quiet")
+    assert "the report: step masks: A part of this step cannot be shown: UndefinedError" in said
     page = (tmp_path / "runs" / "masked" / "latest" / "report.html").read_text(encoding="utf-8")
     assert "A part of this step cannot be shown: UndefinedError" in page
     assert "Mask inside the box" in page

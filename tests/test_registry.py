@@ -13,7 +13,7 @@ from fgic_core.registry import Entry, published
 
 BROKEN = """
 from fgic_core import Box, ComponentOption, Cropper, Detector, Input, Size
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 class Plain:
     pass
@@ -51,8 +51,34 @@ class AsKey(Cropper):
     weights: dict[ComponentOption[Detector], float] = {}
     def region(self, box, image): return box
 
+class _Layer(BaseModel):
+    width: int = Field(3, validation_alias="w")
+
+class _Ghost(BaseModel):
+    width: int = Field(3, exclude=True)
+
+class _ByName(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+    width: int = Field(3, validation_alias="w")
+
 class Hidden(Cropper):
     margin: float = Field(0.0, exclude=True)
+    def region(self, box, image): return box
+
+class Aliased(Cropper):
+    margin: float = Field(0.0, alias="Margin")
+    def region(self, box, image): return box
+
+class Deep(Cropper):
+    layers: list[_Layer] = []
+    def region(self, box, image): return box
+
+class Ghost(Cropper):
+    layer: _Ghost | None = None
+    def region(self, box, image): return box
+
+class ByName(Cropper):
+    layers: dict[str, _ByName] = {}
     def region(self, box, image): return box
 
 class NoPort(Cropper):
@@ -101,6 +127,10 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
             entry("cropper", "in-set", "broken_parts:InSet"),
             entry("cropper", "keyed", "broken_parts:AsKey"),
             entry("cropper", "excluded", "broken_parts:Hidden"),
+            entry("cropper", "other-name", "broken_parts:Aliased"),
+            entry("cropper", "deep", "broken_parts:Deep"),
+            entry("cropper", "ghost", "broken_parts:Ghost"),
+            entry("cropper", "by-name", "broken_parts:ByName"),
             entry("cropper", "no-port", "broken_parts:NoPort"),
             entry("cropper", "portless", "broken_parts:Portless"),
             entry("cropper", "typeless", "broken_parts:OfNoType"),
@@ -127,6 +157,9 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
         ("cropper/in-set", "broken_parts:InSet has an option detectors that names components in a set"),
         ("cropper/keyed", "broken_parts:AsKey has an option weights that names components in a set, or as the keys"),
         ("cropper/excluded", "broken_parts:Hidden keeps its option margin out of what is written down (exclude=True)"),
+        ("cropper/other-name", "broken_parts:Aliased has its option margin read or written by another name (alias)"),
+        ("cropper/deep", "broken_parts:Deep has its option layers.width read or written by another name (alias)"),
+        ("cropper/ghost", "broken_parts:Ghost keeps its option layer.width out of what is written down"),
         ("cropper/bad-default", "has a field whose default is not legal: margin: Input should be a valid number"),
         ("cropper/out-of-range", "margin: Input should be greater than or equal to 0"),
         ("cropper/no-port", "broken_parts:NoPort declares its port judge as 'model'"),
@@ -143,11 +176,12 @@ def test_a_broken_plugin_says_which_and_why_and_the_others_work(broken: Registry
     assert message in str(failure.value)
     assert uses in str(failure.value)
     assert broken.get("cropper/fine").__name__ == "Fine"
+    assert broken.get("cropper/by-name").__name__ == "ByName"
 
 
 def test_loading_everything_returns_every_failure(broken: Registry) -> None:
     failed = broken.load_all()
-    assert set(failed) == set(broken.names()) - {"cropper/fine"}
+    assert set(failed) == set(broken.names()) - {"cropper/fine", "cropper/by-name"}
 
 
 @pytest.mark.parametrize(

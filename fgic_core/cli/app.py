@@ -219,9 +219,10 @@ def report(
 
         typer.echo(report_study(run, store))
         return
+    from fgic_core.cli.output import warn
     from fgic_core.report import write_report
 
-    typer.echo(write_report(run, store))
+    typer.echo(write_report(run, store, warn))
 
 
 @app.command()

@@ -86,6 +86,7 @@ class Described(Recipe):
         learns: see `fgic_core.kinds.component.Component.learns`.
         source: of a reader, where its pictures lie.
         named: what its options name, near and far, by where: ``attack``, ``attack.with.inner``.
+        without_effect: options that play no part beside the values of others, with why.
         misplaced: why the options do not go with the inputs that its step has; empty where they do.
     """
 
@@ -97,6 +98,7 @@ class Described(Recipe):
     learns: bool
     source: Path | None = None
     named: dict[str, Recipe] = {}
+    without_effect: dict[str, str] = {}
     misplaced: str = ""
 
     @property

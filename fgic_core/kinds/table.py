@@ -97,7 +97,7 @@ class Kind:
         Raises:
             PluginError: it cannot be imported, or is none.
         """
-        found: type[Component] = named(self.contract, f"the contract of the kind {self.name}")
+        found: type[Component] = named(self.contract, f"the contract of the kind {self.name}", self.package)
         if getattr(found, "kind", None) != self.name:
             raise PluginError(
                 f"{self.contract} is no contract of the kind {self.name}: its kind is {getattr(found, 'kind', None)!r}",
@@ -202,6 +202,22 @@ class Kinds(Mapping[str, Kind]):
                 raise
         return self._rows[name]
 
+    def problems(self, *, load: bool = False) -> list[PluginError]:
+        """What is wrong with kinds from elsewhere; with ``load`` their rows and contracts are imported for it."""
+        found = []
+        own = {row.name for row in CORE}
+        for name, claims in self._points.items():
+            if name in own:
+                package = " and ".join(point.dist.name if point.dist is not None else "?" for point in claims)
+                what = f"the kind {name} is fgic's own; what {package} declares by that name is not used"
+                found.append(PluginError(what, where=package, hint="Give the kind a name of its own."))
+            elif load:
+                try:
+                    self[name].interface  # noqa: B018
+                except PluginError as error:
+                    found.append(error)
+        return found
+
     def interface(self, name: str) -> type[Component] | None:
         """The class that components of a kind derive from; None where there is no such kind, or it cannot be used."""
         try:
@@ -235,17 +251,21 @@ class Kinds(Mapping[str, Kind]):
         return next((row for row in _TYPES if row.name == name), None) or self.types().get(name)
 
 
-def named(target: str, what: str) -> Any:
+def named(target: str, what: str, package: str = "") -> Any:
     """What ``module:name`` names.
 
     Raises:
-        PluginError: it cannot be imported; ``what`` it is stands in the message.
+        PluginError: it cannot be imported; ``what`` it is stands in the message, and the ``package`` that says so.
     """
     module, _, name = target.partition(":")
     try:
         return getattr(import_module(module), name)
     except Exception as error:  # whatever a package of somebody's does when it is imported
-        raise PluginError(f"{what} cannot be imported ({target}): {type(error).__name__}: {error}") from error
+        raise PluginError(
+            f"{what} cannot be imported ({target}): {type(error).__name__}: {error}",
+            where=package or None,
+            hint=f"Reinstall or repair the package {package}." if package and package != "fgic" else None,
+        ) from error
 
 
 def _same(one: metadata.EntryPoint, other: metadata.EntryPoint) -> bool:
@@ -263,7 +283,7 @@ def _loaded(name: str, points: list[metadata.EntryPoint]) -> Kind:
         raise PluginError(
             f"the kind {name} is claimed by several packages: {' and '.join(packages)}", hint="Uninstall all but one."
         )
-    row = named(points[0].value, f"the kind {name}")
+    row = named(points[0].value, f"the kind {name}", packages[0])
     if not isinstance(row, Kind) or row.name != name or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise PluginError(
             f"{points[0].value} is no kind of the name {name}",

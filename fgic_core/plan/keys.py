@@ -15,7 +15,8 @@ from fgic_core.kinds.table import KINDS
 from fgic_core.plan.fingerprints import Fingerprints
 from fgic_core.plan.identities import Identities
 from fgic_core.plan.packages import normalised, versions_of_modules
-from fgic_core.plan.sources import Sources
+from fgic_core.plan.rows import check_row
+from fgic_core.plan.sources import Reached, Sources
 from fgic_core.store.memory import Memory, default_memory
 
 #: What a key is of: learning, doing with what was learned (or all there is to do), or cutting what is learned from.
@@ -102,6 +103,7 @@ class Keys:
         self.sources = Sources(self.memory)
         self.identities = Identities(self.memory, self.sources)
         self._known: dict[tuple[int, Node], _About] = {}
+        self._checked: set[str] = set()
 
     def document(
         self,
@@ -140,9 +142,7 @@ class Keys:
         left_out = described.manifest.use_only if node == "fit" else frozenset()
         parts = {where: one for where, one in described.named.items() if option_of(where) not in left_out}
         options, doubts, unread = self._options(described, [described, *parts.values()], left_out)
-        kind = KINDS[described.kind]
-        handed = [module for port in described.manifest.ports.values() for module in _opened_by(port.type)]
-        driver = self.sources.reached(kind.driver if node == "use" else kind.fit, *_CONTEXT, *sorted({*handed}))
+        driver = self._driver(described, node)
         own = self.identities.of(described.manifest)
         within = {where: self.identities.of(one.manifest) for where, one in parts.items()}
         stands_on = versions_of_modules(driver.packages, self.memory)
@@ -155,6 +155,7 @@ class Keys:
         package = _package(own) | (
             {"within": {where: _package(one) for where, one in within.items()}} if within else {}
         )
+        kind = KINDS[described.kind]
         content = {
             "format": KEY_FORMAT,
             "node": node,
@@ -164,8 +165,37 @@ class Keys:
             "stands_on": {name: version for name, version in sorted(stands_on.items()) if name not in named},
             "options": options,
         }
+        if kind.package != "fgic":  # what changed is to be told apart
+            content["kind"] = {"package": kind.package, "fgic": driver.core}
         draws = any(one.draws for one in (described, *parts.values()))
         return _About(described, content, draws, tuple(doubts), unread, _texts(content))
+
+    def _driver(self, described: Described, node: Node) -> Reached:
+        """What the code stands on by which the core drives a component."""
+        kind = KINDS[described.kind]
+        if kind.name not in self._checked:
+            check_row(kind)
+            self._checked.add(kind.name)
+        handed = [module for port in described.manifest.ports.values() for module in _opened_by(port.type)]
+        return self.sources.reached(kind.driver if node == "use" else kind.fit, *_CONTEXT, *sorted({*handed}))
+
+    def outdated(self, described: Described) -> list[str]:
+        """The files that a step stands on of which this process has imported another source than they have now.
+
+        What is computed in this process would not be what the key says. Another Python, which describes what lives
+        there, imports what there is.
+        """
+        nodes: list[Node] = ["fit", "use"] if described.learns else ["use"]
+        found = [file for node in nodes for file in self._driver(described, node).outdated]
+        for one in described.recipes:
+            if one.manifest.identity is None:
+                found += self.identities.look(one.manifest).outdated
+        return list(dict.fromkeys(found))
+
+    def patched(self, described: Described) -> list[str]:
+        """What a notebook has put into classes that a step stands on: no other process computes with it."""
+        found = [one.manifest for one in described.recipes if one.manifest.identity is None]
+        return [what for manifest in found for what in self.identities.look(manifest).patched]
 
     def _options(
         self, described: Described, reading: list[Recipe], left_out: frozenset[str]

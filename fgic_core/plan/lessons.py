@@ -102,7 +102,9 @@ def _lessons(component: Component, dataset: Dataset, context: StepContext) -> li
     kind = KINDS[component.kind]
     where = f"{kind.fit} ({kind.package})"
     try:
-        made = list(named(f"{kind.fit}:lessons", f"what a {kind.name} learns")(component, dataset, context))
+        made = list(
+            named(f"{kind.fit}:lessons", f"what a {kind.name} learns", kind.package)(component, dataset, context)
+        )
     except (FgicError, OSError):
         raise
     except Exception as error:  # of a kind from elsewhere: the step fails, and not the run

@@ -157,6 +157,14 @@ class Plan:
                     hint="Run the spec again, or give the two runs a --store each.",
                 )
 
+    def outdated(self, name: str) -> list[str]:
+        """The files whose code this process has in another version than they; see `Keys.outdated`."""
+        return self._keys.outdated(self._steps[name].described)
+
+    def patched(self, name: str) -> list[str]:
+        """What this process alone has in the classes that a step stands on; see `Keys.patched`."""
+        return self._keys.patched(self._steps[name].described)
+
     def _planned(self, step: SpecStep, strict: bool = False) -> PlannedStep:
         described = step.described
         inputs = {port: self._content(given) for port, given in step.inputs.items()}

@@ -86,6 +86,11 @@ def _about(plan: Plan, planned: PlannedStep, node: Node, output: Path, resources
     return {
         "uses": planned.uses,
         "options": planned.described.options,
+        "defaults": {
+            one.field: one.default
+            for one in planned.described.manifest.models[0]
+            if not (one.required or one.made or one.component) and one.field not in plan.spec.step(planned.name).given
+        },
         "named": [one.manifest.entry.uses for one in planned.described.named.values()],
         "roots": roots_above(plan, planned.name),
         "output": output,

@@ -58,6 +58,12 @@ class SpecStep:
         found: dict[str, Any] = {"uses": self.uses, "with": dict(self.described.options)}
         return found | ({"from": dict(self.inputs)} if self.inputs else {}) | {"seed": self.resolved_seed}
 
+    @property
+    def without_effect(self) -> list[str]:
+        """What is said of options that were given and play no part, each in a sentence."""
+        idle = self.described.without_effect
+        return [f"step {self.name}: {name} has no effect, as {idle[name]}" for name in self.given if name in idle]
+
 
 @dataclass(frozen=True, slots=True)
 class Spec:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fgic_core.kinds.component import Component, plain_paths
-from fgic_core.kinds.table import KINDS
+from fgic_core.kinds.table import KINDS, named
 from fgic_core.testing.ports import check_given, tiny_inputs
 
 #: Packages that importing a component's module must not import, because checking a spec imports the module.
@@ -92,7 +92,12 @@ class ComponentSuite:
         raise NotImplementedError(f"{type(self).__name__} must give its component: override the fixture `component`")
 
     def test_it_is_of_a_kind_that_is_installed(self, component: Component) -> None:
-        assert isinstance(component, KINDS[component.kind].interface)
+        row = KINDS[component.kind]
+        assert isinstance(component, row.interface)
+        named_there = [f"{row.driver}:{'use' if row.fit else 'run'}", *(one.open for one in row.artifacts if one.open)]
+        named_there += [f"{row.fit}:lessons", f"{row.fit}:fit"] if row.fit else []
+        for target in named_there:
+            assert callable(named(target, f"what the kind {row.name} names", row.package)), target
 
     def test_it_has_a_help_text(self, component: Component) -> None:
         assert (type(component).__doc__ or "").strip(), "the class needs a docstring: it is the component's help"

@@ -253,6 +253,14 @@ def test_what_may_be_stale_is_not_remembered(shop: Shop, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:  # the process is older than the change
         patch.setattr(fgic_core, "BEGAN", source.stat().st_ctime_ns)
         assert not is_remembered(width=2), "the class may be of the text before"
+    for text in (
+        "import os\n\nWIDEST = int(os.environ.get('W', 9))\n",
+        "from os import getenv\n\n\ndef widest():\n    return int(getenv('W', 9))\n\n\nWIDEST = widest()\n",
+    ):
+        source.write_text(text)
+        assert not is_remembered(width=4), "another process may have another environment"
+    source.write_text("import os\n\nWIDEST = 9\n\n\ndef unused():\n    return os.environ\n")
+    assert is_remembered(width=4)
     source.write_text("import importlib\n\nWIDEST = importlib.import_module('fgic_made' + '_attack') and 9\n")
     assert not is_remembered(width=3), "what it imports is not known"
 

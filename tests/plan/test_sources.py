@@ -350,6 +350,86 @@ def test_of_a_class_of_a_script_too_it_is_said_what_it_imports_unknown(tmp_path:
     assert done.stdout == "Plain /\nLacking fgic_no_such (Lacking) /\nReading / Reading\nChosen Chosen /\n"
 
 
+PATCHES = """
+import fgic_patched_crop
+from fgic_core import Cropper, Pipeline, Registry
+from fgic_core.errors import FgicError
+from fgic_core.plan.notebook import reached_by_class
+from fgic_core.plan.sources import Sources
+from fgic_core.registry import Entry
+from fgic_core.store.memory import Memory
+
+known = Registry([Entry("cropper", "installed", "fgic-patched", "1", "", "fgic_patched_crop:Installed")])
+
+
+class Own(Cropper):
+    def region(self, box, image):
+        return box
+
+
+def wider(self, box, image):
+    return box.expanded(0.1)
+
+
+def narrower(self, box, image):
+    return box.expanded(-0.1)
+
+
+def alone(box, image):
+    return box
+
+
+def digest(made):
+    return reached_by_class(made, Sources(Memory())).digest
+
+
+for made in (Own, fgic_patched_crop.Installed):
+    region, seen = made.region, [digest(made)]
+    for patch in (wider, narrower, staticmethod(alone), region):
+        made.region = patch
+        seen.append(digest(made))
+    print(len(set(seen)), seen[0] == seen[-1])
+
+fgic_patched_crop.Installed.region = wider
+steps = {"d": {"uses": "dataset/drawn"}, "c": {"uses": "cropper/installed"}}
+
+
+class Drawn(fgic_patched_crop.DatasetReader):
+    def classes(self):
+        return ["a"]
+
+    def samples(self, ctx):
+        return iter(())
+
+
+known.register("drawn", Drawn)
+pipeline = Pipeline.from_dict({"version": 1, "steps": steps}, registry=known)
+try:
+    pipeline.run(store="s", isolation="run")
+except FgicError as error:
+    print(error)
+"""
+PATCHED = """
+from fgic_core import Cropper, DatasetReader
+
+
+class Installed(Cropper):
+    def region(self, box, image):
+        return box
+"""
+
+
+def test_what_a_notebook_puts_into_a_class_counts_and_goes_to_no_other_process(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(PATCHES)
+    (tmp_path / "fgic_patched_crop.py").write_text(PATCHED)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    own, installed, *said = done.stdout.splitlines()
+    assert (own, installed) == ("4 True", "4 True"), done.stderr
+    assert said[0] == (
+        "step c (cropper/installed): Installed.region was changed in this process, and steps are computed in others"
+    )
+
+
 @pytest.mark.parametrize("uses", ["dataset/synthetic-birds", "cropper/square", "detector/torchvision", "explainer/cam"])
 def test_what_a_node_is_handed_counts_though_no_driver_imports_it(uses: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else another way to draw random numbers, or to predict, would leave old artifacts in use."""
