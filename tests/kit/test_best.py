@@ -117,7 +117,7 @@ class Built(NetworkClassifier):
 def test_what_builds_no_network_is_told(tmp_path: Path, given: object, said: str) -> None:
     component, train = Built(), tiny_dataset(tmp_path, classes=1, per_class=1)
     component._given = given
-    with pytest.raises(PluginError) as caught:
+    with pytest.raises((PluginError, AttributeError)) as caught:  # the second one is what it must not be
         component.fit(train, train, tiny_context(tmp_path))
     assert said in str(caught.value)
     assert "Return FittedClassifier(network, InputSpec(Size(224, 224)), tuple(classes))." in str(caught.value)
