@@ -111,6 +111,16 @@ def test_its_steps_are_planned_stored_measured_and_reported_like_others(fgic, si
     assert "A part of this step cannot be shown: UndefinedError" in page
     assert "Mask inside the box" in page
 
+    driver = site / "fgic_segment" / "driver.py"
+    kept = driver.read_text()
+    driver.write_text(kept.replace("(mask & within).sum() / mask.sum()", "0.25"))
+    said = fgic("check", "spec.yaml")
+    assert "in the store" in next(line for line in said.splitlines() if "dots" in line)
+    fgic("pipeline", "spec.yaml", "--quiet")
+    run = Run.open(tmp_path / "runs" / "masked" / "latest")
+    assert run.metric("masks", "mask_in_box", "test").value == 0.25
+    driver.write_text(kept)
+
 
 def test_its_suite_holds_a_component_to_the_contract(site: Path, tmp_path: Path) -> None:
     path = os.pathsep.join([str(site), os.environ["PYTHONPATH"]])

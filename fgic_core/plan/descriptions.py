@@ -103,6 +103,8 @@ class Remembered:
         """The digest of the code of a class; nothing where that is not known, or may not be what was imported."""
         if manifest.identity is not None:  # another Python has it, and remembers
             return ""
+        if manifest.made:  # its defaults stand on more than code
+            return ""
         looked = self.keys.identities.look(manifest)
         quiet = looked.newest < fgic_core.BEGAN - TICK * 1e9 and not looked.looks_around
         return digest_of([looked.identity.model_dump(), looked.texts]) if quiet and not looked.identity.doubts else ""
@@ -141,7 +143,7 @@ class Remembered:
     def _remember(self, request: Request, answer: Answer, began: int) -> None:
         """Keep a description, where all that it stands on is known."""
         described = answer.described
-        if described is None or any(one.untraced or one.manifest.made for one in described.recipes):
+        if described is None or any(one.untraced for one in described.recipes):
             return
         stamps = {}
         for one in described.recipes:

@@ -174,7 +174,7 @@ class Scheduler:
         self._begin(place)
         if planned.name not in branch.chosen:
             if planned.reused:
-                branch.record.roots |= roots_of(planned)
+                branch.record.roots |= roots_of(branch.plan, planned)
             self._skip(place, "was not asked for", artifact=planned.reused)
             return
         sources = {name: self._place(place, name) for name in all_steps(planned.inputs)}
@@ -294,7 +294,7 @@ class Scheduler:
         else:
             step.status, step.seconds = "computed", round(standing.seconds, 3)
         branch.plan.store.remember(branch.plan.spec.name, planned.name, planned.document)
-        branch.record.roots |= roots_of(planned)
+        branch.record.roots |= roots_of(branch.plan, planned)
         self._state.end(place, artifact=True)
         branch.record.write(branch.folder)
         if standing.anew:

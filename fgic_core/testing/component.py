@@ -8,6 +8,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,14 @@ def _is_pickle(content: bytes) -> bool:
     except Exception:  # what is no pickle fails in any way
         return False
     return True
+
+
+@lru_cache
+def _heavy_imports(module: str, path: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """A process that imports a module and prints which of `HEAVY` it has then: one for all components of the module."""
+    code = f"import sys; import {module}; print(*(name for name in {HEAVY!r} if name in sys.modules))"
+    program = f"import sys; sys.path[:0] = {list(path)!r}; {code}"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
 
 
 class ComponentSuite:
@@ -125,10 +134,7 @@ class ComponentSuite:
 
     def test_importing_its_module_is_cheap(self, component: Component) -> None:
         module = type(component).__module__
-        code = f"import sys; import {module}; print(*(name for name in {HEAVY!r} if name in sys.modules))"
-        path = [entry for entry in sys.path if entry]
-        program = f"import sys; sys.path[:0] = {path!r}; {code}"
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
+        done = _heavy_imports(module, tuple(entry for entry in sys.path if entry))
         if "ModuleNotFoundError" in done.stderr and f"No module named {module!r}" in done.stderr:
             return  # a class that was made in the test itself
         assert done.returncode == 0, done.stderr

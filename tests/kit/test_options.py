@@ -35,6 +35,16 @@ def test_another_default_changes_nothing_else() -> None:
         Long(lr=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("epoch", "Trainable has no option epoch; did you mean epochs?"), ("zzz", "Trainable has no option zzz")],
+)
+def test_another_default_of_an_option_that_is_not_there_is_refused(name: str, said: str) -> None:
+    with pytest.raises(ValueError, match="has no option") as caught:
+        option(Trainable, name, 12)
+    assert str(caught.value) == said
+
+
 def test_an_option_of_the_kit_means_the_same_in_every_component() -> None:
     """Its description is the kit's, with a note at most."""
     trained = set()
