@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: So many arms are listed; with ``--json`` all are.
 _SHOWN = 40
+#: So many comparisons are put into words.
+_SAID = 20
 #: So many reasons why numbers are missing are told.
 _PROBLEMS = 5
 #: Numbers of test pictures that are told where it is not known how many there are.
@@ -42,7 +44,7 @@ def print_results(results: Results) -> None:
 
     row = results.readings[0].quantity
     rows = table("compared", "verdict", "effect", "95 %", "p, Holm")
-    for one in results.comparisons:
+    for one in results.comparisons[:_SHOWN]:
         effect, judged = one.effects[0], one.judged
         about = (
             ("", "") if effect is None else (words.amount(effect.value, row, sign=True), words.interval(effect, row))
@@ -55,8 +57,10 @@ def print_results(results: Results) -> None:
         out.print(rows)
         out.print()
     out.print(f"{words.question(results)} {words.answer(results)}", style="bold")
-    for one in results.comparisons:
+    for one in results.comparisons[:_SAID]:
         out.print(words.sentence(one, results))
+    if len(results.comparisons) > _SAID:
+        out.print(f"… and {len(results.comparisons) - _SAID:,} more comparisons; effects.csv lists them all.")
     for reading in results.readings:
         for problem in reading.problems[:_PROBLEMS]:
             out.print(f"{reading.measure.quantity}: {problem}")

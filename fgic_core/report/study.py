@@ -21,6 +21,8 @@ from fgic_core.study.effects import ClassEffect, Comparison, by_class, flipped
 from fgic_core.study.readings import described
 from fgic_core.study.results import Results
 
+#: So many comparisons are put into words at the head of the page, and so many drawn; the table has all.
+_SAID, _DRAWN = 20, 40
 #: So many comparisons are looked at class by class and picture by picture.
 _LOOKED_AT = 6
 #: So many classes stand in a chart, half of them those that gain most.
@@ -106,7 +108,8 @@ class _Page:
             "record": self.record,
             "question": words.question(results),
             "answer": words.answer(results),
-            "sentences": [words.sentence(one, results) for one in results.comparisons],
+            "sentences": [words.sentence(one, results) for one in results.comparisons[:_SAID]],
+            "unsaid": max(0, len(results.comparisons) - _SAID),
             "family": family,
             "effects": self._effects(),
             "table": [self._row(one) for one in results.comparisons],
@@ -126,9 +129,8 @@ class _Page:
         }
 
     def _effects(self) -> Chart | None:
-        rows = [
-            (one.name, one.effects[0], one.verdict) for one in self.results.comparisons if one.effects[0] is not None
-        ]
+        known = [(one.name, one.effects[0], one.verdict) for one in self.results.comparisons if one.effects[0]]
+        rows = known[:_DRAWN]
         if not rows:
             return None
         said = "; ".join(
@@ -139,6 +141,7 @@ class _Page:
             draw.effects(rows, self.results.margin, self.first.quantity),
             f"Effects with 95 % intervals: {said}.",
             size=(9.2, 1.5 + 0.42 * len(rows)),
+            caption=f"The first {_DRAWN} of {len(known)}; the table has all." if len(known) > _DRAWN else "",
             wide=True,
         )
 
