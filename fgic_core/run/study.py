@@ -156,8 +156,9 @@ class Runs:
 
     def ended(self, number: int) -> None:
         """A run is over, as far as it can be."""
-        failed = any(step.status == "failed" for step in self.branches[number].record.steps)
-        self._close(number, "failed" if failed else "finished")
+        statuses = {step.status for step in self.branches[number].record.steps}
+        failed = "failed" in statuses
+        self._close(number, "failed" if failed else "interrupted" if "interrupted" in statuses else "finished")
         if failed and self._fail_fast:
             self.end()
         if time.monotonic() - self._written > _EVERY:
