@@ -116,6 +116,15 @@ def test_what_is_not_varied_is_the_same_in_every_run(toys: Path, tmp_path: Path)
     assert len({weights(run) for run in init.runs}) == 2
 
 
+def test_train_rows_are_drawn_again_and_neither_what_it_is_chosen_by_nor_test_rows(toys: Path, tmp_path: Path) -> None:
+    # (crops of one colour are all the same)
+    result = study(tmp_path, "seeds: [0, 1]\nvary: [resample]", "classifier.from.dataset=dots")
+    assert len({weights(run) for run in result.runs}) == 2
+    assert len({(run.learned("classifier") / "validation.json").read_text() for run in result.runs}) == 1
+    documents = [run.artifact("classifier").why for run in result.runs]
+    assert [(one["seed"], one["streams"]) for one in documents] == [(3, {"resample": 0}), (3, {"resample": 1})]
+
+
 def test_specs_of_runs_are_written_as_any_spec_is(toys: Path, tmp_path: Path) -> None:
     spec = tmp_path / "toys.yaml"
     block = "study:\n  seeds: [0, 4]\n  vary: [order, resample]\n  ablate: all\n"
