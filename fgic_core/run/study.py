@@ -177,7 +177,7 @@ class Runs:
         write_metrics(branch.folder, record)
         entry.status, entry.seconds = status, round(sum(step.seconds for step in record.steps), 3)
         wrong = next((step for step in record.steps if step.status == "failed"), None)
-        entry.error = f"step {wrong.name}: {wrong.error}" if wrong is not None else ""
+        entry.error = wrong.error if wrong is not None else ""
         if self._report is not None:
             try:
                 self._report(branch.folder)

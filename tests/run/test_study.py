@@ -188,7 +188,7 @@ def test_a_run_that_fails_stops_no_other_and_is_told(toys: Path, tmp_path: Path)
     failed = {(run.arm, run.seed) for run in result.record.runs if run.status == "failed"}
     assert failed == {("full", 1), ("without-crops", 1)}
     assert not result.ok
-    assert "step classifier: " in result.record.run("full", 1).error
+    assert "step classifier (classifier/linear" in result.record.run("full", 1).error
     assert "RuntimeError: planted" in result.record.run("full", 1).error
     assert told[:3] == ["full 0 finished", "without-crops 0 finished", "full 1 failed"]
     assert told[-2:] == ["without-crops 2 finished", "study failed"]
