@@ -42,7 +42,8 @@ def splits(component: Detector, data: Dataset, ctx: StepContext) -> tuple[Datase
         train, val = _cut(train, component.val_fraction, ctx)
     if not with_object(val.table).any():
         ctx.warn("there is no validation picture with an object: no epoch can be told to be better than another")
-    learned = resampled(_to_learn_from(component, train), ctx)
+    learned = _to_learn_from(component, train)
+    learned = resampled(learned, ctx)
     if count := int(empty_of(learned).sum()):
         note = "pictures without an object that it learns from: there is nothing to find in them"
         ctx.metric("negatives", float(count), split="train", n=len(learned), note=note)
