@@ -369,6 +369,7 @@ class Scheduler:
             self._lost(task, error)
         else:
             self._given(task, record, computed=True)
+            self._forecast.learn(branch.plan.step(task.node.step), task.node.name, record.seconds)
             branch.observers.notify("node_finished", step=step, node=task.node.name, seconds=record.seconds)
 
     def _given(self, task: Task, record: ArtifactRecord, *, computed: bool) -> None:

@@ -65,8 +65,17 @@ def contents(store: Path) -> dict[str, dict[str, str]]:
 
 
 def test_every_arm_runs_with_every_seed_and_what_they_share_is_computed_once(toys: Path, tmp_path: Path) -> None:
-    result = study(tmp_path, "seeds: [0, 1]\nablate: [crops]\nmargin: 2")
+    left: list[float | None] = []
+
+    class Listening:
+        @hookimpl
+        def time_left(self, seconds: float | None) -> None:
+            left.append(seconds)
+
+    result = study(tmp_path, "seeds: [0, 1]\nablate: [crops]\nmargin: 2", observers=[Listening()])
     assert result.ok
+    assert left[0] is None
+    assert left[-1] is not None, "what one run took tells what the others take"
     assert result.folder.parent == (tmp_path / "runs" / "toys").resolve()
     assert (result.folder.parent / "latest").resolve() == result.folder
     assert [(one.arm, one.seed, one.folder, one.status) for one in result.record.runs] == [
