@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from fgic_core.errors import PluginError as PluginError
     from fgic_core.errors import nearest as nearest
     from fgic_core.finished import Run as Run
+    from fgic_core.finished import StudyRun as StudyRun
     from fgic_core.finished import load_model as load_model
     from fgic_core.hooks import hookimpl as hookimpl
     from fgic_core.kinds.attacker.contract import Attacker as Attacker
@@ -101,7 +102,7 @@ _HOME = {
     "fgic_core.data.sample": ("ObjectBox", "Part", "Sample", "Split"),
     "fgic_core.errors": ("DataError", "FgicError", "PluginError", "nearest"),
     "fgic_core.hooks": ("hookimpl",),
-    "fgic_core.finished": ("Run", "load_model"),
+    "fgic_core.finished": ("Run", "StudyRun", "load_model"),
     "fgic_core.kinds.attacker.contract": ("Attacker",),
     "fgic_core.kinds.classifier.contract": (
         "Classifier",

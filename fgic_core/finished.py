@@ -266,7 +266,7 @@ class StudyRun:
     @property
     def ok(self) -> bool:
         """Whether every run came to its end, with every artifact that was asked for."""
-        return self.record.status == "finished"
+        return all(run.status == "finished" for run in self.record.runs)
 
     def run(self, arm: str, seed: int, store: Path | str | None = None) -> Run:
         """One run.

@@ -26,6 +26,7 @@ class Forecast:
     def __init__(self, branches: Sequence[Branch]) -> None:
         self._branches = branches
         self._took: dict[tuple[int, str], float | None] = {}
+        self._learned: dict[tuple[str, int], list[float]] = {}
         known: dict[tuple[str, int, str], float | None] = {}  # the runs of a study share what they plan
         for number, branch in enumerate(branches):
             for planned in branch.plan.steps:
@@ -36,6 +37,16 @@ class Forecast:
                             record = took(branch.plan.store, branch.plan.spec.name, planned, name)
                             known[place] = record.seconds if record is not None else None
                         self._took[number, name] = known[place]
+
+    def learn(self, planned: PlannedStep, name: str, seconds: float) -> None:
+        """A node was computed: others of the same step and options, of another seed or arm, will take about as long."""
+        self._learned.setdefault((name, id(planned.described)), []).append(seconds)
+
+    def _take(self, branch: int, planned: PlannedStep, name: str) -> float | None:
+        """What a node will take, about; None where none like it is known."""
+        if learned := self._learned.get((name, id(planned.described))):
+            return sum(learned) / len(learned)
+        return self._took.get((branch, name))
 
     def left(self, state: State, slots: int, now: float) -> float | None:
         """Seconds from now on, about; None where one of the nodes that are left was never computed so.
@@ -52,7 +63,7 @@ class Forecast:
             planned = branch.plan.steps[place.step]
             own = 0.0
             for name, key in _left(planned) if planned.name in branch.chosen else ():
-                if (took := self._took.get((place.branch, name))) is None:
+                if (took := self._take(place.branch, planned, name)) is None:
                     return None
                 if key not in seen:
                     own += max(0.0, took - (now - began[key] if key in began else 0.0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Sequence
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -85,28 +84,11 @@ def write_spec(spec: Spec, folder: Path) -> None:
     (folder / "resolved.yaml").write_text(dump_yaml(spec.resolved()), encoding="utf-8")
 
 
-def watch(
-    observers: Observers,
-    folder: Path,
-    given: Sequence[object],
-    installed: Iterable[EntryPoint] | None = None,
-    *,
-    many: bool = False,
-) -> None:
-    """Add who watches a run: the event log in its directory, who is given, and who is installed.
-
-    Args:
-        installed: who is, where that was looked up before.
-        many: it is one of many runs at once.
-    """
-    observers.add(EventLog(folder, many=many), "event log")
-    for observer in given:
-        observers.add(observer)
-    observers.add_installed(installed)
-
-
 def observers_of(folder: Path, given: Sequence[object], interrupts: Interrupts) -> Observers:
-    """Who watches a run."""
+    """Who watches a run: the event log in its directory, who is given, and who is installed."""
     watching = Observers(interrupts.ask)
-    watch(watching, folder, given)
+    watching.add(EventLog(folder), "event log")
+    for observer in given:
+        watching.add(observer)
+    watching.add_installed()
     return watching

@@ -47,6 +47,11 @@ class Observers:
             return
         self._managers[name] = manager
 
+    def include(self, others: Observers) -> None:
+        """Tell those of others too."""
+        self._managers |= others._managers
+        self.failures |= others.failures
+
     def add_installed(self, points: Iterable[metadata.EntryPoint] | None = None) -> None:
         """Register what packages declare in the entry-point group ``fgic.hooks``.
 

@@ -73,6 +73,7 @@ class Scheduler:
         places = [Place(b, s) for b, branch in enumerate(branches) for s, _ in enumerate(branch.plan.steps)]
         self._state = State({place: Standing() for place in places})
         self._watch, self._begun, self._ending = watch, set[int](), False
+        self._remembered: set[tuple[str, str]] = set()
         self._left = [len(branch.plan.steps) for branch in branches]
         self._look = 0.0, 0.0  # when it was last said how long it takes, and what that took
 
@@ -293,10 +294,14 @@ class Scheduler:
             step.status = "reused"
         else:
             step.status, step.seconds = "computed", round(standing.seconds, 3)
-        branch.plan.store.remember(branch.plan.spec.name, planned.name, planned.document)
+        # Of thousands of runs each finds most in the store: once is enough to remember, the end early enough to write.
+        if standing.anew or self._watch is None or (branch.plan.spec.name, planned.name) not in self._remembered:
+            self._remembered.add((branch.plan.spec.name, planned.name))
+            branch.plan.store.remember(branch.plan.spec.name, planned.name, planned.document)
         branch.record.roots |= roots_of(branch.plan, planned)
         self._state.end(place, artifact=True)
-        branch.record.write(branch.folder)
+        if standing.anew or self._watch is None:
+            branch.record.write(branch.folder)
         if standing.anew:
             branch.observers.notify("step_finished", step=step, folder=planned.folder)
         else:
@@ -364,6 +369,7 @@ class Scheduler:
             self._lost(task, error)
         else:
             self._given(task, record, computed=True)
+            self._forecast.learn(branch.plan.step(task.node.step), task.node.name, record.seconds)
             branch.observers.notify("node_finished", step=step, node=task.node.name, seconds=record.seconds)
 
     def _given(self, task: Task, record: ArtifactRecord, *, computed: bool) -> None:

@@ -17,13 +17,13 @@ from fgic_core.plan.graph import Branch
 from fgic_core.plan.plan import Plan
 from fgic_core.plan.study import StudyPlan
 from fgic_core.registry import Registry
-from fgic_core.run.beginning import about_run, record_of, watch, write_spec
+from fgic_core.run.beginning import about_run, record_of, write_spec
 from fgic_core.run.device import check_device
 from fgic_core.run.directory import new_folder, point_latest, skip_the_rest, write_metrics, writing
 from fgic_core.run.documents import Resources, needs_device
 from fgic_core.run.events import words_of
 from fgic_core.run.interrupts import Interrupts
-from fgic_core.run.observers import Observers
+from fgic_core.run.observers import EventLog, Observers
 from fgic_core.run.scheduler import Scheduler
 from fgic_core.run.threads import share
 from fgic_core.run.workers import Isolation, executor_of
@@ -127,7 +127,9 @@ class Runs:
         report: Callable[[Path], object] | None,
     ) -> None:
         self.plan, self.folder, self.record, self._about = plan, folder, record, about
-        self._given, self._report, self._fail_fast = observers, report, fail_fast
+        self._given, self._report, self._fail_fast = Observers(interrupts.ask), report, fail_fast
+        for observer in observers:
+            self._given.add(observer)
         self._installed = tuple(metadata.entry_points(group="fgic.hooks"))
         self._specs = Specs()
         self._written = 0.0
@@ -139,8 +141,7 @@ class Runs:
             for one, wanted, run, entry in zip(plan.plans, chosen, plan.runs, record.runs, strict=True)
         ]
         self.whole = Observers(interrupts.ask)
-        for observer in observers:
-            self.whole.add(observer)
+        self.whole.include(self._given)
         self.whole.add_installed(self._installed)
 
     def begun(self, number: int) -> None:
@@ -150,14 +151,17 @@ class Runs:
         (branch.folder / "resolved.yaml").write_text(self._specs.text(branch.plan.spec), encoding="utf-8")
         branch.record.started = now()
         branch.record.write(branch.folder)
-        watch(branch.observers, branch.folder, self._given, self._installed, many=True)
+        branch.observers.add(EventLog(branch.folder, many=True), "event log")
+        branch.observers.include(self._given)
+        branch.observers.add_installed(self._installed)
         entry.status = "running"
         branch.observers.notify("run_started", run=branch.record, folder=branch.folder)
 
     def ended(self, number: int) -> None:
         """A run is over, as far as it can be."""
-        failed = any(step.status == "failed" for step in self.branches[number].record.steps)
-        self._close(number, "failed" if failed else "finished")
+        statuses = {step.status for step in self.branches[number].record.steps}
+        failed = "failed" in statuses
+        self._close(number, "failed" if failed else "interrupted" if "interrupted" in statuses else "finished")
         if failed and self._fail_fast:
             self.end()
         if time.monotonic() - self._written > _EVERY:
@@ -173,7 +177,7 @@ class Runs:
         write_metrics(branch.folder, record)
         entry.status, entry.seconds = status, round(sum(step.seconds for step in record.steps), 3)
         wrong = next((step for step in record.steps if step.status == "failed"), None)
-        entry.error = f"step {wrong.name}: {wrong.error}" if wrong is not None else ""
+        entry.error = wrong.error if wrong is not None else ""
         if self._report is not None:
             try:
                 self._report(branch.folder)
@@ -217,11 +221,14 @@ class Specs:
 
     def __init__(self) -> None:
         self._steps: dict[tuple[Any, ...], tuple[SpecStep, str]] = {}
+        self._heads: dict[int, str] = {}
 
     def text(self, spec: Spec) -> str:
         """The spec as YAML, as `fgic_core.spec.dump_yaml` writes what `Spec.resolved` gives."""
-        head = {"version": spec.version, "name": spec.name, "seed": spec.seed, "steps": {"first": {}}}
-        return f"{dump_yaml(head).partition('steps:')[0]}steps:\n{''.join(map(self._step, spec.steps))}"
+        if spec.seed not in self._heads:
+            head = {"version": spec.version, "name": spec.name, "seed": spec.seed, "steps": {"first": {}}}
+            self._heads[spec.seed] = f"{dump_yaml(head).partition('steps:')[0]}steps:\n"
+        return f"{self._heads[spec.seed]}{''.join(map(self._step, spec.steps))}"
 
     def _step(self, step: SpecStep) -> str:
         wiring = tuple(

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from fgic_core.data.digest import digest_bytes, digest_of
 from fgic_core.description import Answer, Request
 from fgic_core.description.words import in_words
+from fgic_core.kinds.table import KINDS
 from fgic_core.spec.ablation import changes, oracle_changes, without, wrong_to_leave_out
 from fgic_core.spec.block import Axis, Block
 from fgic_core.spec.document import Node
@@ -128,6 +129,7 @@ class Expansion:
         Args:
             base: the steps of the baseline's document.
         """
+        self._resampled(base)
         left_out = self._to_leave_out(base)
         every = self.block.every
         wanted = self._wanted(left_out)
@@ -157,6 +159,14 @@ class Expansion:
             defaults=self._brought_in(base, arms, given),
             given=given,
         )
+
+    def _resampled(self, base: Sequence[SpecStep]) -> None:
+        """What learns by code of a kind from elsewhere is not known to draw its rows again."""
+        for step in base:
+            if "resample" in self.block.vary and step.described.learns and KINDS[step.described.kind].package != "fgic":
+                message = f"step {step.name} ({step.uses}) learns, and its kind does not draw train rows again"
+                hint = "Leave resample out of vary: the other steps' rows alone would be drawn again."
+                self.problems.append(Problem(message, self.block.place, hint))
 
     # Which arms.
 
