@@ -15,6 +15,7 @@ from fgic_core.description.words import in_words
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fgic_core.metrics.power import Foretold
     from fgic_core.plan.study import Range, StudyPlan
     from fgic_core.spec.study import Arm, Study
     from fgic_core.study.results import Results
@@ -145,7 +146,7 @@ def _cost(plan: StudyPlan) -> None:
 def _foretold(plan: StudyPlan) -> None:
     """What the study will be able to show, and what it never can."""
     from fgic_core.data.quantities import quantity
-    from fgic_core.metrics.power import DISCORDANCE, SEED_SD, assumed, foretell
+    from fgic_core.metrics.power import DISCORDANCE, SEED_SD
     from fgic_core.study import words
 
     study, out = plan.study, console()
@@ -160,16 +161,36 @@ def _foretold(plan: StudyPlan) -> None:
         f"\nWhat it will be able to show, of {of}, if {row.label.lower()} varies by {100 * SEED_SD:g} point from seed "
         f"to seed and models of two pipelines disagree on {100 * DISCORDANCE:g} % of pictures:"
     )
-    known = test_pictures(plan)
     said: dict[str, None] = {}
-    for pictures in (known,) if known else _PICTURES:
-        shown = foretell(len(study.seeds), pictures, comparisons, assumed())
+    for pictures, shown in _shown(plan).items():
         lines = words.foretold(shown, study.margin / 100, row, len(study.seeds), pictures, comparisons)
         said |= dict.fromkeys(lines)
     for line in said:
         out.print(f"  {line}")
-    if not known:
+    if len(_shown(plan)) > 1:
         out.print("  How many test pictures there are is known once the data set was read.")
+
+
+def _shown(plan: StudyPlan) -> dict[int, Foretold]:
+    """What can be shown by how many test pictures there may be: the one number, once that is known."""
+    from fgic_core.metrics.power import assumed, foretell
+
+    known, seeds, comparisons = pictures_of(plan), len(plan.study.seeds), comparisons_of(plan.study)
+    return {n: foretell(seeds, n, comparisons, assumed()) for n in ((known,) if known else _PICTURES)}
+
+
+def _foretold_document(plan: StudyPlan) -> list[dict[str, Any]]:
+    from math import isfinite
+
+    from fgic_core.data.quantities import quantity
+
+    if not comparisons_of(plan.study) or quantity(plan.study.measure[0].quantity).unit != "fraction":
+        return []
+    rows = [{"pictures": pictures, **shown._asdict()} for pictures, shown in _shown(plan).items()]
+    return [
+        {name: None if isinstance(value, float) and not isfinite(value) else value for name, value in row.items()}
+        for row in rows
+    ]
 
 
 def comparisons_of(study: Study) -> int:
@@ -177,7 +198,7 @@ def comparisons_of(study: Study) -> int:
     return len(study.ablate) + sum(len(levels) - 1 for levels in study.matrix.values())
 
 
-def test_pictures(plan: StudyPlan) -> int:
+def pictures_of(plan: StudyPlan) -> int:
     """How many independent test pictures the first measure is taken on; 0 where that is not known yet."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -192,7 +213,9 @@ def test_pictures(plan: StudyPlan) -> int:
         return 0
     table = pq.read_table(steps[given].folder / "samples.parquet", columns=["split", "digest"])
     test = table.filter(pc.equal(table.column("split").cast("string"), "test")).column("digest")
-    return int(len(pc.unique(test)) or 0)
+    count = len(pc.unique(test))
+    samples = measured.described.options.get("samples") if measured is not None else None
+    return min(count, samples) if isinstance(samples, int) and measured and measured.gives == "robustness" else count
 
 
 def _estimate(found: Range | None, words: Any, how: str) -> str:
@@ -227,6 +250,8 @@ def _document(plan: StudyPlan) -> dict[str, Any]:
         ],
         "runs": study.runs,
         "nodes": {name: asdict(share) for name, share in plan.shares().items()},
+        "comparisons": comparisons_of(study),
+        "foretold": _foretold_document(plan),
         "computed": plan.computed,
         "settled": plan.settled,
         "seconds": asdict(seconds) if seconds is not None else None,
