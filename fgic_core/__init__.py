@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fgic_core.data.images import to_tensor as to_tensor
     from fgic_core.data.input_spec import InputSpec as InputSpec
     from fgic_core.data.junk import is_junk as is_junk
+    from fgic_core.data.outcomes import Outcomes as Outcomes
     from fgic_core.data.quantities import Quantity as Quantity
     from fgic_core.data.quantities import quantity as quantity
     from fgic_core.data.sample import ObjectBox as ObjectBox
@@ -97,6 +98,7 @@ _HOME = {
     "fgic_core.data.images": ("Placement", "center_crop", "decode", "letterbox", "squash", "to_image", "to_tensor"),
     "fgic_core.data.input_spec": ("InputSpec",),
     "fgic_core.data.junk": ("is_junk",),
+    "fgic_core.data.outcomes": ("Outcomes",),
     "fgic_core.kinds.classifier.model": ("Model",),
     "fgic_core.data.quantities": ("Quantity", "quantity"),
     "fgic_core.data.sample": ("ObjectBox", "Part", "Sample", "Split"),
