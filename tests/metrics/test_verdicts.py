@@ -71,6 +71,13 @@ def test_holm_counts_the_family():
     assert family["it"].p_zero == pytest.approx(4 * effect.p_zero)
 
 
+def test_a_comparison_without_a_number_counts_and_gets_no_verdict():
+    effect = _seeds(0.012, 0.0132)
+    judged = judge({"it": effect, "none": None}, 0.0)
+    assert list(judged) == ["it"]
+    assert judged["it"].p_zero == pytest.approx(2 * effect.p_zero)
+
+
 def test_each_null_has_its_own_correction():
     family = {"a": _seeds(0.03, 0.01), "b": _seeds(0.001, 0.002), "c": _seeds(-0.02, 0.03)}
     judged = judge(family, 0.01)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from statsmodels.stats.multitest import multipletests
 
 from fgic_core.errors import StoreError
 from fgic_core.metrics.power import foretell
@@ -20,6 +21,7 @@ from fgic_core.report.study import write_study_report
 from fgic_core.store.study import ArmRecord, MeasureRecord
 from fgic_core.study import words
 from fgic_core.study.effects import by_class, flipped
+from fgic_core.study.pictures import Rows, clusters_of
 from fgic_core.study.readings import Readings, difference, metric_of
 from fgic_core.study.results import FILES, Results
 
@@ -52,7 +54,10 @@ def test_a_step_that_does_harm_is_called_harmful(make, tmp_path):
     right = answers([-0.1, 0.0])
     results = Results.of(study(tmp_path, ("bad", "noise")).write(right))
     assert _names(results) == {"bad": "harmful", "noise": "equivalent"}
-    assert "Leaving bad out raises accuracy by" in words.sentence(results.comparisons[0], results)
+    said = words.sentence(results.comparisons[0], results)
+    assert "Leaving bad out raises accuracy by" in said
+    effect = results.comparisons[0].effects[0]
+    assert f"(95 % {-100 * effect.high:.1f} to {-100 * effect.low:.1f};" in said, "as the size that it is told of"
 
 
 def test_the_same_pipeline_twice_that_differs_by_chance_is_not_called_anything_else(make, tmp_path):
@@ -84,6 +89,22 @@ def test_near_duplicates_are_one_picture(make, tmp_path):
     assert effect.clusters == 197
 
 
+def test_crops_of_one_file_are_one_picture():
+    rows = Rows({"a": ("1", 0), "b": ("2", 0), "c": ("1", 1), "d": ("", 0), "e": ("", 0)}, ("x", "y"))
+    a, b, c, d, e = clusters_of(("a", "b", "c", "d", "e"), rows, [("d", "b"), ("d", "of another split")])
+    assert a == c != b == d != e  # of what has no digest nothing is known
+    assert len(set(clusters_of(("a", "b", "c"), None, []))) == 3
+
+
+def test_a_seed_counts_where_both_pipelines_have_a_number(make, tmp_path):
+    study, answers = make
+    measures = [MeasureRecord(step="classifier", quantity="accuracy"), MeasureRecord(step="", quantity="fit_seconds")]
+    one = study(tmp_path, ("crops",), measure=measures)
+    results = Results.of(one.write(answers([0.2], pictures=40), failed=[(1, 3), (0, 5)]))
+    assert [effect.seeds for effect in results.comparisons[0].effects] == [5, 5]
+    assert results.comparisons[0].effects[1].value == pytest.approx(1.0)
+
+
 def test_a_run_that_failed_is_left_out_with_its_seed_and_said(make, tmp_path):
     study, answers = make
     results = Results.of(study(tmp_path, ("crops", "noise")).write(answers([0.2, 0.0]), failed=[(1, 3)]))
@@ -102,6 +123,8 @@ def test_where_no_run_of_an_arm_has_a_number_there_is_no_verdict_and_the_reason(
     assert words.sentence(noise, results) == "noise: nothing can be said, for no run of without-noise has a number."
     # The family was chosen before: what is left of it is still two comparisons.
     assert len(results.document()["family"]) == 2
+    crops = results.comparisons[0]
+    assert crops.judged.p_zero == pytest.approx(2 * crops.effects[0].p_zero, rel=1e-9)
 
 
 def test_pictures_of_another_content_are_not_compared(make, tmp_path):
@@ -209,6 +232,25 @@ def test_classes_and_flipped_pictures(shown):
     assert flipped(reading, 1, 0) == []
 
 
+def test_many_classes_are_corrected_for(shown):
+    _, results, _ = shown
+    rows = by_class(results.readings[0], 0, 1)
+    given = [row.effect.p_zero for row in rows]
+    assert [row.p for row in rows] == pytest.approx(multipletests(given, method="fdr_bh")[1], rel=1e-9)
+    assert sum(row.p for row in rows) > sum(given)
+
+
+def test_a_verdict_stands_on_the_first_measure_alone(make, tmp_path):
+    study, answers = make
+    measures = [MeasureRecord(step="classifier", quantity=name) for name in ("accuracy", "accuracy")]
+    results = Results.of(study(tmp_path, ("crops",), measure=measures).write(answers([0.2], pictures=40)))
+    first, second = results.effects()
+    assert (first["verdict"], second["verdict"]) == ("necessary", "")
+    assert first["p_zero"] is not None
+    assert {second[name] for name in ("p_zero", "p_margin", "p_equivalent", "p_sign_flip", "level")} == {None}
+    assert first["effect"] == second["effect"]
+
+
 def test_the_files_hold_every_number(shown):
     folder, results, _ = shown
     assert sorted(path.name for path in results.write(folder)) == sorted(FILES)
@@ -303,3 +345,7 @@ def test_a_page_of_many_comparisons_stays_readable(make, tmp_path):
     assert "… and 25 more comparisons; the table below has them all." in text
     assert "The first 40 of 45; the table has all." in text
     assert text.count('<th scope="row">c.with.m = ') == 45
+
+
+def test_a_p_for_a_table():
+    assert [words.p_text(p) for p in (0.0004, 0.0011, 0.05, math.nan)] == ["< 0.001", "0.001", "0.050", ""]
