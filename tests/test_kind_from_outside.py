@@ -100,7 +100,9 @@ def test_its_steps_are_planned_stored_measured_and_reported_like_others(fgic, si
     driver.write_text(kept)
 
     template = site / "fgic_segment" / "masks.html.j2"
+    fgic("pipeline", "spec.yaml", "--quiet")
     template.write_text(template.read_text().replace("Pictures and masks", "Masks and pictures"))
+    assert fgic("check", "spec.yaml").count("in the store") == 4
     fgic("pipeline", "spec.yaml", "--quiet")
     page = (tmp_path / "runs" / "masked" / "latest" / "report.html").read_text(encoding="utf-8")
     assert "Masks and pictures" in page

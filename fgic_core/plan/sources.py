@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
 from fgic_core.data.digest import digest_of
 from fgic_core.loaded import before, note
-from fgic_core.plan.beside import Beside, counts
+from fgic_core.plan.beside import Beside, counts, is_of_report
 from fgic_core.plan.modules import compiled, forget, homes, is_missing, is_standard, locate, public_home
 from fgic_core.plan.syntax import CORE, LAZY, Parsed, parse
 from fgic_core.plan.walk import File, walk
@@ -84,6 +85,7 @@ class Sources:
         needed: dict[str, str] = {}
         outdated: list[str] = []
         looks_around = False
+        inits: list[tuple[str, Path]] = []
         beside = Beside(locate)
         self._looked = []
         while waiting:
@@ -113,11 +115,14 @@ class Sources:
                 needed |= {module: f"{place.name}:{line}" for module, line in parsed.needed.items()}
                 texts[name] = self._content(place)
                 looks_around |= parsed.looks_around
-                digests |= self._beside(name, place) | self._named(name, place, parsed)
+                digests |= self._named(name, place, parsed)
+                inits += [(name, place)] if place.name == "__init__.py" else []
                 beside.add(name, place, parsed, own_tops)
                 parent = name.rpartition(".")[0]
                 waiting += [(parent, ())] if parent and locate(parent, top in own_tops) is not None else []
         missing = tuple(f"{name} ({where})" for name, where in sorted(needed.items()) if name and is_missing(name))
+        for name, place in inits:
+            digests |= self._beside(name, place, beside.read)
         for label, file in beside.files.items():
             digests[label] = self._content(file)
         for label, folder in beside.folders.items():
@@ -198,11 +203,13 @@ class Sources:
                 found[f"{name}:{text}"] = "unreadable"
         return found
 
-    def _beside(self, name: str, place: Path) -> dict[str, str]:
+    def _beside(self, name: str, place: Path, followed: AbstractSet[Path]) -> dict[str, str]:
         """What lies beside a package's modules, behind links too, and is no Python: tables, templates, sources in C."""
-        if place.name != "__init__.py":
-            return {}
-        return self._folder(f"{name}/", place.parent, lambda file: counts(file) and not file.name.endswith(".py"))
+        return self._folder(
+            f"{name}/",
+            place.parent,
+            lambda file: counts(file) and not file.name.endswith(".py") and not is_of_report(Path(file.path), followed),
+        )
 
     def _folder(self, label: str, folder: Path, which: Callable[[File], bool]) -> dict[str, str]:
         """Files below a folder by their content, under a name for all of them; nothing where there are none."""

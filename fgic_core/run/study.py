@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from fgic_core.errors import FgicError, Interrupted
 from fgic_core.finished import StudyRun
-from fgic_core.plan.choice import choose
+from fgic_core.plan.choice import check_code, choose
 from fgic_core.plan.graph import Branch
 from fgic_core.plan.plan import Plan
+from fgic_core.plan.planned import PlannedStep
 from fgic_core.plan.study import StudyPlan
 from fgic_core.registry import Registry
 from fgic_core.run.beginning import about_run, record_of, write_spec
@@ -281,11 +282,15 @@ def run_study(
         FgicError: the arguments are wrong. Failures of steps are in the records.
     """
     chosen = chosen_of(plan, asked.until, asked.only)
+    to_compute: dict[int, tuple[Plan, PlannedStep]] = {}  # one of those that seeds alone tell apart
+    for one, wanted in zip(plan.plans, chosen, strict=True):
+        for step in one.steps:
+            if step.name in wanted and not step.reused:
+                to_compute.setdefault(id(step.described), (one, step))
+    for one, step in to_compute.values():
+        check_code(one, [step], here=asked.isolation == "none")
     check_device(asked.device)
-    to_compute = [
-        step for one, names in zip(plan.plans, chosen, strict=True) for step in one.steps if step.name in names
-    ]
-    tensors = any(needs_device(step) for step in {id(one): one for one in to_compute if not one.reused}.values())
+    tensors = any(needs_device(step) for _, step in to_compute.values())
     threads = share(asked.threads, asked.jobs)
     with (
         Interrupts() as interrupts,

@@ -295,6 +295,35 @@ def test_of_a_package_that_asks_where_it_lies_every_file_counts(opens: str, site
     assert Sources(Memory()).reached("fgic_till").unknown_files == ()
 
 
+@pytest.mark.parametrize(
+    ("change", "still"),
+    [
+        ({}, True),
+        ({"section.py": "from fgic_shop.driver import NAME\n"}, False),  # no section names it
+        ({"section.py": "SHOWN = f'{__package__}/goods.html.j2'\n"}, False),  # it is no section
+        ({"__init__.py": "from fgic_shop import section\n"}, False),  # what is computed stands on the section
+        ({"driver.py": "NAME = 'goods.html.j2'\n"}, False),  # what is computed names it
+        ({"driver.py": "NAME = open(f'{__file__}/../goods.html.j2')\n"}, False),  # or opens what lies there
+    ],
+)
+def test_the_template_of_a_section_counts_for_the_page_alone(change: dict[str, str], still: bool, site: Site) -> None:
+    files = {
+        "__init__.py": "",
+        "driver.py": "NAME = 'goods'\n",
+        "section.py": "from fgic_core.report import article\n\nSHOWN = f'{__package__}/goods.html.j2'\n",
+        "goods.html.j2": "1\n",
+        "goods.j2": "1\n",
+        **change,
+    }
+    folder = site({f"fgic_shop/{name}": text for name, text in files.items()}) / "fgic_shop"
+    before = digest("fgic_shop.driver")
+    (folder / "goods.html.j2").write_text("2\n")
+    assert (digest("fgic_shop.driver") == before) is still
+    (folder / "goods.html.j2").write_text("1\n")
+    (folder / "goods.j2").write_text("2\n")
+    assert digest("fgic_shop.driver") != before
+
+
 def test_of_what_lies_in_a_package_nothing_counts_that_systems_and_editors_leave(site: Site) -> None:
     folder = site({**PLUGIN, "fgic_till/prices.csv": "1\n"}) / "fgic_till"
     before = digest("fgic_till")

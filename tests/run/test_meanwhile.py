@@ -15,6 +15,8 @@ from fgic_core import Attacker, InputFile, Registry, hookimpl
 from fgic_core.data.artifact import ArtifactRecord, Point
 from fgic_core.errors import FgicError, StoreError
 from fgic_core.pipeline import Pipeline, Run
+from fgic_core.plan.plan import Plan
+from fgic_core.run import study
 
 SPEC = """\
 version: 1
@@ -203,6 +205,26 @@ def test_code_that_was_edited_after_it_was_imported_is_not_computed_with_in_the_
     assert 'isolation="run"' in message
     importlib.reload(sys.modules["fgic_toys"])
     assert statuses(go(until="net"))[:2] == ["computed", "computed"]
+
+
+def test_a_study_looks_once_at_the_code_of_each_step_that_its_runs_share(
+    toys: Path, go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    outdated = Plan.outdated
+    monkeypatch.setattr(Plan, "outdated", lambda plan, name: looked.append(name) or outdated(plan, name))
+    block = "study: {seeds: [0, 1, 2], measure: [{step: net, quantity: accuracy}], matrix: {net.with.epochs: [1, 2]}}\n"
+    spec = SPEC.replace("\nsteps:", f"\n{block}steps:")
+    (tmp_path / "spec.yaml").write_text(spec.replace("{epochs: 2}}\n", "{epochs: 1}}\n").partition("  shift:")[0])
+    monkeypatch.setattr(study, "check_device", lambda device: 1 / 0)  # what comes next
+    with pytest.raises(ZeroDivisionError):
+        go()
+    assert looked == ["dots", "net", "net"], "of six runs"
+    file = toys / "fgic_toys.py"
+    file.write_text(file.read_text().replace("class Linear(Classifier):", "SCALE = 2\n\n\nclass Linear(Classifier):"))
+    with pytest.raises(FgicError, match=r"changed since: .*fgic_toys\.py"):
+        go()
+    assert looked[3:] == ["dots"]
 
 
 def test_so_is_none_of_a_module_that_it_imports_nor_a_class_whose_module_was_reloaded(toys: Path, go: Go) -> None:
