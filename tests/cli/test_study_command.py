@@ -80,7 +80,7 @@ def test_a_run_that_fails_is_an_exit_code_and_one_message(
     told = capfd.readouterr()
     assert told.err.count("planted") == 1, "the other run lacks the same"
     assert "[1/4] full, seed 0: failed; step crops failed" in told.err
-    assert "full, seed 0: step crops (cropper/exact of fgic-toys 0.1.0): " in told.out
+    assert "full, seed 0: step crops: cropper/Exact, sample train-0-0: region() raised RuntimeError" in told.out
     assert "full, seed 1: step crops: needs what step crops was to give, which failed in another run" in told.out
     assert "without-crops 2 2" in " ".join(told.out.split())
     assert run(["pipeline", "toys.yaml", "--until", "crops", "--fail-fast", "--quiet", "--device", "cpu"]) == 1
