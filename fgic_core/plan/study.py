@@ -167,6 +167,13 @@ class StudyPlan:
         """How many of them are to be computed, at most: two may turn out to be one."""
         return sum(not node.reused for node in self._nodes.values())
 
+    def to_compute(self, chosen: Sequence[Sequence[str]]) -> int:
+        """How many nodes are to be computed, at most, where of each run these steps are wanted."""
+        wanted: dict[int, PlannedStep] = {}
+        for plan, names in zip(self.plans, chosen, strict=True):
+            wanted |= {id(step): step for step in plan.steps if step.name in names}
+        return len({node.key for step in wanted.values() for node in _nodes_of(step) if not node.reused})
+
     @property
     def settled(self) -> bool:
         """Whether every node is known by the content of what it is given."""

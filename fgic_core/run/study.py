@@ -178,7 +178,9 @@ class Runs:
         write_metrics(branch.folder, record)
         entry.status, entry.seconds = status, round(sum(step.seconds for step in record.steps), 3)
         wrong = next((step for step in record.steps if step.status == "failed"), None)
-        entry.error = wrong.error if wrong is not None else ""
+        if wrong is not None:
+            named = wrong.error.startswith(f"step {wrong.name}")
+            entry.error = wrong.error if named else f"step {wrong.name}: {wrong.error}"
         if self._report is not None:
             try:
                 self._report(branch.folder)
@@ -299,8 +301,8 @@ def run_study(
         names = executor.devices(asked.device, asked.devices) if tensors else [asked.device]
         device = names[0] if len(names) == 1 else names[0].partition(":")[0]
         uses = [step.uses for arm in plan.study.arms for step in arm.steps]
-        computed = {"device": device, "jobs": asked.jobs, "threads": threads}
-        about = about_run(plan.spec, uses, registry, asked.command, **computed)
+        how = {"device": device, "jobs": asked.jobs, "threads": threads}
+        about = about_run(plan.spec, uses, registry, asked.command, **how)
         folder = new_folder(runs)
         record = study_record(plan, about)
         with writing(folder), holding(folder):
@@ -309,7 +311,8 @@ def run_study(
             study = Runs(
                 *(plan, chosen, folder, record, about, observers, interrupts), fail_fast=asked.fail_fast, report=report
             )
-            study.whole.notify("study_started", study=record, folder=folder, nodes=plan.nodes, computed=plan.computed)
+            computed = plan.to_compute(chosen)
+            study.whole.notify("study_started", study=record, folder=folder, nodes=plan.nodes, computed=computed)
             workers = max(1, min(8, os.cpu_count() or 1) // asked.jobs) if device.startswith("cuda") else 0
             resources = Resources(device, asked.devices, workers, threads)
             scheduler = Scheduler(

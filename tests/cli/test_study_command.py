@@ -1,108 +1,153 @@
-"""What the terminal says of a study: what it will be able to show, and what it shows."""
+"""`fgic check` and `fgic pipeline` of a spec with a study: what is printed, and the exit code."""
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fgic_core.cli.study import comparisons_of, pictures_of, print_results, print_study, report_study
-from fgic_core.pipeline import Pipeline
-from fgic_core.study.results import Results
+from fgic_core.cli.app import run
+from fgic_core.cli.study_terminal import LiveStudy, PlainStudy
+from fgic_core.errors import FgicError
+from fgic_core.store.record import RunRecord, StepRecord
+from fgic_core.store.study import ArmRecord, StudyRecord, StudyRunRecord
 
 SPEC = """\
 version: 1
 name: toys
 steps:
-  dots: {uses: dataset/dots, with: {count: 3}}
+  dots: {uses: dataset/dots, with: {count: 2, per_class: 3}}
   crops: {uses: cropper/exact}
   classifier: {uses: classifier/linear, with: {epochs: 1, val_fraction: 0.34}}
-  attack: {uses: attacker/sign, with: {eps: [0, 8/255], samples: 4}}
 study:
+  seeds: [0, 1]
+  ablate: [crops]
 """
 
 
 @pytest.fixture
-def planned(module_toys: Path, tmp_path: Path) -> Any:
-    """The plan of a study with this block; with ``read`` its data set is read before."""
-
-    def planned(block: str, *, read: bool = False) -> Any:
-        file = tmp_path / "toys.yaml"
-        file.write_text(SPEC + "".join(f"  {line}\n" for line in block.splitlines()), encoding="utf-8")
-        pipeline = Pipeline.from_yaml(file)
-        if read:
-            pipeline.run(store=tmp_path / "store", runs=tmp_path / "runs", until="dots", report=False)
-        return Pipeline.from_yaml(file).plan_study(tmp_path / "store")
-
-    return planned
+def spec(toys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toys.yaml").write_text(SPEC, encoding="utf-8")
+    return tmp_path / "toys.yaml"
 
 
-def test_check_says_what_a_study_can_show_and_what_it_never_can(
-    planned: Any, capsys: pytest.CaptureFixture[str]
+def test_a_study_is_checked_run_and_found_in_the_store(spec: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "toys.yaml"]) == 0
+    said = " ".join(capfd.readouterr().out.split())
+    assert "full the baseline: everything 0, 1 without-crops without crops 0, 1" in said
+    assert "4 runs: 2 arms, 2 seeds each, compared with full." in said
+    assert "10 nodes, at most 10 of them to compute; without sharing it would be 14." in said
+    assert "time not known before one run of it is computed" in said
+
+    assert run(["pipeline", "toys.yaml", "--device", "cpu"]) == 0
+    told = capfd.readouterr()
+    lines = told.err.splitlines()
+    assert lines[0].startswith("toys: 4 runs (2 arms, 2 seeds) on cpu; 10 nodes, at most 10 to compute, in ")
+    assert [line.partition(":")[0] for line in lines if line.startswith("[")] == [
+        "[1/4] full, seed 0",
+        "[2/4] without-crops, seed 0",
+        "[3/4] full, seed 1",
+        "[4/4] without-crops, seed 1",
+    ]
+    assert "full 2 2" in " ".join(told.out.split())
+    (folder,) = [line.split()[1] for line in told.out.splitlines() if line.startswith("study ")]
+    assert StudyRecord.read(Path(folder)).status == "finished"
+
+    assert run(["check", "toys.yaml", "--json", "--set", "study.seeds=[0, 1, 2]"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert (found["runs"], found["computed"], found["settled"]) == (6, 4, False)
+    assert found["seconds"]["known"] == found["seconds"]["of"] == 4
+    assert 0 < found["seconds"]["low"] <= found["seconds"]["middle"] <= found["seconds"]["high"]
+    assert found["bytes"]["low"] > 0
+
+    assert run(["pipeline", "toys.yaml", "--quiet", "--device", "cpu"]) == 0
+    told = capfd.readouterr()
+    assert told.err == ""
+    assert Path(told.out.strip()).resolve() == Path("runs/toys/latest").resolve()
+
+
+def test_a_run_that_fails_is_an_exit_code_and_one_message(
+    spec: Path, toys: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    plan = planned("seeds: [0, 1, 2, 3, 4]\nablate: [crops]\nmatrix: {classifier.with.epochs: [1, 2, 3]}\nmargin: 1")
-    assert comparisons_of(plan.study) == 3
-    print_study(plan, False)
-    said = " ".join(capsys.readouterr().out.split())
-    assert "What it will be able to show, of 3 comparisons on accuracy" in said
-    assert "The sign-flip test cannot go below p = 0.1875 with 5 seeds and 3 comparisons: it takes 7 seeds." in said
-    assert "Equivalence within 1.0 points cannot be counted on" in said
-    for count in ("400", "2,000", "10,000"):
-        assert f"With 5 seeds and {count} test pictures an effect of" in said
-    assert "How many test pictures there are is known once the data set was read." in said
-    print_study(plan, True)
-    told = json.loads(capsys.readouterr().out)
-    assert (told["comparisons"], [row["pictures"] for row in told["foretold"]]) == (3, [400, 2000, 10000])
+    source = (toys / "fgic_toys.py").read_text()
+    planted = source.replace("return box.expand(self.margin)", "raise RuntimeError('planted')")
+    (toys / "fgic_toys.py").write_text(planted)
+    assert run(["pipeline", "toys.yaml", "--until", "crops", "--device", "cpu"]) == 1
+    told = capfd.readouterr()
+    assert told.err.count("planted") == 1, "the other run lacks the same"
+    assert "[1/4] full, seed 0: failed; step crops failed" in told.err
+    assert "full, seed 0: step crops: cropper/Exact, sample train-0-0: region() raised RuntimeError" in told.out
+    assert "full, seed 1: step crops: needs what step crops was to give, which failed in another run" in told.out
+    assert "without-crops 2 2" in " ".join(told.out.split())
+    assert run(["pipeline", "toys.yaml", "--until", "crops", "--fail-fast", "--quiet", "--device", "cpu"]) == 1
+    record = StudyRecord.read(Path("runs/toys/latest"))
+    assert [one.status for one in record.runs] == ["failed", "waiting", "waiting", "waiting"]
 
 
-def test_once_the_data_set_was_read_its_test_pictures_are_counted(
-    planned: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    plan = planned("seeds: [0, 1]\nablate: [crops]", read=True)
-    count = pictures_of(plan)
-    assert count > 4
-    print_study(plan, False)
-    said = " ".join(capsys.readouterr().out.split())
-    assert f"With 2 seeds and {count} test pictures nothing can be shown: it takes 3 seeds to decide anything." in said
-    assert "How many test pictures" not in said
-    attacked = planned(
-        "seeds: [0, 1]\nablate: [crops]\nmeasure: [{step: attack, quantity: robust_accuracy, at: {eps: 8/255}}]",
-        read=True,
-    )
-    assert pictures_of(attacked) == 4
-    print_study(plan, True)
-    assert json.loads(capsys.readouterr().out)["foretold"][0]["effect"] is None
+def test_a_study_that_is_wrong_is_said_before_anything_runs(spec: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["pipeline", "toys.yaml", "--set", "study.ablate=[dots]"]) == 2
+    assert "from --set study.ablate=[dots]: step dots cannot be left out" in capfd.readouterr().err
+    assert not Path("runs").exists()
 
 
-def test_of_numbers_that_nobody_knows_the_spread_of_nothing_is_foretold(
-    planned: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    plan = planned("seeds: [0, 1, 2]\nablate: [crops]\nmeasure: [fit_seconds]")
-    print_study(plan, False)
-    assert "is not known before it is run: nobody knows how that varies." in " ".join(capsys.readouterr().out.split())
-    print_study(plan, True)
-    assert json.loads(capsys.readouterr().out)["foretold"] == []
+def told(terminal: Any, stream: io.StringIO) -> list[str]:
+    """What is said of a study of three runs, the last two of which lack the same."""
+    about: dict[str, Any] = {
+        "name": "s",
+        "seed": 0,
+        "started": "",
+        "seeds": [0],
+        "margin": 1,
+        "vary": [],
+        "measure": [],
+    }
+    about |= {"baseline": "a", "ablate": [], "every": False, "cross": False, "axes": {}, "device": "cpu"}
+    runs = [StudyRunRecord(arm=arm, seed=0, folder="f") for arm in "abc"]
+    study = StudyRecord(arms=[ArmRecord(name=arm, left_out=[], levels={}) for arm in "abc"], runs=runs, **about)
+    step = StepRecord(name="net", uses="classifier/x", key="k", inputs={}, status="computed", seconds=2)
+    terminal.study_started(study=study, folder=Path("f"), nodes=9, computed=6)
+    terminal.node_finished(step=step, seconds=1.0) if isinstance(terminal, LiveStudy) else terminal.node_finished(1.0)
+    for arm, status in (("a", "finished"), ("b", "failed"), ("c", "failed")):
+        record = RunRecord(name="s", arm=arm, seed=0, started="", store=Path(), steps=[step], status=status)
+        if status == "failed":
+            failed = step.model_copy(update={"status": "failed", "error": "it broke"})
+            record = record.model_copy(update={"steps": [failed]})
+            terminal.step_failed(step=failed, error=FgicError("it broke"))
+        terminal.run_finished(run=record)
+    terminal.close()
+    return stream.getvalue().splitlines()
 
 
-def test_a_study_answers_with_a_table_a_page_and_words(
-    planned: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    planned("seeds: [0, 1, 2]\nablate: [crops]\nmeasure: [{step: classifier, quantity: accuracy}, fit_seconds]")
-    result = Pipeline.from_yaml(tmp_path / "toys.yaml").run(store=tmp_path / "store", runs=tmp_path / "runs")
-    assert result.ok
-    assert result.report == result.folder / "report.html"
-    results = result.results()
-    assert results.readings[0].values.shape == (2, 3)
-    assert (results.readings[1].values > 0).all()
-    written = (result.folder / "results.json").read_text(encoding="utf-8")
-    print_results(results)
-    said = " ".join(capsys.readouterr().out.split())
-    assert "Does crops help, by accuracy?" in said
-    assert f"crops {results.comparisons[0].verdict}" in said
-    result.report.unlink()
-    (result.folder / "results.json").unlink()
-    assert report_study(result.folder, None) == result.report
-    assert (result.folder / "results.json").read_text(encoding="utf-8") == written
-    assert Results.of(result.folder).document() == json.loads(written)
+def test_what_several_runs_fail_of_is_told_once_and_each_run_has_its_line() -> None:
+    from rich.console import Console
+
+    for live in (False, True):
+        stream = io.StringIO()
+        terminal: Any = PlainStudy(stream)
+        if live:
+            terminal = LiveStudy(Console(file=stream, force_terminal=False, width=120))
+        said = told(terminal, stream)
+        assert [line for line in said if line.startswith("[")] == [
+            "[1/3] a, seed 0: finished; 1 of 1 steps computed in 2.0 s",
+            "[2/3] b, seed 0: failed; step net failed",
+            "[3/3] c, seed 0: failed; step net failed",
+        ]
+        assert [line for line in said if "it broke" in line] == ["net: failed: it broke"]
+        assert said[0].startswith("s: 3 runs (3 arms, 1 seeds) on cpu; 9 nodes, at most 6 to compute, in f")
+
+
+def test_how_far_all_of_it_is_is_said_now_and_then() -> None:
+    clock, stream = [0.0], io.StringIO()
+    terminal = PlainStudy(stream, every=30, now=lambda: clock[0])
+    terminal._progress.of, terminal._progress.to_compute = 3, 6
+    terminal.time_left(seconds=200.0)
+    terminal.node_finished(1.0)
+    assert stream.getvalue() == ""
+    clock[0] = 31.0
+    terminal.progress()
+    terminal.progress()
+    assert stream.getvalue() == "1 of at most 6 nodes computed, 0 of 3 runs done, about 2:49 left in all\n"

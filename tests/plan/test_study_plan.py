@@ -106,6 +106,8 @@ def test_runs_share_what_their_seed_and_their_arm_have_no_part_in(spec: Any, tmp
     }
     assert found.nodes == found.computed == sum(nodes for _, nodes in shares.values())
     assert not found.settled
+    until = [[step.name for step in plan.steps][:3] for plan in found.plans]
+    assert found.to_compute(until) == 1 + 3 + 3 + 3 + 3 + 3, "without crops the third step is the generator"
 
 
 def test_a_study_of_one_arm_and_the_specs_seed_has_the_keys_of_the_spec_itself(spec: Any, tmp_path: Path) -> None:
