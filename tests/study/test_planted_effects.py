@@ -19,7 +19,7 @@ from fgic_core.study.results import FILES, Results
 SEEDS = [0, 1, 2, 3, 4, 5]
 #: ``repeated`` gives real pictures once more, ``mislabelled`` those of another class.
 MAKERS = {"repeated": {"per_class": 5}, "mislabelled": {"per_class": 8, "shift": 1}}
-#: A small object whose colour tells the class, amid clutter; or one that fills the picture, so that a crop gains nothing.
+#: A small object whose colour tells the class, amid clutter; or one that fills the picture: a crop gains nothing there.
 SMALL, WHOLE = 0.34, 1.0
 
 
