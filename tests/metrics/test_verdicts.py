@@ -71,6 +71,16 @@ def test_holm_counts_the_family():
     assert family["it"].p_zero == pytest.approx(4 * effect.p_zero)
 
 
+def test_a_comparison_that_has_no_effect_counts_all_the_same():
+    effect = _seeds(0.012, 0.0132)
+    judged = judge({"it": effect}, 0.01, lacking=3)["it"]
+    assert judged.p_zero == pytest.approx(4 * effect.p_zero)
+    assert judged.p_margin == pytest.approx(min(1, 4 * effect.p_above(0.01)))
+    assert judged.p_equivalent == pytest.approx(min(1, 4 * effect.p_equivalent(0.01)))
+    assert judged.sign_flip_floor == 4 * 2**-6
+    assert judge({}, 0.01, lacking=3) == {}
+
+
 def test_each_null_has_its_own_correction():
     family = {"a": _seeds(0.03, 0.01), "b": _seeds(0.001, 0.002), "c": _seeds(-0.02, 0.03)}
     judged = judge(family, 0.01)

@@ -123,6 +123,10 @@ def test_where_no_run_of_an_arm_has_a_number_there_is_no_verdict_and_the_reason(
     assert words.sentence(noise, results) == "noise: nothing can be said, for no run of without-noise has a number."
     # The family was chosen before: what is left of it is still two comparisons.
     assert len(results.document()["family"]) == 2
+    crops = results.comparisons[0].judged
+    assert crops is not None
+    assert crops.p_zero == pytest.approx(2 * crops.effect.p_zero, rel=1e-9)
+    assert crops.sign_flip_floor == 2 * 2**-6
 
 
 def test_pictures_of_another_content_are_not_compared(make, tmp_path):
