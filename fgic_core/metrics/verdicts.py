@@ -75,7 +75,7 @@ class Judged:
         return self.sign_flip_floor <= LEVEL
 
 
-def judge(effects: Mapping[str, Effect | None], margin: float) -> dict[str, Judged]:
+def judge(effects: Mapping[str, Effect], margin: float, lacking: int = 0) -> dict[str, Judged]:
     """The verdict of each comparison of a family.
 
     A verdict needs its Holm-adjusted p (Holm 1979) below the level, for its own null, by t over the two-way variance,
@@ -87,22 +87,21 @@ def judge(effects: Mapping[str, Effect | None], margin: float) -> dict[str, Judg
     4. *undecided*: none of these; also wherever there are fewer than three seeds.
 
     Args:
-        effects: of the whole family, by name: positive is better. One that there is no number of is None: it gets no
-            verdict, and counts all the same, since the family was chosen before anything was measured.
+        effects: of the whole family, by name: positive is better.
         margin: what counts as a difference, in the effects' unit; with 0 nothing is equivalent.
+        lacking: how many comparisons of the family have no effect. They count, for the family was chosen before.
     """
     names = list(effects)
     family = [effects[name] for name in names]
-    zero = holm([one.p_zero if one else math.nan for one in family])
-    above = holm([one.p_above(margin) if one else math.nan for one in family])
-    same = holm([one.p_equivalent(margin) if one else math.nan for one in family])
-    flips = holm([sign_flip(one.by_seed) if one and one.seeds > 1 else math.nan for one in family])
+    none = [math.nan] * lacking
+    zero = holm([*(one.p_zero for one in family), *none])
+    above = holm([*(one.p_above(margin) for one in family), *none])
+    same = holm([*(one.p_equivalent(margin) for one in family), *none])
+    flips = holm([*(sign_flip(one.by_seed) if one.seeds > 1 else math.nan for one in family), *none])
     judged = {}
-    for name, one, p_zero, p_margin, p_same, p_flip in zip(names, family, zero, above, same, flips, strict=True):
-        if one is None:
-            continue
+    for name, one, p_zero, p_margin, p_same, p_flip in zip(names, family, zero, above, same, flips, strict=False):
         level = level_of(one.seeds)
-        floor = min(1.0, sign_flip_floor(one.seeds) * len(family))
+        floor = min(1.0, sign_flip_floor(one.seeds) * (len(family) + lacking))
         verdict = Verdict.UNDECIDED
         if one.seeds >= LEAST_SEEDS:
             if margin > 0 and p_same < level:

@@ -164,7 +164,8 @@ def compare(record: StudyRecord, readings: list[Reading]) -> tuple[Comparison, .
             effects.append(contrast(reading, {better: 1.0, other: -1.0}) if known else None)  # type: ignore[dict-item]
         rows.append((name, role, better, other, tuple(effects)))
     margin = margin_of(record, readings[0])
-    judged = judge({name: effects[0] for name, role, *_, effects in rows if role != "oracle"}, margin)
+    first = {name: effects[0] for name, role, *_, effects in rows if role != "oracle" and effects[0]}
+    judged = judge(first, margin, lacking=len(family) - len(first))
     found = []
     for name, role, better, other, each in rows:
         mine = judged.get(name)

@@ -71,11 +71,14 @@ def test_holm_counts_the_family():
     assert family["it"].p_zero == pytest.approx(4 * effect.p_zero)
 
 
-def test_a_comparison_without_a_number_counts_and_gets_no_verdict():
+def test_a_comparison_that_has_no_effect_counts_all_the_same():
     effect = _seeds(0.012, 0.0132)
-    judged = judge({"it": effect, "none": None}, 0.0)
-    assert list(judged) == ["it"]
-    assert judged["it"].p_zero == pytest.approx(2 * effect.p_zero)
+    judged = judge({"it": effect}, 0.01, lacking=3)["it"]
+    assert judged.p_zero == pytest.approx(4 * effect.p_zero)
+    assert judged.p_margin == pytest.approx(min(1, 4 * effect.p_above(0.01)))
+    assert judged.p_equivalent == pytest.approx(min(1, 4 * effect.p_equivalent(0.01)))
+    assert judged.sign_flip_floor == 4 * 2**-6
+    assert judge({}, 0.01, lacking=3) == {}
 
 
 def test_each_null_has_its_own_correction():
@@ -92,7 +95,7 @@ def test_each_null_has_its_own_correction():
 def test_holm_keeps_what_is_not_known_and_counts_it():
     assert holm([]) == []
     found = holm([0.01, math.nan, 0.04])
-    assert found[0] == pytest.approx(0.03)
+    assert (found[0], found[2]) == pytest.approx((0.03, 0.08))
     assert math.isnan(found[1])
 
 
