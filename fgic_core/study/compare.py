@@ -165,7 +165,11 @@ def compare(
         StoreError: a folder is no run directory, or the run has no such number.
         FgicError: there are not two runs, or they were measured on other pictures.
     """
-    _check_count(len(runs))
+    if len(runs) > MOST:
+        raise FgicError(
+            f"{len(runs)} runs are more than the {MOST} that can be compared, each with each",
+            hint="A study compares many: write study: into the spec.",
+        )
     steps = [step] * len(runs) if step is None or isinstance(step, str) else list(step)
     steps = steps * len(runs) if len(steps) == 1 else steps
     if len(steps) != len(runs):
@@ -174,6 +178,8 @@ def compare(
         )
     reader = Reader()
     records = [record_of(run, store) for run in runs]
+    if len(records) < 2:
+        raise FgicError("a run is compared with another, and there is no other", hint="Name two run directories.")
     found = [
         measured(reader, *about, name, measure, dict(at or {})) for about, name in zip(records, steps, strict=True)
     ]
@@ -197,16 +203,6 @@ def compare(
         pairs=_pairs(named, table, clusters, right=right),
         together=_together(named, found, ids, table, clusters) if right else None,
     )
-
-
-def _check_count(count: int) -> None:
-    if count < 2:
-        raise FgicError("one run has nothing to be compared with" if count else "there is no run", hint="Name two.")
-    if count > MOST:
-        raise FgicError(
-            f"{count} runs are more than the {MOST} that can be compared, each with each",
-            hint="A study compares many: write study: into the spec.",
-        )
 
 
 def _in_order(ids: tuple[str, ...], others: tuple[str, ...], values: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from fgic_core import FgicError, Run, compare
+from fgic_core.cli.app import run
 from fgic_core.cli.compare import print_comparison
 from fgic_core.data.artifact import Metric
 from fgic_core.errors import StoreError
 from fgic_core.metrics.pairs import bca, mcnemar
 from fgic_core.metrics.verdicts import holm
 from fgic_core.store.record import RunRecord
+from fgic_core.store.store import Store
 from fgic_core.study.compare import MOST, vote
 
 #: Pictures of the runs; (arms, seeds, pictures) whether they are right; the order that resampling takes them in.
@@ -35,12 +38,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory, make: Any) -> Path:
     study, _ = make
     made = study(tmp_path_factory.mktemp("runs"), ("crops", "noise"), seeds=[0, 1])
     folder = made.write(RIGHT)
-    at = [Metric(name="robust_accuracy", split="test", value=0.5, n=2, at={"eps": eps}) for eps in (0.1, 0.2)]
-    _, attack = made._artifact("attack", "robustness", uses="attacker/fake", metrics=at)
-    rows = {"eps": [0.1, 0.1, 0.2, 0.2], "id": ["picture 0", "picture 1"] * 2, "label": [0, 1] * 2}
-    rows |= {"clean": [0, 1] * 2, "adversarial": [0, 0, 1, 1]}
-    pq.write_table(pa.table(rows), attack / "robustness.parquet")
+    for name, values in {"attack": (0.1, 0.2), "weaker": (0.1,), "stronger": (0.2,)}.items():
+        at = [Metric(name="robust_accuracy", split="test", value=0.5, n=2, at={"eps": eps}) for eps in values]
+        _, attack = made._artifact(name, "robustness", uses="attacker/fake", metrics=at)
+        rows = {"eps": [0.1, 0.1, 0.2, 0.2], "id": ["picture 0", "picture 1"] * 2, "label": [0, 1] * 2}
+        rows |= {"clean": [0, 1] * 2, "adversarial": [0, 0, 1, 1]}
+        pq.write_table(pa.table(rows), attack / "robustness.parquet")
+    place = RunRecord.read(folder / "runs" / "full" / "seed-1").step("classifier").folder / "predictions.parquet"
+    table = pq.read_table(place)
+    more = [table.to_pylist()[0] | {"id": "another", "split": "val"}]
+    pq.write_table(pa.concat_tables([table, pa.Table.from_pylist(more, table.schema)]), place)
     return folder
+
+
+def _key(name: str) -> str:
+    return blake2b(name.encode(), digest_size=16).hexdigest()
 
 
 @pytest.fixture
@@ -116,8 +128,8 @@ def test_a_vote_is_by_confidence_in_the_answers_and_its_gain_over_the_best_has_a
 
 def test_of_classes_with_as_much_confidence_behind_them_the_first_models_is_taken() -> None:
     predicted = np.array([[0, 2, 1], [1, 1, 1], [1, 0, 0]])
-    confidence = np.array([[0.9, 0.5, 0.2], [0.4, 0.5, 0.3], [0.4, 0.5, 0.6]])
-    assert vote(predicted, confidence).tolist() == [0, 2, 0]
+    confidence = np.array([[0.9, 0.5, 0.4], [0.4, 0.5, 0.3], [0.4, 0.5, 0.6]])
+    assert vote(predicted, confidence).tolist() == [0, 2, 1]
 
 
 def test_pictures_that_are_duplicates_have_one_voice(make: Any, tmp_path: Path) -> None:
@@ -163,21 +175,21 @@ def test_a_loss_has_differences_and_no_rights_and_wrongs(a: Path, b: Path, monke
 
 
 def test_what_is_no_two_runs_is_refused(a: Path, b: Path, folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(FgicError, match="one run has nothing to be compared with"):
+    with pytest.raises(FgicError, match="a run is compared with another, and there is no other"):
         compare([a])
     with pytest.raises(FgicError, match=f"{MOST + 1} runs are more than the {MOST}"):
         compare([a] * (MOST + 1))
-    with pytest.raises(FgicError, match="step classifier of .*seed-0 is named twice"):
+    with pytest.raises(FgicError, match=r"step classifier of .*seed-0 is named twice"):
         compare([a, b, a / ".." / "seed-0"])
     with pytest.raises(StoreError, match="this is no run directory"):
         compare([a, tmp_path])
     with pytest.raises(StoreError, match=r"folder of a study(.|\n)*Name runs of it, such as .*runs/full/seed-0\."):
-        compare([a, folder])
+        compare([folder])
     with pytest.raises(FgicError, match="3 steps are named for 2 runs"):
         compare([a, b], step=["x", "y", "z"])
     with pytest.raises(StoreError, match=r"the run has no step 'net'(.|\n)*birds, classifier"):
         compare([a, b], step="net")
-    with pytest.raises(StoreError, match="no step of this run measured top5_accuracy on test pictures$"):
+    with pytest.raises(StoreError, match=r"no step of this run measured top5_accuracy on test pictures$"):
         compare([a, b], measure="top5_accuracy")
     with pytest.raises(StoreError, match="step classifier measured no top5_accuracy"):
         compare([a, b], measure="top5_accuracy", step="classifier")
@@ -222,6 +234,8 @@ def test_what_the_store_lacks_is_said(a: Path, b: Path, make: Any, tmp_path: Pat
             compare(runs)
     place.write_bytes(kept)
     assert compare(runs).pictures == 20
+    (tmp_path / "store").rename(tmp_path / "elsewhere")
+    assert compare(runs, store=tmp_path / "elsewhere").pictures == 20
 
 
 @pytest.mark.parametrize("what", ["pictures", "classes", "labels"])
@@ -245,12 +259,14 @@ def test_runs_over_other_test_pictures_are_refused_with_what_differs(
         compare([a, other])
 
 
-def test_an_attack_at_several_eps_asks_which_and_both_runs_need_the_same(a: Path, b: Path, changed: Changed) -> None:
-    from hashlib import blake2b
+def test_an_attack_at_several_eps_asks_which_and_both_runs_need_the_same(a: Path, b: Path) -> None:
+    def attacked(run: Path, name: str) -> Run:
+        record = RunRecord.read(run)
+        about = {"name": "pgd", "uses": "attacker/fake", "folder": Store(record.store).folder(_key(name))}
+        record.steps.append(record.steps[-1].model_copy(update=about))
+        return Run(run, record)
 
-    attack = {"name": "pgd", "uses": "attacker/fake", "key": blake2b(b"attack", digest_size=16).hexdigest()}
-    one = changed(lambda steps: [*steps, steps[-1].model_copy(update=attack)])
-    runs = [Run.open(one), Run(b, Run.open(one).record)]
+    runs = [attacked(a, "attack"), attacked(b, "attack")]
     with pytest.raises(StoreError, match=r"measured robust_accuracy at several values: eps=0\.1; eps=0\.2"):
         compare(runs, measure="robust_accuracy")
     found = compare(runs, measure="robust_accuracy", at={"eps": 0.1})
@@ -258,6 +274,12 @@ def test_an_attack_at_several_eps_asks_which_and_both_runs_need_the_same(a: Path
     assert (found.pictures, found.runs[0].metric.value) == (2, 0.5)
     assert found.together is not None
     assert found.together.vote is None, "of attacked pictures answers are not kept"
+    runs[1] = attacked(b, "stronger")
+    with pytest.raises(StoreError, match=r"step pgd measured no robust_accuracy \(eps=0\.1\)"):
+        compare(runs, measure="robust_accuracy", at={"eps": 0.1})
+    runs[0] = attacked(a, "weaker")
+    with pytest.raises(FgicError, match=r"of .*without-crops/seed-0 was measured at eps 0\.2, that of .* at eps 0\.1"):
+        compare(runs, measure="robust_accuracy")
 
 
 def test_the_terminal_says_what_a_test_of_two_models_does_not_say(
@@ -272,7 +294,9 @@ def test_the_terminal_says_what_a_test_of_two_models_does_not_say(
     assert f"{100 * (first & second).mean():.1f} % of the pictures both have right" in said
     assert f"{100 * (first | second).mean():.1f} % at least one has right" in said
     assert "against A, the best of them by these pictures" in said
-    print_comparison([a, b], ["classifier"], "accuracy", [], None, as_json=True)
+    assert run(["compare", str(a), str(b), "--step", "classifier", "--at", "eps=4/255", "--json"]) == 2
+    assert "measured no accuracy (eps=0.01569)" in capsys.readouterr().err
+    assert run(["compare", str(a), str(b), "--step", "classifier", "--measure", "accuracy", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document == json.loads(json.dumps(compare([a, b]).document(), allow_nan=False))
     assert document["pairs"][0]["mcnemar"]["first"] == (first & ~second).sum()
