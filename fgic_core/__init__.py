@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from fgic_core.pipeline import Pipeline as Pipeline
     from fgic_core.registry import Registry as Registry
     from fgic_core.steps.context import StepContext as StepContext
+    from fgic_core.study.compare import compare as compare
 
 #: Where each public name lives. They are imported on first use, so that ``from fgic_core import Box`` stays cheap.
 _HOME = {
@@ -139,6 +140,7 @@ _HOME = {
     "fgic_core.pipeline": ("Pipeline",),
     "fgic_core.registry": ("Registry",),
     "fgic_core.steps.context": ("StepContext",),
+    "fgic_core.study.compare": ("compare",),
     "fgic_core.kit.best": ("BestEpoch", "evaluation"),
     "fgic_core.kit.weights": (
         "Weights",

@@ -207,6 +207,35 @@ def predict(
 
 
 @app.command()
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN RUN...", help="Run directories, such as runs/dogs/latest; two or more.")
+    ],
+    step: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--step",
+            metavar="NAME",
+            help="Whose number is compared, where a run has several that measured it. Once for all runs, or once each.",
+        ),
+    ] = None,
+    measure: Annotated[
+        str, typer.Option(metavar="QUANTITY", help="A mean over test pictures: accuracy, loss, robust_accuracy, ...")
+    ] = "accuracy",
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", metavar="NAME=VALUE", help="At what it was measured, such as eps=4/255. Repeatable."),
+    ] = None,
+    as_json: AsJson = False,
+    store: RunStore = None,
+) -> None:
+    """Compare the models of runs over the same test pictures: difference, errors in common, what a vote would gain."""
+    from fgic_core.cli.compare import print_comparison
+
+    print_comparison(runs, step or [], measure, at or [], store, as_json)
+
+
+@app.command()
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or a study's: runs/dogs/latest.")],
     store: RunStore = None,

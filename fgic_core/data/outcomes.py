@@ -1,4 +1,4 @@
-"""What a number that is a mean over pictures is made of: one value a picture."""
+"""What a number that is a mean over pictures is made of, one value a picture; and what a model said of each."""
 
 from __future__ import annotations
 
@@ -17,3 +17,17 @@ class Outcomes(NamedTuple):
 
     ids: tuple[str, ...]
     values: np.ndarray[Any, Any]
+
+
+class Answers(NamedTuple):
+    """What a model said of each picture, and how sure it was.
+
+    Attributes:
+        ids: (n,) of the samples.
+        predicted: (n,) int64, class indices.
+        confidence: (n,) float64, the probability that the model gave that class.
+    """
+
+    ids: tuple[str, ...]
+    predicted: np.ndarray[Any, Any]
+    confidence: np.ndarray[Any, Any]

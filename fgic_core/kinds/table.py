@@ -69,7 +69,8 @@ class Kind:
         suite: ``module:Class``, what `fgic_core.testing` offers to authors of such components.
         outcomes: the module that says what pictures add to its numbers: ``outcomes(folder, metric)`` gives
             `fgic_core.data.outcomes.Outcomes`, whose mean the number is, or None for one that is no mean over pictures.
-            Numbers of a kind without one are compared over seeds alone.
+            Numbers of a kind without one are compared over seeds alone. Of a kind that gives models it may
+            have ``answers(folder, split)`` too, `fgic_core.data.outcomes.Answers`, for votes of several.
         tensors: whether its steps need torch; the seconds and the memory of its import are saved otherwise.
         artifacts: types of artifact that it adds.
         quantities: quantities that it adds; see `fgic_core.data.quantities`.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,31 +64,13 @@ class Reading:
             self.problems.append(problem)
 
 
-class Readings:
-    """What the runs of a study measured. Artifacts that several runs share are read once.
+class Reader:
+    """Reads what steps of runs measured. Artifacts that several runs share are read once."""
 
-    Args:
-        folder: of the study; record: its record.
-        store: where artifacts lie, if not where the runs' records say.
-
-    Attributes:
-        measures: one for each that the study names.
-    """
-
-    def __init__(self, folder: Path, record: StudyRecord, store: Path | None = None) -> None:
-        self.folder, self.record = folder, record
+    def __init__(self) -> None:
         self._artifacts: dict[Path, ArtifactRecord] = {}
         self._rows: dict[Path, Rows] = {}
-        self._datasets: dict[Path, Dataset] = {}
         self._outcomes: dict[tuple[Path, str], Outcomes | None] = {}
-        self._runs: dict[tuple[str, int], RunRecord] = {}
-        for run in record.runs:
-            if run.status in ("finished", "failed", "interrupted", "killed") and (folder / run.folder).is_dir():
-                try:
-                    self._runs[run.arm, run.seed] = RunRecord.read(folder / run.folder, store)
-                except StoreError:
-                    continue  # a run that was killed before its record was written
-        self.measures = [self._measure(measure) for measure in record.measure]
 
     def artifact(self, folder: Path) -> ArtifactRecord:
         """The record of an artifact. Raises StoreError where there is none."""
@@ -95,34 +78,7 @@ class Readings:
             self._artifacts[folder] = ArtifactRecord.read(folder)
         return self._artifacts[folder]
 
-    def run(self, arm: str, seed: int) -> RunRecord | None:
-        """The record of a run; None where it has none."""
-        return self._runs.get((arm, seed))
-
-    def _measure(self, measure: MeasureRecord) -> Reading:
-        shape = len(self.record.arms), len(self.record.seeds)
-        reading = Reading(measure, quantity(measure.quantity), np.full(shape, np.nan))
-        found: dict[tuple[int, int], tuple[Outcomes, Rows | None, RunRecord]] = {}
-        for a, arm in enumerate(self.record.arms):
-            if measure.step and measure.step in arm.left_out:
-                continue
-            for s, seed in enumerate(self.record.seeds):
-                run = self._runs.get((arm.name, seed))
-                if run is None:
-                    continue
-                try:
-                    value, outcomes, rows = self._read(run, measure)
-                except FgicError as error:
-                    reading.say(f"{arm.name}, seed {seed}: {error.what}")
-                    continue
-                reading.values[a, s] = value
-                if outcomes is not None:
-                    found[a, s] = outcomes, rows, run
-        if found:
-            self._by_picture(reading, found)
-        return reading
-
-    def _read(self, run: RunRecord, measure: MeasureRecord) -> tuple[float, Outcomes | None, Rows | None]:
+    def read(self, run: RunRecord, measure: MeasureRecord) -> tuple[float, Outcomes | None, Rows | None]:
         """The number of a run, what its pictures add, and what is known of these.
 
         Raises:
@@ -152,7 +108,8 @@ class Readings:
             function: Callable[[Path, Metric], Outcomes | None] = named(
                 f"{kind.outcomes}:outcomes", f"what numbers of a {kind.name} are means of"
             )
-            found = function(step.folder, metric)
+            with _readable(step):
+                found = function(step.folder, metric)
             if found is not None and not abs(float(found.values.mean()) - float(metric.value or 0)) < _ROUNDING:
                 raise PluginError(
                     f"the pictures' mean of {metric.name} is {found.values.mean():.6g}, its number {metric.value:.6g}",
@@ -168,7 +125,8 @@ class Readings:
         if source is None:
             return None
         if source.folder not in self._rows:
-            self._rows[source.folder] = rows_of(source.folder)
+            with _readable(source):
+                self._rows[source.folder] = rows_of(source.folder)
         return self._rows[source.folder]
 
     def seconds(self, run: RunRecord, *, trainings_alone: bool) -> float:
@@ -194,6 +152,58 @@ class Readings:
         """
         keys = dict(self.artifact(folder).sources.get(LEARNED, {})).values()
         return [self.artifact(folder.parent.parent / key[:2] / key) for key in keys]
+
+
+class Readings(Reader):
+    """What the runs of a study measured. Artifacts that several runs share are read once.
+
+    Args:
+        folder: of the study; record: its record.
+        store: where artifacts lie, if not where the runs' records say.
+
+    Attributes:
+        measures: one for each that the study names.
+    """
+
+    def __init__(self, folder: Path, record: StudyRecord, store: Path | None = None) -> None:
+        super().__init__()
+        self.folder, self.record = folder, record
+        self._datasets: dict[Path, Dataset] = {}
+        self._runs: dict[tuple[str, int], RunRecord] = {}
+        for run in record.runs:
+            if run.status in ("finished", "failed", "interrupted", "killed") and (folder / run.folder).is_dir():
+                try:
+                    self._runs[run.arm, run.seed] = RunRecord.read(folder / run.folder, store)
+                except StoreError:
+                    continue  # a run that was killed before its record was written
+        self.measures = [self._measure(measure) for measure in record.measure]
+
+    def run(self, arm: str, seed: int) -> RunRecord | None:
+        """The record of a run; None where it has none."""
+        return self._runs.get((arm, seed))
+
+    def _measure(self, measure: MeasureRecord) -> Reading:
+        shape = len(self.record.arms), len(self.record.seeds)
+        reading = Reading(measure, quantity(measure.quantity), np.full(shape, np.nan))
+        found: dict[tuple[int, int], tuple[Outcomes, Rows | None, RunRecord]] = {}
+        for a, arm in enumerate(self.record.arms):
+            if measure.step and measure.step in arm.left_out:
+                continue
+            for s, seed in enumerate(self.record.seeds):
+                run = self._runs.get((arm.name, seed))
+                if run is None:
+                    continue
+                try:
+                    value, outcomes, rows = self.read(run, measure)
+                except FgicError as error:
+                    reading.say(f"{arm.name}, seed {seed}: {error.what}")
+                    continue
+                reading.values[a, s] = value
+                if outcomes is not None:
+                    found[a, s] = outcomes, rows, run
+        if found:
+            self._by_picture(reading, found)
+        return reading
 
     def dataset(self, arm: str, step: str) -> Dataset | None:
         """The data set that a step of an arm was measured on, of the first seed that has one."""
@@ -232,17 +242,34 @@ class Readings:
                 continue
             columns = [place[name] for name in outcomes.ids]
             table[a, s, columns] = outcomes.values
-        pairs = [
-            pair
-            for step in run.steps
-            if step.uses.partition("/")[0] == "dataset" and step.folder.is_dir()
-            for pair in pairs_of(step.folder)
-        ]
         reading.ids, reading.outcomes = first.ids, table
-        reading.clusters = clusters_of(first.ids, rows, pairs)
+        reading.clusters = clusters_of(first.ids, rows, duplicates_of(run))
         if rows is not None:
             reading.labels = np.array([rows.about[name][1] if name in rows.about else -1 for name in first.ids])
             reading.classes = rows.classes
+
+
+@contextmanager
+def _readable(step: StepRecord) -> Iterator[None]:
+    """Says of a file of an artifact that cannot be read which step's it is."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"what step {step.name} gave cannot be read: {error}",
+            where=str(step.folder),
+            hint="Run the spec again: what the store lacks is computed anew.",
+        ) from None
+
+
+def duplicates_of(run: RunRecord) -> list[tuple[str, str]]:
+    """The samples of a run's data sets that are duplicates of one another."""
+    return [
+        pair
+        for step in run.steps
+        if step.uses.partition("/")[0] == "dataset" and step.folder.is_dir()
+        for pair in pairs_of(step.folder)
+    ]
 
 
 def metric_of(artifact: ArtifactRecord, measure: MeasureRecord) -> Metric | None:

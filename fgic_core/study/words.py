@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from fgic_core.data.quantities import Quantity
+from fgic_core.metrics.pairs import Interval
 from fgic_core.metrics.power import Foretold
 from fgic_core.metrics.two_way import Effect
 from fgic_core.metrics.verdicts import FEW_SEEDS, LEAST_SEEDS, LEVEL, STRICT_LEVEL, Judged
@@ -33,7 +34,19 @@ def amount(value: float, quantity: Quantity, *, sign: bool = False) -> str:
     return f"{text} {quantity.unit}" if quantity.unit else text
 
 
-def interval(effect: Effect, quantity: Quantity, *, size: bool = False) -> str:
+def number(value: float, quantity: Quantity) -> str:
+    """A number of a quantity: ``81.3 %`` of a fraction."""
+    if quantity.unit == "fraction":
+        return share(value)
+    return f"{value:.4g} {quantity.unit}".strip()
+
+
+def share(value: float) -> str:
+    """``81.3 %``; empty where there is none."""
+    return f"{100 * value:.1f} %" if math.isfinite(value) else ""
+
+
+def interval(effect: Effect | Interval, quantity: Quantity, *, size: bool = False) -> str:
     """``-0.4 to 2.1``, in points of fractions; empty where there is none.
 
     Args:

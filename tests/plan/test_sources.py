@@ -299,7 +299,7 @@ def test_of_a_package_that_asks_where_it_lies_every_file_counts(opens: str, site
     ("change", "still"),
     [
         ({}, True),
-        ({"section.py": "from fgic_shop.driver import NAME\n"}, False),  # no section names it
+        ({"section.py": "from fgic_core.report import article\n"}, False),  # no section names it
         ({"section.py": "SHOWN = f'{__package__}/goods.html.j2'\n"}, False),  # it is no section
         ({"__init__.py": "from fgic_shop import section\n"}, False),  # what is computed stands on the section
         ({"driver.py": "NAME = 'goods.html.j2'\n"}, False),  # what is computed names it
@@ -310,7 +310,7 @@ def test_the_template_of_a_section_counts_for_the_page_alone(change: dict[str, s
     files = {
         "__init__.py": "",
         "driver.py": "NAME = 'goods'\n",
-        "section.py": "from fgic_core.report import article\n\nSHOWN = f'{__package__}/goods.html.j2'\n",
+        "section.py": "from fgic_core.report import article\n\nSHOWN = [f'{__package__}/goods.html.j2', 'goods.j2']\n",
         "goods.html.j2": "1\n",
         "goods.j2": "1\n",
         **change,

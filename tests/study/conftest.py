@@ -62,6 +62,8 @@ class FakeStudy:
         }
         self.record = StudyRecord(**fields)
         self.copies: list[tuple[int, int]] = []
+        self.classes = CLASSES
+        self.labels = len(CLASSES)
 
     def write(self, right: np.ndarray[Any, Any], *, failed: Sequence[tuple[int, int]] = ()) -> Path:
         """Write everything.
@@ -124,11 +126,11 @@ class FakeStudy:
                     id=f"picture {number}",
                     path=path.name,
                     size=Size(12, 12),
-                    label=number % len(CLASSES),
+                    label=number % self.labels,
                     split="test",
                 )
             )
-        with DatasetWriter(folder, Header(CLASSES, {"fake": self.root / "pictures"})) as writer:
+        with DatasetWriter(folder, Header(self.classes, {"fake": self.root / "pictures"})) as writer:
             writer.write_samples(samples, "fake")
         if self.copies:
             columns = {"a": [f"picture {a}" for a, _ in self.copies], "b": [f"picture {b}" for _, b in self.copies]}
@@ -155,6 +157,7 @@ class FakeStudy:
                 "split": ["test"] * len(right),
                 "label": labels.astype(np.int32),
                 "predicted": predicted.astype(np.int32),
+                "confidence": np.random.default_rng(1000 + number).uniform(0.3, 1, len(right)).astype(np.float32),
                 "loss": rng.random(len(right)).astype(np.float32),
                 "top": pa.array([[int(one)] for one in predicted], pa.list_(pa.int32())),
             }

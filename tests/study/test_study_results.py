@@ -338,3 +338,16 @@ def test_the_margin_is_in_the_unit_of_the_quantity(shown):
 
 def test_a_p_for_a_table():
     assert [words.p_text(p) for p in (0.0004, 0.0011, 0.05, math.nan)] == ["< 0.001", "0.001", "0.050", ""]
+
+
+def test_a_page_of_many_comparisons_stays_readable(make, tmp_path):
+    study, answers = make
+    levels = list(range(46))
+    arms = [ArmRecord(name="full", left_out=[], levels={"c.with.m": 0})]
+    arms += [ArmRecord(name=f"m-{level}", left_out=[], levels={"c.with.m": level}) for level in levels[1:]]
+    one = study(tmp_path, (), arms=arms, axes={"c.with.m": levels}, seeds=[0, 1])
+    folder = one.write(answers([0.001] * 45, seeds=2, pictures=12))
+    text = write_study_report(folder, Results.of(folder)).read_text(encoding="utf-8")
+    assert "… and 25 more comparisons; the table below has them all." in text
+    assert "The first 40 of 45; the table has all." in text
+    assert text.count('<th scope="row">c.with.m = ') == 45

@@ -1,4 +1,4 @@
-"""Of a classifier's numbers, those that are means over pictures: what each picture adds."""
+"""What each picture adds to those of a classifier's numbers that are means over pictures; and its answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fgic_core.data.artifact import Metric
-from fgic_core.data.outcomes import Outcomes
+from fgic_core.data.outcomes import Answers, Outcomes
 
 
 def outcomes(folder: Path, metric: Metric) -> Outcomes | None:
@@ -33,3 +33,15 @@ def outcomes(folder: Path, metric: Metric) -> Outcomes | None:
         top = np.array(table.column("top").to_pylist(), dtype=np.int64).reshape(len(labels), -1)
         values = (top == labels[:, None]).any(axis=1)
     return Outcomes(tuple(table.column("id").to_pylist()), values.astype(np.float64))
+
+
+def answers(folder: Path, split: str) -> Answers:
+    """What the classifier said of each picture of a split.
+
+    Args:
+        folder: of the artifact; split: such as ``test``.
+    """
+    table = pq.read_table(folder / "predictions.parquet", columns=["id", "split", "predicted", "confidence"])
+    table = table.filter(pc.equal(table.column("split"), split))
+    predicted, confidence = (table.column(name).to_numpy() for name in ("predicted", "confidence"))
+    return Answers(tuple(table.column("id").to_pylist()), predicted.astype(np.int64), confidence.astype(np.float64))
