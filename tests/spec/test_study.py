@@ -230,6 +230,10 @@ def test_names_tell_levels_apart(study: Callable[..., Spec]) -> None:
         "classifier.names=a-1,crops.margin=0.001",
     ]
     assert found[4] == "classifier.names=a--1", "and not that of 1"
+    assert names(study("matrix: {classifier.with.batch: [auto, 1, -1]}"))[1:] == [
+        "classifier.batch=1",
+        "classifier.batch=-1",
+    ]
     same = study("matrix: {classifier.with.model: [a, 'b/c', 'b:c', 'B c']}")
     assert names(same) == ["full", "classifier.model=b-c", "classifier.model=b-c-2", "classifier.model=B-c-3"]
 
