@@ -11,6 +11,7 @@ from fgic_core.cli.numbers import duration
 from fgic_core.cli.output import console, table
 from fgic_core.data.files import in_bytes
 from fgic_core.description.words import in_words
+from fgic_core.kinds.ports import steps_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ def print_study(plan: StudyPlan, as_json: bool) -> None:
     if as_json:
         print(json.dumps(_document(plan), indent=1, ensure_ascii=False, default=str))
         return
-    for part in (_arms, _nodes, _cost, _foretold):
+    for part in (_wiring, _arms, _nodes, _cost, _foretold):
         part(plan)
 
 
@@ -97,6 +98,17 @@ def differs(arm: Arm, study: Study) -> str:
 
 def _value(level: Any) -> str:
     return json.dumps(level, default=str) if isinstance(level, (list, dict)) else in_words(level)
+
+
+def _wiring(plan: StudyPlan) -> None:
+    """The whole pipeline, from which steps are left out."""
+    rows = table("step", "uses", "takes", "gives")
+    for step in plan.spec.steps:
+        takes = "\n".join(f"{name} of {source}" for name, given in step.inputs.items() for source in steps_of(given))
+        rows.add_row(step.name, step.uses, takes, step.described.manifest.gives)
+    out = console()
+    out.print(rows)
+    out.print()
 
 
 def _arms(plan: StudyPlan) -> None:

@@ -13,7 +13,7 @@ from fgic_core.description import Described
 from fgic_core.errors import FgicError, PluginError
 from fgic_core.kinds.component import Component
 from fgic_core.kinds.table import KINDS, named
-from fgic_core.plan.keys import Keys
+from fgic_core.plan.keys import Keys, key_of
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
@@ -49,6 +49,27 @@ class Taught:
         return cls(tuple(document["classes"]))
 
 
+class Watched:
+    """Stands for a component where it is to be known whether its options are looked at.
+
+    What its class says, whatever its options, is none of them; all else counts as a look.
+
+    Attributes:
+        was_asked: whether there was one.
+    """
+
+    def __init__(self, component: Component) -> None:
+        self._component, self.was_asked = component, False
+
+    def __getattr__(self, name: str) -> Any:
+        component = self._component
+        fixed = name in vars(type(component)) or any(name in vars(one) for one in type(component).__mro__)
+        said = getattr(type(component), name, None) if fixed else None
+        if not fixed or name in type(component).model_fields or hasattr(type(said), "__get__"):
+            self.was_asked = True
+        return getattr(component, name)
+
+
 class Seeds(NamedTuple):
     """The seed of a step, and those of its streams that are others."""
 
@@ -58,7 +79,7 @@ class Seeds(NamedTuple):
 
 def cut(
     component: Component, uses: str, seeds: Seeds, dataset: Path, given: Mapping[str, Any], roots: Mapping[str, Path]
-) -> tuple[list[tuple[Lesson, LessonKey]], bool]:
+) -> tuple[list[tuple[Lesson, LessonKey]], bool, bool]:
     """Work out the trainings of a step.
 
     Args:
@@ -69,7 +90,7 @@ def cut(
         roots: where pictures lie.
 
     Returns:
-        the trainings, and whether the seed had a part in what they learn from.
+        the trainings, and whether the seed and the options had a part in what they learn from.
 
     Raises:
         DataError: there is nothing to learn from.
@@ -82,8 +103,9 @@ def cut(
     context = WatchedContext(Path(), uses=uses, seed=seeds.seed, streams=seeds.streams)
     context.inputs = given
     found = []
-    lessons = _lessons(component, Dataset.open(dataset, roots), context)
-    drew = context.drew
+    watched: Any = Watched(component) if KINDS[component.kind].package == "fgic" else component
+    lessons = _lessons(watched, Dataset.open(dataset, roots), context)
+    drew, asked = context.drew, not isinstance(watched, Watched) or watched.was_asked
     for lesson in lessons:
         header = lesson.data.header
         about = {"classes": header.classes, "part_names": header.part_names}
@@ -92,7 +114,7 @@ def cut(
         if lesson.name != MAIN:
             own, drew = Seeds(context.seed_of(lesson.name), context.streams_of(lesson.name)), True
         found.append((lesson, LessonKey(lesson.name, content, *own)))
-    return found, drew
+    return found, drew, asked
 
 
 def _lessons(component: Component, dataset: Dataset, context: StepContext) -> list[Lesson]:
@@ -142,19 +164,24 @@ def lesson_keys(
         DataError: there is nothing to learn from.
     """
     inputs = {"dataset": dataset[1]} | {port: content for port, (_, content) in models.items()}
-    # Most are cut without the seed: of those what is learned from is the same for all of them.
-    of_any = keys.document(described, 0, inputs, "cut").key
-    if (told := keys.memory.get("lessons of any seed", of_any, "")) is not None:
-        return [LessonKey(name, content, *seeds) for name, content in json.loads(told)]
+    # Most are cut without a look at the seed, and many without one at the options: what these learn from is the same
+    # for all of them.
+    of_any_seed = keys.document(described, 0, inputs, "cut")
+    of_any = key_of({name: value for name, value in of_any_seed.content.items() if name != "options"})
+    for place, kind in ((of_any, "lessons of any options"), (of_any_seed.key, "lessons of any seed")):
+        if (told := keys.memory.get(kind, place, "")) is not None:
+            return [LessonKey(name, content, *seeds) for name, content in json.loads(told)]
     asked = keys.document(described, seeds.seed, inputs, "cut", seeds.streams).key
     told = keys.memory.get("lessons", asked, "")
-    if told is None:
-        given = {port: Taught.read(folder) for port, (folder, _) in models.items()}
-        made, drew = cut(make(), described.uses, seeds, dataset[0], given, {})
-        if not drew:
-            told = json.dumps([[key.name, key.content] for _, key in made])
-            keys.memory.put("lessons of any seed", of_any, "", told)
-            return [key for _, key in made]
+    if told is not None:
+        return [LessonKey(*one) for one in json.loads(told)]
+    given = {port: Taught.read(folder) for port, (folder, _) in models.items()}
+    made, drew, looked = cut(make(), described.uses, seeds, dataset[0], given, {})
+    if drew:
         told = json.dumps([[key.name, key.content, key.seed, dict(key.streams)] for _, key in made])
         keys.memory.put("lessons", asked, "", told)
-    return [LessonKey(*one) for one in json.loads(told)]
+    else:
+        told = json.dumps([[key.name, key.content] for _, key in made])
+        places = ("lessons of any seed", of_any_seed.key) if looked else ("lessons of any options", of_any)
+        keys.memory.put(*places, "", told)
+    return [key for _, key in made]

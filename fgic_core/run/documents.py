@@ -73,7 +73,7 @@ def _rows_of(plan: Plan, planned: PlannedStep, lesson: PlannedLesson) -> Any:
     }
     dataset, roots = plan.step(str(planned.inputs["dataset"])).folder, roots_above(plan, planned.name)
     seeds = Seeds(planned.seed, planned.streams)
-    made, _ = cut(plan.component(planned.name), planned.uses, seeds, dataset, models, roots)
+    made, *_ = cut(plan.component(planned.name), planned.uses, seeds, dataset, models, roots)
     return next(one.data for one, key in made if key.name == lesson.name)
 
 

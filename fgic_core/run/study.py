@@ -127,7 +127,7 @@ class Runs:
         fail_fast: bool,
         report: Callable[[Path], object] | None,
     ) -> None:
-        self.plan, self.folder, self.record, self._about = plan, folder, record, about
+        self.folder, self.record = folder, record
         self._given, self._report, self._fail_fast = Observers(interrupts.ask), report, fail_fast
         for observer in observers:
             self._given.add(observer)

@@ -340,8 +340,8 @@ class Expansion:
         name = "oracle" if one.oracle else ",".join(parts) or "full"
         if len(name) > _LONGEST:
             name = f"{name[: _LONGEST - 9]}-{digest_bytes(name.encode())[:8]}"
-        number = 2
-        while (free := name if number == 2 else f"{name}-{number}").lower() in names:
+        number = 1
+        while (free := name if number == 1 else f"{name}-{number}").lower() in names:
             number += 1
         names.add(free.lower())
         return free
@@ -400,4 +400,7 @@ def _short(level: Node) -> str:
 
 def _readable(text: str) -> str:
     """Text that can stand in the name of a folder: ``crops.margin`` for ``crops.with.margin``."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text.removeprefix("steps.").replace(".with.", ".")).strip("-") or "none"
+    text = text.removeprefix("steps.").replace(".with.", ".")
+    if re.fullmatch(r"[A-Za-z0-9._+-]+", text):  # -1 is not 1
+        return text
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-") or "none"

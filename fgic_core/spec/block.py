@@ -86,8 +86,6 @@ class Reader:
     def read(self) -> Block:
         """The block, as far as it is well formed."""
         block, node = self.block, self.node
-        if node.value is None:
-            node = Node({}, node.place)
         if not isinstance(node.value, dict):
             said = in_words(node.plain())
             self._add(f"study should be a mapping, not {said}", node.place, "Write study:, and below it seeds: [0, 1].")

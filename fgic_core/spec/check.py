@@ -88,7 +88,7 @@ class Check:
 
     def _expansion(self, root: Node, top: Place, seed: int, overrides: Sequence[str]) -> Expansion | None:
         """What expands the study of a document; None where it has none, or one that is not well formed."""
-        if "study" not in root.value:
+        if "study" not in root.value or root.value["study"].node.value is None:  # --set study=null
             return None
         entry, written = root.value["study"], root.child("steps")
         names = list(written.value) if written is not None and isinstance(written.value, dict) else []

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fgic_core.data.files import regular_file
 from fgic_core.errors import StoreError
-from fgic_core.store.record import Ended, is_held, which_run
+from fgic_core.store.record import Ended, RunRecord, is_held, which_run
 
 #: The file that tells a study's folder from a run directory.
 STUDY = "study.json"
@@ -49,6 +49,16 @@ class StudyRunRecord(BaseModel):
     status: Literal["waiting", "running", "finished", "failed", "interrupted", "killed"] = "waiting"
     seconds: float = Field(0.0, description="What this run computed itself: what others had computed costs it nothing.")
     error: str = Field("", description="Of a run that failed: the first step that did, and why.")
+
+    def catch_up(self, study: Path) -> None:
+        """Of a study that was killed: be as the run's own record is, which is written more often."""
+        try:
+            found = RunRecord.read(study / self.folder)
+        except StoreError:  # it never began, or its directory is gone
+            self.status = "killed" if self.status == "running" else self.status
+        else:
+            self.status = found.status
+            self.seconds = round(sum(step.seconds for step in found.steps), 3)
 
 
 class StudyRecord(BaseModel):
@@ -115,7 +125,7 @@ class StudyRecord(BaseModel):
         if record.status == "running" and not is_held(folder):
             record.status = "killed"
             for run in record.runs:
-                run.status = "killed" if run.status == "running" else run.status
+                run.catch_up(folder)
         return record
 
 

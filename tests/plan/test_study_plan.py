@@ -151,6 +151,7 @@ def test_what_comes_to_what_is_plain_data(spec: Any, tmp_path: Path, capsys: pyt
     assert [one["name"] for one in told["arms"]] == ["full", "without-crops", "classifier.epochs=2"]
     print_study(found, False)
     said = " ".join(capsys.readouterr().out.split())
+    assert "classifier classifier/linear dataset of more model" in said
     assert "full the baseline: everything 0 to 2 without-crops without crops 0 to 2" in said
     assert "classifier.epochs=2 classifier.with.epochs: 2 0 to 2" in said
     assert "9 runs: 3 arms, 3 seeds each, compared with full. Differences below 1 percentage points count as" in said

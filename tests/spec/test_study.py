@@ -220,6 +220,24 @@ def test_levels_may_be_words_null_mappings_lists_and_seeds(study: Callable[..., 
     assert not spec.steps[0].seeded
 
 
+def test_names_tell_levels_apart(study: Callable[..., Spec]) -> None:
+    spec = study("matrix: {classifier.with.names: [{}, {a: 1}, {a: -1}], crops.with.margin: [0.5, 1e-3]}")
+    found = names(spec)
+    assert found[:4] == [
+        "full",
+        "crops.margin=0.001",
+        "classifier.names=a-1",
+        "classifier.names=a-1,crops.margin=0.001",
+    ]
+    assert found[4] == "classifier.names=a--1", "and not that of 1"
+    assert names(study("matrix: {classifier.with.batch: [auto, 1, -1]}"))[1:] == [
+        "classifier.batch=1",
+        "classifier.batch=-1",
+    ]
+    same = study("matrix: {classifier.with.model: [a, 'b/c', 'b:c', 'B c']}")
+    assert names(same) == ["full", "classifier.model=b-c", "classifier.model=b-c-2", "classifier.model=B-c-3"]
+
+
 def test_a_backend_is_swapped_with_the_options_that_are_its_own_under_defaults(study: Callable[..., Spec]) -> None:
     steps = STEPS.replace("seed: 7\n", "seed: 7\ndefaults: {classifier/tiny: {width: 4}, classifier/net: {lr: 0.5}}\n")
     spec = study("matrix: {classifier.uses: [classifier/net, classifier/tiny]}", steps=steps)
@@ -348,6 +366,13 @@ def test_a_study_of_far_too_many_runs_is_refused_before_it_is_expanded(wrong: Ca
     axes = ", ".join(f"classifier.with.{name}: {list(range(1, 101))}" for name in ("epochs", "lr", "batch"))
     said = wrong(f"matrix: {{{axes}}}")
     assert said[0] == "s.yaml:12:1: the study comes to 7,000,000 runs, and more than 100,000 are never made"
+
+
+def test_a_study_can_be_set_aside_for_the_run_of_its_steps(study: Callable[..., Spec], known: Registry) -> None:
+    assert study("seeds: [4]", "study=null").study is None
+    assert parse_spec(f"{STEPS}study:\n", known).study is None
+    whole = study("matrix: {classifier.with.epochs: [5, 6]}", "study=null")
+    assert whole.step("classifier").described.options["epochs"] == 3, "as the steps say, and no level"
 
 
 def test_set_reaches_into_the_study(study: Callable[..., Spec], wrong: Callable[..., list[str]]) -> None:
