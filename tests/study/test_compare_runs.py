@@ -111,19 +111,22 @@ def test_of_several_runs_each_two_are_compared_and_tests_are_adjusted_for_how_ma
 def test_a_vote_is_by_confidence_in_the_answers_and_its_gain_over_the_best_has_an_interval(folder: Path) -> None:
     runs = [folder / "runs" / arm / "seed-1" for arm in ("full", "without-crops", "without-noise")]
     found = compare(runs)
+    pairs = ((0, 1), (0, 2), (1, 2))
+    by_hand = [bca((RIGHT[y, 1].astype(float) - RIGHT[x, 1])[ORDER]) for x, y in pairs]
+    assert [pair.difference for pair in found.pairs] == by_hand
     tables = [pq.read_table(Run.open(run).record.step("classifier").folder / "predictions.parquet") for run in runs]
     said = [{row["id"]: row for row in table.to_pylist()} for table in tables]
-    by_hand = []
+    correct = []
     for number in range(COUNT):
         behind: dict[int, float] = {}
         for one in said:
             row = one[f"picture {number}"]
             behind[row["predicted"]] = behind.get(row["predicted"], 0) + row["confidence"]
-        by_hand.append(max(behind, key=lambda label: behind[label]) == number % 4)
+        correct.append(max(behind, key=lambda label: behind[label]) == number % 4)
     assert found.together is not None
     assert found.together.best == "A"
-    assert found.together.vote == np.mean(by_hand)
-    assert found.together.gain == bca((np.array(by_hand, float) - RIGHT[0, 1])[ORDER])
+    assert found.together.vote == np.mean(correct)
+    assert found.together.gain == bca((np.array(correct, float) - RIGHT[0, 1])[ORDER])
 
 
 def test_of_classes_with_as_much_confidence_behind_them_the_first_models_is_taken() -> None:
@@ -180,7 +183,7 @@ def test_what_is_no_two_runs_is_refused(a: Path, b: Path, folder: Path, tmp_path
     with pytest.raises(FgicError, match=f"{MOST + 1} runs are more than the {MOST}"):
         compare([a] * (MOST + 1))
     with pytest.raises(FgicError, match=r"step classifier of .*seed-0 is named twice"):
-        compare([a, b, a / ".." / "seed-0"])
+        compare([a / ".." / "seed-0", b, a])
     with pytest.raises(StoreError, match="this is no run directory"):
         compare([a, tmp_path])
     with pytest.raises(StoreError, match=r"folder of a study(.|\n)*Name runs of it, such as .*runs/full/seed-0\."):
