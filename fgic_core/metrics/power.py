@@ -25,7 +25,8 @@ DISCORDANCE = 0.10
 #: No more seeds, or pictures, than these are asked for to settle something.
 _MOST_SEEDS = 1_000
 _MOST_PICTURES = 10_000_000
-#: With so many seeds, or twice as many as there are, more pictures are asked for where neither settles it alone.
+#: With so many seeds, or twice as many as there are, more pictures are asked for where neither settles it alone; then
+#: with twice as many again.
 _MANY_SEEDS = 20
 #: As many values of the seeds' variance estimate are averaged over.
 _STEPS = 400
@@ -178,9 +179,11 @@ def needed(value: float, variances: Variances, seeds: int, pictures: int, compar
 
     more = _first(lambda count: settled(count, pictures), max(seeds, LEAST_SEEDS), _MOST_SEEDS)
     rows = _pictures(settled, seeds, pictures)
-    many = max(_MANY_SEEDS, 2 * seeds)
-    both = _pictures(settled, many, pictures) if more is None and rows is None else None
-    return Needed(more, rows, (many, both) if both is not None else None, equivalent)
+    both, many = None, max(_MANY_SEEDS, 2 * seeds)
+    while more is None and rows is None and both is None and many <= _MOST_SEEDS:
+        found = _pictures(settled, many, pictures)
+        both, many = (many, found) if found is not None else None, 2 * many
+    return Needed(more, rows, both, equivalent)
 
 
 def _pictures(settled: Callable[[int, int], bool], seeds: int, pictures: int) -> int | None:

@@ -88,7 +88,8 @@ def waterfall(rows: Sequence[tuple[str, Effect]], total: Effect, quantity: Quant
         _rows(axes, names)
         edges = np.cumsum([start, *(effect.value for _, effect in rows)]) * scale
         spread = max(float(np.ptp(edges)), 1e-9)
-        axes.set_xlim(edges.min() - 0.8 * spread, edges.max() + 0.8 * spread)
+        low, high = edges.min() - 0.8 * spread, edges.max() + 0.8 * spread
+        axes.set_xlim(*((max(low, 0.0), min(high, 102.0)) if quantity.unit == "fraction" else (low, high)))
         axes.set_xlabel(f"{quantity.label.lower()}{', %' if quantity.unit == 'fraction' else ''}; 95 % intervals")
         axes.set_title("What each step adds, averaged over all orders (Shapley)")
 
@@ -104,21 +105,31 @@ def cost(rows: Sequence[tuple[str, float, float]], quantity: Quantity) -> Draw:
 
     def plot(axes: Axes) -> None:
         best = _frontier(rows, quantity.better == "lower")
-        for number, (name, seconds, value) in enumerate(rows):
+        for number, (_, seconds, value) in enumerate(rows):
             on = number in best
             axes.plot([seconds], [value], "o", color=BLUE if on else MUTED, markersize=6)
-            if on or len(rows) <= 12:
-                axes.annotate(name, (seconds, value), (6, 3), textcoords="offset points", fontsize=7.5, color=INK)
         line = sorted(rows[number][1:] for number in best)
         axes.plot([x for x, _ in line], [y for _, y in line], "-", color=BLUE, linewidth=1)
         if quantity.unit == "fraction":
             percent_axis(axes.yaxis)
         axes.margins(x=0.25, y=0.18)
+        _named(axes, [row for number, row in enumerate(rows) if number in best or len(rows) <= 12])
         axes.set_xlabel("seconds of training, mean over seeds")
         axes.set_ylabel(quantity.label.lower())
         axes.set_title("What it costs")
 
     return plot
+
+
+def _named(axes: Any, rows: Sequence[tuple[str, float, float]]) -> None:
+    """Write names beside points, each far enough above the one below it to be read."""
+    axes.autoscale_view()
+    points = 72 / axes.figure.dpi
+    last = -math.inf
+    for name, x, y in sorted(rows, key=lambda row: row[2]):
+        at = float(axes.transData.transform((x, y))[1]) * points
+        last = max(at + 3, last + 9)
+        axes.annotate(name, (x, y), (6, last - at), textcoords="offset points", fontsize=7.5, color=INK)
 
 
 def _frontier(rows: Sequence[tuple[str, float, float]], lower: bool) -> set[int]:

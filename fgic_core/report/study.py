@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,24 +266,35 @@ class _Page:
         chart = None
         if len(found) > 1:
             half = _CLASSES // 2
-            shown = found if len(found) <= _CLASSES else (*found[:half], *found[-half:])
+            some = found if len(found) <= _CLASSES else (*found[:half], *found[-half:])
             number = arms.index(one.better) * len(arms) + arms.index(one.other)
             title = f"Classes: {one.name}" if len(found) <= _CLASSES else f"Classes that gain and lose most: {one.name}"
-            rows = [(f"{row.name} (n = {row.pictures})", row.effect, row in holds) for row in shown]
-            said = f"Effects of {one.name} on {len(shown)} classes."
+            rows = [(f"{row.name} (n = {row.pictures})", row.effect, row in holds) for row in some]
+            said = f"Effects of {one.name} on {len(some)} classes."
             chart = self.figures.draw(
                 f"classes-{number}",
                 draw.classes(rows, self.first.quantity, title),
                 said,
-                size=(4.7, 1.3 + 0.2 * len(shown)),
+                size=(4.7, 1.3 + 0.2 * len(some)),
                 caption="Coloured: p < 0.05 with the false discovery rate among all classes controlled.",
             )
         answers = self.first.outcomes
         binary = answers is not None and bool(np.isin(answers[np.isfinite(answers)], (0.0, 1.0)).all())
         lost = flipped(self.first, better, other) if binary else []
         gained = flipped(self.first, other, better) if binary else []
-        flips = tuple(flip for row in lost[:_FLIPPED] if (flip := self._flip(one, *row)) is not None)
+        shown = self._of_many_classes(lost)[:_FLIPPED]
+        flips = tuple(flip for row in shown if (flip := self._flip(one, *row)) is not None)
         return Looked(one, chart, holds, len(lost), len(gained), flips)
+
+    def _of_many_classes(self, rows: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
+        """Flipped pictures in an order in which the first ones are of many classes."""
+        place, seen = {name: number for number, name in enumerate(self.first.ids)}, Counter[int]()
+        ordered = []
+        for row in rows:
+            label = int(self.first.labels[place[row[0]]]) if self.first.labels is not None else -1
+            ordered.append((seen[label], row))
+            seen[label] += 1
+        return [row for _, row in sorted(ordered, key=lambda one: one[0])]
 
     def _flip(self, one: Comparison, name: str, before: float, after: float) -> Flip | None:
         label = ""

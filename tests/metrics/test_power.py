@@ -110,5 +110,19 @@ def test_where_neither_more_seeds_nor_more_pictures_settle_it_both_may():
     assert power_of_difference(0.01, Variances(2e-4, 0.05, 0.05), seeds, pictures, 0.05) >= 0.8
 
 
+def test_many_seeds_are_asked_for_before_it_is_said_that_nothing_settles_it():
+    parts = Variances(2e-3, 0.05, 0.05)  # twenty seeds are too few, however many pictures there are
+    found = needed(0.018, parts, 6, 120, 3, 0.0)
+    assert (found.seeds, found.pictures) == (None, None)
+    assert found.both is not None
+    seeds, pictures = found.both
+    assert seeds == 80
+    assert (
+        power_of_difference(0.018, parts, seeds, pictures, 0.05 / 3)
+        >= 0.8
+        > power_of_difference(0.018, parts, seeds // 2, 10_000_000, 0.05 / 3)
+    )
+
+
 def test_no_effect_at_all_and_no_margin_is_never_settled():
     assert needed(0.0, assumed(), 7, 395, 1, 0.0)[:3] == (None, None, None)

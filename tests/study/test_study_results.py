@@ -299,6 +299,7 @@ def test_the_page_says_the_answer_first_and_escapes_what_is_not_ours(shown):
     seeds = re.findall(r"<th scope=\"row\">full</th>(.*?)</tr>", text)
     assert any(f"{100 * results.readings[0].values[0, 6]:.1f}" in row for row in seeds)
     assert (folder / "figures" / "effects.svg").is_file()
+    assert len(set(re.findall(r"<figcaption><b>(.*?)</b>", text)[:4])) == 4, "flipped pictures are of many classes"
 
 
 def test_what_is_undecided_says_what_would_settle_it(make, tmp_path):
