@@ -15,7 +15,7 @@ from fgic_core.kinds.ports import all_steps, steps_of
 from fgic_core.plan.keys import PROVISIONAL, KeyDocument, Keys, Node
 from fgic_core.plan.lessons import Seeds, lesson_keys
 from fgic_core.plan.planned import PlannedLesson, PlannedStep
-from fgic_core.plan.reasons import changes, is_document
+from fgic_core.plan.reasons import changes
 from fgic_core.plan.shared import Shared
 from fgic_core.registry import Registry
 from fgic_core.spec import Spec, SpecStep
@@ -279,7 +279,7 @@ class Plan:
         if self._shared.is_unfinished(key, self.store) and (epoch := self.store.interrupted_after(key)):
             return f"was interrupted after epoch {epoch}; goes on from there"
         last = self._shared.last(self.spec.name, step.name, self.store.last)
-        if last is None or not is_document(last):
+        if last is None:
             return "was never computed"
         found = changes(last, document.content)
         found += [

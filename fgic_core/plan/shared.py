@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fgic_core.plan.planned import PlannedStep
+from fgic_core.plan.reasons import is_document
 from fgic_core.spec import SpecStep
 from fgic_core.store.store import Store
 
@@ -51,7 +52,8 @@ class Shared:
         return key in self._unfinished
 
     def last(self, spec: str, step: str, look: Callable[[str, str], dict[str, Any] | None]) -> dict[str, Any] | None:
-        """What the store remembers of a step, which is looked up once."""
+        """The key document that the store remembers of a step, which is looked up once."""
         if (spec, step) not in self._last:
-            self._last[spec, step] = look(spec, step)
+            found = look(spec, step)
+            self._last[spec, step] = found if is_document(found) else None
         return self._last[spec, step]

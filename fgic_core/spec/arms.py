@@ -42,10 +42,11 @@ class _Wanted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Put:
-    """An axis, and where in the document its levels go."""
+    """An axis, where in the document its levels go, and these as plain data."""
 
     axis: Axis
     path: list[tuple[str, Place]]
+    levels: tuple[Any, ...]
 
     @property
     def step(self) -> str:
@@ -99,7 +100,7 @@ class Expansion:
         if problem is not None:
             self.problems.append(problem)
             return None
-        return _Put(axis, path)
+        return _Put(axis, path, tuple(level.plain() for level in axis.levels))
 
     def document(self, combination: Sequence[int] | None = None) -> Node:
         """The document with these levels, or those of the baseline. Equal steps are one object."""
@@ -141,7 +142,7 @@ class Expansion:
         arms = self._arms(wanted, pipelines)
         if self.problems:
             return None
-        block, levels = self.block, {one.axis.path: _plain(one.axis) for one in self._axes}
+        block, levels = self.block, {one.axis.path: one.levels for one in self._axes}
         given = self._given(base)
         return Study(
             seeds=block.seeds,
@@ -225,7 +226,7 @@ class Expansion:
         return [one for one in wanted if one not in gone]
 
     def _excluded(self) -> Iterator[dict[str, Any]]:
-        levels = {one.axis.path: _plain(one.axis) for one in self._axes}
+        levels = {one.axis.path: one.levels for one in self._axes}
         for entry in self.block.exclude:
             named = {path: levels[path][level] for path, level in entry.levels.items()}
             yield named | ({"ablate": sorted(entry.left_out)} if entry.left_out else {})
@@ -328,7 +329,7 @@ class Expansion:
 
     def _levels(self, one: _Wanted) -> dict[str, Any]:
         pairs = zip(self._axes, one.combination, strict=True)
-        return {axis.axis.path: _plain(axis.axis)[level] for axis, level in pairs if axis.step not in one.left_out}
+        return {axis.axis.path: axis.levels[level] for axis, level in pairs if axis.step not in one.left_out}
 
     def _name(self, one: _Wanted, names: set[str]) -> str:
         """A name for an arm that no other has."""
@@ -384,10 +385,6 @@ def _place(step: SpecStep, changed: Mapping[str, Any]) -> tuple[int, str]:
 def _subsets(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
     for count in range(len(names) + 1):
         yield from combinations(names, count)
-
-
-def _plain(axis: Axis) -> tuple[Any, ...]:
-    return tuple(level.plain() for level in axis.levels)
 
 
 def _short(level: Node) -> str:
