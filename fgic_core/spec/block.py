@@ -231,7 +231,9 @@ class Reader:
             if one.value in known:
                 yield str(one.value)
             else:
-                listed = f"Those that are, are {', '.join(known)}." if known else "No step is: there is no ablate."
+                listed = f"Left out are {', '.join(known)}." if known else "No step is: there is no ablate."
+                if self.block.ablate is None:  # all that can be, which is not known here
+                    listed = f"Steps are {', '.join(known)}; those that take a data set and give one are left out."
                 said = in_words(one.plain())
                 self._add(f"exclude names {said}, which is no step that is left out", one.place, listed)
 
