@@ -28,6 +28,9 @@ VERDICTS = {
     "equivalent": BLUE,
 }
 
+#: Points that a name of an arm takes in width and height.
+_NAME, _LINE = 130, 9
+
 Draw = Callable[["Axes"], None]
 
 
@@ -76,6 +79,7 @@ def waterfall(rows: Sequence[tuple[str, Effect]], total: Effect, quantity: Quant
     def plot(axes: Axes) -> None:
         scale, at = _scale(quantity), start
         names = ["without them", *(name for name, _ in rows), "all of them"]
+        ends: list[float] = []
         axes.barh([0], [start * scale], color=MUTED, height=0.55)
         for row, (_, effect) in enumerate(rows, 1):
             colour = GREEN if effect.value >= 0 else VERMILION
@@ -83,13 +87,13 @@ def waterfall(rows: Sequence[tuple[str, Effect]], total: Effect, quantity: Quant
             at += effect.value
             half = 0.0 if not math.isfinite(effect.high) else (effect.high - effect.value) * scale
             axes.errorbar([at * scale], [row], xerr=[half], color=INK, linewidth=1.1, capsize=3)
+            ends += [at * scale - 1.02 * half, at * scale + 1.02 * half]
             axes.plot([at * scale] * 2, [row + 0.28, row + 0.72], color=MUTED, linewidth=0.8)
         axes.barh([len(rows) + 1], [(start + total.value) * scale], color=MUTED, height=0.55)
         _rows(axes, names)
         edges = np.cumsum([start, *(effect.value for _, effect in rows)]) * scale
         spread = max(float(np.ptp(edges)), 1e-9)
-        low, high = edges.min() - 0.8 * spread, edges.max() + 0.8 * spread
-        axes.set_xlim(*((max(low, 0.0), min(high, 102.0)) if quantity.unit == "fraction" else (low, high)))
+        axes.set_xlim(min([edges.min() - 0.3 * spread, *ends]), max([edges.max() + 0.1 * spread, *ends]))
         axes.set_xlabel(f"{quantity.label.lower()}{', %' if quantity.unit == 'fraction' else ''}; 95 % intervals")
         axes.set_title("What each step adds, averaged over all orders (Shapley)")
 
@@ -125,11 +129,15 @@ def _named(axes: Any, rows: Sequence[tuple[str, float, float]]) -> None:
     """Write names beside points, each far enough above the one below it to be read."""
     axes.autoscale_view()
     points = 72 / axes.figure.dpi
-    last = -math.inf
+    placed: list[tuple[float, float]] = []
     for name, x, y in sorted(rows, key=lambda row: row[2]):
-        at = float(axes.transData.transform((x, y))[1]) * points
-        last = max(at + 3, last + 9)
-        axes.annotate(name, (x, y), (6, last - at), textcoords="offset points", fontsize=7.5, color=INK)
+        left, at = (float(one) * points for one in axes.transData.transform((x, y)))
+        up = at + 3
+        for beside, height in placed:
+            if abs(left - beside) < _NAME and abs(up - height) < _LINE:
+                up = height + _LINE
+        placed.append((left, up))
+        axes.annotate(name, (x, y), (6, up - at), textcoords="offset points", fontsize=7.5, color=INK)
 
 
 def _frontier(rows: Sequence[tuple[str, float, float]], lower: bool) -> set[int]:

@@ -27,8 +27,8 @@ ARMS = {
         "oracle",
     ),
     "synthetic_worth": (
-        *("full", "classifier.epochs=20", "synthetic.ratio=0.5", "synthetic.ratio=2"),
-        *("synthetic.train_samples=real", "synthetic.train_samples=real,classifier.epochs=20"),
+        *("full", "classifier.epochs=40", "synthetic.ratio=0.5", "synthetic.ratio=2"),
+        *("synthetic.train_samples=real", "synthetic.train_samples=real,classifier.epochs=40"),
         "synthetic.train_samples=synthetic",
     ),
 }
