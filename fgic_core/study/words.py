@@ -133,7 +133,7 @@ def question(results: Results) -> str:
     quantity = results.readings[0].quantity
     if record.ablate:
         asked.append(f"does {'each of ' * (len(record.ablate) > 1)}{_listed(record.ablate)} help")
-    asked += [f"which {path} is better" for path in record.axes]
+    asked += [f"which level of {_listed(list(record.axes))} is best"] if record.axes else []
     return f"{_capital(' and '.join(asked) or 'how far do seeds differ')}, by {quantity.label.lower()}?"
 
 

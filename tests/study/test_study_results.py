@@ -182,6 +182,7 @@ def test_another_level_is_compared_with_the_baselines(make, tmp_path):
     assert _names(results) == {"crops": "necessary", "crops.with.margin = 0.1": "better by more than the margin"}
     assert results.comparisons[1].effects[0].value > 0.05
     assert "Crops.with.margin = 0.1: accuracy is" in words.sentence(results.comparisons[1], results)
+    assert words.question(results) == "Does crops help and which level of crops.with.margin is best, by accuracy?"
 
 
 def test_the_oracle_stands_beside_the_family(make, tmp_path):
