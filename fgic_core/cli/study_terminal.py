@@ -48,6 +48,8 @@ class _Progress:
         steps = [step for step in run.steps if step.status == "computed"]
         took = numbers.duration(sum(step.seconds for step in steps))
         how = f"{len(steps)} of {len(run.steps)} steps computed in {took}" if steps else "everything was in the store"
+        if run.status == "interrupted" and not steps:
+            how = "nothing of it was computed"
         wrong = next((step for step in run.steps if step.status == "failed"), None)
         if wrong is not None:
             how = f"step {wrong.name} failed"

@@ -78,12 +78,14 @@ def sentence(one: Comparison, results: Results) -> str:
     span = interval(effect, quantity, size=True)
     between = f" (95 % {span}; {counted(effect)})" if span else f" ({counted(effect)})"
     size = amount(abs(effect.value), quantity)
+    none = size == amount(0.0, quantity)
     more = results.readings[0].sign > 0
     up = (effect.value >= 0) == more  # whether the number of the arm that should be better is greater
     if one.role == "step":
-        said = f"Leaving {one.name} out {'lowers' if up else 'raises'} {measure} by {size}{between}"
+        changes = "changes" if none else "lowers" if up else "raises"
+        said = f"Leaving {one.name} out {changes} {measure} by {size}{between}"
     else:
-        said = f"{_capital(one.name)}: {measure} is {size} {'higher' if up else 'lower'}{between}"
+        said = f"{_capital(one.name)}: {measure} is {size} {'apart' if none else 'higher' if up else 'lower'}{between}"
     if one.judged is None:
         return f"{said}; it is in no family of tests."
     return f"{said}: {one.verdict}.{_settled(one)}{_flips(one.judged)}"

@@ -151,3 +151,26 @@ def test_how_far_all_of_it_is_is_said_now_and_then() -> None:
     terminal.progress()
     terminal.progress()
     assert stream.getvalue() == "1 of at most 6 nodes computed, 0 of 3 runs done, about 2:49 left in all\n"
+
+
+def test_a_run_that_was_stopped_before_it_computed_anything_says_so() -> None:
+    terminal = PlainStudy(io.StringIO())
+    waiting = StepRecord(name="net", uses="classifier/x", key="k", inputs={}, status="skipped")
+    record = RunRecord(name="s", arm="a", seed=0, started="", store=Path(), steps=[waiting], status="interrupted")
+    assert terminal._progress.ended(record) == "[1/0] a, seed 0: interrupted; nothing of it was computed"
+    reused = record.model_copy(update={"status": "finished"})
+    assert terminal._progress.ended(reused) == "[2/0] a, seed 0: finished; everything was in the store"
+
+
+def test_where_a_study_goes_on_is_said_once_however_many_runs_need_it() -> None:
+    from fgic_core.run.failures import how_to_go_on
+
+    class Plan:
+        fresh = False
+
+        @staticmethod
+        def interrupted_after(name: str) -> int:
+            return 2
+
+    plan: Any = Plan()
+    assert how_to_go_on([(plan, "net"), (plan, "net")]).endswith("The same command goes on after epoch 2 of step net.")

@@ -353,3 +353,12 @@ def test_a_page_of_many_comparisons_stays_readable(make, tmp_path):
     assert "… and 25 more comparisons; the table below has them all." in text
     assert "The first 40 of 45; the table has all." in text
     assert text.count('<th scope="row">c.with.m = ') == 45
+
+
+def test_no_effect_at_all_is_neither_higher_nor_lower(make, tmp_path):
+    study, answers = make
+    results = Results.of(study(tmp_path, ("noise",)).write(answers([0.0], pictures=40)))
+    said = words.sentence(results.comparisons[0], results)
+    assert said.startswith(
+        "Leaving noise out changes accuracy by 0.0 points (95 % 0.0 to 0.0; 7 seeds, 40 test pictures)"
+    )
