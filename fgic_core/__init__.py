@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fgic_core.data.images import to_tensor as to_tensor
     from fgic_core.data.input_spec import InputSpec as InputSpec
     from fgic_core.data.junk import is_junk as is_junk
+    from fgic_core.data.outcomes import Outcomes as Outcomes
     from fgic_core.data.quantities import Quantity as Quantity
     from fgic_core.data.quantities import quantity as quantity
     from fgic_core.data.sample import ObjectBox as ObjectBox
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from fgic_core.errors import PluginError as PluginError
     from fgic_core.errors import nearest as nearest
     from fgic_core.finished import Run as Run
+    from fgic_core.finished import StudyRun as StudyRun
     from fgic_core.finished import load_model as load_model
     from fgic_core.hooks import hookimpl as hookimpl
     from fgic_core.kinds.attacker.contract import Attacker as Attacker
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
     from fgic_core.pipeline import Pipeline as Pipeline
     from fgic_core.registry import Registry as Registry
     from fgic_core.steps.context import StepContext as StepContext
+    from fgic_core.study.compare import compare as compare
 
 #: Where each public name lives. They are imported on first use, so that ``from fgic_core import Box`` stays cheap.
 _HOME = {
@@ -96,12 +99,13 @@ _HOME = {
     "fgic_core.data.images": ("Placement", "center_crop", "decode", "letterbox", "squash", "to_image", "to_tensor"),
     "fgic_core.data.input_spec": ("InputSpec",),
     "fgic_core.data.junk": ("is_junk",),
+    "fgic_core.data.outcomes": ("Outcomes",),
     "fgic_core.kinds.classifier.model": ("Model",),
     "fgic_core.data.quantities": ("Quantity", "quantity"),
     "fgic_core.data.sample": ("ObjectBox", "Part", "Sample", "Split"),
     "fgic_core.errors": ("DataError", "FgicError", "PluginError", "nearest"),
     "fgic_core.hooks": ("hookimpl",),
-    "fgic_core.finished": ("Run", "load_model"),
+    "fgic_core.finished": ("Run", "StudyRun", "load_model"),
     "fgic_core.kinds.attacker.contract": ("Attacker",),
     "fgic_core.kinds.classifier.contract": (
         "Classifier",
@@ -136,6 +140,7 @@ _HOME = {
     "fgic_core.pipeline": ("Pipeline",),
     "fgic_core.registry": ("Registry",),
     "fgic_core.steps.context": ("StepContext",),
+    "fgic_core.study.compare": ("compare",),
     "fgic_core.kit.best": ("BestEpoch", "evaluation"),
     "fgic_core.kit.weights": (
         "Weights",

@@ -6,7 +6,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.errors import PluginError, nearest
-from fgic_core.kinds.component import Component, bare_components, hashed_components
+from fgic_core.kinds.component import Component, all_fields, bare_components, hashed_components
 from fgic_core.kinds.ports import Input
 from fgic_core.kinds.table import KINDS
 
@@ -56,13 +56,7 @@ def load(entry: Entry) -> type[Component]:
             where=where,
             hint=f"Name it otherwise: fgic_core.{interface.__name__}.{taken[0]} is called by the core.",
         )
-    hidden = [name for name, field in component.model_fields.items() if field.exclude]
-    if hidden:
-        raise PluginError(
-            f"{entry.target} keeps its option {hidden[0]} out of what is written down (exclude=True)",
-            where=where,
-            hint="It would count into no key and reach no job: leave exclude out.",
-        )
+    _check_written(entry, component, where)
     for name, wanted in bare_components(component).items():
         raise PluginError(
             f"{entry.target} has an option {name} whose type is {wanted.__name__} itself",
@@ -128,6 +122,27 @@ def _check_ports(entry: Entry, component: type[Component], interface: type[Compo
             where=where,
             hint=f"Add to those of the kind: inputs = {{**{interface.__name__}.inputs, ...}}.",
         )
+
+
+def _check_written(entry: Entry, component: type[Component], where: str) -> None:
+    """Check that options, and the fields of models among them, are written down by the names they are read by."""
+    for name, model, field in all_fields(component):
+        if field.exclude:
+            raise PluginError(
+                f"{entry.target} keeps its option {name} out of what is written down (exclude=True)",
+                where=where,
+                hint="It would count into no key and reach no job: leave exclude out.",
+            )
+        config: Any = getattr(model, "model_config", getattr(model, "__pydantic_config__", {}))
+        by_name = config.get("populate_by_name") or config.get("validate_by_name")
+        read_otherwise = field.validation_alias is not None and not by_name
+        if read_otherwise or (field.serialization_alias is not None and config.get("serialize_by_alias")):
+            raise PluginError(
+                f"{entry.target} has its option {name} read or written by another name (alias)",
+                where=where,
+                hint="A job gives it by its own name and would be refused: name the field as specs are to have it; "
+                "renamed = {old: new} tells those who write an old name.",
+            )
 
 
 def _public(interface: type[Component]) -> str:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.artifact import ArtifactRecord, Metric
 from fgic_core.errors import StoreError
 from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Registry
 from fgic_core.store.record import RunRecord, StepRecord, which_run
+from fgic_core.store.study import StudyRecord
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
     from fgic_core.data.geometry import Box
     from fgic_core.kinds.classifier.model import Model
     from fgic_core.predict import Predictor
+    from fgic_core.study.results import Results
 
 
 #: How a step ended that gave nothing.
@@ -119,10 +121,7 @@ class Run:
         found = exact or found
         if len(found) == 1:
             return found[0]
-        wanted = ", ".join([repr(split), *(f"{key}={value!r}" for key, value in at.items())])
-        there = [
-            ", ".join([repr(m.split), *(f"{key}={value!r}" for key, value in m.at.items())]) for m in found or named
-        ]
+        wanted, there = _which(split, at), [_which(metric.split, metric.at) for metric in found or named]
         which = f"; there are those of {'; '.join(there)}" if there else ""
         raise KeyError(f"step {step} has {'several metrics' if found else 'no metric'} {name!r} of {wanted}{which}")
 
@@ -131,6 +130,19 @@ class Run:
         from fgic_core.data.dataset import Dataset
 
         return Dataset.open(self._of_type("dataset", step).folder, self.record.roots)
+
+    def opened(self, step: str, device: str = "cpu", registry: Registry | None = None) -> Any:
+        """What a component is given of a step: a data set, a model, or what the `ArtifactType` of a kind opens.
+
+        Raises:
+            StoreError: see `artifact`; or no step takes artifacts of its type.
+        """
+        from fgic_core.run.device import choose_device
+        from fgic_core.store.artifacts import open_artifact
+
+        self.artifact(step)
+        folder = self._step(step).folder
+        return open_artifact(folder, registry or Registry(), self.record.roots, choose_device(device))
 
     def model(self, step: str | None = None, device: str = "cpu", registry: Registry | None = None) -> Model:
         """The model that a step gave; by default the last one."""
@@ -214,6 +226,68 @@ class Run:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class StudyRun:
+    """A finished study.
+
+    Attributes:
+        folder: the study's folder.
+        record: what was asked for, and how each run ended.
+        report: the HTML page; None where there is none.
+        problems: what went wrong beside the steps; see `Run`.
+    """
+
+    folder: Path
+    record: StudyRecord
+    report: Path | None = None
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def open(cls, folder: Path | str) -> StudyRun:
+        """The study in a folder.
+
+        Raises:
+            StoreError: there is none.
+        """
+        folder = Path(folder)
+        report = folder / "report.html"
+        return cls(folder, StudyRecord.read(folder), report if report.exists() else None)
+
+    def results(self, store: Path | str | None = None) -> Results:
+        """What the study shows: effects, verdicts, every run's numbers.
+
+        Args:
+            store: where artifacts lie, if not where the runs' records say.
+        """
+        from fgic_core.study.results import Results
+
+        return Results.of(self.folder, Path(store) if store is not None else None)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every run came to its end, with every artifact that was asked for."""
+        return all(run.status == "finished" for run in self.record.runs)
+
+    def run(self, arm: str, seed: int, store: Path | str | None = None) -> Run:
+        """One run.
+
+        Args:
+            arm: its arm's name; seed: its seed.
+            store: see `Run.open`.
+
+        Raises:
+            KeyError: the study has no such run.
+            StoreError: it was never begun.
+        """
+        return Run.open(self.folder / self.record.run(arm, seed).folder, store)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs that were begun, in their order."""
+        begun = [entry for entry in self.record.runs if entry.status != "waiting"]
+        return [Run.open(self.folder / entry.folder) for entry in begun]
+
+
 def _gives(step: StepRecord) -> str:
     """The type of artifact that a step of its kind gives; empty for an unknown kind."""
     kind = KINDS.interface(step.uses.partition("/")[0])
@@ -246,3 +320,8 @@ def load_model(
 
         return open_model(folder, registry or Registry(), choose_device(device))
     raise StoreError("this is neither a run directory nor a model", where=str(folder), hint=which_run(folder))
+
+
+def _which(split: str, at: Mapping[str, float | str]) -> str:
+    """Of which split a number is, and at what it was measured."""
+    return ", ".join([repr(split) if split else "no one split", *(f"{key}={value!r}" for key, value in at.items())])

@@ -14,6 +14,7 @@ import pluggy
 if TYPE_CHECKING:
     from fgic_core.data.artifact import Metric, Point
     from fgic_core.store.record import RunRecord, StepRecord
+    from fgic_core.store.study import StudyRecord
 
 hookspec = pluggy.HookspecMarker("fgic")
 hookimpl = pluggy.HookimplMarker("fgic")
@@ -25,8 +26,17 @@ class Hooks:
     A step is computed as one node or as several, and several nodes may be computed at once (``--jobs``): then their
     events come one after the other, mixed, and ``node`` tells them apart: ``classifier.fit`` for what step classifier
     learns, ``classifier.fold 1 of 5`` for one of several such trainings, ``classifier`` for what is done with it. All
-    hooks are called in one thread.
+    hooks are called in one thread. Of a study several runs may go on at once: an observer that is declared as a class
+    is made once for each of them, and once more for the study.
     """
+
+    @hookspec
+    def study_started(self, study: StudyRecord, folder: Path, nodes: int, computed: int) -> None:
+        """A study begins. Of its ``nodes``, which its runs share, ``computed`` are to be computed, at most."""
+
+    @hookspec
+    def study_finished(self, study: StudyRecord, folder: Path) -> None:
+        """The study is over; ``study.status`` says how, and ``study.runs`` how each run ended."""
 
     @hookspec
     def run_started(self, run: RunRecord, folder: Path) -> None:

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.errors import FgicError, Interrupted
-from fgic_core.finished import Run, load_model
+from fgic_core.finished import Run, StudyRun, load_model
 from fgic_core.plan.descriptions import Remembered
 from fgic_core.plan.keys import Keys
 from fgic_core.plan.plan import Plan, make_plan
+from fgic_core.plan.study import StudyPlan, plan_study
 from fgic_core.registry import Registry
-from fgic_core.spec import Spec, described_anew, dump_yaml, from_dict, load_spec
+from fgic_core.spec import Spec, described_anew, from_dict, load_spec
 from fgic_core.store.memory import default_memory
-from fgic_core.store.record import RunRecord, StepRecord, holding, now, versions
+from fgic_core.store.record import RunRecord, holding, now
 from fgic_core.store.store import Store
 
 if TYPE_CHECKING:
-    from fgic_core.run.interrupts import Interrupts
     from fgic_core.run.observers import Observers
     from fgic_core.run.workers import Isolation
 
-__all__ = ["RUNS", "STORE", "Pipeline", "Run", "argv", "default_store", "load_model"]
+__all__ = ["RUNS", "STORE", "Pipeline", "Run", "StudyRun", "argv", "default_store", "load_model"]
 
 #: Where artifacts and runs go unless the caller, or the environment, says otherwise.
 STORE = Path(".fgic") / "store"
@@ -95,13 +95,31 @@ class Pipeline:
             FgicError: a component, or what lies at a path of its options, has changed since the spec was read, and does
                 not go with the options any more.
         """
-        keys, self._keys = self._keys, None
-        spec = self.spec
-        if keys is None:
-            keys = Keys(default_memory(trusted=not verify))
-            spec = described_anew(spec, Remembered(self.registry, keys))
+        spec, keys = self._now(verify)
         found = Store(Path(store or default_store()), keys.memory.digest)
-        return make_plan(spec, self.registry, found, fresh, keys)
+        return make_plan(replace(spec, study=None), self.registry, found, fresh, keys)
+
+    def plan_study(self, store: Path | str | None = None, *, fresh: bool = False, verify: bool = False) -> StudyPlan:
+        """The plans of every run of the spec's study, and what they share. Computes nothing.
+
+        Args:
+            store: see `plan`; fresh, verify: likewise.
+
+        Raises:
+            FgicError: the spec has no study; or see `plan`.
+        """
+        if self.spec.study is None:
+            raise FgicError("this spec has no study", hint="Write study:, and below it seeds: [0, 1, 2].")
+        spec, keys = self._now(verify)
+        return plan_study(spec, self.registry, Store(Path(store or default_store()), keys.memory.digest), fresh, keys)
+
+    def _now(self, verify: bool) -> tuple[Spec, Keys]:
+        """The spec with its components as they are now, and what looks at their files."""
+        keys, self._keys = self._keys, None
+        if keys is not None:
+            return self.spec, keys
+        keys = Keys(default_memory(trusted=not verify))
+        return described_anew(self.spec, Remembered(self.registry, keys)), keys
 
     def run(
         self,
@@ -120,17 +138,20 @@ class Pipeline:
         isolation: Isolation | None = None,
         jobs: int = 1,
         threads: int | None = None,
-    ) -> Run:
-        """Run the steps that the store does not have.
+        fail_fast: bool = False,
+        reports: bool = False,
+    ) -> Run | StudyRun:
+        """Run the steps that the store does not have; of a study those of all its runs.
 
-        A step that fails does not stop those that do not need it; see `Run.ok`.
+        A step that fails does not stop those that do not need it, nor a run that fails the others; see `Run.ok`.
 
         By default steps are computed in this process. Exceptions of plugins are caught there, ``sys.exit()`` too; what
         ends the process itself is not: ``os._exit()``, a segfault, a lack of memory. Such a run ends without a word
         (its record is found to be that of a killed run), and a plugin that hangs in C code does not answer to Ctrl-C.
         A signal that a plugin sends to its own process is taken for one of the user's.
         A copy of the process that a plugin makes with ``os.fork()`` and does not end runs on as a second run. With
-        another ``isolation`` all of these are a failed step.
+        another ``isolation`` all of these are a failed step. Code that was edited after this process had imported it
+        is refused where a step to compute stands on it: what it gave would be kept as what the new code gives.
 
         Args:
             store: folder of the artifacts; see `default_store`.
@@ -141,6 +162,8 @@ class Pipeline:
             fresh: compute every step anew.
             verify: read every file again, and believe no digest that was taken before.
             report: write the HTML report.
+            fail_fast: of a study, end it once a run has failed.
+            reports: of a study, write the HTML report of every run too.
             observers: objects with hook functions, see `fgic_core.hooks`.
             command: the command line, for the record.
             isolation: where steps are computed: ``none``, in this process; ``run``, in as many processes as there are
@@ -156,10 +179,12 @@ class Pipeline:
         Raises:
             Interrupted: the user pressed Ctrl-C, or the process was told to end (SIGTERM); the run directory and the
                 store are consistent.
-            FgicError: the arguments are wrong. Failures of steps are in the record.
+            FgicError: the arguments are wrong, or this process has other code than the files have that it is from.
+                Failures of steps are in the record.
         """
-        from fgic_core.plan.choice import choose
+        from fgic_core.plan.choice import check_code, choose
         from fgic_core.plan.graph import Branch
+        from fgic_core.run.beginning import about_run, isolation_of, observers_of, record_of, write_spec
         from fgic_core.run.device import check_device
         from fgic_core.run.directory import new_folder, require_text, whole, writing
         from fgic_core.run.documents import Resources, needs_device
@@ -170,10 +195,18 @@ class Pipeline:
 
         folders = Path(runs or RUNS) / self.spec.name
         require_text(self.spec, Path(store or default_store()), folders)
-        isolation = _isolation(isolation, jobs, threads)
+        isolation = isolation_of(isolation, jobs, threads)
+        if self.spec.study is not None:
+            from fgic_core.run.study import Asked, run_study
+
+            asked = Asked(device, devices, isolation, jobs, threads, until, only, fail_fast, command)
+            of_study = self.plan_study(store, fresh=fresh, verify=verify)
+            done = run_study(of_study, self.registry, folders, asked, observers, _report_of_run if reports else None)
+            return _answered(done, store, report)
         plan = self.plan(store, fresh=fresh, verify=verify)
         chosen = choose(plan, until, only)
         to_compute = [step for step in plan.steps if step.name in chosen and not step.reused]
+        check_code(plan, to_compute, here=isolation == "none")
         check_device(device)
         threads = share(threads, jobs)
         with (
@@ -183,11 +216,13 @@ class Pipeline:
             names = executor.devices(device, devices) if any(map(needs_device, to_compute)) else [device]
             device = names[0] if len(names) == 1 else names[0].partition(":")[0]
             folder = new_folder(folders)
-            record = self._record(plan, command, device=device, jobs=jobs, threads=threads)
+            uses = [step.uses for step in plan.steps]
+            computed = {"device": device, "jobs": jobs, "threads": threads}
+            record = record_of(plan, about_run(self.spec, uses, self.registry, command, **computed))
             with writing(folder), holding(folder), whole(record, folder):
-                self._write_spec(folder)
+                write_spec(self.spec, folder)
                 record.write(folder)
-                watching = _observers(folder, observers, interrupts)
+                watching = observers_of(folder, observers, interrupts)
                 watching.notify("run_started", run=record, folder=folder)
                 workers = max(1, min(8, os.cpu_count() or 1) // jobs) if device.startswith("cuda") else 0
                 scheduler = Scheduler(
@@ -225,7 +260,7 @@ class Pipeline:
             try:
                 from fgic_core.report import write_report
 
-                page = write_report(folder)
+                page = write_report(folder, warn=lambda fault: problems.append(f"the report: {fault}"))
             except KeyboardInterrupt:
                 hint = f"What is finished is kept. The report is not written; fgic report {folder} does that."
                 stopped = stopped or Interrupted("stopped", hint=hint)
@@ -239,57 +274,25 @@ class Pipeline:
             raise stopped
         return Run(folder, record, page, tuple(problems))
 
-    def _record(self, plan: Plan, command: str, **about: Any) -> RunRecord:
-        entries = [self.registry.entry(step.uses) for step in plan.steps]
-        return RunRecord(
-            name=self.spec.name,
-            seed=self.spec.seed,
-            started=now(),
-            command=command,
-            python=platform.python_version(),
-            platform=platform.platform(),
-            versions=versions({entry.package: entry.version for entry in entries}),
-            store=plan.store.root,
-            project=self.spec.path.resolve().parent if self.spec.path is not None else None,
-            steps=[
-                StepRecord(name=s.name, uses=s.uses, key=s.key, folder=s.folder, inputs=dict(s.inputs), reason=s.reason)
-                for s in plan.steps
-            ],
-            **about,
-        )
 
-    def _write_spec(self, folder: Path) -> None:
-        if self.spec.text:
-            (folder / "spec.yaml").write_text(self.spec.text, encoding="utf-8")
-        (folder / "resolved.yaml").write_text(dump_yaml(self.spec.resolved()), encoding="utf-8")
+def _answered(done: StudyRun, store: Path | str | None, report: bool) -> StudyRun:
+    """A study that was run, with what it shows: its tables, and its page if that is wanted."""
+    from fgic_core.report.study import write_study_report
+
+    problems, page = list(done.problems), None
+    try:
+        results = done.results(store)
+        results.write(done.folder)
+        page = write_study_report(done.folder, results) if report else None
+    except Exception as error:
+        problems.append(f"what the study shows could not be written: {type(error).__name__}: {error}")
+    return replace(done, report=page, problems=tuple(problems))
 
 
-def _isolation(asked: Isolation | None, jobs: int, threads: int | None) -> Isolation:
-    """Where steps are computed.
+def _report_of_run(folder: Path) -> None:
+    from fgic_core.report import write_report
 
-    Raises:
-        FgicError: not so.
-    """
-    for name, value in (("jobs", jobs), ("threads", threads)):
-        if value is not None and value < 1:
-            raise FgicError(f"{name}={value} is asked for, and there is at least 1", hint=f"Leave {name} out.")
-    if asked == "none" and jobs > 1:
-        raise FgicError(
-            f'{jobs} jobs at once are asked for, and isolation="none", which computes in this one process',
-            hint='Leave isolation out, or give isolation="run": a process for each job at once.',
-        )
-    return asked or ("none" if jobs == 1 else "run")
-
-
-def _observers(folder: Path, given: Sequence[object], interrupts: Interrupts) -> Observers:
-    from fgic_core.run.observers import EventLog, Observers
-
-    watching = Observers(interrupts.ask)
-    watching.add(EventLog(folder), "event log")
-    for observer in given:
-        watching.add(observer)
-    watching.add_installed()
-    return watching
+    write_report(folder)
 
 
 def argv() -> str:

@@ -13,11 +13,11 @@ import pytest
 
 TOYS = Path(__file__).parent / "toys"
 TOY_POINTS = {
-    "dataset": "dots = fgic_toys:Dots\nshelf = fgic_toys:Shelf",
+    "dataset": "dots = fgic_toys:Dots\nshelf = fgic_toys:Shelf\nspecks = fgic_planted:Specks",
     "detector": "bright = fgic_toys:Bright",
     "cropper": "exact = fgic_toys:Exact",
-    "generator": "tint = fgic_toys:Tint",
-    "classifier": "linear = fgic_toys:Linear",
+    "generator": "tint = fgic_toys:Tint\ncopies = fgic_planted:Copies",
+    "classifier": "linear = fgic_toys:Linear\nridge = fgic_planted:Ridge",
     "explainer": "saliency = fgic_toys:Saliency",
     "attacker": "sign = fgic_toys:Sign",
 }

@@ -91,20 +91,24 @@ def test_its_steps_are_planned_stored_measured_and_reported_like_others(fgic, si
     driver = site / "fgic_segment" / "driver.py"
     kept = driver.read_text()
     driver.write_text(kept.replace("(mask & within).sum() / mask.sum()", "0.25"))
-    said = fgic("check", "spec.yaml")
-    assert "in the store" in next(line for line in said.splitlines() if "dots" in line)
+    steps = {step["step"]: step["reason"] for step in json.loads(fgic("check", "spec.yaml", "--json"))}
+    assert "in the store" in steps["dots"]
+    assert "the kind segmenter changed, which is from fgic-segment" in steps["masks"]
     fgic("pipeline", "spec.yaml", "--quiet")
     run = Run.open(tmp_path / "runs" / "masked" / "latest")
     assert run.metric("masks", "mask_in_box", "test").value == 0.25
     driver.write_text(kept)
 
     template = site / "fgic_segment" / "masks.html.j2"
+    fgic("pipeline", "spec.yaml", "--quiet")
     template.write_text(template.read_text().replace("Pictures and masks", "Masks and pictures"))
+    assert fgic("check", "spec.yaml").count("in the store") == 4
     fgic("pipeline", "spec.yaml", "--quiet")
     page = (tmp_path / "runs" / "masked" / "latest" / "report.html").read_text(encoding="utf-8")
     assert "Masks and pictures" in page
     template.write_text(template.read_text() + "{{ content.nowhere.at.all }}")
-    fgic("pipeline", "spec.yaml", "--quiet")
+    said = fgic("pipeline", "spec.yaml", "--quiet")
+    assert "the report: step masks: A part of this step cannot be shown: UndefinedError" in said
     page = (tmp_path / "runs" / "masked" / "latest" / "report.html").read_text(encoding="utf-8")
     assert "A part of this step cannot be shown: UndefinedError" in page
     assert "Mask inside the box" in page

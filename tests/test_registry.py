@@ -12,8 +12,8 @@ from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Entry, published
 
 BROKEN = """
-from fgic_core import Box, ComponentOption, Cropper, Detector, Input, Size
-from pydantic import BaseModel, Field
+from fgic_core import Box, Classifier, ComponentOption, Cropper, Detector, Input, Size
+from pydantic import BaseModel, ConfigDict, Field
 
 class Plain:
     pass
@@ -51,8 +51,34 @@ class AsKey(Cropper):
     weights: dict[ComponentOption[Detector], float] = {}
     def region(self, box, image): return box
 
+class _Layer(BaseModel):
+    width: int = Field(3, validation_alias="w")
+
+class _Ghost(BaseModel):
+    width: int = Field(3, exclude=True)
+
+class _ByName(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+    width: int = Field(3, validation_alias="w")
+
 class Hidden(Cropper):
     margin: float = Field(0.0, exclude=True)
+    def region(self, box, image): return box
+
+class Aliased(Cropper):
+    margin: float = Field(0.0, alias="Margin")
+    def region(self, box, image): return box
+
+class Deep(Cropper):
+    layers: list[_Layer] = []
+    def region(self, box, image): return box
+
+class Ghost(Cropper):
+    layer: _Ghost | None = None
+    def region(self, box, image): return box
+
+class ByName(Cropper):
+    layers: dict[str, _ByName] = {}
     def region(self, box, image): return box
 
 class NoPort(Cropper):
@@ -66,6 +92,24 @@ class OfNoType(Cropper):
 class Portless(Cropper):
     inputs = {"judge": Input("model", auto=False)}
     def region(self, box, image): return box
+
+class Learning(Classifier):
+    def fit(self, train, val, ctx): return None
+
+class Untaught(Learning):
+    inputs = {"teacher": Input("model", auto=False)}
+
+class TaughtByMany(Learning):
+    inputs = {"dataset": Input("dataset", many=True)}
+
+class TaughtByModel(Learning):
+    inputs = {"dataset": Input("model")}
+
+class ListsColumns(Learning):
+    columns = ["boxes"]
+
+class SetsColumns(Learning):
+    columns = {"boxes"}
 
 class Fine(Cropper):
     def region(self, box, image): return box
@@ -101,9 +145,18 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
             entry("cropper", "in-set", "broken_parts:InSet"),
             entry("cropper", "keyed", "broken_parts:AsKey"),
             entry("cropper", "excluded", "broken_parts:Hidden"),
+            entry("cropper", "other-name", "broken_parts:Aliased"),
+            entry("cropper", "deep", "broken_parts:Deep"),
+            entry("cropper", "ghost", "broken_parts:Ghost"),
+            entry("cropper", "by-name", "broken_parts:ByName"),
             entry("cropper", "no-port", "broken_parts:NoPort"),
             entry("cropper", "portless", "broken_parts:Portless"),
             entry("cropper", "typeless", "broken_parts:OfNoType"),
+            entry("classifier", "untaught", "broken_parts:Untaught"),
+            entry("classifier", "taught-by-many", "broken_parts:TaughtByMany"),
+            entry("classifier", "taught-by-model", "broken_parts:TaughtByModel"),
+            entry("classifier", "lists", "broken_parts:ListsColumns"),
+            entry("classifier", "fine", "broken_parts:SetsColumns"),
             entry("detector", "fine", "broken_parts:Fine"),
             entry("chopper", "fine", "broken_parts:Fine"),
             entry("cropper", "twice", "broken_parts:Fine", "fgic-one"),
@@ -127,11 +180,18 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
         ("cropper/in-set", "broken_parts:InSet has an option detectors that names components in a set"),
         ("cropper/keyed", "broken_parts:AsKey has an option weights that names components in a set, or as the keys"),
         ("cropper/excluded", "broken_parts:Hidden keeps its option margin out of what is written down (exclude=True)"),
+        ("cropper/other-name", "broken_parts:Aliased has its option margin read or written by another name (alias)"),
+        ("cropper/deep", "broken_parts:Deep has its option layers.width read or written by another name (alias)"),
+        ("cropper/ghost", "broken_parts:Ghost keeps its option layer.width out of what is written down"),
         ("cropper/bad-default", "has a field whose default is not legal: margin: Input should be a valid number"),
         ("cropper/out-of-range", "margin: Input should be greater than or equal to 0"),
         ("cropper/no-port", "broken_parts:NoPort declares its port judge as 'model'"),
         ("cropper/portless", "broken_parts:Portless has no port dataset, which every cropper has"),
         ("cropper/typeless", "broken_parts:OfNoType takes 'modell' at its port judge, which no kind gives"),
+        ("classifier/untaught", "broken_parts:Untaught has no port dataset of one data set, which what learns is"),
+        ("classifier/taught-by-many", "broken_parts:TaughtByMany has no port dataset of one data set"),
+        ("classifier/taught-by-model", "broken_parts:TaughtByModel has no port dataset of one data set"),
+        ("classifier/lists", "broken_parts:ListsColumns declares its columns as ['boxes']"),
         ("detector/fine", "broken_parts:Fine is not a subclass of Detector"),
         ("chopper/fine", "there is no kind 'chopper'"),
         ("cropper/twice", "cropper/twice is claimed by two packages: fgic-one 1.2 and fgic-two 1.2"),
@@ -143,11 +203,12 @@ def test_a_broken_plugin_says_which_and_why_and_the_others_work(broken: Registry
     assert message in str(failure.value)
     assert uses in str(failure.value)
     assert broken.get("cropper/fine").__name__ == "Fine"
+    assert broken.get("cropper/by-name").__name__ == "ByName"
 
 
 def test_loading_everything_returns_every_failure(broken: Registry) -> None:
     failed = broken.load_all()
-    assert set(failed) == set(broken.names()) - {"cropper/fine"}
+    assert set(failed) == set(broken.names()) - {"cropper/fine", "cropper/by-name", "classifier/fine"}
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,14 @@ def pipeline(
             "depend on it, and not on --jobs.",
         ),
     ] = None,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="End a study once one of its runs has failed.")
+    ] = False,
+    reports: Annotated[
+        bool, typer.Option("--reports", help="Write the HTML report of every run of a study too.")
+    ] = False,
 ) -> None:
-    """Run a spec: compute the steps that the store does not have, and write a report."""
+    """Run a spec, or every run of its study: compute the steps that the store does not have, and write a report."""
     from fgic_core.cli.pipeline import run_pipeline
 
     code = run_pipeline(
@@ -131,6 +137,8 @@ def pipeline(
         isolation="step" if isolate else "run",
         jobs=jobs,
         threads=threads,
+        fail_fast=fail_fast,
+        reports=reports,
     )
     raise typer.Exit(code)
 
@@ -139,7 +147,10 @@ def pipeline(
 def check(
     spec: Spec, overrides: Overrides = None, store: Store = None, verify: Verify = False, as_json: AsJson = False
 ) -> None:
-    """Check a spec; print how its steps are wired and which would be computed, and why. Runs nothing."""
+    """Check a spec; print how its steps are wired and which would be computed, and why. Runs nothing.
+
+    Of a spec with a study it prints the runs, what they share, and what computing them may take.
+    """
     from fgic_core.cli.check import print_plan
 
     print_plan(spec, overrides or [], store, as_json, verify=verify)
@@ -196,14 +207,51 @@ def predict(
 
 
 @app.command()
-def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/dogs/latest.")],
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN RUN...", help="Run directories, such as runs/dogs/latest; two or more.")
+    ],
+    step: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--step",
+            metavar="NAME",
+            help="Whose number is compared, where a run has several that measured it. Once for all runs, or once each.",
+        ),
+    ] = None,
+    measure: Annotated[
+        str, typer.Option(metavar="QUANTITY", help="A mean over test pictures: accuracy, loss, robust_accuracy, ...")
+    ] = "accuracy",
+    at: Annotated[
+        list[str] | None,
+        typer.Option("--at", metavar="NAME=VALUE", help="At what it was measured, such as eps=4/255. Repeatable."),
+    ] = None,
+    as_json: AsJson = False,
     store: RunStore = None,
 ) -> None:
-    """Write the report of a run again."""
+    """Compare the models of runs over the same test pictures: difference, errors in common, what a vote would gain."""
+    from fgic_core.cli.compare import print_comparison
+
+    print_comparison(runs, step or [], measure, at or [], store, as_json)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or a study's: runs/dogs/latest.")],
+    store: RunStore = None,
+) -> None:
+    """Write the report of a run again, or that of a study with its tables."""
+    from fgic_core.store.study import is_study
+
+    if is_study(run):
+        from fgic_core.cli.study import report_study
+
+        typer.echo(report_study(run, store))
+        return
+    from fgic_core.cli.output import warn
     from fgic_core.report import write_report
 
-    typer.echo(write_report(run, store))
+    typer.echo(write_report(run, store, warn))
 
 
 @app.command()

@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fgic_core.cli.output import console, table
+from fgic_core.cli.output import console, table, warn
 from fgic_core.kinds.ports import steps_of
 
 if TYPE_CHECKING:
     from fgic_core.plan.plan import Plan
     from fgic_core.plan.planned import PlannedStep
+    from fgic_core.spec import SpecStep
 
 
 def print_plan(
     spec: Path, overrides: Sequence[str], store: Path | None, as_json: bool, *, verify: bool = False
 ) -> None:
-    """Print the plan of a spec.
+    """Print the plan of a spec, or of every run of its study.
 
     Args:
         spec: the file.
@@ -35,11 +36,20 @@ def print_plan(
     from fgic_core.store.memory import default_memory
 
     keys = Keys(default_memory(trusted=not verify))
-    plan = Pipeline.from_yaml(spec, overrides, keys=keys).plan(store)
+    pipeline = Pipeline.from_yaml(spec, overrides, keys=keys)
+    if pipeline.spec.study is not None:
+        from fgic_core.cli.study import print_study
+
+        print_study(pipeline.plan_study(store, verify=verify), as_json)
+        return
+    plan = pipeline.plan(store)
     if as_json:
-        print(json.dumps([_row(step) for step in plan.steps], indent=1, ensure_ascii=False))
+        print(json.dumps([_row(step, plan.spec.step(step.name)) for step in plan.steps], indent=1, ensure_ascii=False))
         return
     _print_table(plan)
+    for step in plan.spec.steps:
+        for said in step.without_effect:
+            warn(f"{said}.")
 
 
 def _print_table(plan: Plan) -> None:
@@ -57,7 +67,7 @@ def _print_table(plan: Plan) -> None:
     )
 
 
-def _row(step: PlannedStep) -> dict[str, Any]:
+def _row(step: PlannedStep, spec: SpecStep) -> dict[str, Any]:
     return {
         "step": step.name,
         "uses": step.uses,
@@ -69,4 +79,5 @@ def _row(step: PlannedStep) -> dict[str, Any]:
         "key": step.key,
         "folder": str(step.folder),
         "options": step.described.options,
+        "warnings": spec.without_effect,
     }

@@ -145,7 +145,7 @@ def _run(spec: Spec, name: str, registry: Registry, store: Path | None) -> Datas
     The run's own directory is a temporary one, kept if a step fails: the spec's last run stays its last.
     """
     from fgic_core.cli.pipeline import choose_terminal
-    from fgic_core.pipeline import Pipeline, argv
+    from fgic_core.pipeline import Pipeline, Run, argv
 
     spec = _needed(spec, name)
     runs = tempfile.mkdtemp(prefix="fgic-convert-")
@@ -160,6 +160,7 @@ def _run(spec: Spec, name: str, registry: Registry, store: Path | None) -> Datas
             command=argv(),
             isolation="run",
         )
+        assert isinstance(run, Run)
         failed = not run.ok
         for problem in run.problems:
             warn(problem)
@@ -177,7 +178,7 @@ def _needed(spec: Spec, name: str) -> Spec:
     for step in reversed(spec.steps):
         if step.name in needed:
             needed.update(all_steps(step.inputs))
-    return replace(spec, steps=tuple(step for step in spec.steps if step.name in needed))
+    return replace(spec, steps=tuple(step for step in spec.steps if step.name in needed), study=None)
 
 
 class _Steps:

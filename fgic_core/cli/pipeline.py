@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,16 @@ from fgic_core.kinds.ports import all_steps
 
 if TYPE_CHECKING:
     from fgic_core.cli.terminal import Terminal
+    from fgic_core.pipeline import Pipeline
     from fgic_core.store.record import RunRecord, StepRecord
+    from fgic_core.store.study import StudyRecord
+
+#: So many runs that failed are named; ``study.json`` names all.
+_MOST_FAILURES = 10
 
 
 def run_pipeline(spec: Path, overrides: Sequence[str], *, quiet: bool, **arguments: Any) -> int:
-    """Run a spec; returns the exit code: 0, or 1 where a step failed.
+    """Run a spec, or its study; returns the exit code: 0, or 1 where a step failed.
 
     Args:
         spec: the file.
@@ -35,6 +41,8 @@ def run_pipeline(spec: Path, overrides: Sequence[str], *, quiet: bool, **argumen
 
     keys = Keys(default_memory(trusted=not arguments.get("verify")))
     pipeline = Pipeline.from_yaml(spec, overrides, keys=keys)
+    if pipeline.spec.study is not None:
+        return _run_study(pipeline, quiet, arguments)
     terminal = choose_terminal(quiet)
     last = _LastWord()
     observers = [last] if terminal is None else [terminal, last]
@@ -53,6 +61,56 @@ def run_pipeline(spec: Path, overrides: Sequence[str], *, quiet: bool, **argumen
     return 0 if run.ok else 1
 
 
+def _run_study(pipeline: Pipeline, quiet: bool, arguments: Mapping[str, Any]) -> int:
+    from fgic_core.cli.study_terminal import LiveStudy, PlainStudy
+    from fgic_core.pipeline import StudyRun, argv
+
+    terminal = LiveStudy() if sys.stderr.isatty() and not quiet else PlainStudy(sys.stderr, failures_only=quiet)
+    last = _LastWord()
+    try:
+        result = pipeline.run(**arguments, observers=[terminal, last], command=argv())
+    finally:
+        terminal.close()
+        if last.study is not None and not quiet:
+            _print_arms(last.study)
+        if last.study_folder is not None:
+            print(last.study_folder if quiet else f"study   {last.study_folder}")
+    if not quiet and isinstance(result, StudyRun) and (result.folder / "results.json").exists():
+        from fgic_core.cli.study import print_results
+
+        print_results(result.results(arguments.get("store")))
+        if result.report is not None:
+            print(f"report  {result.report}")
+    for problem in result.problems:
+        warn(problem)
+    return 0 if result.ok else 1
+
+
+def _print_arms(record: StudyRecord) -> None:
+    """How the runs of each arm ended."""
+    from fgic_core.cli.numbers import duration
+
+    summary = table("arm", "runs", "finished", "failed", "not run", "time")
+    for arm in record.arms:
+        runs = [run for run in record.runs if run.arm == arm.name]
+        ended = Counter(run.status for run in runs)
+        left = len(runs) - ended["finished"] - ended["failed"]
+        took = sum(run.seconds for run in runs)
+        counts = [str(number or "") for number in (ended["finished"], ended["failed"], left)]
+        summary.add_row(arm.name, str(len(runs)), *counts, duration(took) if took else "")
+    out = console()
+    out.print()
+    out.print(summary)
+    out.print()
+    wrong = [run for run in record.runs if run.error]
+    for run in wrong[:_MOST_FAILURES]:
+        print(f"{run.arm}, seed {run.seed}: {run.error.splitlines()[0]}")
+    if len(wrong) > _MOST_FAILURES:
+        print(f"… and {len(wrong) - _MOST_FAILURES} more runs that failed.")
+    if wrong:
+        print("What is finished is kept. When what failed is mended, the same command computes what is missing.\n")
+
+
 def choose_terminal(quiet: bool) -> Terminal | None:
     """Who shows the progress: bars where a person looks on, lines where stderr goes to a file."""
     from fgic_core.cli.terminal import LiveTerminal, PlainTerminal
@@ -68,10 +126,16 @@ class _LastWord:
     def __init__(self) -> None:
         self.record: RunRecord | None = None
         self.folder: Path | None = None
+        self.study: StudyRecord | None = None
+        self.study_folder: Path | None = None
 
     @hookimpl
     def run_finished(self, run: RunRecord, folder: Path) -> None:
         self.record, self.folder = run, folder
+
+    @hookimpl
+    def study_finished(self, study: StudyRecord, folder: Path) -> None:
+        self.study, self.study_folder = study, folder
 
 
 def _print_summary(record: RunRecord) -> None:

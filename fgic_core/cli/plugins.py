@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.cli.output import console, fail, printable, table
 from fgic_core.errors import PluginError
+from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Entry, Registry
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ def print_plugins(load: bool, as_json: bool, registry: Registry | None = None) -
     registry = registry or Registry()
     entries = registry.entries()
     problems = _problems(entries, registry, load)
+    of_kinds = [error for error in _of_kinds(load) if str(error) not in map(str, problems.values())]
     if as_json:
         print(json.dumps([_row(entry, problems.get(entry.uses)) for entry in entries], indent=1, ensure_ascii=False))
     elif not entries:
@@ -27,12 +30,43 @@ def print_plugins(load: bool, as_json: bool, registry: Registry | None = None) -
         listing = table("component", "package", "version", *(["loads"] if load else []), "summary")
         for entry in entries:
             state = ["no" if entry.uses in problems else "yes"] if load else []
-            listing.add_row(*map(printable, (entry.uses, entry.package, entry.version, *state, entry.summary)))
+            about = entry.uses, entry.package, entry.version, *state, summary_of(entry)
+            listing.add_row(*map(printable, about))
         console().print(listing)
     if not as_json:
-        for problem in problems.values():
+        for problem in [*problems.values(), *of_kinds]:
             fail(problem)
-    return 1 if load and problems else 0
+    return 1 if load and (problems or of_kinds) else 0
+
+
+def summary_of(entry: Entry) -> str:
+    """What the package says of itself in one line; where it says nothing, the first line of the component's help."""
+    if entry.summary.strip():
+        return entry.summary
+    from fgic_core.plan.modules import locate
+
+    module, _, name = entry.target.partition(":")
+    place = locate(module, True)
+    try:
+        tree = ast.parse(place.read_bytes() if place is not None else b"")
+    except (OSError, SyntaxError, ValueError):  # whoever imports it says what is wrong
+        return ""
+    helps = [ast.get_docstring(node) for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    return next((text.strip().partition("\n")[0] for text in helps if text), "")
+
+
+def _of_kinds(load: bool) -> list[PluginError]:
+    """What is wrong with kinds from elsewhere; those with a component that does not load say so there as well."""
+    found = KINDS.problems(load=load)
+    if load:
+        from fgic_core.plan.rows import check_row
+
+        for name in KINDS:
+            try:
+                check_row(KINDS[name])
+            except PluginError as error:
+                found.append(error)
+    return list({str(error): error for error in found}.values())
 
 
 def _problems(entries: list[Entry], registry: Registry, load: bool) -> dict[str, PluginError]:
@@ -55,7 +89,7 @@ def _row(entry: Entry, problem: PluginError | None) -> dict[str, Any]:
         "name": entry.name,
         "package": entry.package,
         "version": entry.version,
-        "summary": entry.summary,
+        "summary": summary_of(entry),
         "target": entry.target,
         "problem": str(problem) if problem else None,
     }

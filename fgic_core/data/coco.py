@@ -300,4 +300,8 @@ def _left_out(dataset: Dataset) -> tuple[str, ...]:
         "regions, as an entry is the whole picture": len(table) - table.column("region").null_count,
         "which pictures are not annotated, but for fgic's own reader": int((~annotated(table)).sum()),
     }
+    for column in dataset.header.columns:
+        values = table.column(column.name)
+        values = pc.struct_field(values, "path") if column.type == "file" else values
+        counts[f"values of the further column {column.name}"] = len(table) - values.null_count
     return tuple(f"{what} ({count:,})" for what, count in counts.items() if count)

@@ -19,7 +19,7 @@ from fgic_core.data.files import regular_file
 from fgic_core.data.geometry import Box
 from fgic_core.data.header import Column, Header
 from fgic_core.data.images import cut, decode
-from fgic_core.data.rows import BATCH, SCHEMA, UNSAFE_PATH, box_row, exact, schema_of, to_batch, to_batches, to_sample
+from fgic_core.data.rows import BATCH, SCHEMA, UNSAFE_PATH, box_row, kept, schema_of, to_batch, to_batches, to_sample
 from fgic_core.data.sample import Sample, Split
 from fgic_core.data.writer import DatasetWriter, filled, fit, read_bytes, unsafe
 from fgic_core.errors import DataError
@@ -197,12 +197,11 @@ class Dataset:
         roots = dict(self.header.roots)
         if column.type == "file":
             roots.setdefault(column.root, Path())
-            values = [None if value is None else {"path": str(value), "digest": None} for value in values]
         others = tuple(one for one in self.header.columns if one.name != column.name)
         header = replace(self.header, roots=roots, columns=(*others, column))
         field = schema_of([column]).field(column.name)
         try:
-            made = pa.array([exact(column, value) for value in values], field.type)
+            made = pa.array([kept(column, value) for value in values], field.type)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"column {column.name} of type {column.type} has a value of another: {error}") from None
         table = self.table.drop_columns([column.name]) if column.name in self.table.column_names else self.table

@@ -19,8 +19,12 @@ def digest_bytes(content: bytes) -> str:
 
 def digest_of(value: Any) -> str:
     """The digest of JSON values, whatever the order of their keys."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return digest_bytes(text.encode())
+    return digest_bytes(json_of(value).encode())
+
+
+def json_of(value: Any) -> str:
+    """JSON values as `digest_of` reads them: in ASCII, sorted, without a blank."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def digest_file(path: Path) -> str:

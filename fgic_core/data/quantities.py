@@ -313,9 +313,14 @@ _DATA = (
     ),
 )
 
+_RUNS = (
+    Quantity("fit_seconds", "Time of the trainings", "s", "lower", meaning="What all trainings of a run took."),
+    Quantity("seconds", "Time of all steps", "s", "lower", meaning="What all steps of a run took, trainings too."),
+)
+
 #: Every quantity that the core measures, by name, and those of other kinds that are in use (`add`). Where several may
 #: speak for a step, the first does.
-QUANTITIES = _table(_ROBUSTNESS, _CLASSIFICATION, _EXPLANATION, _DETECTION, _GENERATION, _DATA)
+QUANTITIES = _table(_ROBUSTNESS, _CLASSIFICATION, _EXPLANATION, _DETECTION, _GENERATION, _DATA, _RUNS)
 
 
 def add(rows: Iterable[Quantity]) -> None:

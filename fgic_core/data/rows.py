@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from numbers import Integral
+from pathlib import PurePath
 from typing import Any
 
 import pyarrow as pa
@@ -106,7 +107,7 @@ def _row(s: Sample, root: str) -> dict[str, Any]:
     return {
         "id": s.id,
         "root": root,
-        "path": s.path,
+        "path": _path(s.path),
         "label": s.label,
         "split": s.split,
         "width": s.size.width if s.size else None,
@@ -114,7 +115,7 @@ def _row(s: Sample, root: str) -> dict[str, Any]:
         "boxes": [box_row(b) for b in s.boxes],
         "empty": s.empty,
         "parts": [{"name": p.name, "x": p.x, "y": p.y, "visible": p.visible} for p in s.parts],
-        "part_mask": s.part_mask,
+        "part_mask": None if s.part_mask is None else _path(s.part_mask),
         "region": _corners(s.region) if s.region else None,
         "region_origin": s.region_origin,
         "origin": s.origin,
@@ -132,17 +133,28 @@ def _extra(s: Sample, columns: Sequence[Column]) -> dict[str, Any]:
             where=f"sample {s.id}",
             hint="A reader names its further columns in `columns`.",
         )
-    given = {column: exact(column, s.extra.get(column.name)) for column in columns}
-    return {
-        column.name: {"path": str(value), "digest": None} if column.type == "file" and value is not None else value
-        for column, value in given.items()
-    }
+    return {column.name: kept(column, s.extra.get(column.name)) for column in columns}
 
 
-def exact(column: Column, value: Any) -> Any:
-    """The value of a further column; raises TypeError where it would be kept as another (2.7 as the integer 2)."""
-    if column.type == "integer" and value is not None and not isinstance(value, Integral):
+def kept(column: Column, value: Any) -> Any:
+    """A value of a further column as a row has it, of a file its path without a digest.
+
+    Raises:
+        TypeError: it would be kept as another (2.7 as the integer 2), or is no path.
+    """
+    if value is None:
+        return None
+    if column.type == "integer" and not isinstance(value, Integral):
         raise TypeError(f"{value!r} is no integer")
+    return {"path": _path(value), "digest": None} if column.type == "file" else value
+
+
+def _path(value: Any) -> str:
+    """A path as rows have it: text with forward slashes."""
+    if isinstance(value, PurePath):
+        return value.as_posix()
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no path")
     return value
 
 

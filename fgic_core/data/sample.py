@@ -18,6 +18,9 @@ BoxSource = Literal["annotated", "predicted", "crossfit"]
 
 SOURCES: tuple[BoxSource, ...] = ("annotated", "predicted", "crossfit")
 
+#: What pictures are cropped to: boxes of a source, or nothing: they are used whole.
+CropSource = Literal["annotated", "predicted", "crossfit", "whole"]
+
 
 def source_of(origin: str) -> str:
     """The source that a box's origin names: ``predicted`` of ``predicted:detector/mmdet``."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from fgic_core.description.manifest import Manifest, manifest_of
 from fgic_core.description.model import Answer, Described, Inner, Recipe, Request, Wrong
@@ -17,7 +18,7 @@ from fgic_core.description.words import dotted, in_one_line, in_words
 from fgic_core.errors import PluginError
 from fgic_core.kinds.component import Component, Look
 from fgic_core.kinds.dataset.contract import DatasetReader
-from fgic_core.nested import REFUSED, Misfit, entry_of, nested
+from fgic_core.nested import REFUSED, Misfit, entry_of, nested, one_line
 from fgic_core.registry import Registry
 
 
@@ -56,16 +57,73 @@ class Here:
         try:
             made = component.model_validate(dict(request.options), context=context)
         except ValidationError as error:
-            return Answer(wrong=tuple(_wrong(error)))
+            return self._faults(component, request, error, context)
         except Exception as error:  # a plugin's own validator
             return Answer(failed=f"{uses} failed while it checked its options: {in_one_line(error)}")
         if misread := tuple(_misread(request.options, made, request.defaults)):
             return Answer(misread=misread)
+        if changed := _changed_again(made, request, self._registry):
+            return Answer(failed=f"{uses} does not take its own options as they are: {changed}")
         try:
             described = describe(made, manifest_of(entry, component), request.inputs)
         except Exception as error:  # what it says of itself: draws, learns, reads, …
             return Answer(failed=f"{uses} failed while it was asked about itself: {in_one_line(error)}")
         return Answer(described=described, looks=tuple(looks))
+
+    @staticmethod
+    def _faults(
+        component: type[Component], request: Request, error: ValidationError, context: dict[str, Any]
+    ) -> Answer:
+        """Everything that is wrong: validators of the whole see no options among which is one that is unknown."""
+        wrong = list(_wrong(error))
+        unknown = {one.loc[0] for one in wrong if one.type == "extra_forbidden" and len(one.loc) == 1}
+        if unknown:
+            try:
+                component.model_validate(
+                    {name: value for name, value in request.options.items() if name not in unknown}, context=context
+                )
+            except ValidationError as again:
+                wrong += [one for one in _wrong(again) if (one.loc, one.type) not in {(w.loc, w.type) for w in wrong}]
+            except Exception as failure:  # a plugin's own validator
+                said = f"{request.uses} failed while it checked its options: {in_one_line(failure)}"
+                return Answer(wrong=tuple(wrong), failed=said)
+        misread = _among_others(component, request, {one.loc[0] for one in wrong if one.loc}, context)
+        return Answer(wrong=tuple(wrong), misread=tuple(misread))
+
+
+def _among_others(
+    component: type[Component], request: Request, wrong: Set[Any], context: Mapping[str, Any]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """As `_misread`, of options that are legal beside ones that are not: each is read by its own type."""
+    for name, value in request.options.items():
+        if name in wrong or (field := component.model_fields.get(name)) is None:
+            continue
+        with suppress(Exception):  # it is said already what is wrong with it
+            annotated: Any = Annotated[(field.annotation, *field.metadata)]
+            made = TypeAdapter(annotated).validate_python(value, context=context)
+            yield from list(_misread(value, made, request.defaults, (name,)))
+
+
+def _changed_again(made: Component, request: Request, registry: Registry) -> str:
+    """What comes of options that are read once more, as by a job; nothing where they stay the same."""
+    try:
+        told = made.model_dump(mode="json")
+    except Exception:  # whoever writes them down says so
+        return ""
+    try:
+        again = type(made).model_validate(told, context={"base": request.base, "registry": registry})
+    except ValidationError as error:
+        return f"when a job reads {one_line(error)}"
+    except Exception as error:
+        return f"when a job reads them, {in_one_line(error)}"
+    before, after = _counted(made)[0], _counted(again)[0]
+    changed = [
+        f"{name} is {in_words(before[name])}, then {in_words(after[name])}"
+        for name in before
+        if before[name] != after[name]
+    ]
+    more = ". A validator that changes a value must leave alone what it has changed already."
+    return f"{'; '.join(changed)} when a job reads them again{more}" if changed else ""
 
 
 def describe(component: Component, manifest: Manifest, inputs: Sequence[str] = ()) -> Described:
@@ -94,6 +152,7 @@ def describe(component: Component, manifest: Manifest, inputs: Sequence[str] = (
         learns=component.learns(),
         source=component.source() if isinstance(component, DatasetReader) else None,
         named=named,
+        without_effect=dict(component.without_effect()),
         misplaced=misplaced,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,6 +86,7 @@ class Described(Recipe):
         learns: see `fgic_core.kinds.component.Component.learns`.
         source: of a reader, where its pictures lie.
         named: what its options name, near and far, by where: ``attack``, ``attack.with.inner``.
+        without_effect: options that play no part beside the values of others, with why.
         misplaced: why the options do not go with the inputs that its step has; empty where they do.
     """
 
@@ -96,6 +98,7 @@ class Described(Recipe):
     learns: bool
     source: Path | None = None
     named: dict[str, Recipe] = {}
+    without_effect: dict[str, str] = {}
     misplaced: str = ""
 
     @property
@@ -115,7 +118,7 @@ class Described(Recipe):
         """It, and what its options name."""
         return [self, *self.named.values()]
 
-    @property
+    @cached_property
     def any_draws(self) -> bool:
         """Whether the seed has a part in what it gives, by itself or by what its options name."""
         return any(one.draws for one in self.recipes)

@@ -35,6 +35,7 @@ from pydantic_core import PydanticCustomError
 
 from fgic_core.errors import PluginError
 from fgic_core.kinds.ports import Input
+from fgic_core.loaded import note
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Component")
@@ -88,6 +89,11 @@ class Component(BaseModel):
     #: Of a component that an option names (`fgic_core.ComponentOption`), its declaration.
     _entry: Any = PrivateAttr(None)
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        note(cls.__module__)  # which is being executed now
+
     def draws(self) -> bool:
         """Whether the step's seed has a part in what it gives. If not, steps of other seeds share its artifact."""
         return True
@@ -111,6 +117,13 @@ class Component(BaseModel):
         With a reason the step is computed every time, and says so; without one its output is reused.
         """
         return ()
+
+    def without_effect(self) -> Mapping[str, str]:
+        """Options that play no part beside the values of others, by name, with why: ``optimizer is adamw``.
+
+        `fgic check` says so of those that a spec gives.
+        """
+        return {}
 
     def check_inputs(self, inputs: Collection[str]) -> None:
         """Whether the options go with the inputs that the step has, by the names of their ports.
@@ -286,6 +299,22 @@ def fields_of(of: type) -> Mapping[str, FieldInfo]:
     except NameError:  # of a type that is not there any more when the class is made
         return {}
     return {field.name: FieldInfo.from_annotation(hints[field.name]) for field in fields(of)}
+
+
+def all_fields(component: type[Component]) -> Iterator[tuple[str, type, FieldInfo]]:
+    """The options of a component and the fields of the models among them: the name from above, whose, and the field."""
+    waiting: list[tuple[str, type]] = [("", component)]
+    seen: set[type] = set()
+    while waiting:
+        above, model = waiting.pop()
+        if model in seen:
+            continue
+        seen.add(model)
+        for name, field in fields_of(model).items():
+            yield f"{above}{name}", model, field
+            for leaf in _leaves(field.annotation, field.metadata, above=frozenset({model})):
+                if isinstance(leaf.type, type) and not issubclass(leaf.type, Component):
+                    waiting.append((f"{above}{name}.", leaf.type))
 
 
 class _Leaf(NamedTuple):

@@ -63,7 +63,14 @@ class Kind:
         head: the module of what it says at the head of the report: ``card(step)``, its key number (otherwise the first
             that is a headline), and ``clause(card)``, which puts that into words; without words it is no part of the
             first sentence.
+        ablation: the module that says which options are others in a study's arms: ``left_out(options, before, now)``
+            where steps before it are left out, ``oracle(options, before)`` where test boxes are annotated ones; see
+            `fgic_core.kinds.cropper.ablation`.
         suite: ``module:Class``, what `fgic_core.testing` offers to authors of such components.
+        outcomes: the module that says what pictures add to its numbers: ``outcomes(folder, metric)`` gives
+            `fgic_core.data.outcomes.Outcomes`, whose mean the number is, or None for one that is no mean over pictures.
+            Numbers of a kind without one are compared over seeds alone. Of a kind that gives models it may
+            have ``answers(folder, split)`` too, `fgic_core.data.outcomes.Answers`, for votes of several.
         tensors: whether its steps need torch; the seconds and the memory of its import are saved otherwise.
         artifacts: types of artifact that it adds.
         quantities: quantities that it adds; see `fgic_core.data.quantities`.
@@ -76,7 +83,9 @@ class Kind:
     fit: str = ""
     section: str = ""
     head: str = ""
+    ablation: str = ""
     suite: str = ""
+    outcomes: str = ""
     tensors: bool = True
     artifacts: tuple[ArtifactType, ...] = ()
     quantities: tuple[Quantity, ...] = ()
@@ -89,7 +98,7 @@ class Kind:
         Raises:
             PluginError: it cannot be imported, or is none.
         """
-        found: type[Component] = named(self.contract, f"the contract of the kind {self.name}")
+        found: type[Component] = named(self.contract, f"the contract of the kind {self.name}", self.package)
         if getattr(found, "kind", None) != self.name:
             raise PluginError(
                 f"{self.contract} is no contract of the kind {self.name}: its kind is {getattr(found, 'kind', None)!r}",
@@ -111,17 +120,23 @@ def _shown(name: str) -> dict[str, str]:
     return {"section": f"{_ROOMS}.{name}.section", "head": f"{_ROOMS}.{name}.section"}
 
 
+def _by_picture(name: str) -> dict[str, str]:
+    return {"outcomes": f"{_ROOMS}.{name}.outcomes"}
+
+
 _DATA = f"{_ROOMS}.dataset.section"
 
 #: The core's own kinds, in the order in which steps usually stand.
 CORE = (
     _core("dataset", "DatasetReader", section=_DATA, tensors=False),
     _core("detector", "Detector", fit=f"{_ROOMS}.detector.fit", section=_DATA),
-    _core("cropper", "Cropper", section=_DATA, tensors=False),
+    _core("cropper", "Cropper", section=_DATA, ablation=f"{_ROOMS}.cropper.ablation", tensors=False),
     _core("generator", "Generator", fit=f"{_ROOMS}.generator.fit", section=_DATA, head=f"{_ROOMS}.generator.section"),
-    _core("classifier", "Classifier", fit=f"{_ROOMS}.classifier.fit", **_shown("classifier")),
+    _core(
+        "classifier", "Classifier", fit=f"{_ROOMS}.classifier.fit", **_shown("classifier"), **_by_picture("classifier")
+    ),
     _core("explainer", "Explainer", **_shown("explainer")),
-    _core("attacker", "Attacker", **_shown("attacker")),
+    _core("attacker", "Attacker", **_shown("attacker"), **_by_picture("attacker")),
 )
 
 #: The core's own types of artifact. `fitted` is what a step learned; others are what it gives.
@@ -188,6 +203,22 @@ class Kinds(Mapping[str, Kind]):
                 raise
         return self._rows[name]
 
+    def problems(self, *, load: bool = False) -> list[PluginError]:
+        """What is wrong with kinds from elsewhere; with ``load`` their rows and contracts are imported for it."""
+        found = []
+        own = {row.name for row in CORE}
+        for name, claims in self._points.items():
+            if name in own:
+                package = " and ".join(point.dist.name if point.dist is not None else "?" for point in claims)
+                what = f"the kind {name} is fgic's own; what {package} declares by that name is not used"
+                found.append(PluginError(what, where=package, hint="Give the kind a name of its own."))
+            elif load:
+                try:
+                    self[name].interface  # noqa: B018
+                except PluginError as error:
+                    found.append(error)
+        return found
+
     def interface(self, name: str) -> type[Component] | None:
         """The class that components of a kind derive from; None where there is no such kind, or it cannot be used."""
         try:
@@ -221,17 +252,21 @@ class Kinds(Mapping[str, Kind]):
         return next((row for row in _TYPES if row.name == name), None) or self.types().get(name)
 
 
-def named(target: str, what: str) -> Any:
+def named(target: str, what: str, package: str = "") -> Any:
     """What ``module:name`` names.
 
     Raises:
-        PluginError: it cannot be imported; ``what`` it is stands in the message.
+        PluginError: it cannot be imported; ``what`` it is stands in the message, and the ``package`` that says so.
     """
     module, _, name = target.partition(":")
     try:
         return getattr(import_module(module), name)
     except Exception as error:  # whatever a package of somebody's does when it is imported
-        raise PluginError(f"{what} cannot be imported ({target}): {type(error).__name__}: {error}") from error
+        raise PluginError(
+            f"{what} cannot be imported ({target}): {type(error).__name__}: {error}",
+            where=package or None,
+            hint=f"Reinstall or repair the package {package}." if package and package != "fgic" else None,
+        ) from error
 
 
 def _same(one: metadata.EntryPoint, other: metadata.EntryPoint) -> bool:
@@ -249,7 +284,7 @@ def _loaded(name: str, points: list[metadata.EntryPoint]) -> Kind:
         raise PluginError(
             f"the kind {name} is claimed by several packages: {' and '.join(packages)}", hint="Uninstall all but one."
         )
-    row = named(points[0].value, f"the kind {name}")
+    row = named(points[0].value, f"the kind {name}", packages[0])
     if not isinstance(row, Kind) or row.name != name or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise PluginError(
             f"{points[0].value} is no kind of the name {name}",

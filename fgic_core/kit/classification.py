@@ -17,8 +17,9 @@ from fgic_core.kinds.classifier.contract import FittedClassifier
 from fgic_core.kinds.context import Context
 from fgic_core.kit.augment import Changes, draw, variants
 from fgic_core.kit.batches import Items
+from fgic_core.kit.best import evaluation
 from fgic_core.kit.features import MOST, FeatureStore, FrozenBackbone, FrozenHead
-from fgic_core.kit.inference import BATCH_SIZE
+from fgic_core.kit.inference import BATCH_SIZE, logits_of
 from fgic_core.kit.pictures import KeptPictures
 from fgic_core.kit.training import Learner, learn
 
@@ -33,9 +34,10 @@ def train_classifier(options: NetworkClassifier, fitted: FittedClassifier, data:
     Only what requires a gradient is trained; afterwards all of it does, for explainers and attackers.
 
     Raises:
-        PluginError: see `fgic_core.kit.learn`.
+        PluginError: the network gives no logits of these classes; or see `fgic_core.kit.learn`.
     """
     fitted.network.to(ctx.device)
+    _check_logits(fitted, len(data.classes), ctx)
     kept = keeps_features(options, fitted, data, ctx)
     learner = _FromFeatures(options, fitted, data, ctx) if kept else _FromPictures(options, fitted, data, ctx)
     learn(options, learner, ctx)
@@ -43,6 +45,18 @@ def train_classifier(options: NetworkClassifier, fitted: FittedClassifier, data:
         parameter.requires_grad_(True)
         parameter.grad = None
     fitted.network.eval()
+
+
+def _check_logits(fitted: FittedClassifier, classes: int, ctx: Context) -> None:
+    """See that the network gives a logit for each class, before an epoch is spent on it."""
+    with evaluation(fitted.network):
+        logits_of(fitted.network, _noise(fitted.input, ctx), classes=classes)
+
+
+def _noise(spec: InputSpec, ctx: Context) -> torch.Tensor:
+    """Two inputs, the same each time."""
+    shape = (2, 3, spec.size.height, spec.size.width)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(ctx.device)
 
 
 def keeps_features(options: NetworkClassifier, fitted: FittedClassifier, data: Dataset, ctx: Context) -> bool:
@@ -57,8 +71,7 @@ def keeps_features(options: NetworkClassifier, fitted: FittedClassifier, data: D
         return False
     if count > options.epochs:
         return False
-    size = fitted.input.size
-    images = torch.rand((2, 3, size.height, size.width), generator=torch.Generator().manual_seed(0)).to(ctx.device)
+    images = _noise(fitted.input, ctx)
     if not network.splits(images, lambda: options.training_mode(network)):
         return False
     with torch.no_grad():

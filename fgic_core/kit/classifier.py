@@ -91,13 +91,20 @@ class NetworkClassifier(Trainable, Augmented, Classifier):
         network.train()
 
     def fit(self, train: Dataset, val: Dataset, ctx: Context) -> FittedClassifier:
+        from torch import nn
+
         from fgic_core.kinds.classifier.contract import FittedClassifier
         from fgic_core.kit.classification import train_classifier
 
         fitted = self.start(train.classes, ctx)
+        wrong = ""
         if not isinstance(fitted, FittedClassifier):
+            wrong = f"{type(fitted).__name__}, not a FittedClassifier"
+        elif not isinstance(fitted.network, nn.Module):
+            wrong = f"{type(fitted.network).__name__} as network, not a torch.nn.Module"
+        if wrong:
             raise PluginError(
-                f"build or start gave a {type(fitted).__name__}, not a FittedClassifier",
+                f"build or start gave a {wrong}",
                 hint="Return FittedClassifier(network, InputSpec(Size(224, 224)), tuple(classes)).",
             )
         train_classifier(self, fitted, train, ctx)

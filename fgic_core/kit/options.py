@@ -98,6 +98,12 @@ class TrainingOptions(BaseModel):
         None, ge=1, description="Stop when so many epochs were measured, one after the other, without a better one."
     )
 
+    def without_effect(self) -> Mapping[str, str]:
+        """See `fgic_core.Component.without_effect`."""
+        if self.schedule == "step":
+            return {}
+        return dict.fromkeys(("step_size", "gamma"), f"schedule is {self.schedule}")
+
 
 class Trainable(TrainingOptions):
     """The options of a network that is trained by one optimizer."""
@@ -106,6 +112,10 @@ class Trainable(TrainingOptions):
     lr: float = Field(0.01, gt=0, description="Learning rate at the start (after warm-up).")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD.")
     weight_decay: float = Field(1e-4, ge=0, description="Weight decay; biases and norms have none.")
+
+    def without_effect(self) -> Mapping[str, str]:
+        own = {"momentum": f"optimizer is {self.optimizer}"} if self.optimizer != "sgd" else {}
+        return {**super().without_effect(), **own}
 
 
 class Flipped(BaseModel):

@@ -137,7 +137,7 @@ def _one_epoch(
             factor = rate_factor(options, epoch, done + step, len(batches) * options.epochs)
             for group in optimizer.param_groups:
                 group["lr"] = options.lr * factor
-            found = learner.loss(model, fabric.to_device(batch))
+            found = _loss(options, learner, model, fabric.to_device(batch), len(rows[ctx.rank :: ctx.devices]))
             numbers = found if isinstance(found, Mapping) else {"loss": found}
             share = len(rows[ctx.rank :: ctx.devices])
             # Kept on the device: reading them at each step would have the processor wait for it.
@@ -157,6 +157,25 @@ def _one_epoch(
     means = {name: total.item() / len(items) for name, total in zip(sums, totals, strict=True)}
     _check(means["loss"], options, epoch)
     return means
+
+
+def _loss(
+    options: Trainable, learner: Learner, model: nn.Module, batch: Any, count: int
+) -> torch.Tensor | Mapping[str, torch.Tensor]:
+    """The loss of a batch of so many pictures.
+
+    Raises:
+        PluginError: it is one picture, and batch norm has no second value to compare it with.
+    """
+    try:
+        return learner.loss(model, batch)
+    except ValueError as error:
+        if count > 1 or "more than 1 value per channel" not in str(error):
+            raise
+        raise PluginError(
+            f"batch norm cannot learn from one picture at a time: batch_size is {options.batch_size}",
+            hint="Set batch_size to 2 or more for each device, and train on 2 pictures or more.",
+        ) from error
 
 
 def _check(loss: float, options: Trainable, epoch: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,3 +77,26 @@ def _package_of(place: Path) -> tuple[Path | None, str]:
 def counts(file: File) -> bool:
     """Whether a file in a package is one that its code may read, and not of those that tell people about it."""
     return not file.name.endswith(".pyc") and _TOLD.search(file.name) is None
+
+
+def is_of_report(file: Path, followed: AbstractSet[Path]) -> bool:
+    """Whether a file is a template of a kind's section, which decides what a page shows and nothing that a step gives.
+
+    It is one where a module beside it names it that takes part in the report alone: it imports `fgic_core.report`, and
+    nothing that is computed reaches it. (What is computed may name the file all the same, or open what lies beside it:
+    then it counts as what it names or opens.)
+
+    Args:
+        file: beside a source; followed: the sources that what is computed reaches.
+    """
+    if not file.name.endswith(".html.j2"):
+        return False
+    return any(_draws(source, file.name) for source in file.parent.glob("*.py") if source not in followed)
+
+
+def _draws(source: Path, template: str) -> bool:
+    try:
+        text = source.read_bytes()
+    except OSError:
+        return False
+    return template.encode() in text and re.search(rb"^\s*(from|import)\s+fgic_core\.report\b", text, re.M) is not None

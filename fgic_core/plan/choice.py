@@ -1,6 +1,8 @@
-"""Which steps of a plan are run: ``--until`` and ``--only``."""
+"""Which steps of a plan are run (``--until`` and ``--only``), and whether this process can compute them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from fgic_core.errors import FgicError, StoreError
 from fgic_core.kinds.ports import all_steps
@@ -24,6 +26,30 @@ def choose(plan: Plan, until: str | None, only: str | None) -> list[str]:
             raise lacking
         return [only]
     return names[: names.index(until) + 1] if until is not None else names
+
+
+def check_code(plan: Plan, steps: Iterable[PlannedStep], *, here: bool) -> None:
+    """Check that what is to compute steps has the code that their keys count: this process, or others.
+
+    Raises:
+        FgicError: this one imported some of it before that was edited; or the others lack what a notebook put into it.
+    """
+    for step in steps:
+        if not here:
+            if patched := plan.patched(step.name):
+                raise FgicError(
+                    f"{' and '.join(patched)} was changed in this process, and steps are computed in others",
+                    where=f"step {step.name} ({step.uses})",
+                    hint='Give isolation="none", or change the package.',
+                )
+            continue
+        if outdated := plan.outdated(step.name):
+            raise FgicError(
+                f"this Python imported code that was changed since: {', '.join(outdated)}",
+                where=f"step {step.name} ({step.uses})",
+                hint='Restart Python; or give isolation="run", which computes steps in a process of their own, as '
+                "fgic pipeline does.",
+            )
 
 
 def _lacking(plan: Plan, only: str) -> StoreError | None:

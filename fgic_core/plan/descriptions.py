@@ -4,8 +4,9 @@ What is remembered stands on: the options, where their paths lead and what lies 
 names), by content; the code of the class and of what its options name, docstrings too, and the versions of what that
 stands on; what is installed; this Python; and the core's own code that makes descriptions. When any of these is another
 one it is made anew. So it is always where it can't be known what it stands on: where sources import or open what only a
-run would tell, where `Component.untraced` says so, where pictures were not read yet, for a class that was registered in
-this process, and for one whose code may have changed since this process imported it.
+run would tell, where these look at the environment when they are imported, where `Component.untraced` says so, where
+pictures were not read yet, for a class that was registered in this process, and for one whose code may have changed
+since this process imported it.
 """
 
 from __future__ import annotations
@@ -102,8 +103,10 @@ class Remembered:
         """The digest of the code of a class; nothing where that is not known, or may not be what was imported."""
         if manifest.identity is not None:  # another Python has it, and remembers
             return ""
+        if manifest.made:  # its defaults stand on more than code
+            return ""
         looked = self.keys.identities.look(manifest)
-        quiet = looked.newest < fgic_core.BEGAN - TICK * 1e9
+        quiet = looked.newest < fgic_core.BEGAN - TICK * 1e9 and not looked.looks_around
         return digest_of([looked.identity.model_dump(), looked.texts]) if quiet and not looked.identity.doubts else ""
 
     @cached_property
@@ -140,7 +143,7 @@ class Remembered:
     def _remember(self, request: Request, answer: Answer, began: int) -> None:
         """Keep a description, where all that it stands on is known."""
         described = answer.described
-        if described is None or any(one.untraced or one.manifest.made for one in described.recipes):
+        if described is None or any(one.untraced for one in described.recipes):
             return
         stamps = {}
         for one in described.recipes:

@@ -9,9 +9,9 @@ from fgic_core.errors import StoreError
 from fgic_core.kinds.ports import all_steps
 from fgic_core.plan.graph import Branch, Node, Place, State
 from fgic_core.plan.keys import key_of
-from fgic_core.plan.plan import Plan
 from fgic_core.plan.planned import PlannedStep
 from fgic_core.plan.reasons import is_document
+from fgic_core.store.store import Store
 
 
 class Forecast:
@@ -26,11 +26,27 @@ class Forecast:
     def __init__(self, branches: Sequence[Branch]) -> None:
         self._branches = branches
         self._took: dict[tuple[int, str], float | None] = {}
+        self._learned: dict[tuple[str, int], list[float]] = {}
+        known: dict[tuple[str, int, str], float | None] = {}  # the runs of a study share what they plan
         for number, branch in enumerate(branches):
             for planned in branch.plan.steps:
                 if planned.name in branch.chosen and not planned.reused:
                     for name in _names(planned):
-                        self._took[number, name] = _took(branch.plan, planned, name)
+                        place = (branch.plan.spec.name, id(planned), name)
+                        if place not in known:
+                            record = took(branch.plan.store, branch.plan.spec.name, planned, name)
+                            known[place] = record.seconds if record is not None else None
+                        self._took[number, name] = known[place]
+
+    def learn(self, planned: PlannedStep, name: str, seconds: float) -> None:
+        """A node was computed: others of the same step and options, of another seed or arm, will take about as long."""
+        self._learned.setdefault((name, id(planned.described)), []).append(seconds)
+
+    def _take(self, branch: int, planned: PlannedStep, name: str) -> float | None:
+        """What a node will take, about; None where none like it is known."""
+        if learned := self._learned.get((name, id(planned.described))):
+            return sum(learned) / len(learned)
+        return self._took.get((branch, name))
 
     def left(self, state: State, slots: int, now: float) -> float | None:
         """Seconds from now on, about; None where one of the nodes that are left was never computed so.
@@ -47,7 +63,7 @@ class Forecast:
             planned = branch.plan.steps[place.step]
             own = 0.0
             for name, key in _left(planned) if planned.name in branch.chosen else ():
-                if (took := self._took.get((place.branch, name))) is None:
+                if (took := self._take(place.branch, planned, name)) is None:
                     return None
                 if key not in seen:
                     own += max(0.0, took - (now - began[key] if key in began else 0.0))
@@ -77,8 +93,14 @@ def _names(planned: PlannedStep) -> list[str]:
     return [*(node.name for node in nodes), planned.name]
 
 
-def _took(plan: Plan, planned: PlannedStep, name: str) -> float | None:
-    store, spec = plan.store, plan.spec.name
+def took(store: Store, spec: str, planned: PlannedStep, name: str) -> ArtifactRecord | None:
+    """The record of a node when a spec of that name last computed it with the same options; None where it did not.
+
+    Args:
+        store: where it may lie.
+        spec: its name.
+        planned: the step; name: of its node.
+    """
     last, options = store.last(spec, name), planned.document["options"]
     if not is_document(last) or last is None or last["uses"] != planned.uses:
         return None
@@ -87,6 +109,6 @@ def _took(plan: Plan, planned: PlannedStep, name: str) -> float | None:
     if planned.lessons is None and name != planned.name and store.parts(spec, planned.name) != ["fit"]:
         return None  # it had several trainings, and may have another number of them now
     try:
-        return ArtifactRecord.read(store.folder(key_of(last))).seconds
+        return ArtifactRecord.read(store.folder(key_of(last)))
     except StoreError:
         return None

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fgic_core.data.digest import digest_of
 from fgic_core.description import Described
 from fgic_core.errors import FgicError, PluginError
 from fgic_core.kinds.component import Component
 from fgic_core.kinds.table import KINDS, named
-from fgic_core.plan.keys import Keys
+from fgic_core.plan.keys import Keys, key_of
 
 if TYPE_CHECKING:
     from fgic_core.data.dataset import Dataset
@@ -28,12 +28,13 @@ class LessonKey:
     Attributes:
         name: see `fgic_core.steps.lesson.Lesson`.
         content: the digest of its rows.
-        seed: its seed.
+        seed: its seed; streams: those of its streams that are others.
     """
 
     name: str
     content: str
     seed: int
+    streams: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +49,72 @@ class Taught:
         return cls(tuple(document["classes"]))
 
 
+class Watched:
+    """Stands for a component where it is to be known whether its options are looked at.
+
+    What its class says, whatever its options, is none of them; all else counts as a look.
+
+    Attributes:
+        was_asked: whether there was one.
+    """
+
+    def __init__(self, component: Component) -> None:
+        self._component, self.was_asked = component, False
+
+    def __getattr__(self, name: str) -> Any:
+        component = self._component
+        fixed = name in vars(type(component)) or any(name in vars(one) for one in type(component).__mro__)
+        said = getattr(type(component), name, None) if fixed else None
+        if not fixed or name in type(component).model_fields or hasattr(type(said), "__get__"):
+            self.was_asked = True
+        return getattr(component, name)
+
+
+class Seeds(NamedTuple):
+    """The seed of a step, and those of its streams that are others."""
+
+    seed: int
+    streams: Mapping[str, int]
+
+
 def cut(
-    component: Component, uses: str, seed: int, dataset: Path, given: Mapping[str, Any], roots: Mapping[str, Path]
-) -> list[tuple[Lesson, LessonKey]]:
+    component: Component, uses: str, seeds: Seeds, dataset: Path, given: Mapping[str, Any], roots: Mapping[str, Path]
+) -> tuple[list[tuple[Lesson, LessonKey]], bool, bool]:
     """Work out the trainings of a step.
 
     Args:
         component: what is to learn; uses: its name.
-        seed: of the step.
+        seeds: of the step.
         dataset: the artifact's folder.
         given: what else the step takes, as far as it matters here (`Taught`).
         roots: where pictures lie.
+
+    Returns:
+        the trainings, and whether the seed and the options had a part in what they learn from.
 
     Raises:
         DataError: there is nothing to learn from.
     """
     from fgic_core.data.contents import table_digests
     from fgic_core.data.dataset import Dataset
-    from fgic_core.steps.context import StepContext
+    from fgic_core.steps.context import WatchedContext
     from fgic_core.steps.lesson import MAIN
 
-    context = StepContext(Path(), uses=uses, seed=seed)
+    context = WatchedContext(Path(), uses=uses, seed=seeds.seed, streams=seeds.streams)
     context.inputs = given
     found = []
-    for lesson in _lessons(component, Dataset.open(dataset, roots), context):
+    watched: Any = Watched(component) if KINDS[component.kind].package == "fgic" else component
+    lessons = _lessons(watched, Dataset.open(dataset, roots), context)
+    drew, asked = context.drew, not isinstance(watched, Watched) or watched.was_asked
+    for lesson in lessons:
         header = lesson.data.header
         about = {"classes": header.classes, "part_names": header.part_names}
         content = digest_of({**about, "rows": table_digests(lesson.data.table)})
-        own = seed if lesson.name == MAIN else context.seed_of(lesson.name)
-        found.append((lesson, LessonKey(lesson.name, content, own)))
-    return found
+        own = seeds
+        if lesson.name != MAIN:
+            own, drew = Seeds(context.seed_of(lesson.name), context.streams_of(lesson.name)), True
+        found.append((lesson, LessonKey(lesson.name, content, *own)))
+    return found, drew, asked
 
 
 def _lessons(component: Component, dataset: Dataset, context: StepContext) -> list[Lesson]:
@@ -87,7 +124,9 @@ def _lessons(component: Component, dataset: Dataset, context: StepContext) -> li
     kind = KINDS[component.kind]
     where = f"{kind.fit} ({kind.package})"
     try:
-        made = list(named(f"{kind.fit}:lessons", f"what a {kind.name} learns")(component, dataset, context))
+        made = list(
+            named(f"{kind.fit}:lessons", f"what a {kind.name} learns", kind.package)(component, dataset, context)
+        )
     except (FgicError, OSError):
         raise
     except Exception as error:  # of a kind from elsewhere: the step fails, and not the run
@@ -108,7 +147,7 @@ def lesson_keys(
     keys: Keys,
     described: Described,
     make: Callable[[], Component],
-    seed: int,
+    seeds: Seeds,
     dataset: tuple[Path, str],
     models: Mapping[str, tuple[Path, str]],
 ) -> list[LessonKey]:
@@ -117,7 +156,7 @@ def lesson_keys(
     Args:
         keys: works out and remembers.
         described: what is to learn; make: gives the component itself, where it is not remembered what that learns from.
-        seed: of the step.
+        seeds: of the step.
         dataset: folder and content of the data set.
         models: folder and content of classifiers that the step takes, by port.
 
@@ -125,11 +164,24 @@ def lesson_keys(
         DataError: there is nothing to learn from.
     """
     inputs = {"dataset": dataset[1]} | {port: content for port, (_, content) in models.items()}
-    asked = keys.document(described, seed, inputs, "cut").key
+    # Most are cut without a look at the seed, and many without one at the options: what these learn from is the same
+    # for all of them.
+    of_any_seed = keys.document(described, 0, inputs, "cut")
+    of_any = key_of({name: value for name, value in of_any_seed.content.items() if name != "options"})
+    for place, kind in ((of_any, "lessons of any options"), (of_any_seed.key, "lessons of any seed")):
+        if (told := keys.memory.get(kind, place, "")) is not None:
+            return [LessonKey(name, content, *seeds) for name, content in json.loads(told)]
+    asked = keys.document(described, seeds.seed, inputs, "cut", seeds.streams).key
     told = keys.memory.get("lessons", asked, "")
-    if told is None:
-        given = {port: Taught.read(folder) for port, (folder, _) in models.items()}
-        found = [key for _, key in cut(make(), described.uses, seed, dataset[0], given, {})]
-        told = json.dumps([[key.name, key.content, key.seed] for key in found])
+    if told is not None:
+        return [LessonKey(*one) for one in json.loads(told)]
+    given = {port: Taught.read(folder) for port, (folder, _) in models.items()}
+    made, drew, looked = cut(make(), described.uses, seeds, dataset[0], given, {})
+    if drew:
+        told = json.dumps([[key.name, key.content, key.seed, dict(key.streams)] for _, key in made])
         keys.memory.put("lessons", asked, "", told)
-    return [LessonKey(*one) for one in json.loads(told)]
+    else:
+        told = json.dumps([[key.name, key.content] for _, key in made])
+        places = ("lessons of any seed", of_any_seed.key) if looked else ("lessons of any options", of_any)
+        keys.memory.put(*places, "", told)
+    return [key for _, key in made]

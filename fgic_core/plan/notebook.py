@@ -7,6 +7,7 @@ import builtins
 import inspect
 import sys
 import textwrap
+from dataclasses import replace
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -22,11 +23,14 @@ def reached_by_class(component: type, sources: Sources) -> Reached:
     """What a class of this process stands on.
 
     One of a module counts by the module. One of a notebook, or of the script that runs, counts by its own source and by
-    the functions, classes and plain values there that it uses, near and far; the rest of the notebook may change.
+    the functions, classes and plain values there that it uses, near and far; the rest of the notebook may change. So do
+    functions of a notebook that were put into a class after it was made, whichever it is.
     """
-    if locate(component.__module__, True) is not None:
-        return sources.reached(component.__module__)
     walk = _Walk(sources)
+    if locate(component.__module__, True) is not None:
+        for base in component.__mro__:
+            walk.patches(base)
+        return walk.added_to(sources.reached(component.__module__))
     for base in component.__mro__:
         if base.__module__ == component.__module__:
             walk.follow(base, base.__qualname__)
@@ -43,11 +47,40 @@ class _Walk:
         self._untraced: list[str] = []
         self._missing: list[str] = []
         self._unknown_files: list[str] = []
+        self._outdated: list[str] = []
+        self._patched: list[str] = []
 
     def result(self) -> Reached:
         packages = tuple(sorted(self._packages))
         missing, files = tuple(self._missing), tuple(self._unknown_files)
-        return Reached(digest_of(self._digests), packages, tuple(self._untraced), missing, files)
+        outdated = tuple(self._outdated)
+        return Reached(digest_of(self._digests), packages, tuple(self._untraced), missing, files, outdated=outdated)
+
+    def added_to(self, reached: Reached) -> Reached:
+        """What a module stands on, with what was put into its class."""
+        if not self._patched:
+            return reached
+        own = self.result()
+        return replace(
+            reached,
+            digest=digest_of([reached.digest, own.digest]),
+            packages=tuple(sorted({*reached.packages, *own.packages})),
+            untraced=reached.untraced + own.untraced,
+            missing=reached.missing + own.missing,
+            unknown_files=reached.unknown_files + own.unknown_files,
+            outdated=reached.outdated + own.outdated,
+            patched=tuple(self._patched),
+        )
+
+    def patches(self, made: type) -> None:
+        """Take functions of a notebook into account that are in a class by another name than they were made by."""
+        for name, value in vars(made).items():
+            function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+            if not isinstance(function, FunctionType) or not _is_local(function.__module__):
+                continue
+            if (function.__module__, function.__qualname__) != (made.__module__, f"{made.__qualname__}.{name}"):
+                self._patched.append(f"{made.__qualname__}.{name}")
+                self._code(function, name, f" as {made.__module__}.{made.__qualname__}.{name}")
 
     def follow(self, found: Any, name: str) -> None:
         """Take one object into account, and what it refers to."""
@@ -58,11 +91,11 @@ class _Walk:
         elif not self._value(found, name):
             self._untraced.append(f"{name} (a {type(found).__name__})")
 
-    def _code(self, found: FunctionType | type, name: str) -> None:
+    def _code(self, found: FunctionType | type, name: str, role: str = "") -> None:
         if not _is_local(found.__module__):
             self._module(found.__module__)
             return
-        key = f"{found.__module__}.{found.__qualname__}"
+        key = f"{found.__module__}.{found.__qualname__}{role}"
         if key in self._digests:
             return
         try:
@@ -72,6 +105,8 @@ class _Walk:
             return
         parsed = read(tree, found.__module__)
         self._digests[key] = parsed.digest
+        if isinstance(found, type):
+            self.patches(found)
         self._untraced += [name for _ in parsed.untraced[:1]]
         self._unknown_files += [name for _ in [*parsed.opened, *parsed.resources][:1]]
         self._missing += [f"{module} ({name})" for module in parsed.needed if is_missing(module)]
@@ -109,6 +144,7 @@ class _Walk:
         self._untraced += reached.untraced
         self._missing += reached.missing
         self._unknown_files += reached.unknown_files
+        self._outdated += reached.outdated
 
     def _value(self, found: Any, name: str) -> bool:
         """Count a plain value by what it is; whether it is one."""

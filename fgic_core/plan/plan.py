@@ -13,9 +13,10 @@ from fgic_core.errors import FgicError, StoreError
 from fgic_core.kinds.component import Component
 from fgic_core.kinds.ports import all_steps, steps_of
 from fgic_core.plan.keys import PROVISIONAL, KeyDocument, Keys, Node
-from fgic_core.plan.lessons import lesson_keys
+from fgic_core.plan.lessons import Seeds, lesson_keys
 from fgic_core.plan.planned import PlannedLesson, PlannedStep
-from fgic_core.plan.reasons import changes, is_document
+from fgic_core.plan.reasons import changes
+from fgic_core.plan.shared import Shared
 from fgic_core.registry import Registry
 from fgic_core.spec import Spec, SpecStep
 from fgic_core.steps.lesson import MAIN
@@ -30,15 +31,27 @@ class Plan:
         spec: the spec; store: the store.
         fresh: whether everything is computed anew.
         steps: in the spec's order. `settle` brings one up to date.
+
+    Args:
+        shared: what it has in common with the plans of other runs of a study.
     """
 
-    def __init__(self, spec: Spec, registry: Registry, store: Store, keys: Keys, fresh: bool = False) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        registry: Registry,
+        store: Store,
+        keys: Keys,
+        fresh: bool = False,
+        shared: Shared | None = None,
+    ) -> None:
         self.spec, self.store, self.fresh = spec, store, fresh
-        self._registry, self._keys = registry, keys
-        self._made: set[str] = set()
+        self._registry, self._keys, self._shared = registry, keys, shared if shared is not None else Shared()
+        self._made = self._shared.made
         self._steps: dict[str, PlannedStep] = {}
         for step in spec.steps:
-            self._steps[step.name] = self._planned(step)
+            inputs = [self._steps[name] for name in all_steps(step.inputs)]
+            self._steps[step.name] = self._shared.once(step, inputs, partial(self._planned, step))
 
     @property
     def steps(self) -> tuple[PlannedStep, ...]:
@@ -111,12 +124,12 @@ class Plan:
         step, asked = self._steps[name], self.spec.step(name)
         described, keys = step.described, Keys(self._keys.memory)
         was = lesson.document if lesson is not None else step.document
-        seed = asked.seed if lesson is None else lesson.seed
+        seed, streams = (asked.seed, asked.streams) if lesson is None else (lesson.seed, lesson.streams)
         node: Node = "use" if lesson is None else "fit"
-        now = keys.document(described, seed, was["inputs"], node)
+        now = keys.document(described, seed, was["inputs"], node, streams)
         for folder in now.unread:  # what changed a moment ago is not remembered
             keys.fingerprints.read(folder, lambda done, total: None)
-        now = keys.document(described, seed, was["inputs"], node) if now.unread else now
+        now = keys.document(described, seed, was["inputs"], node, streams) if now.unread else now
         keys.memory.flush()
         changed = "; ".join(changes(was, now.content)) if now.content != was else ""
         return f"is in doubt: while it was computed, {changed}" if changed else ""
@@ -144,11 +157,19 @@ class Plan:
                     hint="Run the spec again, or give the two runs a --store each.",
                 )
 
+    def outdated(self, name: str) -> list[str]:
+        """The files whose code this process has in another version than they; see `Keys.outdated`."""
+        return self._keys.outdated(self._steps[name].described)
+
+    def patched(self, name: str) -> list[str]:
+        """What this process alone has in the classes that a step stands on; see `Keys.patched`."""
+        return self._keys.patched(self._steps[name].described)
+
     def _planned(self, step: SpecStep, strict: bool = False) -> PlannedStep:
         described = step.described
         inputs = {port: self._content(given) for port, given in step.inputs.items()}
         seed = step.seed if described.any_draws else 0
-        lessons = self._lessons(step, seed, inputs, strict) if described.learns else ()
+        lessons = self._lessons(step, Seeds(seed, step.streams), inputs, strict) if described.learns else ()
         given: dict[str, Any] = dict(inputs)
         if described.learns:
             known = lessons is not None and all(one.content for one in lessons)
@@ -157,7 +178,7 @@ class Plan:
                 if known
                 else PROVISIONAL + " ".join(one.key for one in lessons or ())
             )
-        document = self._keys.document(described, step.seed, given)
+        document = self._keys.document(described, step.seed, given, streams=step.streams)
         key, settled = document.key, document.settled
         content, damage = self._look(key, bool(document.untraced)) if settled else ("", "")
         planned = PlannedStep(
@@ -176,13 +197,17 @@ class Plan:
             content,
             lessons,
             document.unread,
+            step.streams,
         )
+        reason = planned.reason if content else self._why(planned, document, damage)
         if planned.gives == "model":
-            planned = replace(planned, content=planned.main.opened if planned.main is not None else "")
-        return planned if content else replace(planned, reason=self._why(planned, document, damage))
+            content = planned.main.opened if planned.main is not None else ""
+        if (planned.reason, planned.content) == (reason, content):
+            return planned
+        return replace(planned, reason=reason, content=content)
 
     def _lessons(
-        self, step: SpecStep, seed: int, inputs: Mapping[str, Any], strict: bool
+        self, step: SpecStep, seeds: Seeds, inputs: Mapping[str, Any], strict: bool
     ) -> tuple[PlannedLesson, ...] | None:
         """What the step learns; None where that is not known before its inputs exist."""
         models = {port: name for port, name in step.inputs.items() if step.described.ports[port].type == "model"}
@@ -194,7 +219,7 @@ class Plan:
             port: content for port, content in inputs.items() if port != "dataset" and described.ports[port].at == "fit"
         }
         dataset = self._steps[str(step.inputs["dataset"])]
-        given = {
+        models_given = {
             port: (self._steps[name].given, self._steps[name].content)
             for port, name in models.items()
             if isinstance(name, str)
@@ -204,9 +229,9 @@ class Plan:
                 self._keys,
                 described,
                 partial(self.component, step.name),
-                seed,
+                seeds,
                 (dataset.folder, dataset.content),
-                given,
+                models_given,
             )
         except (FgicError, OSError, ValueError):
             if strict:
@@ -214,17 +239,20 @@ class Plan:
             return None  # what is wrong is told when the step is run
         lessons = []
         for lesson in found:
-            document = self._keys.document(described, lesson.seed, {"dataset": lesson.content, **at_fit}, "fit")
-            content, damage = self._look(document.key, bool(document.untraced)) if document.settled else ("", "")
+            given = {"dataset": lesson.content, **at_fit}
+            document = self._keys.document(described, lesson.seed, given, "fit", lesson.streams)
+            key = document.key
+            content, damage = self._look(key, bool(document.untraced)) if document.settled else ("", "")
             lessons.append(
                 PlannedLesson(
                     lesson.name,
                     lesson.seed,
-                    document.key,
+                    key,
                     document.content,
-                    self.store.folder(document.key),
+                    self.store.folder(key),
                     content,
                     damage,
+                    lesson.streams,
                 )
             )
         return tuple(lessons)
@@ -247,11 +275,11 @@ class Plan:
                 return f"what it learned {lesson.damage}"
         if damage:
             return damage
-        epoch = self.interrupted_after(step.name, step)
-        if epoch:
+        key = step.main.key if step.main is not None else step.key
+        if self._shared.is_unfinished(key, self.store) and (epoch := self.store.interrupted_after(key)):
             return f"was interrupted after epoch {epoch}; goes on from there"
-        last = self.store.last(self.spec.name, step.name)
-        if last is None or not is_document(last):
+        last = self._shared.last(self.spec.name, step.name, self.store.last)
+        if last is None:
             return "was never computed"
         found = changes(last, document.content)
         found += [
@@ -262,9 +290,9 @@ class Plan:
         kept = "; what it learned is in the store" if step.lessons and step.trained else ""
         return ("; ".join(found) or "is no longer in the store") + kept
 
-    def interrupted_after(self, name: str, step: PlannedStep | None = None) -> int:
+    def interrupted_after(self, name: str) -> int:
         """The last epoch that the checkpoint of an unfinished step holds; 0 where there is none."""
-        step = step or self._steps[name]
+        step = self._steps[name]
         return self.store.interrupted_after(step.main.key if step.main is not None else step.key)
 
     def _input_change(self, port: str, given: str | list[str]) -> str:

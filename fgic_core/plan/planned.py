@@ -19,7 +19,7 @@ class PlannedLesson:
 
     Attributes:
         name: of the training.
-        seed: its seed.
+        seed: its seed; streams: those of its streams that are others.
         key: the digest of `document`; the name of what is learned in the store.
         document: everything that decides what is learned.
         folder: where it lies or will lie.
@@ -34,6 +34,7 @@ class PlannedLesson:
     folder: Path
     content: str = ""
     damage: str = ""
+    streams: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def reused(self) -> bool:
@@ -56,7 +57,7 @@ class PlannedStep:
         uses: its component, such as ``classifier/timm``.
         described: the component with its options.
         inputs: step names by port.
-        seed: its seed.
+        seed: its seed; streams: those of its streams that are others.
         key: the digest of `document`; the artifact's name in the store.
         document: everything that decides its output.
         folder: where the artifact lies or will lie.
@@ -85,6 +86,7 @@ class PlannedStep:
     content: str = ""
     lessons: tuple[PlannedLesson, ...] | None = ()
     unread: frozenset[Path] = field(default_factory=frozenset)
+    streams: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def gives(self) -> str:

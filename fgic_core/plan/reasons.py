@@ -22,6 +22,13 @@ class _StepPackage(BaseModel):
     within: dict[str, _Package] = {}
 
 
+class _Kind(BaseModel):
+    """What it says of the package that a step's kind is from, where that is another than fgic."""
+
+    package: str
+    fgic: str
+
+
 class _Last(BaseModel):
     """What is looked at of the key document that a store remembers."""
 
@@ -35,6 +42,7 @@ class _Last(BaseModel):
     seed: Any
     core: Any
     format: Any
+    kind: _Kind | None = None
 
 
 def is_document(last: Any) -> bool:
@@ -53,10 +61,22 @@ def changes(last: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
     found = _options(last["options"], document["options"])
     if last["seed"] != document["seed"]:
         found.append(f"seed changed from {last['seed']} to {document['seed']}")
+    elif last.get("streams", {}) != document.get("streams", {}):
+        found.append("what its seed draws changed")
     found += _packages(last, document)
     if (last["core"], last["format"]) != (document["core"], document["format"]):
-        found.append("fgic itself changed")
+        found.append(_driver(last, document))
     return found
+
+
+def _driver(last: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+    """Whose code changed by which a component is driven: fgic's, or that of the package which its kind is from."""
+    before, now = last.get("kind"), document.get("kind")
+    if now is None or before is None or last["format"] != document["format"]:
+        return "fgic itself changed"
+    if before["package"] == now["package"] and before["fgic"] != now["fgic"]:
+        return "fgic itself changed"
+    return f"the kind {document['uses'].partition('/')[0]} changed, which is from {now['package']}"
 
 
 def _options(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> list[str]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
 from fgic_core.data.digest import digest_of
-from fgic_core.plan.beside import Beside, counts
+from fgic_core.loaded import before, note
+from fgic_core.plan.beside import Beside, counts, is_of_report
 from fgic_core.plan.modules import compiled, forget, homes, is_missing, is_standard, locate, public_home
 from fgic_core.plan.syntax import CORE, LAZY, Parsed, parse
 from fgic_core.plan.walk import File, walk
@@ -34,6 +36,10 @@ class Reached:
         unknown_files: places where files are opened that cannot be known by reading: ``file:line``.
         texts: the digest of these sources as they are written, docstrings and comments among them, the core's left out.
         newest: when one of them, or of the files beside them, was last changed, in nanoseconds.
+        outdated: files of which this process has imported another source than they have now.
+        looks_around: whether one of these sources, the core's left out, looks at the environment when it is imported.
+        core: the digest of those of the core among them.
+        patched: of a class, what a notebook has put into it, which no other process has.
     """
 
     digest: str
@@ -43,6 +49,10 @@ class Reached:
     unknown_files: tuple[str, ...] = ()
     texts: str = ""
     newest: int = 0
+    outdated: tuple[str, ...] = ()
+    looks_around: bool = False
+    core: str = ""
+    patched: tuple[str, ...] = ()
 
 
 class Sources:
@@ -50,6 +60,7 @@ class Sources:
 
     def __init__(self, memory: Memory) -> None:
         forget()  # a notebook may have got a module since
+        note(everything=True)
         self._memory = memory
         self._parsed: dict[str, Parsed] = {}
         self._reached: dict[tuple[str, ...], Reached] = {}
@@ -72,6 +83,9 @@ class Sources:
         packages: set[str] = set()
         untraced: list[str] = []
         needed: dict[str, str] = {}
+        outdated: list[str] = []
+        looks_around = False
+        inits: list[tuple[str, Path]] = []
         beside = Beside(locate)
         self._looked = []
         while waiting:
@@ -94,22 +108,36 @@ class Sources:
             if name in digests or not own:
                 continue
             digests[name] = parsed.digest
+            outdated += [str(place)] if _is_outdated(name, place, parsed) else []
             waiting += [(module, tuple(names)) for module, names in parsed.imports]
             if name.partition(".")[0] != CORE:  # of the core a test sees that no driver imports by a name it works out
                 untraced += [f"{place.name}:{line}" for line in parsed.untraced]
                 needed |= {module: f"{place.name}:{line}" for module, line in parsed.needed.items()}
                 texts[name] = self._content(place)
-                digests |= self._beside(name, place) | self._named(name, place, parsed)
+                looks_around |= parsed.looks_around
+                digests |= self._named(name, place, parsed)
+                inits += [(name, place)] if place.name == "__init__.py" else []
                 beside.add(name, place, parsed, own_tops)
                 parent = name.rpartition(".")[0]
                 waiting += [(parent, ())] if parent and locate(parent, top in own_tops) is not None else []
         missing = tuple(f"{name} ({where})" for name, where in sorted(needed.items()) if name and is_missing(name))
+        for name, place in inits:
+            digests |= self._beside(name, place, beside.read)
         for label, file in beside.files.items():
             digests[label] = self._content(file)
         for label, folder in beside.folders.items():
             digests |= self._folder(label, folder, lambda file: counts(file) and Path(file.path) not in beside.read)
         doubts = (tuple(untraced), missing, tuple(beside.unknown))
-        return Reached(digest_of(digests), tuple(sorted(packages)), *doubts, digest_of(texts), self._newest())
+        return Reached(
+            digest_of(digests),
+            tuple(sorted(packages)),
+            *doubts,
+            texts=digest_of(texts),
+            newest=self._newest(),
+            outdated=tuple(outdated),
+            looks_around=looks_around,
+            core=digest_of({name: one for name, one in digests.items() if name.partition(".")[0] == CORE}),
+        )
 
     def _newest(self) -> int:
         """When what was looked at last was changed."""
@@ -152,12 +180,12 @@ class Sources:
         try:
             stat = Stat.of(file)
             self._look(place, stat)
-            told = self._memory.get("source 2", place, f"{stat} {name}")
+            told = self._memory.get("source 3", place, f"{stat} {name}")
             parsed = Parsed(**json.loads(told)) if told is not None else None
             if parsed is None:
                 parsed = parse(file.read_bytes(), name, is_package=file.name == "__init__.py")
                 if stat.is_settled():
-                    self._memory.put("source 2", place, f"{stat} {name}", json.dumps(vars(parsed)))
+                    self._memory.put("source 3", place, f"{stat} {name}", json.dumps(vars(parsed)))
         except (OSError, SyntaxError, ValueError):  # whoever imports it says what is wrong
             parsed = Parsed("unreadable", untraced=[0])
         self._parsed[place] = parsed
@@ -175,11 +203,13 @@ class Sources:
                 found[f"{name}:{text}"] = "unreadable"
         return found
 
-    def _beside(self, name: str, place: Path) -> dict[str, str]:
+    def _beside(self, name: str, place: Path, followed: AbstractSet[Path]) -> dict[str, str]:
         """What lies beside a package's modules, behind links too, and is no Python: tables, templates, sources in C."""
-        if place.name != "__init__.py":
-            return {}
-        return self._folder(f"{name}/", place.parent, lambda file: counts(file) and not file.name.endswith(".py"))
+        return self._folder(
+            f"{name}/",
+            place.parent,
+            lambda file: counts(file) and not file.name.endswith(".py") and not is_of_report(Path(file.path), followed),
+        )
 
     def _folder(self, label: str, folder: Path, which: Callable[[File], bool]) -> dict[str, str]:
         """Files below a folder by their content, under a name for all of them; nothing where there are none."""
@@ -206,3 +236,13 @@ class Sources:
             return self._memory.digest(file)
         except OSError:
             return "unreadable"
+
+
+def _is_outdated(name: str, file: Path, parsed: Parsed) -> bool:
+    """Whether this process has imported a module from a source that does something else than its file does now."""
+    if (was := before(name, file)) is None:
+        return False
+    try:
+        return parse(was, name, is_package=file.name == "__init__.py").digest != parsed.digest
+    except (SyntaxError, ValueError):
+        return True

@@ -10,6 +10,7 @@ from typing import Any
 
 from fgic_core.data.digest import digest_bytes
 from fgic_core.plan.opened import module_of, opened
+from fgic_core.plan.surroundings import looks_around
 
 #: The core's own package: its public names (``from fgic_core import Box``) count by the module that defines them.
 CORE = "fgic_core"
@@ -52,6 +53,7 @@ class Parsed:
             name in it is not known.
         resources: packages whose files it asks for, each with its line; nothing where the name is not known.
         names: where the names come from that the module has from others: the module, and the name there.
+        looks_around: whether it looks at the environment, or the like, when it is imported.
     """
 
     digest: str
@@ -62,6 +64,7 @@ class Parsed:
     needed: dict[str, int] = field(default_factory=dict)
     opened: list[tuple[str, int]] = field(default_factory=list)
     resources: list[tuple[str, int]] = field(default_factory=list)
+    looks_around: bool = False
 
 
 def parse(source: bytes, name: str, *, is_package: bool = False) -> Parsed:
@@ -81,7 +84,9 @@ def parse(source: bytes, name: str, *, is_package: bool = False) -> Parsed:
 
 def read(tree: ast.AST, name: str, *, is_package: bool = False) -> Parsed:
     """As `parse`, of a syntax tree, which is left without docstrings."""
-    reader = _Reader(Parsed(tree_digest(tree)), name if is_package else name.rpartition(".")[0])
+    reader = _Reader(
+        Parsed(tree_digest(tree), looks_around=looks_around(tree)), name if is_package else name.rpartition(".")[0]
+    )
     for node, spared in _run(tree):
         reader.see(node, spared)
     reader.look_back()

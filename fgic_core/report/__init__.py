@@ -5,6 +5,7 @@ A kind's section is made of `Section` and `Article`, by what is in `ReportContex
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,7 @@ _HOME = {
 }
 
 
-def write_report(run_folder: Path, store: Path | None = None) -> Path:
+def write_report(run_folder: Path, store: Path | None = None, warn: Callable[[str], None] = lambda fault: None) -> Path:
     """Write ``report.html`` and ``figures/`` into a run directory; see `fgic_core.report.page`.
 
     Raises:
@@ -42,7 +43,7 @@ def write_report(run_folder: Path, store: Path | None = None) -> Path:
     """
     from fgic_core.report.page import write_report as write
 
-    return write(run_folder, store)
+    return write(run_folder, store, warn)
 
 
 def __getattr__(name: str) -> Any:

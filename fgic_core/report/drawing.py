@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 
 from fgic_core.kinds.table import KINDS
@@ -12,24 +13,37 @@ from fgic_core.report.figures import Figures
 from fgic_core.report.html import environment
 from fgic_core.report.numbers import plural
 from fgic_core.report.pictures import Album
+from fgic_core.report.section import NO_PART as _NO_PART
 from fgic_core.report.section import Article, ReportContext, Section, article
 from fgic_core.report.view import RunView, StepView
+
+#: How a notice begins of a section that its package fails to make.
+_NO_SECTION = "The section of this kind cannot be shown"
 
 
 def draw(run: RunView) -> tuple[Drawn, bool]:
     """Everything that the artifacts decide, and whether all of it could be had."""
+    faults: list[str] = []
     figures, album = Figures(run.folder / "figures"), Album()
     sections = [section for section in _sections(ReportContext(run, figures, album)) if section.articles]
     jinja = environment()
     drawn = Drawn(
-        summary.headline(run),
+        summary.headline(run, faults),
         jinja.get_template("summary.html.j2").render(cards=summary.cards(run), warnings=summary.warnings(run)),
         _rendered(sections),
         tuple((section.anchor, section.title) for section in sections),
         {file.stem: file.read_text(encoding="utf-8") for file in figures.written},
     )
     notices = [notice for section in sections for each in section.articles for notice in each.notices]
-    return drawn, not (album.lacks or any("cannot be" in notice for notice in notices))
+    faults += [
+        f"step {each.step.name}: {notice}"
+        for section in sections
+        for each in section.articles
+        for notice in each.notices
+        if notice.startswith((_NO_PART, _NO_SECTION))
+    ]
+    drawn = replace(drawn, faults=tuple(dict.fromkeys(faults)))
+    return drawn, not (faults or album.lacks or any("cannot be" in notice for notice in notices))
 
 
 def _rendered(sections: list[Section]) -> str:
@@ -45,7 +59,7 @@ def _rendered(sections: list[Section]) -> str:
                     whole.render(sections=[alone])
                 except Exception as error:
                     article.template = article.aside = ""
-                    article.notices.append(f"A part of this step cannot be shown: {type(error).__name__}: {error}")
+                    article.notices.append(f"{_NO_PART}: {type(error).__name__}: {error}")
         return whole.render(sections=sections)
 
 
@@ -76,7 +90,7 @@ def _section(name: str, steps: Sequence[StepView], report: ReportContext) -> Sec
     except Exception as error:  # whatever a package of somebody's does
         said = f"{type(error).__name__}: {error}"
     for one in articles:
-        one.notices.append(f"The section of this kind cannot be shown ({name}): {said}")
+        one.notices.append(f"{_NO_SECTION} ({name}): {said}")
     return Section(kind, title, "", articles)
 
 

@@ -27,6 +27,7 @@ class Drawn:
         sections: HTML, with a mark for each step's state.
         titles: anchor and title of each section.
         figures: the text of each SVG file, by name.
+        faults: what kinds failed to show, each with its step; where there are any, nothing is kept.
     """
 
     headline: str
@@ -34,6 +35,7 @@ class Drawn:
     sections: str
     titles: tuple[tuple[str, str], ...]
     figures: dict[str, str]
+    faults: tuple[str, ...] = ()
 
 
 def key_of(run: RunView) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fgic_core.report.html import environment
 from fgic_core.report.view import RunView
 
 
-def write_report(run_folder: Path, store: Path | None = None) -> Path:
+def write_report(run_folder: Path, store: Path | None = None, warn: Callable[[str], None] = lambda fault: None) -> Path:
     """Write ``report.html`` and ``figures/*.svg`` of a run, whatever became of it.
 
     The page is one file that loads nothing from outside and runs no script. Charts and pictures are inside it. The same
@@ -23,6 +24,7 @@ def write_report(run_folder: Path, store: Path | None = None) -> Path:
     Args:
         run_folder: holds ``run.json``.
         store: where the artifacts lie, if not where `RunRecord.read` looks for them.
+        warn: told what a kind failed to show; the page says it as well.
 
     Returns:
         The path of ``report.html``.
@@ -31,7 +33,7 @@ def write_report(run_folder: Path, store: Path | None = None) -> Path:
         StoreError: the folder holds no ``run.json`` that can be read.
     """
     run = RunView(Path(run_folder), store)
-    drawn = _drawn(run)
+    drawn = _drawn(run, warn)
     jinja = environment()
     status = jinja.get_template("status.html.j2").module.status  # type: ignore[attr-defined]
     sections = drawn.sections
@@ -52,7 +54,7 @@ def write_report(run_folder: Path, store: Path | None = None) -> Path:
     return path
 
 
-def _drawn(run: RunView) -> Drawn:
+def _drawn(run: RunView, warn: Callable[[str], None]) -> Drawn:
     """What the artifacts decide: from the last run of the same artifacts by the same sources, or drawn anew."""
     key = kept.key_of(run)
     found = kept.read(run, key) if key is not None else None
@@ -64,6 +66,8 @@ def _drawn(run: RunView) -> Drawn:
     from fgic_core.report.drawing import draw
 
     made, whole = draw(run)
+    for fault in made.faults:
+        warn(fault)
     if key is not None and whole:
         kept.keep(run, key, made)
     return made

@@ -97,11 +97,13 @@ def article(step: StepView, report: ReportContext, template: str, build: Builder
         build(step, report, made)
         made.template = template if made.content else ""
     except Exception as error:  # an artifact may come from any plugin; its numbers are shown all the same
-        made.notices.append(f"A part of this step cannot be shown: {type(error).__name__}: {error}")
+        made.notices.append(f"{NO_PART}: {type(error).__name__}: {error}")
     made.charts.extend(settings)
     return made
 
 
+#: How a notice begins of what a kind fails to show of a step.
+NO_PART = "A part of this step cannot be shown"
 #: The curves that are shown first.
 _FIRST = ("accuracy", "mAP", "mAP50", "mAP75", "FID", "KID", "loss")
 

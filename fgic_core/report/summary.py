@@ -17,35 +17,44 @@ class Warning:
     steps: tuple[StepView, ...]
 
 
-def cards(run: RunView) -> list[Card]:
-    """The key number of each step that has one."""
-    return [found for step in run.steps if step.artifact is not None and (found := _card(step)) is not None]
+def cards(run: RunView, faults: list[str] | None = None) -> list[Card]:
+    """The key number of each step that has one; what a kind fails to say is added to the faults."""
+    faults = faults if faults is not None else []
+    found = (_card(step, faults) for step in run.steps if step.artifact is not None)
+    return [card for card in found if card is not None]
 
 
-def _card(step: StepView) -> Card | None:
+def _card(step: StepView, faults: list[str]) -> Card | None:
     own = getattr(step.head, "card", None)
     try:
         return own(step) if own is not None else best(step)
-    except Exception:  # of a kind from elsewhere; its numbers are shown all the same
+    except Exception as error:  # of a kind from elsewhere; its numbers are shown all the same
+        faults.append(f"step {step.name}: its key number cannot be had from its kind: {type(error).__name__}: {error}")
         return best(step)
 
 
-def _clause(card: Card) -> str:
+def _clause(card: Card, faults: list[str]) -> str:
     try:
         return str(card.step.head.clause(card))
-    except Exception:
+    except Exception as error:
+        said = f"its kind cannot put its key number into words: {type(error).__name__}: {error}"
+        faults.append(f"step {card.step.name}: {said}")
         return card.words()
 
 
-def headline(run: RunView) -> str:
-    """One sentence from the run's numbers, by those kinds that have words for theirs, and one for what went wrong."""
-    found = [card for card in cards(run) if hasattr(card.step.head, "clause")]
+def headline(run: RunView, faults: list[str] | None = None) -> str:
+    """One sentence from the run's numbers, by those kinds that have words for theirs, and one for what went wrong.
+
+    What a kind fails to say is added to the faults.
+    """
+    faults = faults if faults is not None else []
+    found = [card for card in cards(run, faults) if hasattr(card.step.head, "clause")]
     several = {card.step.kind for card in found if sum(card.step.kind == other.step.kind for other in found) > 1}
     said: list[str] = []
     for card in found:
         if card.metric.value is None and not card.beside.startswith(NO_FIGURE):
             continue
-        text = _clause(card)
+        text = _clause(card, faults)
         if card.step.kind in several:
             text = f"{card.step.name}: {text}"
         said.append(text if said else text[:1].upper() + text[1:])

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fgic_core.kinds.ports import all_steps
+from fgic_core.data.artifact import ArtifactRecord
+from fgic_core.errors import FgicError
+from fgic_core.kinds.ports import all_steps, steps_of
 from fgic_core.kinds.table import KINDS
 from fgic_core.plan.graph import Node
-from fgic_core.plan.lessons import Taught, cut
+from fgic_core.plan.lessons import Seeds, Taught, cut
 from fgic_core.plan.plan import Plan
 from fgic_core.plan.planned import PlannedLesson, PlannedStep
 from fgic_core.run.job import Job
@@ -43,6 +45,7 @@ def job_of(plan: Plan, node: Node, output: Path, resources: Resources) -> Job:
             inputs={port: _folders(plan, given) for port, given in planned.inputs.items()},
             learned={lesson.name: lesson.folder for lesson in planned.lessons or ()},
             seed=planned.seed,
+            streams=dict(planned.streams),
             document=dict(planned.document),
             **_about(plan, planned, node, output, resources),
         )
@@ -55,6 +58,7 @@ def job_of(plan: Plan, node: Node, output: Path, resources: Resources) -> Job:
         lesson=node.lesson.name,
         inputs={**{port: _folders(plan, one) for port, one in given.items()}, "dataset": rows},
         seed=node.lesson.seed,
+        streams=dict(node.lesson.streams),
         document=dict(node.lesson.document),
         **_about(plan, planned, node, output, resources),
     )
@@ -68,7 +72,8 @@ def _rows_of(plan: Plan, planned: PlannedStep, lesson: PlannedLesson) -> Any:
         if planned.described.ports[port].type == "model" and isinstance(name, str)
     }
     dataset, roots = plan.step(str(planned.inputs["dataset"])).folder, roots_above(plan, planned.name)
-    made = cut(plan.component(planned.name), planned.uses, planned.seed, dataset, models, roots)
+    seeds = Seeds(planned.seed, planned.streams)
+    made, *_ = cut(plan.component(planned.name), planned.uses, seeds, dataset, models, roots)
     return next(one.data for one, key in made if key.name == lesson.name)
 
 
@@ -83,6 +88,11 @@ def _about(plan: Plan, planned: PlannedStep, node: Node, output: Path, resources
     return {
         "uses": planned.uses,
         "options": planned.described.options,
+        "defaults": {
+            one.field: one.default
+            for one in planned.described.manifest.models[0]
+            if not (one.required or one.made or one.component) and one.field not in plan.spec.step(planned.name).given
+        },
         "named": [one.manifest.entry.uses for one in planned.described.named.values()],
         "roots": roots_above(plan, planned.name),
         "output": output,
@@ -110,21 +120,38 @@ def roots_above(plan: Plan, name: str) -> dict[str, Path]:
         waiting += [other for other in all_steps(plan.step(one).inputs) if other not in above]
     found: dict[str, Path] = {}
     for step in plan.steps:
-        found |= roots_of(step) if step.name in above else {}
+        found |= roots_of(plan, step) if step.name in above else {}
     return found
 
 
-def roots_of(planned: PlannedStep) -> Mapping[str, Path]:
-    """Where a step's own pictures lie now, by root name: its artifact may be older than the place of its files."""
-    if planned.gives != "dataset":
-        return {}
+def roots_of(plan: Plan, planned: PlannedStep) -> Mapping[str, Path]:
+    """Where a step's own pictures lie now, by root name: its artifact may be older than the place of its files.
+
+    Beside them those of what its artifact was made from and is no longer given: an input that was computed anew and
+    came out the same has another key, and roots are named after keys.
+    """
+    return _roots_at(plan, planned, planned.folder) if planned.gives == "dataset" else {}
+
+
+def _roots_at(plan: Plan, planned: PlannedStep, folder: Path) -> dict[str, Path]:
+    """See `roots_of`, of an artifact that the step gives, or gave."""
     from fgic_core.data.header import Header
 
-    source = planned.described.source
     found: dict[str, Path] = {}
-    for name, path in Header.read(planned.folder).roots.items():
+    try:
+        sources, header = ArtifactRecord.read(folder).sources, Header.read(folder)
+    except FgicError:  # what was is no longer there: whoever needs a picture of it says so
+        return found
+    for port, given in planned.inputs.items():
+        keys = sources.get(port, [])
+        for name, key in zip(steps_of(given), steps_of(keys), strict=False):
+            above = plan.step(name)
+            if above.gives == "dataset" and above.folder.name != key:
+                found |= _roots_at(plan, above, plan.store.folder(key))
+    source = planned.described.source
+    for name, path in header.roots.items():
         if path is not None:
-            found[name] = (planned.folder / path).resolve()
+            found[name] = (folder / path).resolve()
         elif source is not None:
             found[name] = source
     return found

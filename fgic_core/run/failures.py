@@ -80,7 +80,7 @@ def how_to_go_on(stopped: Sequence[tuple[Plan, str]]) -> str:
         epoch = plan.interrupted_after(name)
         where.append(f"after epoch {epoch} of step {name}" if epoch else f"with step {name}")
     command = "The same command without --fresh" if any(plan.fresh for plan, _ in stopped) else "The same command"
-    return f"What is finished is kept. {command} goes on {' and '.join(where)}".rstrip() + "."
+    return f"What is finished is kept. {command} goes on {' and '.join(dict.fromkeys(where))}".rstrip() + "."
 
 
 def _text(error: BaseException) -> str | None:

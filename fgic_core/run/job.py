@@ -34,6 +34,9 @@ class Job(BaseModel):
     node: Literal["fit", "use"] = Field("use", description="Learn, or do with what was learned; without `learns`, all.")
     uses: str
     options: dict[str, Any] = Field(description="Every option; paths are absolute.")
+    defaults: dict[str, Any] = Field(
+        default_factory=dict, description="Defaults by option, of those that nobody gave, as they were planned."
+    )
     named: list[str] = Field(default_factory=list, description="The components that options name, near and far.")
     inputs: dict[str, Path | list[Path]] = Field(description="Artifact folders by port; a list where it takes many.")
     roots: dict[str, Path] = Field(default_factory=dict, description="Where pictures lie, by root name.")
@@ -44,6 +47,7 @@ class Job(BaseModel):
     learned: dict[str, Path] = Field(default_factory=dict, description="Of a use: folders of what was learned.")
     sources: dict[str, Any] = Field(default_factory=dict, description="Keys of the artifacts that it is given.")
     seed: int = 0
+    streams: dict[str, int] = Field(default_factory=dict, description="Seeds of streams whose seed is another one.")
     device: str = "cpu"
     devices: int = 1
     workers: int = 0
@@ -67,6 +71,7 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
     """
     started = time.monotonic()
     entry = registry.entry(job.uses)
+    _check_defaults(registry.get(job.uses), job)
     component = registry.create(job.uses, base=job.output, **job.options)
     needed = [
         name for name, port in component.inputs.items() if port.required and (job.node == "use" or port.at == "fit")
@@ -80,6 +85,7 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
         scratch=job.scratch,
         key=job.key,
         seed=job.seed,
+        streams=job.streams,
         device=job.device,
         devices=job.devices if component.several_devices else 1,
         rank=rank,
@@ -133,6 +139,30 @@ def run_job(job: Job, registry: Registry, listener: Listener | None = None, rank
     return record
 
 
+def _check_defaults(component: type[Component], job: Job) -> None:
+    """Raises PluginError where an option that nobody gave has another default here than where it was planned."""
+    from pydantic_core import to_jsonable_python
+
+    for name, planned in job.defaults.items():
+        default = component.model_fields[name].get_default(call_default_factory=True)
+        here = to_jsonable_python(default, fallback=str)
+        if " at 0x" not in str(here) and _without_order(here) != _without_order(planned):
+            raise PluginError(
+                f"its option {name} has the default {here!r} here, and had {planned!r} where the step was planned: it "
+                "depends on the environment, the folder or the machine, or its package was edited meanwhile",
+                where=job.uses,
+                hint=f"Give {name} in the spec. The package should say Field(default_factory=...), which is asked each "
+                "time.",
+            )
+
+
+def _without_order(value: Any) -> Any:
+    """A value as JSON has it, in which lists are in one order: they may be sets."""
+    if isinstance(value, dict):
+        return {name: _without_order(one) for name, one in value.items()}
+    return sorted(map(repr, map(_without_order, value))) if isinstance(value, (list, tuple)) else value
+
+
 def _check_written(component: Component, gives: str, folder: Path) -> None:
     """Raises PluginError where a driver left out what every artifact of the type holds."""
     kind = KINDS[component.kind]
@@ -146,7 +176,7 @@ def _check_written(component: Component, gives: str, folder: Path) -> None:
     if kind.package == "fgic" or (row := KINDS.type(gives)) is None or not row.open:
         return
     try:
-        named(row.open, f"what opens artifacts of type {gives}")(folder)
+        named(row.open, f"what opens artifacts of type {gives}", kind.package)(folder)
     except PluginError:
         raise
     except Exception as error:
@@ -161,13 +191,17 @@ def _drive(component: Component, context: StepContext, job: Job) -> None:
     """Have the core's driver of the kind do what the job asks for."""
     kind = KINDS[component.kind]
     if job.node == "fit":
-        named(f"{kind.fit}:fit", f"what has a {kind.name} learn")(component, context.inputs["dataset"], context)
+        named(f"{kind.fit}:fit", f"what has a {kind.name} learn", kind.package)(
+            component, context.inputs["dataset"], context
+        )
     elif kind.fit:
         if MAIN in job.learned:  # the step's record tells of both
             fitted = ArtifactRecord.read(job.learned[MAIN])
             context.metrics, context.curves = list(fitted.metrics), list(fitted.curves)
             context.warnings = list(fitted.warnings)
-        use = named(f"{kind.driver}:use", f"the driver of the kind {kind.name}")
+        use = named(f"{kind.driver}:use", f"the driver of the kind {kind.name}", kind.package)
         use(component, context.inputs, context, job.learned)
     else:
-        named(f"{kind.driver}:run", f"the driver of the kind {kind.name}")(component, context.inputs, context)
+        named(f"{kind.driver}:run", f"the driver of the kind {kind.name}", kind.package)(
+            component, context.inputs, context
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -47,9 +47,18 @@ class Observers:
             return
         self._managers[name] = manager
 
-    def add_installed(self) -> None:
-        """Register what packages declare in the entry-point group ``fgic.hooks``."""
-        for point in metadata.entry_points(group="fgic.hooks"):
+    def include(self, others: Observers) -> None:
+        """Tell those of others too."""
+        self._managers |= others._managers
+        self.failures |= others.failures
+
+    def add_installed(self, points: Iterable[metadata.EntryPoint] | None = None) -> None:
+        """Register what packages declare in the entry-point group ``fgic.hooks``.
+
+        Args:
+            points: these, where they were looked up before.
+        """
+        for point in metadata.entry_points(group="fgic.hooks") if points is None else points:
             try:
                 found = point.load()
                 self.add(found() if isinstance(found, type) else found, point.name)
@@ -103,17 +112,31 @@ class NodeListener(Listener):
 
 
 class EventLog:
-    """Writes ``events.jsonl``: one JSON object a line, with the seconds since the run began."""
+    """Writes ``events.jsonl``: one JSON object a line, with the seconds since the run began.
 
-    def __init__(self, folder: Path) -> None:
-        self._file: TextIO = (folder / "events.jsonl").open("a", encoding="utf-8", errors="backslashreplace")
+    Args:
+        folder: the run directory.
+        many: there are many of them: the file is opened for each event, of which no process could hold thousands.
+    """
+
+    def __init__(self, folder: Path, *, many: bool = False) -> None:
+        self._place = folder / "events.jsonl"
+        self._file: TextIO | None = None if many else self._open()
         self._started = time.monotonic()
         self._said: dict[str, float] = {}
 
     def _write(self, event: str, **about: Any) -> None:
         line = {"t": round(time.monotonic() - self._started, 3), "event": event, **about}
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._file.flush()
+        text = json.dumps(line, ensure_ascii=False) + "\n"
+        if self._file is None:
+            with self._open() as file:
+                file.write(text)
+        else:
+            self._file.write(text)
+            self._file.flush()
+
+    def _open(self) -> TextIO:
+        return self._place.open("a", encoding="utf-8", errors="backslashreplace")
 
     @hookimpl
     def run_started(self, run: RunRecord) -> None:
@@ -168,4 +191,5 @@ class EventLog:
     @hookimpl
     def run_finished(self, run: RunRecord) -> None:
         self._write("run_finished", status=run.status)
-        self._file.close()
+        if self._file is not None:
+            self._file.close()

@@ -118,7 +118,10 @@ def choose_regions(
     if box is not None:
         around = GivenBox(cropper, box)
         return lambda model: around
-    if found is None or boxes_for_test(cropper, {"predicted"}) == "annotated":
+    wanted = boxes_for_test(cropper, {"predicted"})
+    if wanted == "whole":
+        return lambda model: WHOLE_PICTURES
+    if found is None or wanted == "annotated":
         taken = "annotated boxes" if cropper.test_boxes != "predicted" else "boxes that came with the data set"
         made = f"step {step.name}, {step.uses}"
         raise FgicError(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Protocol
 
 from fgic_core.data.artifact import ArtifactRecord
-from fgic_core.errors import Interrupted, PluginError, StoreError
+from fgic_core.errors import FgicError, Interrupted, StoreError
 from fgic_core.kinds.ports import all_steps
 from fgic_core.plan.forecast import Forecast
 from fgic_core.plan.graph import Branch, Node, Place, Standing, State, Task
@@ -22,8 +23,20 @@ from fgic_core.run.observers import NodeListener
 from fgic_core.run.rehearsals import refusal, rehearsals_of
 from fgic_core.store.record import StepRecord
 
+#: The share of its time, at most, that a look at how long it takes may take: one in so many.
+_SHARE = 20
 #: Seconds between two looks at what cannot be begun yet, because another run is at it.
 _TICK = 0.1
+
+
+class Watch(Protocol):
+    """Who is told of whole branches, by their numbers."""
+
+    def begun(self, number: int) -> None:
+        """The first step of a branch is looked at: its directory is wanted."""
+
+    def ended(self, number: int) -> None:
+        """Every step of a branch is over."""
 
 
 class Scheduler:
@@ -39,6 +52,7 @@ class Scheduler:
         interrupts: whether the user wants to stop.
         devices: the devices that jobs have one each, as `Executor.devices` gives them.
         resources: what each job computes with; its device is one of these.
+        watch: is told when a branch begins, and when its last step is over.
     """
 
     def __init__(
@@ -50,6 +64,7 @@ class Scheduler:
         *,
         devices: Sequence[str] = ("cpu",),
         resources: Resources | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.branches, self.executor, self.interrupts = branches, executor, interrupts
         self._computing = Computing(branches, executor, interrupts, devices, resources or Resources())
@@ -57,6 +72,14 @@ class Scheduler:
         self._forecast = Forecast(branches)
         places = [Place(b, s) for b, branch in enumerate(branches) for s, _ in enumerate(branch.plan.steps)]
         self._state = State({place: Standing() for place in places})
+        self._watch, self._begun, self._ending = watch, set[int](), False
+        self._remembered: set[tuple[str, str]] = set()
+        self._left = [len(branch.plan.steps) for branch in branches]
+        self._look = 0.0, 0.0  # when it was last said how long it takes, and what that took
+
+    def end(self) -> None:
+        """Begin nothing more, and end what is computed, as where the user stops it; `run` returns then."""
+        self._ending = True
 
     def run(self) -> None:
         """Run it to its end.
@@ -78,6 +101,9 @@ class Scheduler:
     def _walk(self) -> None:
         while True:
             self._advance_all()
+            if self._ending:
+                self._stop()
+                return
             if self._begin_all():
                 continue  # something was there already, or failed: others may go on
             if not self._state.tasks:
@@ -95,10 +121,16 @@ class Scheduler:
         now = len(self._state.standing), frozenset(task.node.key for task in self._state.running)
         if now == self._state.told:
             return
+        began = time.monotonic()
+        said, took = self._look
+        if len(self.branches) > 1 and began - said < _SHARE * took:  # a look at thousands of runs takes its time
+            return
         self._state.told = now
-        seconds = self._forecast.left(self._state, self.executor.slots, time.monotonic())
-        for branch in self.branches:
-            branch.observers.notify("time_left", seconds=seconds)
+        seconds = self._forecast.left(self._state, self.executor.slots, began)
+        for number, branch in enumerate(self.branches):
+            if self._watch is None or (number in self._begun and self._left[number]):
+                branch.observers.notify("time_left", seconds=seconds)
+        self._look = time.monotonic(), time.monotonic() - began
 
     # The graph: what a step needs next.
 
@@ -115,6 +147,8 @@ class Scheduler:
     def _advance_all(self) -> None:
         """Look at each step that waits for nothing, until there is work enough for every slot."""
         for place, standing in list(self._state.standing.items()):
+            if self._ending:
+                return
             ready = [task for task in self._state.waiting if not task.held]
             if len(self._state.running) + len(ready) >= self.executor.slots:
                 return
@@ -138,9 +172,10 @@ class Scheduler:
     def _advance(self, place: Place, branch: Branch, planned: PlannedStep, step: StepRecord) -> None:
         """Have a step's next nodes computed; where there are none, it is over."""
         state, standing = self._state, self._state.standing[place]
+        self._begin(place)
         if planned.name not in branch.chosen:
             if planned.reused:
-                branch.record.roots |= roots_of(planned)
+                branch.record.roots |= roots_of(branch.plan, planned)
             self._skip(place, "was not asked for", artifact=planned.reused)
             return
         sources = {name: self._place(place, name) for name in all_steps(planned.inputs)}
@@ -223,13 +258,31 @@ class Scheduler:
             return
         if (failed := self._state.failed.get(node.key)) is not None:
             what = "give" if failed.lesson is None else "learn"
-            self._skip(node.place, f"needs what step {failed.step} was to {what}, which failed")
+            why = f"needs what step {failed.step} was to {what}, which failed"
+            if failed.place.branch == node.place.branch:
+                self._skip(node.place, why)
+            else:  # a run that lacks something has failed, whoever was to compute it
+                *_, theirs = self._of(failed.place)
+                error = FgicError(f"{why} in another run: {theirs.error}", where=f"step {node.step}")
+                self._fail(node.place, error, error)
             return
         task = self._state.tasks.setdefault(node.key, Task([]))
         task.nodes.append(node)
         self._state.standing[node.place].waits_for.add(node.key)
 
+    def _begin(self, place: Place) -> None:
+        """A branch begins with the first step of it that is looked at."""
+        if self._watch is not None and place.branch not in self._begun:
+            self._begun.add(place.branch)
+            self._watch.begun(place.branch)
+
     # The end of a step.
+
+    def _is_over(self, place: Place) -> None:
+        """Take note that a step is over, and everybody was told."""
+        self._left[place.branch] -= 1
+        if self._watch is not None and not self._left[place.branch]:
+            self._watch.ended(place.branch)
 
     def _end(self, place: Place, branch: Branch, planned: PlannedStep, step: StepRecord) -> None:
         """A step has its artifact."""
@@ -241,27 +294,34 @@ class Scheduler:
             step.status = "reused"
         else:
             step.status, step.seconds = "computed", round(standing.seconds, 3)
-        branch.plan.store.remember(branch.plan.spec.name, planned.name, planned.document)
-        branch.record.roots |= roots_of(planned)
+        # Of thousands of runs each finds most in the store: once is enough to remember, the end early enough to write.
+        if standing.anew or self._watch is None or (branch.plan.spec.name, planned.name) not in self._remembered:
+            self._remembered.add((branch.plan.spec.name, planned.name))
+            branch.plan.store.remember(branch.plan.spec.name, planned.name, planned.document)
+        branch.record.roots |= roots_of(branch.plan, planned)
         self._state.end(place, artifact=True)
-        branch.record.write(branch.folder)
+        if standing.anew or self._watch is None:
+            branch.record.write(branch.folder)
         if standing.anew:
             branch.observers.notify("step_finished", step=step, folder=planned.folder)
         else:
             branch.observers.notify("step_reused", step=step)
+        self._is_over(place)
 
     def _skip(self, place: Place, reason: str, *, artifact: bool = False) -> None:
         branch, _, step = self._of(place)
         step.status, step.reason = "skipped", reason
         self._state.end(place, artifact)
         branch.record.write(branch.folder)
+        self._is_over(place)
 
-    def _fail(self, place: Place, error: BaseException, told: PluginError | None = None) -> None:
+    def _fail(self, place: Place, error: BaseException, told: FgicError | None = None) -> None:
         """A step failed: its error is explained, unless what is told of it is given, and kept in full."""
         branch, planned, step = self._of(place)
         self._failures.tell(branch, planned, step, error, told)
         self._state.end(place, artifact=False)
         branch.record.write(branch.folder)
+        self._is_over(place)
 
     def _interrupted(self, place: Place) -> None:
         branch, _, step = self._of(place)
@@ -269,6 +329,7 @@ class Scheduler:
         self._state.stopped.append(place)
         self._state.end(place, artifact=False)
         branch.record.write(branch.folder)
+        self._is_over(place)
 
     # Nodes that are computed.
 
@@ -308,6 +369,7 @@ class Scheduler:
             self._lost(task, error)
         else:
             self._given(task, record, computed=True)
+            self._forecast.learn(branch.plan.step(task.node.step), task.node.name, record.seconds)
             branch.observers.notify("node_finished", step=step, node=task.node.name, seconds=record.seconds)
 
     def _given(self, task: Task, record: ArtifactRecord, *, computed: bool) -> None:

@@ -134,7 +134,9 @@ def _used_by(store: Store) -> dict[str, list[str]]:
 
 def _keys_of_runs(runs: Iterable[Path]) -> Iterator[str]:
     for folder in runs:
-        for file in [folder / "run.json", *sorted(folder.glob("*/run.json")), *sorted(folder.glob("*/*/run.json"))]:
+        # The folder's own, those of one spec, those of several; each may be a study with runs of its own below it.
+        patterns = [f"{above}{below}run.json" for above in ("", "*/", "*/*/") for below in ("", "runs/*/*/")]
+        for file in [file for pattern in patterns for file in sorted(folder.glob(pattern))]:
             if file.parent == folder and not file.exists():
                 continue
             try:

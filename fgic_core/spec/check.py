@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
+from fgic_core.data.streams import STREAMS
 from fgic_core.description import Answer, Describer, Here, Manifest, Request
 from fgic_core.description.words import in_words
 from fgic_core.errors import PluginError
 from fgic_core.kinds.table import KINDS
 from fgic_core.registry import Registry, published
+from fgic_core.spec.arms import Expansion
+from fgic_core.spec.block import Reader, set_in_vain
 from fgic_core.spec.document import Node
 from fgic_core.spec.errors import Place, Problem, SpecError, did_you_mean, misspelt, once
 from fgic_core.spec.model import VERSION, Spec, SpecStep
@@ -34,6 +40,8 @@ class _Step:
     wired: Wired
     options: Options | None
     seed: int
+    seeded: bool = False
+    streams: Mapping[str, int] = field(default_factory=dict)
 
 
 class Check:
@@ -45,6 +53,10 @@ class Check:
         self.manifests: dict[str, Manifest | PluginError] = {}
         self.defaults: dict[str, Node] = {}
         self.unreadable = {problem.place for problem in problems}
+        #: The steps that were looked at, by name and by the identity of their node, which is kept with them.
+        self._looked: dict[tuple[str, int], tuple[_Step, list[Problem], Node]] = {}
+        #: What came of them, by their identity and their inputs.
+        self._known_steps: dict[tuple[int, str], tuple[SpecStep | None, list[Problem]]] = {}
 
     def spec(self, root: Node, overrides: Sequence[str], path: Path | None, text: str) -> Spec:
         if not isinstance(root.value, dict):
@@ -59,15 +71,65 @@ class Check:
         name = self._name(root, path)
         seed = self._seed(root, 0)
         self.defaults = self._defaults(root)
-        self._ask(_used(root))
-        steps = self._steps(root, top, seed)
-        self._unused_defaults({step.wired.uses for step in steps})
-        inputs, problems = wire([step.wired for step in steps])
+        expansion = self._expansion(root, top, seed, overrides)
+        base = expansion.document() if expansion is not None else root
+        ((made, problems),) = self._pipelines([base], top, seed)
         self.problems += problems
-        made = self._made(steps, inputs)
+        if expansion is not None:
+            self.problems += expansion.problems
+        study = expansion.study(made) if expansion is not None and not self.problems else None
+        if expansion is not None and not self.problems:
+            self.problems += expansion.problems
+        used = [step.uses for arm in study.arms for step in arm.steps] if study is not None else []
+        self._unused_defaults({*_used(base), *used})
         if self.problems:
             raise SpecError(once(self.problems, self.unreadable))
-        return Spec(VERSION, name, seed, tuple(made), path, text, self.base.resolve())
+        return Spec(VERSION, name, seed, tuple(made), path, text, self.base.resolve(), study)
+
+    def _expansion(self, root: Node, top: Place, seed: int, overrides: Sequence[str]) -> Expansion | None:
+        """What expands the study of a document; None where it has none, or one that is not well formed."""
+        if "study" not in root.value or root.value["study"].node.value is None:  # --set study=null
+            return None
+        entry, written = root.value["study"], root.child("steps")
+        names = list(written.value) if written is not None and isinstance(written.value, dict) else []
+        gives = dict.fromkeys(names, None) | {
+            name: kind.gives if (kind := KINDS.interface(uses.partition("/")[0])) is not None else None
+            for name, uses in _named(root)
+        }
+        reader = Reader(entry.node, entry.key, gives)
+        block = reader.read()
+        self.problems += [*reader.problems, *set_in_vain(block, overrides)]
+        if reader.problems or not names:
+            return None
+        return Expansion(
+            block, root, lambda roots: self._pipelines(roots, top, seed), self.describer.describe, self.defaults
+        )
+
+    def _pipelines(self, roots: Sequence[Node], top: Place, seed: int) -> list[tuple[list[SpecStep], list[Problem]]]:
+        """The steps of documents, and what is wrong with them. Each step is looked at once, and equal ones are one."""
+        self._ask(dict.fromkeys(uses for root in roots for uses in _used(root)))
+        wired = []
+        for root in roots:
+            with self._apart() as problems:
+                steps = self._steps(root, top, seed)
+                inputs, wrong = wire([step.wired for step in steps])
+            wired.append((steps, inputs, [*problems, *wrong]))
+        made = iter(self._made([pair for steps, inputs, _ in wired for pair in zip(steps, inputs, strict=True)]))
+        found = []
+        for steps, _, problems in wired:
+            mine = [next(made) for _ in steps]
+            wrong = [problem for _, told in mine for problem in told]
+            found.append(([one for one, _ in mine if one is not None], [*problems, *wrong]))
+        return found
+
+    @contextmanager
+    def _apart(self) -> Iterator[list[Problem]]:
+        """What is found to be wrong meanwhile is not among the problems, but in a list of its own."""
+        kept, self.problems = self.problems, []
+        try:
+            yield self.problems
+        finally:
+            self.problems = kept
 
     def _ask(self, uses: Iterable[str]) -> None:
         """Have the manifests of these components, all at once."""
@@ -129,6 +191,20 @@ class Check:
             self._add(f"seed should be a whole number, 0 or more, not {in_words(found.plain())}", found.place)
             return default
         return value
+
+    def _seeds(self, node: Node, default: int) -> tuple[int, dict[str, int]]:
+        """The seed of a step, and of its streams those that are others: ``seed: {order: 1, split: 0}``."""
+        found = node.child("seed")
+        if found is None or not isinstance(found.value, dict):
+            return self._seed(node, default), {}
+        self._unknown(found, STREAMS, "a seed")
+        given: dict[str, int] = {}
+        for stream, entry in found.value.items():
+            given[stream] = self._seed(Node({"seed": entry}, found.place), default)
+        order = given.pop("order", default)
+        least = {"init": default, "split": default} | given
+        apart = {name for name, seed in least.items() if seed != order or name == "resample"}
+        return order, {name: least[name] for name in STREAMS if name in apart}
 
     def _defaults(self, root: Node) -> dict[str, Node]:
         """Options of components by ``kind/name``: a step that uses one has them unless it says otherwise.
@@ -195,7 +271,16 @@ class Check:
             return []
         if not node.value:
             self._add("there should be at least one step", entry.key, example)
-        return [self._step(name, one.key, one.node, seed) for name, one in node.value.items()]
+        return [self._step_once(name, one.key, one.node, seed) for name, one in node.value.items()]
+
+    def _step_once(self, name: str, key: Place, node: Node, seed: int) -> _Step:
+        if (name, id(node)) not in self._looked:
+            with self._apart() as problems:
+                step = self._step(name, key, node, seed)
+            self._looked[name, id(node)] = step, problems, node
+        step, problems, _ = self._looked[name, id(node)]
+        self.problems += problems
+        return step
 
     def _step(self, name: str, key: Place, node: Node, seed: int) -> _Step:
         if not _STEP_NAME.fullmatch(name):
@@ -215,13 +300,14 @@ class Check:
         gives = manifest.gives if manifest is not None else kind.gives if kind is not None else None
         ports = manifest.ports if manifest is not None else kind.inputs if kind is not None else {}
         wired = Wired(name, uses, gives, place, node.child("from"), ports)
-        own_seed = self._seed(node, seed)
+        own_seed, streams = self._seeds(node, seed)
         if manifest is None:
             return _Step(wired, None, own_seed)
         defaults, given = self.defaults.get(uses), node.value.get("with")
         options = filled(completed(node.child("with"), manifest, self._known, self.defaults, defaults), defaults)
         places = Places(place, given.key if given is not None else None)
-        return _Step(wired, Options(manifest, options, places, self.defaults), own_seed)
+        own = Options(manifest, options, places, self.defaults)
+        return _Step(wired, own, own_seed, seeded=node.child("seed") is not None, streams=streams)
 
     @staticmethod
     def _stray(node: Node, manifest: Manifest | None) -> str:
@@ -253,30 +339,37 @@ class Check:
         self._add(" ".join(text.split()), found.place, manifest.hint or "")
         return uses, None, found.place
 
-    def _made(self, steps: list[_Step], inputs: list[Found]) -> list[SpecStep]:
-        """The steps whose options are legal; of the others what is wrong is noted."""
-        asked: list[tuple[_Step, Options, Found, Request]] = []
-        for step, found in zip(steps, inputs, strict=True):
-            if step.options is None:
+    def _made(self, asked: Sequence[tuple[_Step, Found]]) -> list[tuple[SpecStep | None, list[Problem]]]:
+        """The steps whose options are legal, and what is wrong with others; each step with the same inputs once."""
+        found = self._known_steps
+        requests: dict[Any, tuple[_Step, Options, Found, Request]] = {}
+        places = [(id(step), json.dumps(given)) for step, given in asked]
+        for place, (step, given) in zip(places, asked, strict=True):
+            if place in found or place in requests:
                 continue
-            request = step.options.request(self.base, list(found))
-            if isinstance(request, Problem):
-                self.problems.append(request)
+            request = step.options.request(self.base, list(given)) if step.options is not None else None
+            if isinstance(request, Request) and step.options is not None:
+                requests[place] = step, step.options, given, request
             else:
-                asked.append((step, step.options, found, request))
-        answers: list[Answer] = self.describer.describe([request for *_, request in asked])
-        made = []
-        for (step, options, found, request), answer in zip(asked, answers, strict=True):
-            self.problems += options.problems(answer)
+                found[place] = None, [request] if isinstance(request, Problem) else []
+        answers: list[Answer] = self.describer.describe([request for *_, request in requests.values()])
+        for (place, (step, options, given, request)), answer in zip(requests.items(), answers, strict=True):
+            made, name, uses = None, step.wired.name, step.wired.uses
             if answer.described is not None:
-                name, uses = step.wired.name, step.wired.uses
-                made.append(SpecStep(name, uses, answer.described, found, step.seed, options.written, request))
-        return made
+                about = (options.written, request, step.seeded, step.streams)
+                made = SpecStep(name, uses, answer.described, given, step.seed, *about)
+            found[place] = made, list(options.problems(answer))
+        return [found[place] for place in places]
+
+
+def _named(root: Node) -> list[tuple[str, str]]:
+    """The steps that name a component, and which."""
+    steps = root.child("steps")
+    below = steps.value.items() if steps is not None and isinstance(steps.value, dict) else ()
+    named = [(name, entry.node.child("uses")) for name, entry in below]
+    return [(name, node.value) for name, node in named if node is not None and isinstance(node.value, str)]
 
 
 def _used(root: Node) -> list[str]:
     """The components that steps name, as far as they do."""
-    steps = root.child("steps")
-    below = [steps.child(name) for name in steps.value] if steps is not None and isinstance(steps.value, dict) else []
-    named = [node.child("uses") for node in below if node is not None]
-    return list(dict.fromkeys(node.value for node in named if node is not None and isinstance(node.value, str)))
+    return list(dict.fromkeys(uses for _, uses in _named(root)))

@@ -21,13 +21,13 @@ class Source:
 
     Attributes:
         name: the file as the user named it, the assignment given to ``--set``, or a path of keys in Python data.
-        kind: which of these three.
+        kind: which of these three; ``axis`` for what a study puts into the document, which stands in a file or in data.
         lines: the text, by line; empty for Python data.
         order: sources with a lower number are reported first.
     """
 
     name: str
-    kind: Literal["file", "set", "data"] = "file"
+    kind: Literal["file", "set", "data", "axis"] = "file"
     lines: tuple[str, ...] = ()
     order: int = 0
 
@@ -90,7 +90,7 @@ class Problem:
         indent = " " * (start - cut + len(shown))
         shown += "".join(map(_visible, text[cut : cut + SHOWN])) + ("…" if cut + SHOWN < len(text) else "")
         length = max(1, min(self.length, len(text) - start, SHOWN - (start - cut)))
-        number = str(self.line) if self.source.kind == "file" else ""
+        number = str(self.line) if self.source.kind != "set" else ""
         return number, shown, indent + "^" * length
 
     def __str__(self) -> str:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fgic_core.data.files import regular_file
-from fgic_core.description import Describer
+from fgic_core.description import Described, Describer
 from fgic_core.errors import FgicError, PluginError
 from fgic_core.registry import Registry
 from fgic_core.spec.check import EXAMPLE, Check
 from fgic_core.spec.document import from_data, read
 from fgic_core.spec.errors import Place, Problem, Source, SpecError, did_you_mean
-from fgic_core.spec.model import Spec, dump_yaml
+from fgic_core.spec.model import Spec, SpecStep, dump_yaml
 
 #: How many bytes a spec may have.
 _LARGEST = 16 << 20
@@ -97,12 +97,16 @@ def described_anew(spec: Spec, describer: Describer) -> Spec:
     Raises:
         FgicError: one of them cannot be had any more, or does not take its options any more.
     """
-    manifests = describer.manifests([step.uses for step in spec.steps])
+    arms = spec.study.arms if spec.study is not None else ()
+    every = [*spec.steps, *(step for arm in arms for step in arm.steps)]
+    asked = {id(step.described): step for step in every}  # many steps of a study have one description
+    manifests = describer.manifests(dict.fromkeys(step.uses for step in every))
     for manifest in manifests.values():
         if isinstance(manifest, PluginError):
             raise manifest
-    steps = []
-    for step, answer in zip(spec.steps, describer.describe([step.request for step in spec.steps]), strict=True):
+    now: dict[int, Described] = {}
+    answers = describer.describe([step.request for step in asked.values()])
+    for (place, step), answer in zip(asked.items(), answers, strict=True):
         if answer.described is None:
             said = [answer.failed, *(one.msg for one in answer.wrong), *(message for _, message in answer.misread)]
             raise FgicError(
@@ -110,8 +114,18 @@ def described_anew(spec: Spec, describer: Describer) -> Spec:
                 where=f"step {step.name}",
                 hint="Something has changed since the spec was read: read it again.",
             )
-        steps.append(replace(step, described=answer.described))
-    return replace(spec, steps=tuple(steps))
+        now[place] = answer.described
+    anew: dict[int, SpecStep] = {}
+
+    def known(step: SpecStep) -> SpecStep:
+        if id(step) not in anew:
+            anew[id(step)] = replace(step, described=now[id(step.described)])
+        return anew[id(step)]
+
+    study = spec.study
+    if study is not None:
+        study = replace(study, arms=tuple(replace(arm, steps=tuple(map(known, arm.steps))) for arm in arms))
+    return replace(spec, steps=tuple(map(known, spec.steps)), study=study)
 
 
 def _text(path: Path) -> str:

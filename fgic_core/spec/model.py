@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from fgic_core.data.streams import STREAMS
 from fgic_core.description import Described, Request
 from fgic_core.kinds.ports import Wiring
+
+if TYPE_CHECKING:
+    from fgic_core.spec.study import Study
 
 #: The version of the spec's format that is read and written.
 VERSION = 1
@@ -26,6 +31,8 @@ class SpecStep:
         seed: its seed.
         given: its options as they were written, without defaults.
         request: what the component was described with.
+        seeded: whether the seed is its own, and not the spec's.
+        streams: the seeds of those of its streams (`fgic_core.data.streams`) that are others, in a run of a study.
     """
 
     name: str
@@ -35,6 +42,27 @@ class SpecStep:
     seed: int
     given: dict[str, Any]
     request: Request
+    seeded: bool = False
+    streams: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def resolved_seed(self) -> int | dict[str, int]:
+        """The seed as a spec has it: one number, or one for each stream where they differ."""
+        if not self.streams:
+            return self.seed
+        given = {"init": self.seed, "order": self.seed, "split": self.seed, **self.streams}
+        return {stream: given[stream] for stream in STREAMS if stream in given}
+
+    def resolved(self) -> dict[str, Any]:
+        """The step with every default, its inputs and its seed."""
+        found: dict[str, Any] = {"uses": self.uses, "with": dict(self.described.options)}
+        return found | ({"from": dict(self.inputs)} if self.inputs else {}) | {"seed": self.resolved_seed}
+
+    @property
+    def without_effect(self) -> list[str]:
+        """What is said of options that were given and play no part, each in a sentence."""
+        idle = self.described.without_effect
+        return [f"step {self.name}: {name} has no effect, as {idle[name]}" for name in self.given if name in idle]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +77,7 @@ class Spec:
         path: the file it was read from.
         text: what it was read from, without what ``--set`` changed.
         base: the folder that relative paths in it start at.
+        study: the runs that it is asked for; None for the one of its steps. The steps are those of its baseline.
     """
 
     version: int
@@ -58,6 +87,7 @@ class Spec:
     path: Path | None
     text: str
     base: Path = Path()
+    study: Study | None = None
 
     def step(self, name: str) -> SpecStep:
         """Raises KeyError where there is none of that name."""
@@ -70,11 +100,21 @@ class Spec:
         """The spec with every default, seed and input filled in: plain data, itself a spec that means the same."""
         steps: dict[str, Any] = {}
         for step in self.steps:
-            steps[step.name] = {"uses": step.uses, "with": dict(step.described.options)}
-            if step.inputs:
-                steps[step.name]["from"] = dict(step.inputs)
-            steps[step.name]["seed"] = step.seed
-        return {"version": self.version, "name": self.name, "seed": self.seed, "steps": steps}
+            one = steps[step.name] = step.resolved()
+            if self.study is not None and not step.seeded:  # a study's seed takes its place
+                del one["seed"]
+            if self.study is not None and step.name in self.study.given:  # another component has others
+                written, ports = self.study.given[step.name]
+                fields = {option.name: option.field for option in step.described.manifest.models[0]}
+                named = [fields.get(name, name) for name in written]
+                one["with"] = {name: one["with"][name] for name in named if name in one["with"]}
+                if inputs := {port: given for port, given in one.pop("from", {}).items() if port in ports}:
+                    one["from"] = inputs
+        found: dict[str, Any] = {"version": self.version, "name": self.name, "seed": self.seed}
+        if self.study is None:
+            return found | {"steps": steps}
+        defaults = {"defaults": {uses: dict(one) for uses, one in self.study.defaults.items()}}
+        return found | (defaults if self.study.defaults else {}) | {"steps": steps, "study": self.study.resolved()}
 
 
 def dump_yaml(data: Any) -> str:

@@ -60,10 +60,24 @@ class Options:
             yield Problem(answer.failed, self.places.uses)
         yield from Misfits(self.manifest, self.root, self.places, self.defaults).problems(answer.wrong)
         for path, message in answer.misread:
-            yield Problem(message, self._node(path).place)
+            yield Problem(message, self._node(path).place, self._number(path))
         if answer.described is not None and answer.described.misplaced:
             message, _, hint = answer.described.misplaced.partition("\n")
             yield Problem(message, self.places.uses, hint)
+
+    def _number(self, path: Sequence[str | int]) -> str:
+        """What to write at an option that is a number, in place of true or false."""
+        value, name = self._node(path).plain(), path[-1]
+        option = self.manifest.at(path[:-1]).get(str(name)) if "with" not in path else None
+        if not isinstance(value, bool) or option is None:
+            return ""
+        if not isinstance(option.default, (int, float)):
+            return f"{name} is a {option.type}."
+        if value and option.default:
+            return f"Write {name}: {option.default}, which is its default, or another {option.type}."
+        if not value and "[0, " in option.type:
+            return f"Write {name}: 0."
+        return f"Write a {option.type}; its default is {option.default}."
 
     def _node(self, path: Sequence[str | int]) -> Node:
         """What stands at a path, which leads through the defaults of components that options name."""

@@ -14,7 +14,7 @@ from fgic_core.spec.errors import Place, Problem, Source, did_you_mean
 from fgic_core.spec.problems import Defaults, filled
 
 #: Keys of a spec and of a step.
-TOP = ("version", "name", "seed", "defaults", "steps")
+TOP = ("version", "name", "seed", "defaults", "steps", "study")
 STEP = ("uses", "with", "from", "seed")
 
 
@@ -38,10 +38,10 @@ def assign(root: Node, assignment: str, order: int) -> tuple[Node, list[Problem]
         return root, problems
     value = value or Node(None, Place(source, 1, len(path) + 2))
     parts = _parts(path, source)
-    where, problem = _target(root, parts)
+    where, problem = target(root, parts)
     if problem is not None:
         return root, [problem]
-    changed, problem = _put(root, where, _from_here(value))
+    changed, problem = put(root, where, _from_here(value))
     return (changed or root), [problem] if problem else []
 
 
@@ -58,10 +58,17 @@ def _parts(path: str, source: Source) -> list[Part]:
     return parts
 
 
-def _target(root: Node, parts: list[Part]) -> tuple[list[Part], Problem | None]:
-    """The path from the document's root, the word ``steps`` put in where it was left out."""
+def target(root: Node, parts: list[Part], whose: str = "") -> tuple[list[Part], Problem | None]:
+    """The path from the document's root, the word ``steps`` put in where it was left out.
+
+    Args:
+        root: a mapping; parts: the path as it is written.
+        whose: the word of a study that it stands under; by default that of ``--set``, which the study itself can be.
+    """
     first, place = parts[0]
     if len(parts) == 1 and first in ("seed", "name", "version"):
+        return parts, None
+    if first == "study" and not whose:
         return parts, None
     if first == "steps":
         parts = parts[1:]
@@ -87,7 +94,7 @@ def _target(root: Node, parts: list[Part]) -> tuple[list[Part], Problem | None]:
     return [("steps", place), *parts], None
 
 
-def _put(node: Node, path: list[Part], value: Node) -> tuple[Node | None, Problem | None]:
+def put(node: Node, path: list[Part], value: Node) -> tuple[Node | None, Problem | None]:
     """A copy of the tree with the value at the path; mappings on the way are made where there are none."""
     (part, place), rest = path[0], path[1:]
     key: str | int = part
@@ -102,7 +109,7 @@ def _put(node: Node, path: list[Part], value: Node) -> tuple[Node | None, Proble
     if not part:
         return None, Problem("a key is missing between two dots", place)
     if rest:
-        below, problem = _put(node.child(key) or Node(None, place), rest, value)
+        below, problem = put(node.child(key) or Node(None, place), rest, value)
         if below is None:
             return None, problem
         value = below
@@ -158,7 +165,7 @@ def completed(
 def _named(node: Node, standing: Node | None, option: Option) -> tuple[Node, Node | None]:
     """What an option has, with the name of the component that stands there, and the options of that."""
     key = node.value.get("with")
-    if "uses" in node.value or key is None or key.key.source.kind != "set":
+    if "uses" in node.value or key is None or key.key.source.kind not in ("set", "axis"):
         return node, None
     stands = standing or _node(option.default, key.key)
     if isinstance(stands.value, str):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fgic_core.data.quantities import QUANTITIES
+from fgic_core.data.sample import SPLITS
+from fgic_core.data.streams import STREAMS
 from fgic_core.description import Describer, Here, Manifest
 from fgic_core.description.manifest import schema_key
 from fgic_core.errors import PluginError
@@ -13,6 +16,7 @@ from fgic_core.kinds.table import KINDS
 from fgic_core.nested import SCHEMA_KEY
 from fgic_core.registry import Registry
 from fgic_core.spec.model import VERSION
+from fgic_core.spec.study import OF_RUNS
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _NAME_OF_STEP = "^[A-Za-z][A-Za-z0-9_-]{0,99}$"
@@ -78,6 +82,7 @@ def spec_schema(registry: Registry, describer: Describer | None = None) -> dict[
                 "propertyNames": {"pattern": _NAME_OF_STEP},
                 "additionalProperties": {"$ref": "#/$defs/step"},
             },
+            "study": _study(),
         },
         "$defs": {
             "step": _step(known),
@@ -149,7 +154,10 @@ def _step(known: Mapping[str, Manifest]) -> dict[str, Any]:
                 "description": "Steps that inputs are taken from, by port; by default the nearest earlier ones.",
                 "type": ["object", "null"],
             },
-            "seed": _seed("Seed of this step; by default the spec's."),
+            "seed": {
+                "description": "Seed of this step, or of each thing that it draws; by default the spec's.",
+                "anyOf": [_seed("One for all."), _seeds()],
+            },
         },
         "allOf": [_rule(uses, one.ports) for uses, one in known.items()],
     }
@@ -189,6 +197,63 @@ def _options(uses: str, manifest: Manifest) -> dict[str, Any]:
         "description": manifest.summary,
         "type": ["object", "null"],
     }
+
+
+def _study() -> dict[str, Any]:
+    """The `study` block; what its paths and levels may be depends on the steps, which no schema can follow."""
+    names = {"type": "array", "items": {"type": "string", "pattern": _NAME_OF_STEP}, "minItems": 1, "uniqueItems": True}
+    levels = {"type": "object", "propertyNames": {"pattern": r"^[^.]+\..+$"}}
+    told = {
+        "seeds": "Every arm is run with each of these.",
+        "ablate": "Steps that are left out, each alone; all, or of some all combinations.",
+        "cross": "Whether steps are left out at every level of the matrix, and not at the baseline alone.",
+        "matrix": "Levels by path, such as classifier.with.epochs: [5, 10]; every combination is an arm.",
+        "exclude": "Combinations that are not run: levels by path, and under ablate steps that are left out.",
+        "baseline": "The levels that the others are compared with; by default each first one.",
+        "measure": "What is compared; verdicts are about the first. By default the last classifier's accuracy.",
+        "margin": "Percentage points that matter: what is smaller counts as no difference.",
+        "oracle": "Whether there is an arm whose test pictures are cropped to annotated boxes.",
+        "vary": "What a seed draws; what is not named is drawn with the spec's own seed.",
+    }
+    run = {"enum": list(OF_RUNS)}
+    measured = {
+        "type": "object",
+        "required": ["step", "quantity"],
+        "additionalProperties": False,
+        "properties": {
+            "step": {"type": "string"},
+            "quantity": {"type": "string", "enum": list(QUANTITIES)},
+            "at": {"type": ["object", "null"], "additionalProperties": {"type": ["string", "number"]}},
+            "split": {"enum": [*SPLITS, ""]},
+        },
+    }
+    every = {"type": "object", "required": ["combinations"], "additionalProperties": False}
+    kinds: dict[str, Any] = {
+        "seeds": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
+        "ablate": {"anyOf": [{"const": "all"}, names, every | {"properties": {"combinations": names}}]},
+        "cross": {"type": "boolean"},
+        "matrix": levels | {"additionalProperties": {"type": "array", "minItems": 1, "uniqueItems": True}},
+        "exclude": {"type": "array", "items": {"type": "object", "minProperties": 1}, "minItems": 1},
+        "baseline": levels,
+        "measure": {"type": "array", "items": {"anyOf": [run, measured]}, "minItems": 1},
+        "margin": {"type": "number", "exclusiveMinimum": 0, "maximum": 100, "default": 1},
+        "oracle": {"type": "boolean", "default": False},
+        "vary": {"type": "array", "items": {"enum": list(STREAMS)}, "minItems": 1, "uniqueItems": True},
+    }
+    return {
+        "title": "Study",
+        "description": "The question: which steps are left out, which options are tried, with which seeds.",
+        "type": ["object", "null"],
+        "additionalProperties": False,
+        "properties": {
+            name: {"description": words, "anyOf": [kinds[name], {"type": "null"}]} for name, words in told.items()
+        },
+    }
+
+
+def _seeds() -> dict[str, Any]:
+    each = {stream: {"type": "integer", "minimum": 0} for stream in STREAMS}
+    return {"type": "object", "additionalProperties": False, "properties": each}
 
 
 def _seed(description: str) -> dict[str, Any]:

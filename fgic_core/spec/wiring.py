@@ -162,6 +162,8 @@ def _missing(steps: list[Wired], index: int, name: str) -> Problem:
         and all(one.type != port.type for one in interface.inputs.values())
     ]
     hint = f"Put a step that uses {' or '.join(f'{kind}/...' for kind in makers)} before it."
+    if not makers:
+        hint = f"No kind that is installed gives {_a(port.type)} without being given one."
     if later:
         hint = f"Step {later[0]} gives one, but stands later: move it before {step.name}."
     return Problem(f"{step.uses} needs {what}, and no step before it gives one", step.place, hint)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from fgic_core.data.artifact import Metric, OnSplit, Point
 from fgic_core.data.digest import digest_file, digest_of
 from fgic_core.data.quantities import QUANTITIES
+from fgic_core.data.streams import stream_of
 from fgic_core.data.tree import load_tree, save_tree
 from fgic_core.errors import PluginError, nearest
 from fgic_core.kinds.context import Context, Progress, Tree
@@ -83,7 +84,7 @@ class StepContext(Context):
         uses: the step's component, such as ``classifier/timm``.
         scratch: a folder of this step that outlives a crash, for checkpoints; None keeps none.
         key: the digest of what decides the step's output.
-        seed: the step's seed.
+        seed: the step's seed; streams: of streams whose seed is another one (`fgic_core.data.streams`), that.
         device: torch's name of the device.
         devices: how many of them.
         rank: which of the processes that run this step together; only the first, 0, writes checkpoints.
@@ -105,6 +106,7 @@ class StepContext(Context):
         scratch: Path | None = None,
         key: str = "",
         seed: int = 0,
+        streams: Mapping[str, int] | None = None,
         device: str = "cpu",
         devices: int = 1,
         rank: int = 0,
@@ -117,6 +119,7 @@ class StepContext(Context):
         self.uses = uses
         self.key = key
         self.seed = seed
+        self.streams: Mapping[str, int] = streams or {}
         self.device = device
         self.devices = devices
         self.rank = rank
@@ -168,8 +171,7 @@ class StepContext(Context):
         return torch.Generator().manual_seed(self._number(names))
 
     def _number(self, names: tuple[str | int, ...]) -> int:
-        digest = hashlib.blake2b(json.dumps([self.seed, *names]).encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "little") >> 1
+        return _drawn(self.streams.get(stream_of(names), self.seed), names)
 
     @contextmanager
     def progress(self, description: str, total: int | None = None, unit: str = "images") -> Iterator[Progress]:
@@ -280,6 +282,7 @@ class StepContext(Context):
             uses=self.uses,
             scratch=self._scratch / name if self._scratch is not None else None,
             seed=self.seed_of(name),
+            streams=self.streams_of(name),
             device=self.device,
             workers=self.workers,
             listener=_TrainingListener(self, name),
@@ -289,7 +292,11 @@ class StepContext(Context):
 
     def seed_of(self, name: str) -> int:
         """The seed of a training that is one of several of this step."""
-        return self._number(("part", name))
+        return _drawn(self.seed, ("part", name))
+
+    def streams_of(self, name: str) -> dict[str, int]:
+        """The seeds of that training's streams, where they are others."""
+        return {stream: _drawn(seed, ("part", name)) for stream, seed in self.streams.items()}
 
     def own_root(self, dataset: Dataset) -> str:
         """A name for the step's own folder, as root of files that it adds to a data set; by content alone.
@@ -369,6 +376,29 @@ class StepContext(Context):
         np.random.seed(number % 2**32)
         if "torch" in sys.modules:
             sys.modules["torch"].manual_seed(number)
+
+
+class WatchedContext(StepContext):
+    """A context that takes note whether its seed is read.
+
+    Attributes:
+        drew: whether it was.
+    """
+
+    drew = False
+
+    if not TYPE_CHECKING:  # a type checker would take every name for an attribute
+
+        def __getattribute__(self, name: str) -> Any:
+            if name in ("seed", "streams"):
+                self.drew = True
+            return super().__getattribute__(name)
+
+
+def _drawn(seed: int, names: tuple[str | int, ...]) -> int:
+    """A number that a seed and names decide."""
+    digest = hashlib.blake2b(json.dumps([seed, *names]).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -41,6 +41,37 @@ def cut_val(
     return train.where(~held & ~tells), train.where(held)
 
 
+def resampled(train: Dataset, ctx: StepContext) -> Dataset:
+    """Train with its rows drawn again with replacement, where a study varies that; else as it is.
+
+    Families (`families`) are drawn whole, of each class as many as it has, so that no class is lost and none of what
+    belongs together is torn apart.
+
+    Args:
+        train: what is learned from, without what is held out to choose by.
+        ctx: its stream ``resample`` draws.
+    """
+    if "resample" not in ctx.streams or not len(train):
+        return train
+    rng, family, labels = ctx.rng("resample"), families(train), train.labels
+    members: dict[int, list[int]] = {}
+    for row, number in enumerate(family):
+        members.setdefault(int(number), []).append(row)
+    of_class: dict[int, list[list[int]]] = {}
+    for rows in members.values():  # one that is of several classes counts where its first row does
+        of_class.setdefault(int(labels[rows[0]]), []).append(rows)
+    if alone := sum(len(known) < 2 for known in of_class.values()):
+        ctx.warn(
+            f"in {alone} of {len(of_class)} classes all train samples were made from one another, or are copies: "
+            "nothing of them can be drawn again"
+        )
+    drawn: list[int] = []
+    for _, known in sorted(of_class.items()):
+        for one in rng.integers(len(known), size=len(known)):
+            drawn += known[int(one)]
+    return train.take(drawn)
+
+
 def folds(train: Dataset, count: int, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.int64]]:
     """The fold, 0 to count - 1, of each train sample: classes spread evenly, families (`families`) together."""
     groups = families(train)

@@ -21,6 +21,8 @@ from fgic_core.errors import StoreError
 from fgic_core.store.store import Store
 
 Status = Literal["waiting", "running", "reused", "computed", "failed", "interrupted", "skipped"]
+#: How a run, or a study, is or ended.
+Ended = Literal["running", "finished", "failed", "interrupted", "killed"]
 
 
 class StepRecord(BaseModel):
@@ -47,9 +49,10 @@ class RunRecord(BaseModel):
     format: int = 1
     name: str
     seed: int
+    arm: str = Field("", description="Of a run of a study: which of its pipelines this is.")
     started: str = Field(description="ISO 8601, UTC.")
     finished: str = ""
-    status: Literal["running", "finished", "failed", "interrupted", "killed"] = Field(
+    status: Ended = Field(
         "running", description="Never `killed` in the file: that is what a reader finds, see `holding`."
     )
     command: str = Field("", description="The command line, as the user typed it.")
@@ -112,7 +115,7 @@ class RunRecord(BaseModel):
                 where=str(folder),
                 hint=which_run(folder),
             ) from None
-        if record.status == "running" and not _is_held(folder):
+        if record.status == "running" and not is_held(folder):
             record.status = "killed"
         record._find_itself(folder.resolve(), store)
         return record
@@ -143,6 +146,8 @@ def which_run(folder: Path) -> str:
 
     ``latest`` leads to the newest run that has ended; a first one that was killed has none.
     """
+    if (folder / "study.json").is_file():
+        return f"It is that of a study, whose runs lie below it: {folder / 'runs'}."
     for parent in (folder.parent, folder) if folder.name == "latest" else (folder,):
         found = sorted(file.parent for file in parent.glob("*/run.json") if not file.parent.is_symlink())
         if found:
@@ -177,7 +182,14 @@ def holding(folder: Path) -> Iterator[None]:
         (folder / _LOCK).unlink(missing_ok=True)
 
 
-def _is_held(folder: Path) -> bool:
+def is_held(folder: Path) -> bool:
+    """Whether the run of a run directory goes on, or the study of a study's folder; that of a study holds its runs'."""
+    folder = folder.resolve()
+    above = folder.parents[2] if len(folder.parents) > 2 else folder
+    return _is_locked(folder) or ((above / "study.json").is_file() and _is_locked(above))
+
+
+def _is_locked(folder: Path) -> bool:
     from filelock import FileLock, Timeout
 
     if not (folder / _LOCK).exists():

@@ -43,7 +43,7 @@ class Store:
 
     def folder(self, key: str) -> Path:
         """Where the artifact of that key lies, or would lie."""
-        return self.root / "artifacts" / key[:2] / key
+        return self.root.joinpath("artifacts", key[:2], key)
 
     def record(self, key: str) -> ArtifactRecord | None:
         """What is known of the artifact; None where there is none, or it is damaged (see `damage`)."""
@@ -70,6 +70,13 @@ class Store:
         """The keys of everything that lies in the store, whole or not."""
         return sorted(folder.name for folder in (self.root / "artifacts").glob("??/*") if folder.is_dir())
 
+    def unfinished(self) -> frozenset[str]:
+        """The keys of steps that are running or were interrupted."""
+        try:
+            return frozenset(os.listdir(self.root / "unfinished"))
+        except OSError:
+            return frozenset()
+
     def interrupted_after(self, key: str) -> int:
         """The last epoch that the checkpoint of an unfinished step holds; 0 where there is none."""
         try:
@@ -79,7 +86,7 @@ class Store:
 
     def scratch(self, key: str) -> Path:
         """The folder for what outlives a crash of the step of that key."""
-        return self.root / "unfinished" / key
+        return self.root.joinpath("unfinished", key)
 
     def take(self, key: str) -> FileLock | None:
         """The right to compute a key, until its ``release``; None where another process, or thread, has it.

@@ -22,6 +22,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fgic_core.errors import PluginError
 from fgic_core.kinds.table import CORE, KINDS, named
 from fgic_core.testing.component import ComponentSuite
 from fgic_core.testing.data import tiny_context, tiny_dataset
@@ -56,9 +57,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        for kind in KINDS:
-            if kind not in {row.name for row in CORE} and KINDS[kind].suite.endswith(f":{name}"):
-                return named(KINDS[kind].suite, f"the suite of the kind {kind}")
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    said = f"module {__name__!r} has no attribute {name!r}"
+    for kind in KINDS:
+        try:
+            suite = KINDS[kind].suite
+        except PluginError as error:  # whose suite it may be; it stops no other kind
+            said += f"; {error.what}"
+            continue
+        if suite.endswith(f":{name}"):
+            return named(suite, f"the suite of the kind {kind}")
+    raise AttributeError(said)

@@ -8,13 +8,14 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fgic_core.kinds.component import Component, plain_paths
-from fgic_core.kinds.table import KINDS
+from fgic_core.kinds.table import KINDS, named
 from fgic_core.testing.ports import check_given, tiny_inputs
 
 #: Packages that importing a component's module must not import, because checking a spec imports the module.
@@ -67,6 +68,14 @@ def _is_pickle(content: bytes) -> bool:
     return True
 
 
+@lru_cache
+def _heavy_imports(module: str, path: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """A process that imports a module and prints which of `HEAVY` it has then: one for all components of the module."""
+    code = f"import sys; import {module}; print(*(name for name in {HEAVY!r} if name in sys.modules))"
+    program = f"import sys; sys.path[:0] = {list(path)!r}; {code}"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
+
+
 class ComponentSuite:
     """Options, help, and a cheap import. Override the fixture `component`, and where need be `inputs`."""
 
@@ -92,7 +101,12 @@ class ComponentSuite:
         raise NotImplementedError(f"{type(self).__name__} must give its component: override the fixture `component`")
 
     def test_it_is_of_a_kind_that_is_installed(self, component: Component) -> None:
-        assert isinstance(component, KINDS[component.kind].interface)
+        row = KINDS[component.kind]
+        assert isinstance(component, row.interface)
+        named_there = [f"{row.driver}:{'use' if row.fit else 'run'}", *(one.open for one in row.artifacts if one.open)]
+        named_there += [f"{row.fit}:lessons", f"{row.fit}:fit"] if row.fit else []
+        for target in named_there:
+            assert callable(named(target, f"what the kind {row.name} names", row.package)), target
 
     def test_it_has_a_help_text(self, component: Component) -> None:
         assert (type(component).__doc__ or "").strip(), "the class needs a docstring: it is the component's help"
@@ -120,10 +134,7 @@ class ComponentSuite:
 
     def test_importing_its_module_is_cheap(self, component: Component) -> None:
         module = type(component).__module__
-        code = f"import sys; import {module}; print(*(name for name in {HEAVY!r} if name in sys.modules))"
-        path = [entry for entry in sys.path if entry]
-        program = f"import sys; sys.path[:0] = {path!r}; {code}"
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
+        done = _heavy_imports(module, tuple(entry for entry in sys.path if entry))
         if "ModuleNotFoundError" in done.stderr and f"No module named {module!r}" in done.stderr:
             return  # a class that was made in the test itself
         assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ def tiny_dataset(
 ) -> Dataset:
     """Coloured rectangles on noise: the colour is the class, the rectangle is the annotated box.
 
+    Where the same was written into the folder before, and nothing was done to it since, it is opened.
+
     Args:
         folder: pictures and rows are written here.
         classes: at most 4.
@@ -41,6 +44,9 @@ def tiny_dataset(
         side: width and height in pixels.
         empty: how many pictures of noise alone there are in train besides: there is no object in them.
     """
+    about = (folder.resolve(), classes, per_class, side, seed, empty)
+    if about in _written and _written[about] == _files(folder):
+        return Dataset.open(folder)
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     splits: tuple[Split, ...] = ("train", "test")
@@ -54,7 +60,20 @@ def tiny_dataset(
     header = Header(tuple(f"colour {label}" for label in range(classes)), {"tiny": folder.resolve()})
     with DatasetWriter(folder, header) as writer:
         writer.write_samples(samples, "tiny")
+    _written[about] = _files(folder)
     return Dataset.open(folder)
+
+
+#: What `tiny_dataset` wrote in this process: the tests of a suite ask for the same several times each.
+_written: dict[tuple[Any, ...], dict[str, tuple[int, int]]] = {}
+
+
+def _files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of each file in a folder; nothing where there is none."""
+    if not folder.is_dir():
+        return {}
+    stats = {entry.name: entry.stat() for entry in os.scandir(folder)}
+    return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
 
 
 def _sample(folder: Path, name: str, label: int | None, split: Split, side: int, rng: np.random.Generator) -> Sample:

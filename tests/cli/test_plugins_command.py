@@ -98,6 +98,72 @@ def test_show_of_an_unknown_component_suggests_the_nearest(fgic, install) -> Non
     assert "cropper/golden" in result.stderr
 
 
+KIND = """
+from typing import ClassVar
+from fgic_core import Component, Input, Kind
+
+class Tracker(Component):
+    \"\"\"Where it went.
+
+    And when.
+    \"\"\"
+
+    kind: ClassVar[str] = "tracker"
+    inputs: ClassVar = {"dataset": Input("dataset")}
+    gives: ClassVar[str] = "dataset"
+
+TRACKER = Kind("tracker", contract="kind_plugin:Tracker", driver="kind_plugin", SUITE)
+
+def rnu(component, inputs, ctx):
+    pass
+"""
+
+
+def test_a_function_that_a_kind_names_and_has_not_is_found_before_a_run(fgic, install, tmp_path) -> None:
+    declared = {"kind": ["tracker = kind_plugin:TRACKER"], "tracker": ["plain = kind_plugin:Tracker"]}
+    source = install("kind-plugin", KIND.replace("SUITE", ""), declared)
+    spec = "version: 1\nsteps:\n  d: {uses: dataset/synthetic-birds}\n  t: {uses: tracker/plain}\n"
+    (tmp_path / "s.yaml").write_text(spec)
+    said = (
+        "kind-plugin: the driver of the kind tracker, kind_plugin, has no run\n  Did you mean rnu? It is called as run("
+    )
+    for command in (("plugins", "--load"), ("check", "s.yaml")):
+        result = fgic(*command)
+        assert said in result.stderr, command
+        assert result.returncode == (1 if command[0] == "plugins" else 2)
+        assert "Traceback" not in result.stderr
+    assert fgic("plugins").stderr == ""
+    source.write_text(KIND.replace("SUITE", 'section="kind_page"').replace("rnu", "run"))
+    said = "the section of the kind tracker is to be in kind_page, and there is no such module"
+    assert said in fgic("check", "s.yaml").stderr
+    source.write_text(KIND.replace("SUITE", 'suite="kind_plugin:Suite"').replace("rnu", "run"))
+    assert "the suite of the kind tracker, kind_plugin, has no Suite" in fgic("plugins", "--load").stderr
+    source.write_text(KIND.replace("SUITE", "").replace("rnu", "run"))
+    assert fgic("plugins", "--load").stderr == ""
+    source.write_text("1 / 0")
+    said = "kind-plugin: the kind tracker cannot be imported (kind_plugin:TRACKER): ZeroDivisionError"
+    assert fgic("plugins", "--load").stderr.count(said) == 1
+
+
+def test_a_kind_by_the_name_of_the_cores_is_said_not_to_be_used(fgic, install) -> None:
+    install("kind-plugin", KIND, {"kind": ["cropper = kind_plugin:TRACKER"]})
+    result = fgic("plugins")
+    assert result.returncode == 0
+    assert "kind-plugin: the kind cropper is fgic's own; what kind-plugin declares by that name is not used" in (
+        result.stderr
+    )
+    assert fgic("plugins", "--load").returncode == 1
+
+
+def test_what_a_package_does_not_say_of_itself_its_components_help_does(fgic, install, site) -> None:
+    install("golden-plugin", GOLDEN, {"cropper": ["golden = golden_plugin:GoldenCropper"]})
+    (about,) = site.glob("golden*.dist-info/METADATA")
+    about.write_text("Metadata-Version: 2.1\nName: golden-plugin\nVersion: 1.2.3\n")
+    result = fgic("plugins")
+    assert words(result.stdout, "cropper/golden")[2] == "Crop to the golden rectangle around the box."
+    assert "imported" not in result.stdout
+
+
 class Rounded(Attacker):
     """Perturb and round.
 

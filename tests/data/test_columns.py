@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 from PIL import Image
 
-from fgic_core import Column, DataError, Dataset, DatasetReader, PluginError, Sample
+from fgic_core import Column, DataError, Dataset, DatasetReader, PluginError, Sample, write_coco
 from fgic_core.data.contents import table_digests
 from fgic_core.kinds.dataset.driver import run
 from fgic_core.testing import tiny_context, tiny_dataset
@@ -75,6 +75,7 @@ def test_data_sets_with_and_without_them_go_together(with_masks: Dataset) -> Non
         (Column("label", "integer"), [1], "every data set has a column label"),
         (Column("sharpness", "number"), [1.0, 2.0], "column sharpness has 2 values for 1 rows"),
         (Column("count", "integer"), [2.7], "column count of type integer has a value of another: 2.7 is no integer"),
+        (MASK, [3], "column mask of type file has a value of another: 3 is no path"),
         (Column("count", "number"), ["two"], "column count of type number has a value of another"),
     ],
 )
@@ -83,6 +84,14 @@ def test_a_column_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=said):
         with_masks.take([0]).with_column(column, values)
+
+
+def test_coco_files_have_no_place_for_them_which_is_said(with_masks: Dataset, tmp_path: Path) -> None:
+    pytest.importorskip("sahi", reason="COCO files are written with sahi: pip install 'fgic[coco]'")
+    count = len(with_masks)
+    left_out = write_coco(with_masks, tmp_path / "coco").left_out
+    assert f"values of the further column mask ({(count + 1) // 2})" in left_out
+    assert f"values of the further column sharpness ({count})" in left_out
 
 
 def test_a_file_outside_of_its_folder_or_missing_is_refused(with_masks: Dataset, tmp_path: Path) -> None:
@@ -110,6 +119,22 @@ class Masked(DatasetReader):
         for number in (0, 1):
             extra = {"mask": f"{number}-mask.png", "sharpness": 0.5}
             yield Sample(id=f"{number}", path=f"{number}.png", label=number, split="train", extra=extra)
+
+
+class OfPaths(Masked):
+    """Gives paths as Python has them."""
+
+    def samples(self, ctx: object) -> Iterator[Sample]:
+        for sample in super().samples(ctx):
+            yield replace(sample, path=Path(sample.path), extra={"mask": Path(sample.extra["mask"])})  # type: ignore[arg-type]
+
+
+class NoPaths(Masked):
+    """Gives a number in the place of a path."""
+
+    def samples(self, ctx: object) -> Iterator[Sample]:
+        for sample in super().samples(ctx):
+            yield replace(sample, extra={"mask": 3})
 
 
 class Undeclared(Masked):
@@ -150,6 +175,11 @@ def test_a_reader_may_give_them(verify: str, tmp_path: Path) -> None:
     assert data.content(1, "mask") == (source / "1-mask.png").read_bytes()
     assert data[1].extra == {"mask": "1-mask.png", "sharpness": 0.5}
     assert data.header.columns[0].root in data.header.roots
+    other = tiny_context(tmp_path, name="paths")
+    run(OfPaths(root=source, verify=verify), {}, other)  # type: ignore[arg-type]
+    assert Dataset.open(other.folder)[1].extra == {"mask": "1-mask.png", "sharpness": None}
+    with pytest.raises(PluginError, match=r"sample 0: a value is of the wrong type: 3 is no path"):
+        run(NoPaths(root=source, verify="none"), {}, tiny_context(tmp_path, name="none"))
     with pytest.raises(PluginError, match="column mask is not declared"):
         run(Undeclared(root=source, verify="none"), {}, tiny_context(tmp_path, name="again"))
 

@@ -9,21 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from fgic_core import PluginError, Quantity
+from fgic_core import PluginError, Quantity, testing
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.data.quantities import QUANTITIES, quantity
 from fgic_core.kinds import table
 from fgic_core.kinds.table import CORE, KINDS, Kind, Kinds
-from fgic_core.registry import Registry
+from fgic_core.registry import Entry, Registry
+from fgic_core.run.job import Job, run_job
 from fgic_core.store.artifacts import open_artifact
 
 ROWS = """
 from typing import ClassVar
-from fgic_core import ArtifactType, Component, Kind, Quantity
+from fgic_core import ArtifactType, Component, Input, Kind, Quantity
 
 TRACKS = ArtifactType("tracks", "Where it went.", open="kind_rows:opened")
 SPEED = Quantity("speed", "Speed", "pixels", "higher", meaning="How fast it went.")
-TRACKER = Kind("tracker", "kind_rows:Tracker", "kind_rows", artifacts=(TRACKS,), quantities=(SPEED,))
+MORE = {"suite": "kind_rows:TrackerSuite", "artifacts": (TRACKS,), "quantities": (SPEED,)}
+TRACKER = Kind("tracker", "kind_rows:Tracker", "kind_rows", tensors=False, **MORE)
+MASKER = Kind("masker", "kind_rows:Masker", "kind_rows", tensors=False)
+LEARNER = Kind("learner", "kind_rows:Learner", "kind_rows", fit="kind_rows", tensors=False)
+STRAYER = Kind("strayer", "kind_rows:Strayer", "kind_rows")
 SECOND = Kind("second", "kind_rows:Tracker", "kind_rows", artifacts=(ArtifactType("tracks", open="kind_rows:other"),))
 OTHER_NAME = Kind("walker", "kind_rows:Tracker", "kind_rows")
 TAKEN = Kind("taker", "kind_rows:Tracker", "kind_rows", artifacts=(ArtifactType("dataset"),))
@@ -37,8 +42,29 @@ class Tracker(Component):
     inputs: ClassVar = {}
     gives: ClassVar[str] = "tracks"
 
+class Masker(Component):
+    kind: ClassVar[str] = "masker"
+    inputs: ClassVar = {}
+    gives: ClassVar[str] = "dataset"
+
+class Learner(Masker):
+    kind: ClassVar[str] = "learner"
+    inputs: ClassVar = {"dataset": Input("dataset")}
+
+class Strayer(Tracker):
+    kind: ClassVar[str] = "strayer"
+    gives: ClassVar[str] = "footprints"
+
+class TrackerSuite:
+    pass
+
 def opened(folder):
     return (folder / "tracks.txt").read_text()
+
+def run(component, inputs, ctx):
+    (ctx.folder / "notes.txt").write_text("there and back")
+
+fit = run
 """
 
 
@@ -57,6 +83,20 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-un
 
     yield made
     QUANTITIES.pop("speed", None)
+
+
+@pytest.fixture
+def installed(rows, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """``installed(name=target, …)`` puts these kinds beside the core's, and gives a registry of one component of each.
+
+    A component ``kind/own`` is its kind's contract itself.
+    """
+
+    def put(**targets: str) -> Registry:
+        monkeypatch.setattr(KINDS, "__dict__", vars(rows(**targets)))
+        return Registry([Entry(kind, "own", "fgic-rows", "1", "", f"kind_rows:{kind.title()}") for kind in targets])
+
+    return put
 
 
 def test_a_kind_from_elsewhere_stands_after_the_cores_and_is_imported_when_it_is_asked_for(rows) -> None:  # type: ignore[no-untyped-def]
@@ -119,6 +159,50 @@ def test_what_a_type_of_artifact_opens_is_what_a_component_is_given(
     about = {"key": "k", "uses": "tracker/x", "package": "p", "version": "1", "options": {}, "seed": 0, "inputs": {}}
     ArtifactRecord(type="tracks", **about).sealed().write(folder)
     assert open_artifact(folder, Registry([]), {}, "cpu") == "there and back"
+
+
+def test_a_kind_that_gives_what_no_kind_has_a_row_for_is_told(installed) -> None:  # type: ignore[no-untyped-def]
+    registry = installed(strayer="kind_rows:STRAYER", tracker="kind_rows:TRACKER")
+    with pytest.raises(PluginError) as error:
+        registry.get("strayer/own")
+    assert "every strayer gives 'footprints', which is no type of artifact" in str(error.value)
+    assert "artifacts=(fgic_core.ArtifactType('footprints', …),)" in str(error.value)
+    assert registry.get("tracker/own").__name__ == "Tracker"
+
+
+@pytest.mark.parametrize(
+    ("kind", "node", "said"),
+    [
+        ("masker", "use", "nothing that steps of the kind masker give was written: there is no dataset.json in"),
+        ("learner", "fit", "nothing that steps of the kind learner give was written: there is no component in"),
+        ("tracker", "use", "of the kind tracker wrote an artifact of type tracks that cannot be opened: FileNotFound"),
+    ],
+)
+def test_a_driver_that_wrote_nothing_fails_its_own_step(  # type: ignore[no-untyped-def]
+    installed, kind: str, node: str, said: str, tmp_path: Path
+) -> None:
+    registry = installed(**{kind: f"kind_rows:{kind.upper()}"})
+    testing.tiny_dataset(tmp_path / "data", classes=1, per_class=1)
+    output = tmp_path / "output"
+    output.mkdir()
+    inputs = {"dataset": tmp_path / "data"} if node == "fit" else {}
+    with pytest.raises(PluginError) as error:
+        run_job(Job(node=node, uses=f"{kind}/own", options={}, inputs=inputs, output=output), registry)  # type: ignore[arg-type]
+    assert said in str(error.value)
+    assert "kind_rows" in str(error.value), "where the driver is"
+    assert (output / "notes.txt").exists()
+    assert not (output / "artifact.json").exists()
+
+
+def test_the_suite_of_a_kind_is_offered_beside_the_cores_whatever_other_kinds_do(installed) -> None:  # type: ignore[no-untyped-def]
+    installed(broken="kind_broken:X", tracker="kind_rows:TRACKER")
+    assert getattr(testing, "TrackerSuite", None) is sys.modules["kind_rows"].TrackerSuite
+    assert testing.CropperSuite.__module__ == "fgic_core.kinds.cropper.suite"
+    with pytest.raises(AttributeError, match=r"no attribute 'WalkerSuite'.*kind broken cannot be imported .*planted"):
+        testing.WalkerSuite  # type: ignore[attr-defined]  # noqa: B018
+    installed(tracker="kind_rows:TRACKER")
+    with pytest.raises(AttributeError, match=r"no attribute 'WalkerSuite'$"):
+        testing.WalkerSuite  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_the_table_imports_no_kind() -> None:

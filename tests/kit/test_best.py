@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from PIL import Image
+from pydantic import PrivateAttr
 from torch import nn
 
-from fgic_core import BestEpoch, InputSpec, Size, evaluation
-from fgic_core.kit import infer
+from fgic_core import BestEpoch, FittedClassifier, InputSpec, PluginError, Size, evaluation
+from fgic_core.kit import NetworkClassifier, infer
+from fgic_core.testing import tiny_context, tiny_dataset
 
 
 def filled(network: nn.Linear, value: float) -> None:
@@ -85,6 +91,36 @@ def test_of_a_distance_the_smallest_is_best_also_after_a_checkpoint() -> None:
     assert (best.epoch, again.epoch) == (2, 2)
     again.restore()
     assert network.weight.item() == 2
+
+
+class Built(NetworkClassifier):
+    """A network that a test gives."""
+
+    _given: Any = PrivateAttr(None)
+
+    def build(self, classes: Sequence[str]) -> FittedClassifier:
+        given: FittedClassifier = self._given
+        return given
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "build or start gave a NoneType, not a FittedClassifier"),
+        (nn.Linear(1, 1), "build or start gave a Linear, not a FittedClassifier"),
+        (
+            FittedClassifier(torch.relu, InputSpec(Size(8, 8)), ("colour 0",)),  # type: ignore[arg-type]
+            "build or start gave a builtin_function_or_method as network, not a torch.nn.Module",
+        ),
+    ],
+)
+def test_what_builds_no_network_is_told(tmp_path: Path, given: object, said: str) -> None:
+    component, train = Built(), tiny_dataset(tmp_path, classes=1, per_class=1)
+    component._given = given
+    with pytest.raises((PluginError, AttributeError)) as caught:  # the second one is what it must not be
+        component.fit(train, train, tiny_context(tmp_path))
+    assert said in str(caught.value)
+    assert "Return FittedClassifier(network, InputSpec(Size(224, 224)), tuple(classes))." in str(caught.value)
 
 
 def test_measuring_draws_nothing_from_torchs_generator() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from fgic_core import Registry
+from fgic_core.cli.check import print_plan
 from fgic_core.kit import Augmented, Trainable, TrainingOptions, option, rate_factor
 from fgic_core.spec import SpecError, parse_spec
 
@@ -30,6 +33,16 @@ def test_another_default_changes_nothing_else() -> None:
         Trainable(epochs=0)
     with pytest.raises(ValidationError, match="greater than 0"):
         Long(lr=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("epoch", "Trainable has no option epoch; did you mean epochs?"), ("zzz", "Trainable has no option zzz")],
+)
+def test_another_default_of_an_option_that_is_not_there_is_refused(name: str, said: str) -> None:
+    with pytest.raises(ValueError, match="has no option") as caught:
+        option(Trainable, name, 12)
+    assert str(caught.value) == said
 
 
 def test_an_option_of_the_kit_means_the_same_in_every_component() -> None:
@@ -79,3 +92,24 @@ def test_the_schedule_goes_by_the_epoch_and_the_warm_up_by_the_step() -> None:
     assert factors == pytest.approx([1 / 13, 5 / 13, 9 / 13, 1, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01])
     assert rate_factor(Trainable(epochs=9, schedule="step", step_size=3, gamma=0.5), 9, 0, 9) == 0.25
     assert rate_factor(Trainable(epochs=9, schedule="none"), 9, 8, 9) == 1.0
+
+
+def test_an_option_that_was_given_and_has_no_effect_is_said_by_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A default has no effect either, and nobody is told of it."""
+    idle = "schedule: cosine, step_size: 3, optimizer: adamw, momentum: 0.5"
+    (tmp_path / "s.yaml").write_text(
+        "version: 1\nsteps:\n  d: {uses: dataset/synthetic-birds}\n"
+        f"  idle: {{uses: classifier/timm, with: {{{idle}}}}}\n"
+        "  used: {uses: classifier/timm, with: {schedule: step, step_size: 3, optimizer: sgd, momentum: 0.5}}\n"
+        "  less: {uses: classifier/timm, with: {schedule: none, optimizer: adamw}}\n"
+    )
+    print_plan(tmp_path / "s.yaml", [], tmp_path / "store", False)
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: step idle: step_size has no effect, as schedule is cosine.",
+        "warning: step idle: momentum has no effect, as optimizer is adamw.",
+    ]
+    print_plan(tmp_path / "s.yaml", [], tmp_path / "store", True)
+    said = {row["step"]: row["warnings"] for row in json.loads(capsys.readouterr().out)}
+    assert [len(said[step]) for step in ("d", "idle", "used", "less")] == [0, 2, 0, 0]

@@ -115,9 +115,18 @@ class Listed:
     def __str__(self) -> str:
         return f"{self.mutant.file}: {self.mutant.mistake} ({self.area}.yaml)"
 
-    def chosen(self, words: Sequence[str]) -> bool:
-        """Whether one of the words is part of its file or its mistake, or is its list; without words, all are."""
-        return not words or any(w == self.area or w in self.mutant.file or w in self.mutant.mistake for w in words)
+
+def chosen(everything: Sequence[Listed], words: Sequence[str]) -> list[Listed]:
+    """The mutants that are meant: by the name of their list, else by part of their file or mistake; without words, all.
+
+    The name of a list means that list alone, whatever files have it in their paths.
+    """
+    areas = {entry.area for entry in everything}
+
+    def is_meant(entry: Listed, word: str) -> bool:
+        return word == entry.area if word in areas else word in entry.mutant.file or word in entry.mutant.mistake
+
+    return [entry for entry in everything if not words or any(is_meant(entry, word) for word in words)]
 
 
 def read_lists(folder: Path) -> list[Listed]:
@@ -328,7 +337,7 @@ def run(listed: list[Listed], root: Path, jobs: int, console: Console) -> Counte
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 where every mutant could be put in and was caught, else 1."""
     parser = argparse.ArgumentParser(description="See whether the tests notice deliberate mistakes.")
-    parser.add_argument("words", nargs="*", help="mutants whose file or mistake has one of these, or whose list it is")
+    parser.add_argument("words", nargs="*", help="names of lists, or parts of a file or a mistake")
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 2), help="how many at a time")
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -339,12 +348,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         console.print(str(error), markup=False, highlight=False, soft_wrap=True)
         return 1
-    chosen = [entry for entry in everything if entry.chosen(given.words)]
-    if not chosen:
+    meant = chosen(everything, given.words)
+    if not meant:
         console.print(f"None of {len(everything)} mutants is meant by {' '.join(given.words)!r}.")
         return 1
     ready, lost = [], 0
-    for entry in chosen:
+    for entry in meant:
         try:
             entry.mutant.changed(root)
             ready.append(entry)
@@ -357,9 +366,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     minutes = (time.monotonic() - started) / 60
     said = ", ".join(f"{found[outcome]} {outcome}" for outcome in _WORDS if found[outcome])
     also = f"; {lost} no longer apply" if lost else ""
-    count = f"{len(chosen)} mutant{'s' * (len(chosen) != 1)}"
+    count = f"{len(meant)} mutant{'s' * (len(meant) != 1)}"
     console.print(f"{count} in {minutes:.1f} min: {said or 'none was tried'}{also}")
-    return int(found["caught"] != len(chosen))
+    return int(found["caught"] != len(meant))
 
 
 def _stop(*_: object) -> None:

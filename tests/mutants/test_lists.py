@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -26,9 +27,15 @@ def _runner() -> ModuleType:
 mutants = _runner()
 
 
-def test_every_mutant_can_still_be_put_in_and_names_tests_that_are_there() -> None:
+@pytest.fixture(scope="module")
+def everything() -> list[Any]:
+    """The lists of the project."""
+    found: list[Any] = mutants.read_lists(HERE)
+    return found
+
+
+def test_every_mutant_can_still_be_put_in_and_names_tests_that_are_there(everything: list[Any]) -> None:
     problems = []
-    everything = mutants.read_lists(HERE)
     assert everything
     for listed in everything:
         try:
@@ -38,9 +45,17 @@ def test_every_mutant_can_still_be_put_in_and_names_tests_that_are_there() -> No
     assert problems == []
 
 
-def test_no_mutant_is_listed_twice() -> None:
-    seen = [(one.mutant.file, one.mutant.old, one.mutant.new) for one in mutants.read_lists(HERE)]
+def test_no_mutant_is_listed_twice(everything: list[Any]) -> None:
+    seen = [(one.mutant.file, one.mutant.old, one.mutant.new) for one in everything]
     assert len(set(seen)) == len(seen)
+
+
+def test_the_name_of_a_list_means_that_list_alone(everything: list[Any]) -> None:
+    """Files of other lists have it in their paths."""
+    assert {one.area for one in mutants.chosen(everything, ["kinds"])} == {"kinds"}
+    assert len({one.area for one in mutants.chosen(everything, ["fgic_core/kinds"])}) > 1
+    assert {one.area for one in mutants.chosen(everything, ["kinds", "there is no warm-up"])} == {"kinds", "kit"}
+    assert mutants.chosen(everything, []) == everything
 
 
 LIST = """\
@@ -60,9 +75,11 @@ TEST = "from fgic_toy.ruler import share\n\n\ndef test_share():\n    assert shar
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project of one module, one test and two mutants, of which the test notices one."""
     import subprocess
+
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # which these tests do without, and which take seconds
 
     for name, text in {
         "fgic_toy/__init__.py": "",

@@ -253,8 +253,50 @@ def test_what_may_be_stale_is_not_remembered(shop: Shop, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:  # the process is older than the change
         patch.setattr(fgic_core, "BEGAN", source.stat().st_ctime_ns)
         assert not is_remembered(width=2), "the class may be of the text before"
+    for text in (
+        "import os\n\nWIDEST = int(os.environ.get('W', 9))\n",
+        "from os import getenv\n\n\ndef widest():\n    return int(getenv('W', 9))\n\n\nWIDEST = widest()\n",
+    ):
+        source.write_text(text)
+        assert not is_remembered(width=4), "another process may have another environment"
+    source.write_text("import os\n\nWIDEST = 9\n\n\ndef unused():\n    return os.environ\n")
+    assert is_remembered(width=4)
     source.write_text("import importlib\n\nWIDEST = importlib.import_module('fgic_made' + '_attack') and 9\n")
     assert not is_remembered(width=3), "what it imports is not known"
+
+
+MORE = "    more: list[int] = Field(default_factory={})\n"
+HARD = "    hard: int = 1\n"
+HELP = '    """Pictures on a shelf."""\n'
+
+
+@pytest.mark.parametrize(
+    ("uses", "name", "old", "new"),
+    [
+        pytest.param("dataset/shelf", "fgic_made", HELP, f"{HELP}\n{MORE}", id="of its own"),
+        pytest.param(
+            "dataset/shelf",
+            "fgic_made",
+            f"class Shelf(DatasetReader):\n{HELP}",
+            f"class Shape(BaseModel):\n{MORE}\nclass Shelf(DatasetReader):\n{HELP}\n    shape: Shape = Shape()\n",
+            id="of a model",
+        ),
+        pytest.param("attacker/knock", "fgic_made_attack", HARD, f"{HARD}{MORE}", id="of what it names"),
+    ],
+)
+def test_a_default_that_a_function_makes_is_made_each_time(
+    shop: Shop, uses: str, name: str, old: str, new: str
+) -> None:
+    """It may look at a clock or a file; a list that is empty always is the same."""
+    for factory, remembered in (("list", True), ("lambda: [1]", False)):
+        assert MODULES[name].count(old) == 1
+        text = MODULES[name].replace(old, new.format(factory))
+        (shop.folder / f"{name}.py").write_text(f"from pydantic import BaseModel, Field\n{text}")
+        shop.described()
+        shop.described()
+        assert (shop.imported == []) == remembered, factory
+        shop.describer().manifests([uses])
+        assert (shop.imported == []) == remembered, f"the help tells of {factory}"
 
 
 def test_a_class_of_this_process_is_not_remembered(shop: Shop) -> None:

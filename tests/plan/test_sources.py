@@ -295,6 +295,35 @@ def test_of_a_package_that_asks_where_it_lies_every_file_counts(opens: str, site
     assert Sources(Memory()).reached("fgic_till").unknown_files == ()
 
 
+@pytest.mark.parametrize(
+    ("change", "still"),
+    [
+        ({}, True),
+        ({"section.py": "from fgic_core.report import article\n"}, False),  # no section names it
+        ({"section.py": "SHOWN = f'{__package__}/goods.html.j2'\n"}, False),  # it is no section
+        ({"__init__.py": "from fgic_shop import section\n"}, False),  # what is computed stands on the section
+        ({"driver.py": "NAME = 'goods.html.j2'\n"}, False),  # what is computed names it
+        ({"driver.py": "NAME = open(f'{__file__}/../goods.html.j2')\n"}, False),  # or opens what lies there
+    ],
+)
+def test_the_template_of_a_section_counts_for_the_page_alone(change: dict[str, str], still: bool, site: Site) -> None:
+    files = {
+        "__init__.py": "",
+        "driver.py": "NAME = 'goods'\n",
+        "section.py": "from fgic_core.report import article\n\nSHOWN = [f'{__package__}/goods.html.j2', 'goods.j2']\n",
+        "goods.html.j2": "1\n",
+        "goods.j2": "1\n",
+        **change,
+    }
+    folder = site({f"fgic_shop/{name}": text for name, text in files.items()}) / "fgic_shop"
+    before = digest("fgic_shop.driver")
+    (folder / "goods.html.j2").write_text("2\n")
+    assert (digest("fgic_shop.driver") == before) is still
+    (folder / "goods.html.j2").write_text("1\n")
+    (folder / "goods.j2").write_text("2\n")
+    assert digest("fgic_shop.driver") != before
+
+
 def test_of_what_lies_in_a_package_nothing_counts_that_systems_and_editors_leave(site: Site) -> None:
     folder = site({**PLUGIN, "fgic_till/prices.csv": "1\n"}) / "fgic_till"
     before = digest("fgic_till")
@@ -348,6 +377,86 @@ def test_of_a_class_of_a_script_too_it_is_said_what_it_imports_unknown(tmp_path:
     (tmp_path / "script.py").write_text(SCRIPT)
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "Plain /\nLacking fgic_no_such (Lacking) /\nReading / Reading\nChosen Chosen /\n"
+
+
+PATCHES = """
+import fgic_patched_crop
+from fgic_core import Cropper, Pipeline, Registry
+from fgic_core.errors import FgicError
+from fgic_core.plan.notebook import reached_by_class
+from fgic_core.plan.sources import Sources
+from fgic_core.registry import Entry
+from fgic_core.store.memory import Memory
+
+known = Registry([Entry("cropper", "installed", "fgic-patched", "1", "", "fgic_patched_crop:Installed")])
+
+
+class Own(Cropper):
+    def region(self, box, image):
+        return box
+
+
+def wider(self, box, image):
+    return box.expanded(0.1)
+
+
+def narrower(self, box, image):
+    return box.expanded(-0.1)
+
+
+def alone(box, image):
+    return box
+
+
+def digest(made):
+    return reached_by_class(made, Sources(Memory())).digest
+
+
+for made in (Own, fgic_patched_crop.Installed):
+    region, seen = made.region, [digest(made)]
+    for patch in (wider, narrower, staticmethod(alone), region):
+        made.region = patch
+        seen.append(digest(made))
+    print(len(set(seen)), seen[0] == seen[-1])
+
+fgic_patched_crop.Installed.region = wider
+steps = {"d": {"uses": "dataset/drawn"}, "c": {"uses": "cropper/installed"}}
+
+
+class Drawn(fgic_patched_crop.DatasetReader):
+    def classes(self):
+        return ["a"]
+
+    def samples(self, ctx):
+        return iter(())
+
+
+known.register("drawn", Drawn)
+pipeline = Pipeline.from_dict({"version": 1, "steps": steps}, registry=known)
+try:
+    pipeline.run(store="s", isolation="run")
+except FgicError as error:
+    print(error)
+"""
+PATCHED = """
+from fgic_core import Cropper, DatasetReader
+
+
+class Installed(Cropper):
+    def region(self, box, image):
+        return box
+"""
+
+
+def test_what_a_notebook_puts_into_a_class_counts_and_goes_to_no_other_process(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(PATCHES)
+    (tmp_path / "fgic_patched_crop.py").write_text(PATCHED)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    own, installed, *said = done.stdout.splitlines()
+    assert (own, installed) == ("4 True", "4 True"), done.stderr
+    assert said[0] == (
+        "step c (cropper/installed): Installed.region was changed in this process, and steps are computed in others"
+    )
 
 
 @pytest.mark.parametrize("uses", ["dataset/synthetic-birds", "cropper/square", "detector/torchvision", "explainer/cam"])

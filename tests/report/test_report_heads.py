@@ -233,7 +233,7 @@ def test_a_run_on_train_pictures_alone_claims_nothing(toys: Path, tmp_path: Path
         assert in_terminal(run.metrics(name)) == f"{WITHOUT} (train alone)"
     with pytest.raises(KeyError, match="no metric 'mAP50' of 'test'; there are those of 'train'"):
         run.metric("boxes", "mAP50", "test")
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="no metric 'mAP50' of no one split; there are those of 'train'"):
         run.metric("boxes", "mAP50")
     assert run.metric("attack", "robust_accuracy", "train", eps=0.1, norm="Linf").is_at(eps=0.1)
     with pytest.raises(KeyError, match=r"several metrics 'robust_accuracy' of 'train'; .*eps=0\.0.*; .*eps=0\.1"):

@@ -127,6 +127,31 @@ def test_a_broken_table_costs_its_part_and_not_the_page(fake_run: Callable[..., 
     assert "Accuracy" in shown
 
 
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("section", "step classifier: The section of this kind cannot be shown"),
+        ("card", "step classifier: its key number cannot be had from its kind: RuntimeError: planted"),
+        ("clause", "step classifier: its kind cannot put its key number into words: RuntimeError: planted"),
+    ],
+)
+def test_what_a_kind_fails_to_show_is_told_to_who_writes_the_report(
+    function: str, said: str, fake_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time: a page that lacks something is not kept."""
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("planted")
+
+    folder = fake_run().all_steps()
+    monkeypatch.setattr(f"fgic_core.kinds.classifier.section.{function}", fails)
+    for _ in range(2):
+        faults: list[str] = []
+        page = write_report(folder, warn=faults.append).read_text(encoding="utf-8")
+        assert [fault for fault in faults if fault.startswith(said)] == faults != []
+        assert "Accuracy" in article(page, "classifier")
+
+
 def test_a_missing_picture_is_a_placeholder_with_the_reason(fake_run: Callable[..., Any]) -> None:
     run = fake_run(classes=("a", "b"), per_class=4)
     run.dataset()

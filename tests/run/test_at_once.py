@@ -253,8 +253,10 @@ def test_ctrl_c_stops_all_of_it_and_says_how_to_go_on(go: Go, tmp_path: Path) ->
             if node == "two":
                 raise KeyboardInterrupt
 
-    with pytest.raises(Interrupted, match="goes on with step one and with step two"):
+    with pytest.raises(Interrupted, match="The same command goes on with step one and with step two"):
         go(CROPS, CtrlC())
+    with pytest.raises(Interrupted, match="The same command without --fresh goes on with step one and with step two"):
+        go(CROPS, CtrlC(), fresh=True)
     record = Run.open(tmp_path / "runs" / "crops" / "latest").record
     found = [step.status for step in record.steps]
     assert found == ["computed", "interrupted", "interrupted", "skipped"]

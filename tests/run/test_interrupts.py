@@ -83,7 +83,7 @@ def test_a_signal_after_a_step_is_finished_keeps_that_step(seven_steps: Path, tm
 def test_a_signal_while_the_report_is_written_says_how_to_get_it(
     seven_steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(folder: Path) -> Path:
+    def write(folder: Path, **_: object) -> Path:
         os.kill(os.getpid(), signal.SIGINT)
         return folder
 
@@ -96,7 +96,7 @@ def test_a_signal_while_the_report_is_written_says_how_to_get_it(
 def test_a_report_that_fails_after_an_interrupt_is_not_kept_quiet(
     seven_steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(folder: Path) -> Path:
+    def write(folder: Path, **_: object) -> Path:
         raise ValueError("planted")
 
     monkeypatch.setattr(fgic_core.report, "write_report", write)

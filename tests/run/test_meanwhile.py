@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ import torch
 
 from fgic_core import Attacker, InputFile, Registry, hookimpl
 from fgic_core.data.artifact import ArtifactRecord, Point
-from fgic_core.errors import StoreError
+from fgic_core.errors import FgicError, StoreError
 from fgic_core.pipeline import Pipeline, Run
+from fgic_core.plan.plan import Plan
+from fgic_core.run import study
 
 SPEC = """\
 version: 1
@@ -178,3 +182,83 @@ def test_no_other_model_stands_in_for_one_that_failed(go: Go, tmp_path: Path, mo
     with pytest.raises(StoreError, match=r"step last, which gives the model of this run, failed(.|\n)*name another"):
         result.model()
     assert result.model("net").classes == result.dataset().classes
+    assert result.opened("net").classes == result.opened("dots").classes == result.dataset().classes
+    with pytest.raises(StoreError, match="step last failed"):
+        result.opened("last")
+
+
+def test_code_that_was_edited_after_it_was_imported_is_not_computed_with_in_the_process(toys: Path, go: Go) -> None:
+    """What it gave would be kept as what the new code gives. A comment changes nothing, and new Python has new code."""
+    go(until="dots")
+    file = toys / "fgic_toys.py"
+    file.write_text(f"# A remark.\n{file.read_text()}")
+    assert statuses(go(until="net"))[:2] == ["reused", "computed"]
+    text = file.read_text()
+    edited = text.replace("class Linear(Classifier):", "SCALE = 2\n\n\nclass Linear(Classifier):")
+    assert edited != text
+    file.write_text(edited)
+    with pytest.raises(FgicError) as caught:
+        go(until="net")
+    message = str(caught.value)
+    assert f"imported code that was changed since: {file}" in message
+    assert "step dots (dataset/dots)" in message
+    assert 'isolation="run"' in message
+    importlib.reload(sys.modules["fgic_toys"])
+    assert statuses(go(until="net"))[:2] == ["computed", "computed"]
+
+
+def test_a_study_looks_once_at_the_code_of_each_step_that_its_runs_share(
+    toys: Path, go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+    outdated = Plan.outdated
+    monkeypatch.setattr(Plan, "outdated", lambda plan, name: looked.append(name) or outdated(plan, name))
+    block = "study: {seeds: [0, 1, 2], measure: [{step: net, quantity: accuracy}], matrix: {net.with.epochs: [1, 2]}}\n"
+    spec = SPEC.replace("\nsteps:", f"\n{block}steps:")
+    (tmp_path / "spec.yaml").write_text(spec.replace("{epochs: 2}}\n", "{epochs: 1}}\n").partition("  shift:")[0])
+    monkeypatch.setattr(study, "check_device", lambda device: 1 / 0)  # what comes next
+    with pytest.raises(ZeroDivisionError):
+        go()
+    assert looked == ["dots", "net", "net"], "of six runs"
+    file = toys / "fgic_toys.py"
+    file.write_text(file.read_text().replace("class Linear(Classifier):", "SCALE = 2\n\n\nclass Linear(Classifier):"))
+    with pytest.raises(FgicError, match=r"changed since: .*fgic_toys\.py"):
+        go()
+    assert looked[3:] == ["dots"]
+
+
+def test_so_is_none_of_a_module_that_it_imports_nor_a_class_whose_module_was_reloaded(toys: Path, go: Go) -> None:
+    (toys / "fgic_toy_helper.py").write_text("SCALE = 1\n")
+    file = toys / "fgic_toys.py"
+    file.write_text(file.read_text().replace("import annotations\n", "import annotations\n\nimport fgic_toy_helper\n"))
+    assert "import fgic_toy_helper" in file.read_text()
+    made = Pipeline.from_yaml(toys.parent / "spec.yaml", registry=registry())
+    go(until="dots")
+    (toys / "fgic_toy_helper.py").write_text("SCALE = 2\n")
+    with pytest.raises(FgicError, match=r"changed since: .*fgic_toy_helper\.py"):
+        go(until="dots")
+    importlib.reload(sys.modules["fgic_toy_helper"])
+    assert statuses(go(until="dots"))[0] == "computed"
+    importlib.reload(sys.modules["fgic_toys"])
+    (toys / "fgic_toy_helper.py").write_text("SCALE = 3\n")
+    with pytest.raises(FgicError, match=r"changed since: .*fgic_toy_helper\.py"):
+        go(until="dots")
+    importlib.reload(sys.modules["fgic_toy_helper"])
+    with pytest.raises(FgicError, match=r"changed since: .*fgic_toys\.py"):
+        made.run(store=toys.parent / "store", runs=toys.parent / "runs", device="cpu", until="dots", report=False)
+
+
+def test_a_default_that_is_another_one_where_the_step_is_computed_is_noticed(go: Go, tmp_path: Path) -> None:
+    """As that of a class which looks at its surroundings in a way that reading its source does not tell."""
+    (tmp_path / "spec.yaml").write_text(SPEC.replace("with: {epochs: 2}", "with: {epochs: 2, lr: 0.5}"))
+
+    def elsewhere(option: str) -> Callable[[], None]:
+        def act() -> None:
+            sys.modules["fgic_toys"].Linear.model_fields[option].default = 0.25
+
+        return act
+
+    assert go(When("net", elsewhere("lr"), "step_started"), until="net").ok, "it is given"
+    result = go(When("net", elsewhere("val_fraction"), "step_started"), until="net", fresh=True)
+    assert statuses(result)[1] == "failed"
+    assert "its option val_fraction has the default 0.25 here, and had 0.1 where" in result.record.step("net").error

@@ -91,3 +91,29 @@ def test_options_find_their_files_where_the_project_lies_now(moved: Path) -> Non
     assert record.project == Path.cwd()
     reader = open_component(record.step("s").folder, Registry(), record.project)
     assert reader.root == Path.cwd() / "pictures"
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        pytest.param("{uses: dataset/shelf, with: {root: pictures}}", id="that lie anywhere"),
+        pytest.param("{uses: dataset/dots}", id="that a step made"),
+    ],
+)
+def test_pictures_of_what_came_out_the_same_are_found_although_its_key_is_another(moved: Path, reader: str) -> None:
+    """Roots are named after keys: the rows of what is reused further down have the name of then."""
+    spec = Path("same.yaml")
+    spec.write_text(
+        f"version: 1\nname: same\nsteps:\n  s: {reader}\n  c: {{uses: cropper/exact}}\n"
+        "  d: {uses: cropper/exact, with: {margin: 1}}\n"
+    )
+    before = Pipeline.from_yaml(spec).run(report=False)
+    seen = {name: before.dataset(name).crop(0).tobytes() for name in ("c", "d")}
+    for more in ("", "  net: {uses: classifier/linear}\n"):  # also where all of it is reused once more
+        spec.write_text(spec.read_text() + more)
+        run = Pipeline.from_yaml(spec, ["s.with.unreadable=skip"]).run(report=False)
+        assert [step.error for step in run.record.steps if step.error] == []
+        assert run.record.step("s").key != before.record.step("s").key
+        assert [run.record.step(name).status for name in seen] == ["reused", "reused"]
+        assert {name: run.dataset(name).crop(0).tobytes() for name in seen} == seen
+    assert run.record.step("net").status == "computed"

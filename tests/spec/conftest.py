@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fgic_core import (
     Attacker,
@@ -108,6 +108,7 @@ class Net(Classifier):
     lr: float = Field(0.01, gt=0, description="Step size.")
     optimizer: Literal["sgd", "adamw"] = Field("sgd", description="The optimizer.")
     freeze: bool = Field(False, description="Train the last layer alone.")
+    dropout: float = Field(0.0, ge=0, le=1, description="Share of features that are left out.")
     weights: InputFile | None = Field(None, description="Weights to begin with.")
     batch: int | Literal["auto"] = Field("auto", description="Samples a step.")
     milestones: list[int] = Field([], description="Epochs at which lr drops.")
@@ -123,6 +124,12 @@ class Net(Classifier):
         if model == "crash":
             raise RuntimeError("no connection\nto the hub")
         return model
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Net:
+        if self.freeze and self.dropout:
+            raise ValueError("dropout goes with a network that is not frozen")
+        return self
 
     def fit(self, train: Any, val: Any, ctx: Context) -> None:
         return None

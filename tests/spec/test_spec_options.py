@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import field_validator
 
-from fgic_core import Epsilon, Registry
+from fgic_core import Box, Cropper, Epsilon, Input, Registry, Size
 from fgic_core.spec import SpecError, from_dict, parse_spec
 
 START = "version: 1\nsteps:\n  d: {uses: dataset/drawn}\n"
@@ -19,7 +20,19 @@ PGD = "  c: {uses: classifier/net}\n  p: {uses: attacker/pgd, with: {"
 CASES = [
     ("epochs: many", "many", "option epochs should be a whole number, not 'many'", ""),
     ("epochs: 2.5", "2.5", "option epochs should be a whole number, not 2.5", ""),
-    ("epochs: true", "true", "option epochs should be a number, not true", ""),
+    (
+        "epochs: true",
+        "true",
+        "option epochs should be a number, not true",
+        "Write epochs: 10, which is its default, or another integer in [1, 1000].",
+    ),
+    (
+        "dropout: true",
+        "true",
+        "option dropout should be a number, not true",
+        "Write a number in [0, 1]; its default is 0.0.",
+    ),
+    ("dropout: false", "false", "option dropout should be a number, not false", "Write dropout: 0."),
     ("epochs: null", "null", "option epochs should be a whole number, not null", ""),
     ("epochs: 0", "0", "option epochs should be at least 1, not 0", ""),
     ("epochs: 1001", "1001", "option epochs should be at most 1000, not 1001", ""),
@@ -156,6 +169,71 @@ def test_a_validator_that_crashes_is_one_problem_among_others(said: Callable[...
     assert second.startswith(":5:40: option lr should be greater than 0")
 
 
+class Drifting(Cropper):
+    """Each look at its options changes them."""
+
+    scale: float = 1.0
+    unit: str = "m"
+    names: frozenset[str] = frozenset()
+
+    @field_validator("scale")
+    @classmethod
+    def _halved(cls, scale: float) -> float:
+        return scale / 2
+
+    @field_validator("unit")
+    @classmethod
+    def _short(cls, unit: str) -> str:
+        if unit == "cm":
+            raise ValueError("cm is short for nothing")
+        return {"centimetre": "cm"}.get(unit, unit)
+
+    @field_validator("names")
+    @classmethod
+    def _lower(cls, names: frozenset[str]) -> frozenset[str]:
+        return frozenset(name.lower() for name in names)
+
+    def region(self, box: Box, image: Size) -> Box:
+        return box
+
+
+def test_options_that_are_others_when_a_job_reads_them_are_refused(registry: Registry) -> None:
+    """A job is given what the first look made of them, and looks again: the key would tell of other values."""
+    known = Registry([])
+    known.register("drifting", Drifting)
+    known.register("drawn", registry.get("dataset/drawn"))
+
+    def said(**options: Any) -> str:
+        step = {"uses": "cropper/drifting", "with": options}
+        with pytest.raises(SpecError) as caught:
+            from_dict({"version": 1, "steps": {"d": {"uses": "dataset/drawn"}, "c": step}}, known)
+        return str(caught.value)
+
+    assert said(scale=1) == (
+        "steps.c.uses: cropper/drifting does not take its own options as they are: scale is 0.5, then 0.25 when a job "
+        "reads them again. A validator that changes a value must leave alone what it has changed already."
+    )
+    assert "when a job reads unit: Value error, cm is short for nothing" in said(scale=0, unit="centimetre")
+    step = {"uses": "cropper/drifting", "with": {"scale": 0, "names": list("ABCDEFGH")}}
+    spec = from_dict({"version": 1, "steps": {"d": {"uses": "dataset/drawn"}, "c": step}}, known)
+    assert sorted(spec.step("c").described.options["names"]) == list("abcdefgh")
+
+
+class Odd(Drifting):
+    """Takes what nothing gives."""
+
+    inputs = {**Cropper.inputs, "odd": Input("fitted", auto=False)}
+
+
+def test_where_no_kind_gives_what_is_needed_none_is_proposed(registry: Registry) -> None:
+    known = Registry([])
+    known.register("odd", Odd)
+    known.register("drawn", registry.get("dataset/drawn"))
+    steps = {"d": {"uses": "dataset/drawn"}, "c": {"uses": "cropper/odd", "with": {"scale": 0}}}
+    with pytest.raises(SpecError, match=r"No kind that is installed gives a fitted without being given one\."):
+        from_dict({"version": 1, "steps": steps}, known)
+
+
 def test_paths_start_at_the_folder_of_the_spec(tmp_path: Path, registry: Registry) -> None:
     (tmp_path / "pictures").mkdir()
     text = "version: 1\nsteps:\n  b: {uses: dataset/birds, with: {root: pictures}}\n"
@@ -167,6 +245,19 @@ def test_paths_start_at_the_folder_of_the_spec(tmp_path: Path, registry: Registr
     assert caught.value.problems[0].message == (
         f"option root should be a folder that exists; there is none at {tmp_path / 'picture'}"
     )
+
+
+def test_beside_an_unknown_option_everything_else_that_is_wrong_is_said_too(said: Callable[..., str]) -> None:
+    """What pydantic takes for a number is one fault, and what only a validator of the whole sees another."""
+    text = said(f"{START}{NET}epohcs: 3, dropout: true, lr: 0}}}}\n")
+    assert [line.partition(": ")[2] for line in text.splitlines() if line.startswith("s.yaml")] == [
+        "classifier/net has no option epohcs",
+        "option dropout should be a number, not true",
+        "option lr should be greater than 0, not 0",
+    ]
+    text = said(f"{START}{NET}epohcs: 3, freeze: true, dropout: 0.5}}}}\n")
+    assert "classifier/net has no option epohcs" in text
+    assert "classifier/net: dropout goes with a network that is not frozen" in text
 
 
 def test_python_data_is_checked_alike_and_problems_name_keys(registry: Registry) -> None:

@@ -71,6 +71,8 @@ class Judge:
             return not isinstance(value, str) or len(value) >= said
         if word == "minItems":
             return not isinstance(value, list) or len(value) >= said
+        if word == "uniqueItems":
+            return not isinstance(value, list) or not said or all(one not in value[:i] for i, one in enumerate(value))
         if word == "items":
             return not isinstance(value, list) or all(self.legal(one, said) for one in value)
         return self.of_objects(value, schema, word)
@@ -148,6 +150,50 @@ def test_what_the_loader_refuses_the_schema_refuses(
     assert text != seven
     assert said(text)
     assert not judge.legal(data(text))
+
+
+STUDY = """\
+study:
+  seeds: [0, 1]
+  ablate: [boxes, crops]
+  cross: true
+  matrix: {classifier.uses: [classifier/net], crops.with.margin: [0, 0.1, null, {a: 1}]}
+  exclude: [{crops.with.margin: 0.1, ablate: boxes}]
+  measure: [{step: pgd, quantity: robust_accuracy, at: {eps: 4/255}}, fit_seconds]
+  margin: 1
+  baseline: {crops.with.margin: 0}
+  oracle: true
+  vary: [init, resample]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("[0, 1]", "2"),
+        ("[0, 1]", "[1, 1]"),
+        ("[0, 1]", "[-1]"),
+        ("[boxes, crops]", "every"),
+        ("[boxes, crops]", "{every: [boxes]}"),
+        ("cross: true", "cross: 1"),
+        ("cross", "crossed"),
+        ("[classifier/net]", "classifier/net"),
+        ("crops.with.margin: [", "crops: ["),
+        ("robust_accuracy", "robustness"),
+        ("fit_seconds", "fit_second"),
+        ("margin: 1\n", "margin: 0\n"),
+        ("resample", "seed"),
+    ],
+)
+def test_a_study_is_told_by_the_schema_too(
+    old: str, new: str, judge: Judge, seven: str, said: Callable[..., str]
+) -> None:
+    assert judge.legal(data(seven + STUDY))
+    assert judge.legal(data(seven + STUDY.replace("[boxes, crops]", "{combinations: [boxes]}")))
+    text = STUDY.replace(old, new, 1)
+    assert text != STUDY
+    assert said(seven + text)
+    assert not judge.legal(data(seven + text))
 
 
 def test_editors_find_titles_descriptions_and_defaults(registry: Registry) -> None:

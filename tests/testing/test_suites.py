@@ -43,7 +43,7 @@ TestSign = suite(AttackerSuite, fgic_toys.Sign())
 """
 
 BROKEN = """
-import pytest, torch
+import pytest
 from fgic_core.testing import *
 from fgic_core import Attacker, Cropper, Explainer, Maps
 

@@ -20,7 +20,7 @@ from fgic_core.kinds.classifier.contract import Classifier, FittedClassifier
 from fgic_core.kit.inference import Batch, infer
 from fgic_core.steps.context import Scores, StepContext
 from fgic_core.steps.lesson import MAIN, Lesson
-from fgic_core.steps.validation import cut_val
+from fgic_core.steps.validation import cut_val, resampled
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -149,7 +149,7 @@ def training_parts(dataset: Dataset, val_fraction: float, ctx: StepContext) -> t
         train, val = cut_val(train, val_fraction, ctx)
     if not len(val):
         ctx.warn("there is no validation sample: no epoch can be told to be better than another")
-    return train, val
+    return resampled(train, ctx), val
 
 
 @dataclass(frozen=True, slots=True)

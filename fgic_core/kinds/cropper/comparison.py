@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fgic_core.data.geometry import Box
-from fgic_core.data.sample import BoxSource
+from fgic_core.data.sample import CropSource
 
 #: Kept areas differ clearly where their geometric means do by this factor and the ranks would by chance as rarely as
 #: this (Mann and Whitney 1947). Between the official splits of Stanford Dogs and CUB-200-2011, and between annotated
@@ -18,7 +18,7 @@ FACTOR, BY_CHANCE = 1.4, 0.01
 #: YOLOX-Nano's do by 0.81 on Stanford Dogs and by 0.83 on CUB-200-2011.
 OVERLAP, ENOUGH = 0.5, 5
 
-_WORDS: dict[BoxSource, str] = {"annotated": "annotated", "predicted": "predicted", "crossfit": "cross-fitted"}
+_WORDS: dict[CropSource, str] = {"annotated": "annotated", "predicted": "predicted", "crossfit": "cross-fitted"}
 
 
 @dataclass
@@ -49,12 +49,12 @@ class Crops:
             self.overlaps.append(max(overlaps))
 
 
-def difference(train: Crops, test: Crops, sources: Mapping[str, BoxSource]) -> str | None:
+def difference(train: Crops, test: Crops, sources: Mapping[str, CropSource]) -> str | None:
     """What a reader must know of train and test crops that clearly differ; None where they do not.
 
     Args:
         train, test: the crops of both splits.
-        sources: the boxes that ``train`` and ``test`` are cropped to.
+        sources: the boxes that ``train`` and ``test`` are cropped to, if they are.
     """
     if not train.areas or not test.areas:
         return None
@@ -63,7 +63,7 @@ def difference(train: Crops, test: Crops, sources: Mapping[str, BoxSource]) -> s
         shares = f"{np.mean(train.areas):.0%} of the picture, test crops {np.mean(test.areas):.0%}"
         said.append(f"train crops keep {shares} on average (n = {len(train.areas):,} and {len(test.areas):,})")
     whose = sources["train"], sources["test"]
-    if whose.count("annotated") == 1:
+    if whose.count("annotated") == 1 and "whole" not in whose:
         # The split that tells more: heads that are annotated in train alone do not show in test.
         known = [
             (float(np.mean(crops.overlaps)), split, len(crops.overlaps))
@@ -76,10 +76,18 @@ def difference(train: Crops, test: Crops, sources: Mapping[str, BoxSource]) -> s
     if not said:
         return None
     return (
-        f"Train and test crops do not show the same: {'; '.join(said)}. Train pictures are cropped to "
-        f"{_WORDS[whose[0]]} boxes, test pictures to {_WORDS[whose[1]]} ones, so that a classifier is tested on other "
-        "views than it learned from."
+        f"Train and test crops do not show the same: {'; '.join(said)}. Train pictures {_used(whose[0], 'boxes')}, "
+        f"test pictures {_also(*whose)}, so that a classifier is tested on other views than it learned from."
     )
+
+
+def _used(source: CropSource, boxes: str) -> str:
+    return "are used whole" if source == "whole" else f"are cropped to {_WORDS[source]} {boxes}"
+
+
+def _also(train: CropSource, test: CropSource) -> str:
+    said = _used(test, "boxes" if train == "whole" else "ones")
+    return said if "whole" in (train, test) else said.removeprefix("are cropped ")
 
 
 def _apart(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from fgic_core.data.geometry import Box, Size
-from fgic_core.data.sample import BoxSource
+from fgic_core.data.sample import CropSource
 from fgic_core.kinds.component import Component
 from fgic_core.kinds.ports import Input
 
@@ -26,15 +26,17 @@ class Cropper(Component, ABC):
     inputs: ClassVar[Mapping[str, Input]] = {"dataset": Input("dataset")}
     gives: ClassVar[str] = "dataset"
 
-    train_boxes: BoxSource = Field(
+    train_boxes: CropSource = Field(
         "annotated",
         description="Boxes that train and validation pictures are cropped to: annotated ones, the detector's, or "
-        "(`crossfit`, an option of the detector's step too) those of a detector that was not trained on the picture.",
+        "(`crossfit`, an option of the detector's step too) those of a detector that was not trained on the picture. "
+        "`whole` uses these pictures as they are.",
     )
-    test_boxes: BoxSource | None = Field(
+    test_boxes: CropSource | None = Field(
         None,
         description="Boxes that test pictures are cropped to; by default predicted ones if a detector ran before, else "
-        "annotated ones. No detector is trained on test pictures: `crossfit` is the same as `predicted` here.",
+        "annotated ones. No detector is trained on test pictures: `crossfit` is the same as `predicted` here. `whole` "
+        "uses these pictures as they are.",
     )
 
     def draws(self) -> bool:

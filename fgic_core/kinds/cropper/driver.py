@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fgic_core.data.boxes import ComparedWriter, box_of, choose_box, objects_of
+from fgic_core.data.boxes import Chosen, ComparedWriter, box_of, choose_box, objects_of
 from fgic_core.data.dataset import BATCH, SCHEMA, Dataset, DatasetWriter
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.images import read_size
-from fgic_core.data.sample import SOURCES, BoxSource, source_of
+from fgic_core.data.sample import SOURCES, CropSource, source_of
 from fgic_core.errors import DataError, PluginError
 from fgic_core.kinds.cropper.comparison import Crops, difference
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Where the region of a picture that is used whole comes from: it has no such box, or there is no object in it.
 FULL_IMAGE, NO_OBJECT = "full image: no box", "full image: no object"
+#: Of one that is used whole because that was asked for.
+ASKED = "full image: as asked"
 
 
 def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None:
@@ -52,15 +54,18 @@ def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None
             rows = batch.select(["id", "split", "label", "width", "height", "boxes", "empty"]).to_pylist()
             for position, row in enumerate(rows, first):
                 size = _size(dataset, position, row)
-                chosen = choose_box(row["boxes"], source[row["split"]], size)
+                wanted = source[row["split"]]
+                chosen = choose_box(row["boxes"], wanted, size) if wanted != "whole" else Chosen(None, None, 0)
                 region = (
                     region_of(component, chosen.box, size, f"sample {row['id']}") if chosen.box is not None else None
                 )
                 edges = dict(zip(("x1", "y1", "x2", "y2"), region.xyxy, strict=True)) if region else None
                 regions.append(edges)
                 whole = NO_OBJECT if row["empty"] else FULL_IMAGE
+                whole = ASKED if wanted == "whole" else whole
                 origins.append(chosen.entry["origin"] if chosen.entry is not None else whole)
                 about = compared.add({**row, "region": edges, "region_origin": origins[-1]}, size)
+                tally.asked[row["split"]] += wanted == "whole"
                 tally.add(row["split"], region, size, chosen.candidates, about, objects_of(row["boxes"], size))
             for name, values in (("region", regions), ("region_origin", origins)):
                 field = SCHEMA.field(name)
@@ -75,22 +80,22 @@ def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None
             ctx.warn(said)
 
 
-def _sources(component: Cropper, dataset: Dataset) -> dict[str, BoxSource]:
+def _sources(component: Cropper, dataset: Dataset) -> dict[str, CropSource]:
     """Which boxes each split is cropped to; raises DataError where the data set has none of them."""
     there = _present(dataset)
-    if not there:
+    if not there and not component.train_boxes == component.test_boxes == "whole":
         raise DataError(
             "no sample of this data set has a box to crop to",
             hint="Put a detector step before the cropper, or read the data set's box annotations.",
         )
     test = boxes_for_test(component, there)
-    asked: dict[str, BoxSource] = {"train": component.train_boxes, "val": component.train_boxes, "test": test}
-    source: dict[str, BoxSource] = {}
+    asked: dict[str, CropSource] = {"train": component.train_boxes, "val": component.train_boxes, "test": test}
+    source: dict[str, CropSource] = {}
     for split in dataset.splits:
         wanted = asked[split]
         # No detector was trained on a picture that is not a train picture: its predicted boxes are cross-fitted ones.
         source[split] = "predicted" if wanted == "crossfit" and split != "train" else wanted
-        if source[split] not in there:
+        if source[split] != "whole" and source[split] not in there:
             option = "test_boxes" if split == "test" else "train_boxes"
             hints = {
                 "predicted": "Put a detector step before the cropper, or ask for annotated boxes.",
@@ -105,8 +110,8 @@ def _sources(component: Cropper, dataset: Dataset) -> dict[str, BoxSource]:
     return source
 
 
-def boxes_for_test(component: Cropper, there: Collection[str]) -> BoxSource:
-    """Which boxes test pictures are cropped to.
+def boxes_for_test(component: Cropper, there: Collection[str]) -> CropSource:
+    """Which boxes test pictures are cropped to, or that they are used whole.
 
     Args:
         component: the cropper.
@@ -177,6 +182,7 @@ class _Tally:
         self.cropped: Counter[str] = Counter()
         self.empty: Counter[str] = Counter()
         self.several: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()
         self.area: defaultdict[str, float] = defaultdict(float)
         self.kept: defaultdict[str, list[float]] = defaultdict(list)
         self.crops: defaultdict[str, Crops] = defaultdict(Crops)
@@ -197,7 +203,7 @@ class _Tally:
         area = region.area / size.box.area if region else None
         self.area[split] += 1.0 if area is None else area
         predicted = box_of(about["predicted"]) if about["predicted"] is not None else None
-        self.crops[split].add(area, predicted, annotated)
+        self.crops[split].add(1.0 if self.asked[split] else area, predicted, annotated)
         if about["kept"] is not None:
             self.kept[split].append(about["kept"])
 
@@ -210,6 +216,7 @@ class _Tally:
             ctx.metric("cropped", self.cropped[split] / n, split=split, n=n)
             empty = self.empty[split]
             note = "samples without a box" + (f"; in {empty:,} of them there is no object" if empty else "")
+            note = "whole pictures were asked for" if self.asked[split] else note
             ctx.metric("full_image", float(full), split=split, n=n, note=note)
             ctx.metric(
                 "several_boxes", float(self.several[split]), split=split, n=n, note="samples with a choice of boxes"
@@ -220,6 +227,8 @@ class _Tally:
                 share = float(np.mean(self.kept[split]))
                 note = "mean share of the annotated box that lies in the crop, where there are both"
                 ctx.metric("kept_object", share, split=split, n=len(self.kept[split]), note=note)
+            if self.asked[split]:
+                continue
             if full > empty:
                 ctx.warn(f"{full - empty:,} of {n:,} {split} samples have no box and are used whole.")
             if empty:

@@ -17,7 +17,7 @@ from fgic_core.kinds.component import use_only
 from fgic_core.kinds.detector.contract import SEEN
 from fgic_core.kinds.detector.rows import among, digests_of, empty_of, seen_of
 from fgic_core.kinds.detector.ruler import classes_of, detect
-from fgic_core.steps.validation import cut_val, folds
+from fgic_core.steps.validation import cut_val, folds, resampled
 
 if TYPE_CHECKING:
     from fgic_core.kinds.detector.contract import Detections, Detector, FittedDetector
@@ -43,6 +43,7 @@ def splits(component: Detector, data: Dataset, ctx: StepContext) -> tuple[Datase
     if not with_object(val.table).any():
         ctx.warn("there is no validation picture with an object: no epoch can be told to be better than another")
     learned = _to_learn_from(component, train)
+    learned = resampled(learned, ctx)
     if count := int(empty_of(learned).sum()):
         note = "pictures without an object that it learns from: there is nothing to find in them"
         ctx.metric("negatives", float(count), split="train", n=len(learned), note=note)

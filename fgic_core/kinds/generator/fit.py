@@ -18,6 +18,7 @@ from fgic_core.kinds.generator.reference import Numbers
 from fgic_core.kinds.generator.ruler import sampled
 from fgic_core.steps.context import StepContext
 from fgic_core.steps.lesson import MAIN, Lesson
+from fgic_core.steps.validation import resampled
 
 if TYPE_CHECKING:
     from fgic_core.kinds.classifier.model import Model
@@ -104,7 +105,7 @@ def fit(component: Generator, data: Dataset, ctx: StepContext) -> FittedGenerato
     """
     curve = Curve(component.for_fit(), data, extractor_of(component, ctx.device), ctx)
     ctx.measure_by(curve.measure, snapshots=False)
-    fitted = component.for_fit().fit(data, ctx)
+    fitted = component.for_fit().fit(resampled(data, ctx), ctx)
     if not isinstance(fitted, FittedGenerator):
         raise PluginError(f"fit gave a {type(fitted).__name__}, not a FittedGenerator", where=ctx.uses)
     folder = ctx.folder / "component"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,8 @@ from fgic_classify_bilinear import BilinearClassifier
 from safetensors.torch import save_file
 from torchvision.models import resnet18
 
-from fgic_core import Classifier, PluginError
-from fgic_core.testing import ClassifierSuite, tiny_context
+from fgic_core import Classifier, Context, FittedClassifier, PluginError
+from fgic_core.testing import ClassifierSuite, tiny_context, tiny_dataset
 
 
 class TestBilinearClassifier(ClassifierSuite):
@@ -43,3 +44,32 @@ def test_first_weights_are_torchvisions_and_of_no_other_network(tmp_path: Path) 
     assert torch.equal(body.state_dict()["layer4.1.conv2.weight"], state["layer4.1.conv2.weight"])
     with pytest.raises(PluginError, match="Are they of the network that the options describe"):
         BilinearClassifier(backbone="resnet34", weights=weights).start("ab", tiny_context(tmp_path, name="other"))
+
+
+class _Narrow(BilinearClassifier):
+    """Has a head for one class too few."""
+
+    def build(self, classes: Sequence[str]) -> FittedClassifier:
+        fitted = super().build(classes[1:])
+        return FittedClassifier(fitted.network, fitted.input, tuple(classes))
+
+    def augment(self, image: object, rng: object) -> object:  # type: ignore[override]
+        raise AssertionError("something is trained")
+
+
+def test_a_head_of_the_wrong_width_is_found_before_an_epoch_is_spent_on_it(tmp_path: Path) -> None:
+    data, ctx = tiny_dataset(tmp_path / "data"), tiny_context(tmp_path)
+    with pytest.raises(PluginError, match=r"network gave \(2, 2\) for a batch(.|\n)*logits of shape \(2, 3\)"):
+        _Narrow(image_size=32, projection=4, epochs=1).fit(data.split("train"), data.split("train"), ctx)
+
+
+def test_one_picture_at_a_time_is_too_few_for_batch_norm_and_the_option_is_named(tmp_path: Path) -> None:
+    """At 32 pixels the last maps of a ResNet are 1 x 1: batch norm compares nothing there but pictures."""
+    data = tiny_dataset(tmp_path / "data").split("train")
+
+    def fit(ctx: Context) -> None:
+        BilinearClassifier(image_size=32, projection=4, epochs=1, batch_size=1).fit(data, data, ctx)
+
+    with pytest.raises(PluginError, match=r"batch_size is 1\n  Set batch_size to 2 or more") as caught:
+        fit(tiny_context(tmp_path))
+    assert isinstance(caught.value.__cause__, ValueError)

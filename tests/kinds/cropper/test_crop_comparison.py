@@ -103,6 +103,14 @@ def test_two_kinds_of_annotations_are_said_too(tmp_path: Path) -> None:
     assert "IoU" not in said
 
 
+def test_crops_in_training_alone_are_said_to_show_something_else(tmp_path: Path) -> None:
+    rows = [*animals(30, "train", 0.3, None), *animals(30, "test", 0.3, 0.3)]
+    (said,) = crop(rows, tmp_path, test_boxes="whole")
+    assert "test crops 100% on average" in said
+    assert "Train pictures are cropped to annotated boxes, test pictures are used whole, so that" in said
+    assert "IoU" not in said
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_what_a_good_detector_moves_is_passed_over(seed: int, tmp_path: Path) -> None:
     """Boxes up to 10 pixels larger or smaller overlap the annotated ones by 0.7."""

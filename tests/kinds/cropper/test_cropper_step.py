@@ -80,6 +80,25 @@ def test_options_choose_the_boxes_of_each_part(tmp_path: Path) -> None:
     assert [s.region for s in dataset] == [PREDICTED.box, ANNOTATED.box]
 
 
+def test_pictures_of_a_part_can_be_used_whole_though_they_have_boxes(tmp_path: Path) -> None:
+    rows = [sample(part, part, ANNOTATED, PREDICTED) for part in ("train", "val", "test")]
+    dataset, ctx = crop(Grow(test_boxes="whole"), rows, tmp_path)
+    assert [s.region for s in dataset] == [ANNOTATED.box, ANNOTATED.box, None]
+    assert dataset[2].region_origin == "full image: as asked"
+    assert measured(ctx, "full_image") == {"train": 0, "val": 0, "test": 1}
+    assert ctx.warnings == []
+    other, _ = crop(Grow(train_boxes="whole", test_boxes="predicted"), rows, tmp_path / "other")
+    assert [s.region for s in other] == [None, None, PREDICTED.box]
+
+
+def test_a_data_set_without_a_box_can_be_used_whole(tmp_path: Path) -> None:
+    rows = [sample(part, part) for part in ("train", "test")]
+    dataset, _ = crop(Grow(train_boxes="whole", test_boxes="whole"), rows, tmp_path)
+    assert [s.region for s in dataset] == [None, None]
+    with pytest.raises(DataError, match="no sample of this data set has a box to crop to"):
+        crop(Grow(test_boxes="whole"), rows, tmp_path / "other")
+
+
 def test_a_sample_without_a_box_of_that_kind_is_used_whole_and_counted(tmp_path: Path) -> None:
     crowd = ObjectBox(Box(0, 0, 5, 5), crowd=True)
     outside = ObjectBox(Box(30, 0, 40, 5))

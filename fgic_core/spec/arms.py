@@ -1,0 +1,403 @@
+"""From a `study` block to its arms: levels are put into the document as ``--set`` does it, steps are left out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, product
+from math import prod
+from typing import Any, NamedTuple
+
+from fgic_core.data.digest import digest_bytes, digest_of
+from fgic_core.description import Answer, Request
+from fgic_core.description.words import in_words
+from fgic_core.kinds.table import KINDS
+from fgic_core.spec.ablation import changes, oracle_changes, without, wrong_to_leave_out
+from fgic_core.spec.block import Axis, Block
+from fgic_core.spec.document import Node
+from fgic_core.spec.errors import Place, Problem
+from fgic_core.spec.model import SpecStep
+from fgic_core.spec.overrides import put, target
+from fgic_core.spec.study import Arm, Study
+
+#: More runs than this no study has.
+MOST_RUNS = 100_000
+#: How many problems of combinations are told at once.
+_MOST_TOLD = 20
+_LONGEST = 100
+
+#: The steps of a document, or what is wrong with it; of several at once.
+Pipelines = Callable[[Sequence[Node]], list[tuple[list[SpecStep], list[Problem]]]]
+
+
+class _Wanted(NamedTuple):
+    """An arm that is asked for: the steps to leave out, the level of each axis by its number."""
+
+    left_out: tuple[str, ...]
+    combination: tuple[int, ...]
+    oracle: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """An axis, where in the document its levels go, and these as plain data."""
+
+    axis: Axis
+    path: list[tuple[str, Place]]
+    levels: tuple[Any, ...]
+
+    @property
+    def step(self) -> str:
+        return self.path[1][0]
+
+
+class Expansion:
+    """Expands one block.
+
+    Args:
+        block: well formed.
+        root: the document.
+        pipelines: checks documents; describe: describes components.
+        defaults: the spec's own, by component.
+
+    Attributes:
+        problems: what is wrong.
+    """
+
+    def __init__(
+        self,
+        block: Block,
+        root: Node,
+        pipelines: Pipelines,
+        describe: Callable[[Sequence[Request]], list[Answer]],
+        defaults: Mapping[str, Node],
+    ) -> None:
+        self.block, self.root = block, root
+        self._pipelines, self._describe, self._defaults = pipelines, describe, defaults
+        self.problems: list[Problem] = []
+        self._axes = [one for axis in block.axes if (one := self._aimed(axis)) is not None]
+        self._base = tuple(one.axis.base for one in self._axes)
+        self._digests: dict[int, str] = {}
+        self._other: dict[tuple[int, str], SpecStep] = {}
+        self._variants: dict[tuple[str, tuple[int, ...]], Node] = {}
+
+    def _aimed(self, axis: Axis) -> _Put | None:
+        """Where the levels of an axis go; None where that is nowhere, which is said."""
+        source = replace(axis.key.source, kind="axis") if axis.key.source.kind != "set" else axis.key.source
+        parts, column = [], axis.key.column
+        for word in axis.path.split("."):
+            exact = axis.key.length == len(axis.path)
+            parts.append((word, replace(axis.key, source=source, **_at(axis.key, column, word) if exact else {})))
+            column += len(word) + 1
+        path, problem = target(self.root, parts, whose="matrix")
+        if problem is None and len(path) < 3:
+            hint = (
+                "Write seeds: [0, 1, 2]." if axis.path == "seed" else "Write step.with.option, step.uses or step.seed."
+            )
+            problem = Problem(f"{axis.path} is no axis of a study", axis.key, hint)
+        if problem is not None:
+            self.problems.append(problem)
+            return None
+        return _Put(axis, path, tuple(level.plain() for level in axis.levels))
+
+    def document(self, combination: Sequence[int] | None = None) -> Node:
+        """The document with these levels, or those of the baseline. Equal steps are one object."""
+        root, combination = self.root, combination if combination is not None else self._base
+        for step in dict.fromkeys(one.step for one in self._axes):
+            at = tuple(number for number, one in enumerate(self._axes) if one.step == step)
+            entry = root.value["steps"]
+            node = self._variant(step, at, tuple(combination[number] for number in at))
+            root = root.with_child("steps", entry.key, entry.node.with_child(step, entry.node.value[step].key, node))
+        return root
+
+    def _variant(self, step: str, at: tuple[int, ...], levels: tuple[int, ...]) -> Node:
+        """A step of the document with the levels of its axes."""
+        if (step, levels) not in self._variants:
+            root = self.root
+            for number, level in zip(at, levels, strict=True):
+                one = self._axes[number]
+                changed, problem = put(root, one.path, one.axis.levels[level])
+                self.problems += [problem] if problem is not None and problem not in self.problems else []
+                root = changed or root
+            self._variants[step, levels] = root.value["steps"].node.value[step].node
+        return self._variants[step, levels]
+
+    def study(self, base: Sequence[SpecStep]) -> Study | None:
+        """The study; None where something is wrong.
+
+        Args:
+            base: the steps of the baseline's document.
+        """
+        self._resampled(base)
+        left_out = self._to_leave_out(base)
+        every = self.block.every
+        wanted = self._wanted(left_out)
+        if self.problems or wanted is None:
+            return None
+        pipelines = self._checked(dict.fromkeys(one.combination for one in wanted), base)
+        if self.problems:
+            return None
+        arms = self._arms(wanted, pipelines)
+        if self.problems:
+            return None
+        block, levels = self.block, {one.axis.path: one.levels for one in self._axes}
+        given = self._given(base)
+        return Study(
+            seeds=block.seeds,
+            ablate=left_out,
+            every=every,
+            cross=block.cross,
+            matrix=levels,
+            exclude=tuple(self._excluded()),
+            measure=block.measure,
+            margin=block.margin,
+            baseline={one.axis.path: levels[one.axis.path][one.axis.base] for one in self._axes},
+            oracle=block.oracle is not None,
+            vary=block.vary,
+            arms=arms,
+            defaults=self._brought_in(base, arms, given),
+            given=given,
+        )
+
+    def _resampled(self, base: Sequence[SpecStep]) -> None:
+        """What learns by code of a kind from elsewhere is not known to draw its rows again."""
+        for step in base:
+            if "resample" in self.block.vary and step.described.learns and KINDS[step.described.kind].package != "fgic":
+                message = f"step {step.name} ({step.uses}) learns, and its kind does not draw train rows again"
+                hint = "Leave resample out of vary: the other steps' rows alone would be drawn again."
+                self.problems.append(Problem(message, self.block.place, hint))
+
+    # Which arms.
+
+    def _to_leave_out(self, base: Sequence[SpecStep]) -> tuple[str, ...]:
+        """The steps that are left out in some arm; one that cannot be is said."""
+        if self.block.ablate is None:
+            found = tuple(step.name for step in base if not wrong_to_leave_out(step))
+            if not found:
+                message = "no step can be left out: none takes a data set and gives one"
+                self.problems.append(Problem(message, self.block.place, "Remove ablate."))
+            return found
+        can = [step.name for step in base if not wrong_to_leave_out(step)]
+        steps = {step.name: step for step in base}
+        for name, place in self.block.ablate:
+            if why := wrong_to_leave_out(steps[name]):
+                hint = f"Those that can are {', '.join(can)}." if can else "No step of this spec can be."
+                self.problems.append(Problem(f"step {name} cannot be left out: {why}", place, hint))
+        return tuple(name for name, _ in self.block.ablate)
+
+    def _wanted(self, names: tuple[str, ...]) -> list[_Wanted] | None:
+        """Every arm that is asked for, the baseline first; None where there are far too many."""
+        block = self.block
+        subsets = 2 ** len(names) if block.every else 1 + len(names)
+        levels = prod(len(one.axis.levels) for one in self._axes)
+        count = (levels * subsets if block.cross else levels + subsets - 1) * len(block.seeds)
+        if count > MOST_RUNS:
+            message = f"the study comes to {count:,} runs, and more than {MOST_RUNS:,} are never made"
+            self.problems.append(Problem(message, block.place, "Name fewer levels, or fewer steps to leave out."))
+            return None
+        out = list(_subsets(names)) if block.every else [(), *((name,) for name in names)]
+        every = list(product(*(range(len(one.axis.levels)) for one in self._axes)))
+        found = [_Wanted((), self._base), *(_Wanted(one, self._base) for one in out)]
+        found += [_Wanted(one, levels) for levels in every for one in (out if block.cross else [()])]
+        found = self._left(list(dict.fromkeys(found)))
+        return [*found, *([_Wanted((), self._base, oracle=True)] if block.oracle is not None else [])]
+
+    def _left(self, wanted: list[_Wanted]) -> list[_Wanted]:
+        """What ``exclude`` leaves; an entry that matches nothing, or the baseline, is a mistake."""
+        numbers = {one.axis.path: number for number, one in enumerate(self._axes)}
+        gone: set[_Wanted] = set()
+        for entry in self.block.exclude:
+            levels = [(numbers[path], level) for path, level in entry.levels.items() if path in numbers]
+            matched = [
+                one
+                for one in wanted
+                if entry.left_out <= {*one.left_out} and all(one.combination[at] == level for at, level in levels)
+            ]
+            if not matched:
+                hint = "Ablations are made at the baseline alone, unless cross: true says otherwise."
+                message = "this excludes nothing: no run of the study is like that"
+                self.problems.append(Problem(message, entry.place, hint if entry.left_out and entry.levels else ""))
+            elif wanted[0] in matched:
+                hint = "Exclude something more special, or name another baseline."
+                self.problems.append(Problem("this excludes the baseline", entry.place, hint))
+            gone |= set(matched)
+        return [one for one in wanted if one not in gone]
+
+    def _excluded(self) -> Iterator[dict[str, Any]]:
+        levels = {one.axis.path: one.levels for one in self._axes}
+        for entry in self.block.exclude:
+            named = {path: levels[path][level] for path, level in entry.levels.items()}
+            yield named | ({"ablate": sorted(entry.left_out)} if entry.left_out else {})
+
+    # What they are made of.
+
+    def _checked(
+        self, wanted: Iterable[tuple[int, ...]], base: Sequence[SpecStep]
+    ) -> dict[tuple[int, ...], Sequence[SpecStep]]:
+        """The whole pipelines by combination; what is wrong with one is told once, of the fewest levels that do it."""
+        by_distance = sorted((one for one in wanted if one != self._base), key=lambda one: len(self._apart(one)))
+        made = self._pipelines([self.document(one) for one in by_distance])
+        found: dict[tuple[int, ...], Sequence[SpecStep]] = {self._base: base}
+        bad: list[set[tuple[int, int]]] = []
+        for combination, (steps, problems) in zip(by_distance, made, strict=True):
+            found[combination] = steps
+            if not problems or len(bad) >= _MOST_TOLD:
+                continue
+            apart = set(self._apart(combination))
+            if not any(one <= apart for one in bad):
+                bad.append(apart)
+                self.problems += [self._told(problem, combination) for problem in problems]
+        return found
+
+    def _apart(self, combination: Sequence[int]) -> list[tuple[int, int]]:
+        """The axes and levels in which a combination is not the baseline."""
+        pairs = enumerate(zip(combination, self._base, strict=True))
+        return [(number, level) for number, (level, base) in pairs if level != base]
+
+    def _told(self, problem: Problem, combination: Sequence[int]) -> Problem:
+        """A problem of a combination, at the place of the level that makes it."""
+        apart = [self._axes[number].axis for number, _ in self._apart(combination)]
+        levels = [self._axes[number].axis.levels[level] for number, level in self._apart(combination)]
+        within = {level.place for level in levels}
+        said = ", ".join(f"{axis.path}: {_short(level)}" for axis, level in zip(apart, levels, strict=True))
+        if problem.place in within:
+            words = f"{problem.message} (with {said})" if len(levels) > 1 else problem.message
+            return replace(problem, message=words)
+        line = f" (line {problem.line})" if problem.line and problem.source.name == levels[-1].place.source.name else ""
+        hints = [problem.hint, f"Or leave it out: exclude: [{{{said}}}]."]
+        if "has no option" in problem.message and any(axis.path.endswith(".uses") for axis in apart):
+            hints.insert(1, "Put options that only one of them has under defaults: {kind/name: {option: value}}.")
+        hint = " ".join(filter(None, hints))
+        return Problem(f"with {said}, {problem.message}{line}", levels[-1].place, hint)
+
+    def _arms(
+        self, wanted: Sequence[_Wanted], pipelines: Mapping[tuple[int, ...], Sequence[SpecStep]]
+    ) -> tuple[Arm, ...]:
+        """The arms; those that come out the same are one."""
+        found: dict[Any, Arm] = {}
+        names: set[str] = set()
+        asked = [self._altered(one, pipelines[one.combination]) for one in wanted]
+        self._describe_others(asked)
+        if self.problems:
+            return ()
+        for one, altered in zip(wanted, asked, strict=True):
+            steps = [self._other[_place(step, changed)] if changed else step for step, changed in altered]
+            if one.oracle and not any(changed for _, changed in altered):
+                hint = "It needs a detector before the cropper, and test_boxes that are not annotated already."
+                message = "there is nothing for an oracle to know: no step crops test pictures to found boxes"
+                self.problems.append(Problem(message, self.block.oracle or self.block.place, hint))
+            steps = without(steps, one.left_out)
+            same = tuple(map(self._identity, steps))
+            if same not in found:
+                found[same] = Arm(self._name(one, names), one.left_out, self._levels(one), one.oracle, tuple(steps))
+        return tuple(found.values())
+
+    @staticmethod
+    def _altered(one: _Wanted, steps: Sequence[SpecStep]) -> list[tuple[SpecStep, dict[str, Any]]]:
+        """The steps of the whole pipeline, each with the options that are others in this arm."""
+        if one.oracle:
+            return [(step, oracle_changes(step, steps)) for step in steps]
+        return [(step, changes(step, steps, one.left_out) if one.left_out else {}) for step in steps]
+
+    def _describe_others(self, asked: Sequence[list[tuple[SpecStep, dict[str, Any]]]]) -> None:
+        """Describe every step whose options are others in some arm, each once."""
+        lacking = {_place(step, changed): (step, changed) for one in asked for step, changed in one if changed}
+        requests = [replace(s.request, options={**s.request.options, **changed}) for s, changed in lacking.values()]
+        answers = self._describe(requests)
+        for (place, (step, changed)), request, answer in zip(lacking.items(), requests, answers, strict=True):
+            if answer.described is None or answer.described.misplaced:
+                said = ", ".join(f"{name}: {value}" for name, value in changed.items())
+                message = f"step {step.name} ({step.uses}) does not take {said}, which an arm of this study asks for"
+                self.problems.append(Problem(message, self.block.place))
+                continue
+            given = {**step.given, **changed}
+            self._other[place] = replace(step, described=answer.described, request=request, given=given)
+
+    def _identity(self, step: SpecStep) -> tuple[Any, ...]:
+        """What tells two steps apart."""
+        digest = self._digests.get(id(step.described))
+        if digest is None:
+            digest = self._digests[id(step.described)] = digest_of([step.uses, step.described.options])
+        wiring = tuple(
+            (port, tuple(given) if isinstance(given, list) else given) for port, given in step.inputs.items()
+        )
+        return step.name, digest, wiring, step.seed, step.seeded
+
+    # How they are called.
+
+    def _levels(self, one: _Wanted) -> dict[str, Any]:
+        pairs = zip(self._axes, one.combination, strict=True)
+        return {axis.axis.path: axis.levels[level] for axis, level in pairs if axis.step not in one.left_out}
+
+    def _name(self, one: _Wanted, names: set[str]) -> str:
+        """A name for an arm that no other has."""
+        parts = [f"without-{'-'.join(one.left_out)}"] if one.left_out else []
+        for number, level in self._apart(one.combination):
+            axis = self._axes[number]
+            if axis.step not in one.left_out:
+                parts.append(f"{_readable(axis.axis.path)}={_readable(_short(axis.axis.levels[level]))}")
+        name = "oracle" if one.oracle else ",".join(parts) or "full"
+        if len(name) > _LONGEST:
+            name = f"{name[: _LONGEST - 9]}-{digest_bytes(name.encode())[:8]}"
+        number = 1
+        while (free := name if number == 1 else f"{name}-{number}").lower() in names:
+            number += 1
+        names.add(free.lower())
+        return free
+
+    # What `Study.resolved` needs.
+
+    def _given(self, base: Sequence[SpecStep]) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+        """The options and the ports that are written, of steps that the matrix gives other components."""
+        steps, found = self.root.value["steps"].node, {}
+        for step in base:
+            if any(one.step == step.name and one.path[2][0] == "uses" for one in self._axes):
+                written = [steps.child(step.name).child(part) for part in ("with", "from")]
+                options, ports = (tuple(one.value) if one is not None and one.value else () for one in written)
+                found[step.name] = options, ports
+        return found
+
+    def _brought_in(
+        self, base: Sequence[SpecStep], arms: Sequence[Arm], given: Mapping[str, Any]
+    ) -> dict[str, dict[str, Any]]:
+        """The spec's defaults for components of such steps, with their paths made absolute."""
+        found: dict[str, dict[str, Any]] = {}
+        for arm in arms:
+            for step in arm.steps:
+                if step.name in given and step.uses in self._defaults and step.uses not in found:
+                    options = step.described.options
+                    found[step.uses] = {
+                        name: options[name] for name in self._defaults[step.uses].value if name in options
+                    }
+        return found
+
+
+def _at(key: Place, column: int, word: str) -> dict[str, int]:
+    return {"column": column, "length": max(1, len(word))} if key.line else {}
+
+
+def _place(step: SpecStep, changed: Mapping[str, Any]) -> tuple[int, str]:
+    return id(step), json.dumps(changed, sort_keys=True)
+
+
+def _subsets(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    for count in range(len(names) + 1):
+        yield from combinations(names, count)
+
+
+def _short(level: Node) -> str:
+    """A level in a few characters."""
+    value = level.plain()
+    if value is None or isinstance(value, bool):
+        return in_words(value)
+    return str(value) if isinstance(value, (str, int, float)) else json.dumps(value, default=str)
+
+
+def _readable(text: str) -> str:
+    """Text that can stand in the name of a folder: ``crops.margin`` for ``crops.with.margin``."""
+    text = text.removeprefix("steps.").replace(".with.", ".")
+    if re.fullmatch(r"[A-Za-z0-9._+-]+", text):  # -1 is not 1
+        return text
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-") or "none"

@@ -1,0 +1,1 @@
+"""What the runs of a study show: their numbers and pictures, effects, verdicts, and what could be shown at all."""

@@ -1,0 +1,226 @@
+"""All that a study shows, and its files: every run's numbers, every effect, every verdict."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fgic_core.metrics.two_way import Effect
+from fgic_core.store.study import StudyRecord
+from fgic_core.study.effects import Combinations, Comparison, combinations_of, compare, margin_of
+from fgic_core.study.readings import Reading, Readings, described
+
+#: The files that `Results.write` writes.
+FILES = ("results.json", "runs.csv", "runs.parquet", "effects.csv", "effects.parquet")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a study shows.
+
+    Attributes:
+        record: of the study.
+        source: reads the study's runs.
+        readings: what was measured, in the order of its measures.
+        comparisons: the family, then what stands beside it.
+        combinations: the effects of all combinations on the first measure; None where they were not run.
+    """
+
+    record: StudyRecord
+    source: Readings
+    readings: tuple[Reading, ...]
+    comparisons: tuple[Comparison, ...]
+    combinations: Combinations | None
+
+    @classmethod
+    def of(cls, folder: Path, store: Path | None = None) -> Results:
+        """Of a study's folder, whatever became of its runs.
+
+        Args:
+            folder: holds ``study.json``.
+            store: where artifacts lie, if not where the runs' records say.
+
+        Raises:
+            StoreError: the folder is none of a study.
+        """
+        record = StudyRecord.read(folder)
+        source = Readings(folder, record, store)
+        readings = source.measures
+        return cls(record, source, tuple(readings), compare(record, readings), combinations_of(record, readings[0]))
+
+    @property
+    def margin(self) -> float:
+        """In the unit of the first measure."""
+        return margin_of(self.record, self.readings[0])
+
+    def runs(self) -> Iterator[dict[str, Any]]:
+        """One row a run and measure."""
+        for reading in self.readings:
+            for a, arm in enumerate(self.record.arms):
+                for s, seed in enumerate(self.record.seeds):
+                    value = float(reading.values[a, s])
+                    yield {
+                        "arm": arm.name,
+                        "left_out": " ".join(arm.left_out),
+                        "levels": json.dumps(arm.levels, ensure_ascii=False),
+                        "oracle": arm.oracle,
+                        "seed": seed,
+                        "status": self.record.run(arm.name, seed).status,
+                        "step": reading.measure.step,
+                        "measure": described(reading.measure),
+                        "value": value if math.isfinite(value) else None,
+                    }
+
+    def effects(self) -> Iterator[dict[str, Any]]:
+        """One row an effect and measure."""
+        for one in self.comparisons:
+            for number, (reading, effect) in enumerate(zip(self.readings, one.effects, strict=True)):
+                judged = one.judged if number == 0 else None
+                yield {
+                    "comparison": one.name,
+                    "kind": {"step": "leave one out"}.get(one.role, one.role),
+                    "better": one.better,
+                    "other": one.other,
+                    **_about(reading, effect),
+                    "verdict": one.verdict if number == 0 else "",
+                    "p_zero": _finite(judged.p_zero) if judged else None,
+                    "p_margin": _finite(judged.p_margin) if judged else None,
+                    "p_equivalent": _finite(judged.p_equivalent) if judged else None,
+                    "p_sign_flip": _finite(judged.p_sign_flip) if judged else None,
+                    "level": judged.level if judged else None,
+                }
+        if self.combinations is not None:
+            first, none = (
+                self.readings[0],
+                dict.fromkeys(("p_zero", "p_margin", "p_equivalent", "p_sign_flip", "level")),
+            )
+            for worth in self.combinations.worths:
+                for kind, effect in (("add one in", worth.add_one_in), ("Shapley value", worth.shapley)):
+                    names = {"comparison": worth.step, "kind": kind, "better": "", "other": ""}
+                    yield {**names, **_about(first, effect), "verdict": "", **none}
+            for pair in self.combinations.pairs:
+                names = {"comparison": f"{pair.one} and {pair.other}", "kind": "interaction", "better": "", "other": ""}
+                yield {**names, **_about(first, pair.effect), "verdict": "", **none}
+            names = {"comparison": "all steps", "kind": "total", "better": "", "other": ""}
+            yield {**names, **_about(first, self.combinations.total), "verdict": "", **none}
+
+    def document(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        return {
+            "format": 1,
+            "name": self.record.name,
+            "status": self.record.status,
+            "margin": self.record.margin,
+            "seeds": self.record.seeds,
+            "family": [one.name for one in self.comparisons if one.role != "oracle"],
+            "measures": [
+                {
+                    "measure": described(one.measure),
+                    "step": one.measure.step,
+                    "better": one.quantity.better,
+                    "unit": one.quantity.unit,
+                    "pictures": len(one.ids),
+                    "clusters": 0 if one.clusters is None else int(one.clusters.max() + 1),
+                    "problems": one.problems,
+                }
+                for one in self.readings
+            ],
+            "comparisons": [
+                {
+                    "name": one.name,
+                    "role": one.role,
+                    "better": one.better,
+                    "other": one.other,
+                    "verdict": one.verdict,
+                    "why": one.why,
+                    "effects": [None if effect is None else _plain(effect) for effect in one.effects],
+                    "p_zero": _finite(one.judged.p_zero) if one.judged else None,
+                    "p_margin": _finite(one.judged.p_margin) if one.judged else None,
+                    "p_equivalent": _finite(one.judged.p_equivalent) if one.judged else None,
+                    "p_sign_flip": _finite(one.judged.p_sign_flip) if one.judged else None,
+                    "level": one.judged.level if one.judged else None,
+                    "needed": asdict_of(one.needed),
+                }
+                for one in self.comparisons
+            ],
+            "combinations": None if self.combinations is None else _combinations(self.combinations),
+            "runs": list(self.runs()),
+        }
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write ``results.json`` and the tables beside it, as CSV and Parquet."""
+        import csv
+
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        written = [_replace(folder / "results.json", json.dumps(self.document(), indent=1, ensure_ascii=False) + "\n")]
+        for name, rows in (("runs", list(self.runs())), ("effects", list(self.effects()))):
+            beside = folder / f"{name}.csv.new"
+            with beside.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, list(rows[0]) if rows else ["comparison"])
+                writer.writeheader()
+                writer.writerows(rows)
+            written.append(beside.replace(folder / f"{name}.csv"))
+            beside = folder / f"{name}.parquet.new"
+            pq.write_table(pa.Table.from_pylist(rows), beside, compression="zstd")
+            written.append(beside.replace(folder / f"{name}.parquet"))
+        return written
+
+
+def asdict_of(value: Any) -> dict[str, Any] | None:
+    """A named tuple as plain data."""
+    return None if value is None else dict(value._asdict())
+
+
+def _about(reading: Reading, effect: Effect | None) -> dict[str, Any]:
+    about = {"step": reading.measure.step, "measure": described(reading.measure)}
+    if effect is None:
+        return about | dict.fromkeys(("effect", "low", "high", "error", "df", "seeds", "clusters"))
+    numbers = {name: _finite(getattr(effect, name)) for name in ("value", "low", "high", "error")}
+    return about | {
+        "effect": numbers["value"],
+        "low": numbers["low"],
+        "high": numbers["high"],
+        "error": numbers["error"],
+        "df": effect.df,
+        "seeds": effect.seeds,
+        "clusters": effect.clusters,
+    }
+
+
+def _plain(effect: Effect) -> dict[str, Any]:
+    found = effect._asdict()
+    found["variances"] = {name: _finite(value) for name, value in effect.variances._asdict().items()}
+    found["by_seed"] = list(effect.by_seed)
+    return {name: _finite(value) if isinstance(value, float) else value for name, value in found.items()}
+
+
+def _combinations(found: Combinations) -> dict[str, Any]:
+    return {
+        "steps": [
+            {
+                "step": one.step,
+                "leave_one_out": _plain(one.leave_one_out),
+                "add_one_in": _plain(one.add_one_in),
+                "shapley": _plain(one.shapley),
+            }
+            for one in found.worths
+        ],
+        "interactions": [{"steps": [one.one, one.other], "effect": _plain(one.effect)} for one in found.pairs],
+        "total": _plain(found.total),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _replace(path: Path, text: str) -> Path:
+    beside = path.with_name(f"{path.name}.new")
+    beside.write_text(text, encoding="utf-8")
+    return beside.replace(path)
