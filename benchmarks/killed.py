@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
-import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import numpy as np
 
 SPEC = """\
 version: 1
@@ -40,9 +40,7 @@ def begin(folder: Path, jobs: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "fgic_core", "pipeline", "spec.yaml", "--quiet", "--device", "cpu"]
     command += ["--threads", "1", "--jobs", str(jobs), "--store", "store"]
     with (folder / "said.txt").open("ab") as said:
-        return subprocess.Popen(
-            command, cwd=folder, stdout=said, stderr=said, env=os.environ | {"OMP_NUM_THREADS": "1"}
-        )
+        return subprocess.Popen(command, cwd=folder, stdout=said, stderr=said)
 
 
 def table(folder: Path) -> list[dict[str, str]]:
@@ -70,7 +68,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     arguments = parser.parse_args()
-    rng, killed, studies, wrong = random.Random(arguments.seed), 0, 0, 0
+    rng, killed, studies, wrong = np.random.default_rng(arguments.seed), 0, 0, 0
     with tempfile.TemporaryDirectory() as name:
         whole = Path(name) / "undisturbed"
         whole.mkdir()
