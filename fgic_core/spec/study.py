@@ -156,7 +156,7 @@ class Study:
         """Whether an arm is the baseline without one step, or with one other level."""
         if not arm.levels.keys() <= self.matrix.keys():
             return False
-        apart = sum(level != self.baseline[path] for path, level in arm.levels.items())
+        apart = len([path for path, level in arm.levels.items() if level != self.baseline[path]])
         if arm.left_out:
             return len(arm.left_out) == 1 and arm.left_out[0] in self.ablate and not apart
         return apart == 1
