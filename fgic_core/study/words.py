@@ -85,8 +85,10 @@ def sentence(one: Comparison, results: Results) -> str:
         changes = "changes" if none else "lowers" if up else "raises"
         said = f"Leaving {one.name} out {changes} {measure} by {size}{between}"
     else:
-        name = one.name if one.role in ("arm", "beside") else _capital(one.name)  # an arm's is as it was written
-        said = f"{name}: {measure} is {size} {'apart' if none else 'higher' if up else 'lower'}{between}"
+        named = one.role in ("arm", "beside")  # its name is as it was written
+        name, than = (one.name, f" {{}} {one.other}'s") if named else (_capital(one.name), "")
+        apart = f"apart{than.format('from')}" if none else f"{'higher' if up else 'lower'}{than.format('than')}"
+        said = f"{name}: {measure} is {size} {apart}{between}"
     if one.judged is None:
         return f"{said}; it is in no family of tests."
     return f"{said}: {one.verdict}.{_settled(one)}{_flips(one.judged)}"

@@ -598,7 +598,7 @@ def test_what_is_wrong_with_a_name_is_said_where_it_stands(
 def test_several_arms_that_are_wrong_are_told_at_once(wrong: Callable[..., list[str]]) -> None:
     said = wrong("arms:\n  x: {classifier.with.epochs: 0}\n  y: {crops.with.margin: no}\n  z: {pgd.from.model: cam}")
     assert [line.partition(": ")[0] for line in said if line.startswith("s.yaml")] == [
-        *("s.yaml:14:33", "s.yaml:15:28", "s.yaml:16:26")
+        *("s.yaml:14:33", "s.yaml:15:28", "s.yaml:16:25")
     ]
     said = wrong("ablate: [crops]\ndecompose: [full, without-crop]\nworth: {arms: [ful], curve: [full, without-crops]}")
     assert [line for line in said if line.startswith("  Did you")] == [
