@@ -159,6 +159,10 @@ study:
   cross: true
   matrix: {classifier.uses: [classifier/net], crops.with.margin: [0, 0.1, null, {a: 1}]}
   exclude: [{crops.with.margin: 0.1, ablate: boxes}]
+  arms: {longer: {crops.with.margin: 0.4}, bare: {without: [boxes, crops]}}
+  beside: {perfect: {oracle: true}, few: {without: boxes}}
+  decompose: [bare, {all of it: full}, longer]
+  worth: {arms: [full], curve: [few, longer]}
   measure: [{step: pgd, quantity: robust_accuracy, at: {eps: 4/255}}, fit_seconds]
   margin: 1
   baseline: {crops.with.margin: 0}
@@ -182,6 +186,20 @@ study:
         ("robust_accuracy", "robustness"),
         ("fit_seconds", "fit_second"),
         ("margin: 1\n", "margin: 0\n"),
+        ("longer: {crops.with.margin: 0.4}", "longer: {}"),
+        ("longer: {crops.with.margin: 0.4}", "longer: 3"),
+        ("longer: {crops.with.margin: 0.4}", "full: {crops.with.margin: 0.4}"),
+        ("longer: {crops.with.margin: 0.4}", "a/b: {crops.with.margin: 0.4}"),
+        ("without: [boxes, crops]", "witout: [boxes, crops]"),
+        ("without: [boxes, crops]", "without: []"),
+        ("bare: {without: [boxes, crops]}", "bare: {oracle: true}"),
+        ("perfect: {oracle: true}", "perfect: {oracle: 1}"),
+        ("[bare, {all of it: full}, longer]", "[bare]"),
+        ("[bare, {all of it: full}, longer]", "[{a: bare}, longer]"),
+        ("{all of it: full}", "{all of it: full, more: full}"),
+        ("curve: [few, longer]", "curve: [few]"),
+        ("curve: [few, longer]", "curves: [few, longer]"),
+        ("{arms: [full], curve", "{arms: [], curve"),
         ("resample", "seed"),
     ],
 )
