@@ -53,8 +53,8 @@ def cut_train(component: DatasetReader, ctx: StepContext) -> None:
         train, val = cut_val(train, share, ctx)
         held = set(val.ids)
         notes.append(
-            f"{len(val):,} train pictures, a share of {share:g} of each class, were held out by the reader as validation "
-            "part (val_fraction)."
+            f"{len(val):,} train pictures, a share of {share:g} of each class, were held out by the reader as "
+            "validation part (val_fraction)."
         )
     kept = train.where(_first(train, limit, ctx)) if limit is not None else train
     if limit is not None:

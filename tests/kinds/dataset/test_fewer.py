@@ -114,9 +114,7 @@ def test_the_seed_draws_each_by_a_stream_of_its_own(tmp_path: Path) -> None:
 
 def test_classes_that_have_fewer_are_used_whole_and_said(tmp_path: Path) -> None:
     made, ctx = read(tmp_path, many(), max_train_per_class=11)
-    assert ctx.warnings[0] == (
-        "1 of 3 classes have fewer than 11 train pictures, and all of these are used: c (3)."
-    )
+    assert ctx.warnings[0] == ("1 of 3 classes have fewer than 11 train pictures, and all of these are used: c (3).")
     assert made.header.notes == (
         "noted",
         "6 train pictures, a share of 0.1 of each class, were held out by the reader as validation part "
