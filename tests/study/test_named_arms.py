@@ -108,6 +108,18 @@ def test_a_named_arm_that_is_a_steps_or_a_levels_is_compared_once(make, tmp_path
     ]
 
 
+def test_an_arm_with_a_level_that_is_no_axis_is_no_other_arm(make, tmp_path):
+    axis = "crops.with.margin"
+    arms = [
+        ArmRecord(name="full", left_out=[], levels={axis: 0}),
+        ArmRecord(name="odd", left_out=[], levels={axis: 1, "classifier.with.names": None}, under="beside"),
+    ]
+    one = make[0](tmp_path, (), arms=arms, axes={axis: [0, 1]})
+    level, odd = Results.of(one.write(make[1]([0.1], pictures=20))).comparisons
+    assert (level.better, level.verdict, odd.name) == ("", "undecided", "odd")
+    assert level.why.startswith("one of the two pipelines is not among the study's arms")
+
+
 def test_of_a_way_with_an_arm_that_has_no_number_nothing_is_made_up(make, tmp_path):
     arms = [ArmRecord(name=name, left_out=[], levels={}, under="beside") for name in ("a", "b")]
     way = [PathStepRecord(arm=name, part=name) for name in ("a", "b", "full")]
