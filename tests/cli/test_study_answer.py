@@ -130,7 +130,7 @@ def test_a_study_answers_with_a_table_a_page_and_words(
     said = " ".join(capsys.readouterr().out.split())
     assert "Does crops help and what lies between cropless and full, by accuracy?" in said
     assert results.decomposition is not None
-    assert "From cropless to full accuracy " in said
+    assert "From cropless to full, accuracy " in said
     assert results.record.arms[1].name == "cropless"
     assert (result.folder / "runs" / "cropless" / "seed-2" / "run.json").is_file()
     assert f"crops {results.comparisons[0].verdict}" in said

@@ -464,7 +464,7 @@ def test_a_step_may_have_a_seed_for_each_thing_that_it_draws(study: Callable[...
 
 NAMED = """\
 ablate: [crops]
-matrix: {classifier.with.epochs: [3, 4]}
+matrix: {classifier.with.epochs: [2, 4]}
 arms:
   longer: {classifier.with.epochs: 9, crops.with.margin: 0.2}
   bare: {without: [synthetic, crops]}
@@ -481,11 +481,11 @@ def test_arms_have_names_and_the_baselines_levels_but_for_their_own(study: Calla
     longer, bare, perfect = (arm(spec, name) for name in ("longer", "bare", "perfect"))
     assert longer.levels == {"classifier.with.epochs": 9, "crops.with.margin": 0.2}
     assert (option(spec, "longer", "classifier", "epochs"), option(spec, "longer", "crops", "margin")) == (9, 0.2)
-    assert (bare.left_out, bare.levels) == (("crops", "synthetic"), {"classifier.with.epochs": 3})
+    assert (bare.left_out, bare.levels) == (("crops", "synthetic"), {"classifier.with.epochs": 2})
     assert wiring(spec, "bare")["classifier"] == {"dataset": "boxes"}
     assert (perfect.oracle, perfect.left_out) == (True, ("synthetic",))
     assert option(spec, "perfect", "crops", "test_boxes") == "annotated"
-    assert option(spec, "few", "synthetic", "per_class") == 1
+    assert (option(spec, "few", "synthetic", "per_class"), option(spec, "few", "classifier", "epochs")) == (1, 2)
     full, few = (arm(spec, name).steps for name in ("full", "few"))
     assert [one is other for one, other in zip(full, few, strict=True)] == [True] * 3 + [False] + [True] * 3
 
