@@ -595,6 +595,21 @@ def test_what_is_wrong_with_a_name_is_said_where_it_stands(
     assert not any(line.startswith("s.yaml") for line in said[1:]), "and nothing else"
 
 
+def test_levels_that_are_wrong_are_told_beside_what_else_is_wrong_with_the_block(
+    wrong: Callable[..., list[str]],
+) -> None:
+    axes = "matrix: {classifier.with.epochs: [5, 0], crops.with.margin: [0, no], synthetic.with.per_class: [1, -1]}\n"
+    arms = "arms: {x: {classifier.with.epochs: -1, without: dogs}, full: {without: crops}}\n"
+    out = "exclude: [{synthetic.with.per_class: -1, crops.with.margin: 7}]\n"
+
+    def places(block: str) -> list[str]:
+        return [line.split(": ")[0][len("s.yaml:") :] for line in wrong(block) if line.startswith("s.yaml")]
+
+    assert places(f"seeds: 7\n{axes}{arms}{out}") == ["13:10", "14:40", "14:67", "15:38", "15:51", "15:58", "16:63"]
+    assert places(f"{axes}ablate: [dogs]") == ["13:40", "13:67", "13:102", "14:12"]
+    assert places("matrix: {classifier.with.epochs: [0, -1], crops.with.margin: 3}") == ["13:37", "13:64"]
+
+
 def test_several_arms_that_are_wrong_are_told_at_once(wrong: Callable[..., list[str]]) -> None:
     said = wrong("arms:\n  x: {classifier.with.epochs: 0}\n  y: {crops.with.margin: no}\n  z: {pgd.from.model: cam}")
     assert [line.partition(": ")[0] for line in said if line.startswith("s.yaml")] == [
