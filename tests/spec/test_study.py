@@ -538,6 +538,7 @@ def test_an_arm_may_have_another_component_with_its_options_under_defaults(
     ("block", "place", "message"),
     [
         ("arms: [x]", "13:3", "arms should be a mapping from names to what is other there, not a list"),
+        ("beside: {}", "13:3", "beside should be a mapping from names to what is other there, not nothing"),
         ("arms: {full: {without: crops}}", "13:10", "an arm should not be called full: one of the study's own is"),
         ("beside: {Oracle: {oracle: true}}", "13:12", "an arm should not be called Oracle: one of the study's own is"),
         ("arms: {a/b: {without: crops}}", "13:10", "'a/b' should not name an arm"),
