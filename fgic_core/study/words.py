@@ -144,7 +144,7 @@ def question(results: Results) -> str:
         asked.append(f"how {'does' if len(arms) == 1 else 'do'} {_listed(arms)} compare with {record.baseline}")
     if record.decompose:
         asked.append(f"what lies between {record.decompose[0].arm} and {record.decompose[-1].arm}")
-    return f"{_capital(' and '.join(asked) or 'how far do seeds differ')}, by {quantity.label.lower()}?"
+    return f"{_capital(_listed(asked) if asked else 'how far do seeds differ')}, by {quantity.label.lower()}?"
 
 
 def answer(results: Results) -> str:
@@ -167,13 +167,13 @@ def way(results: Results) -> str:
         return ""
     between = f"From {found.way[0]} to {found.way[-1]}"
     if found.whole is None:
-        return f"{between} nothing can be said, for {found.why}."
+        return f"{between}, nothing can be said, for {found.why}."
     size, span = amount(abs(found.whole.value), quantity), interval(found.whole, quantity, size=True)
     up = (found.whole.value >= 0) == (results.readings[0].sign > 0)
     moves = "does not change" if size == amount(0.0, quantity) else f"{'rises' if up else 'falls'} by {size}"
     sign = results.readings[0].sign
     parts = [f"{one.name} {amount(sign * one.effect.value, quantity, sign=True)}" for one in found.parts]
-    return f"{between} {_within(quantity.label)} {moves}{f' (95 % {span})' if span else ''}: {_listed(parts)}."
+    return f"{between}, {_within(quantity.label)} {moves}{f' (95 % {span})' if span else ''}: {_listed(parts)}."
 
 
 def foretold(

@@ -108,6 +108,18 @@ def test_a_named_arm_that_is_a_steps_or_a_levels_is_compared_once(make, tmp_path
     ]
 
 
+def test_an_arm_with_a_level_that_is_no_axis_is_no_other_arm(make, tmp_path):
+    axis = "crops.with.margin"
+    arms = [
+        ArmRecord(name="full", left_out=[], levels={axis: 0}),
+        ArmRecord(name="odd", left_out=[], levels={axis: 1, "classifier.with.names": None}, under="beside"),
+    ]
+    one = make[0](tmp_path, (), arms=arms, axes={axis: [0, 1]})
+    level, odd = Results.of(one.write(make[1]([0.1], pictures=20))).comparisons
+    assert (level.better, level.verdict, odd.name) == ("", "undecided", "odd")
+    assert level.why.startswith("one of the two pipelines is not among the study's arms")
+
+
 def test_of_a_way_with_an_arm_that_has_no_number_nothing_is_made_up(make, tmp_path):
     arms = [ArmRecord(name=name, left_out=[], levels={}, under="beside") for name in ("a", "b")]
     way = [PathStepRecord(arm=name, part=name) for name in ("a", "b", "full")]
@@ -115,10 +127,10 @@ def test_of_a_way_with_an_arm_that_has_no_number_nothing_is_made_up(make, tmp_pa
     folder = _record(make, tmp_path, arms, decompose=way).write(make[1]([0.1, 0.2], pictures=20), failed=failed)
     results = Results.of(folder)
     assert (results.decomposition.whole, results.decomposition.parts) == (None, ())
-    assert words.answer(results) == "From a to full nothing can be said, for no run of b has a number."
+    assert words.answer(results) == "From a to full, nothing can be said, for no run of b has a number."
     assert results.document()["decomposition"]["start"] is None
     text = write_study_report(folder, results).read_text(encoding="utf-8")
-    assert "From a to full nothing can be said, for no run of b has a number." in text
+    assert "From a to full, nothing can be said, for no run of b has a number." in text
     assert not (folder / "figures" / "decomposition.svg").exists()
 
 
@@ -152,7 +164,7 @@ def test_the_parts_are_in_the_files(walked, tmp_path):
 def test_the_page_has_the_way_in_words_a_waterfall_and_a_table(walked):
     folder, results, _ = walked
     said = words.way(results)
-    assert said.startswith("From whole to full accuracy rises by ")
+    assert said.startswith("From whole to full, accuracy rises by ")
     amounts = [
         words.amount(one.effect.value, results.readings[0].quantity, sign=True) for one in results.decomposition.parts
     ]
@@ -163,6 +175,9 @@ def test_the_page_has_the_way_in_words_a_waterfall_and_a_table(walked):
     for name, amount in zip(("context", "&lt;b&gt;scale&lt;/b&gt;", "errors of the detector"), amounts, strict=True):
         row = text[text.index(f'<th scope="row">{name}</th>') :]
         assert amount in row[: row.index("</tr>")]
+    way = "whole, masked (context), oracle (&lt;b&gt;scale&lt;/b&gt;), full (errors of the detector)"
+    assert f"<dt>The way</dt><dd>{way}</dd>" in text
+    assert "<dt>Beside it</dt><dd>test crops to annotated boxes</dd>" in text
     assert "over the 6 seeds, 200 test pictures that every arm of it has" in text
     figure = (folder / "figures" / "decomposition.svg").read_text(encoding="utf-8")
     assert "From whole to full, part by part" in figure
