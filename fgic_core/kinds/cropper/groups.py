@@ -25,6 +25,7 @@ def groups(folder: Path, split: str) -> list[Grouping]:
     table = pq.read_table(folder / "boxes.parquet")
     table = table.filter(pc.equal(table.column("split"), split))
     whole = table.column("region").is_null().to_numpy() & table.column("annotated").is_valid().to_numpy()
-    kept = np.where(whole, np.inf, table.column("kept").to_numpy())
+    kept = table.column("kept").to_numpy().astype(np.float64).round(6)  # 0.9 in 32 bits is less
     ids = table.column("id").to_pylist()
-    return [Grouping.binned("share of the object that the crop kept", ids, kept, _EDGES, _NAMES)]
+    shares = np.where(whole, np.inf, kept)
+    return [Grouping.binned("share of the object that the crop kept", ids, shares, _EDGES, _NAMES)]

@@ -26,7 +26,7 @@ def groups(folder: Path, split: str) -> list[Grouping]:
     table = pq.read_table(folder / "boxes.parquet")
     table = table.filter(pc.equal(table.column("split"), split))
     ids = table.column("id").to_pylist()
-    overlap = table.column("iou").to_numpy()
+    overlap = table.column("iou").to_numpy().astype(np.float64).round(6)  # 0.9 in 32 bits is less
     nothing = table.column("predicted").is_null().to_numpy()
     overlap = np.where(nothing & ~np.isnan(overlap), -1.0, overlap)
     objects, found = (table.column(name).to_numpy().astype(np.int64) for name in ("objects", "found"))
