@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from fgic_core import Box, Grouping, ObjectBox, Sample, Size
+from fgic_core import Box, Grouping, Kind, ObjectBox, PluginError, Sample, Size
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.data.boxes import COMPARED, ComparedWriter
 from fgic_core.data.dataset import DatasetWriter, Header
@@ -23,6 +24,7 @@ from fgic_core.kinds.cropper import groups as cropped
 from fgic_core.kinds.dataset import groups as annotated
 from fgic_core.kinds.detector import groups as detected
 from fgic_core.metrics.two_way import two_way
+from fgic_core.plan.rows import check_row
 from fgic_core.report.figures import Figures
 from fgic_core.report.html import environment
 from fgic_core.report.study import write_study_report
@@ -384,6 +386,16 @@ def test_groups_that_cannot_be_told_are_said_and_the_rest_is_shown(small, tmp_pa
     monkeypatch.undo()
     shutil.rmtree(results.source.run("full", 1).step("boxes").folder)
     assert Results.of(results.source.folder).groups[0].problems[0].startswith("step boxes of full: ")
+
+
+def test_a_row_that_names_groups_where_there_are_none_is_told_before_a_run() -> None:
+    room = "fgic_core.kinds.cropper"
+    row = Kind("tracker", f"{room}.contract:Cropper", f"{room}.driver", groups=f"{room}.contract", package="fgic-track")
+    with pytest.raises(
+        PluginError, match=f"the groups of pictures of the kind tracker, {room}.contract, has no groups"
+    ):
+        check_row(row)
+    check_row(replace(row, groups=f"{room}.groups"))
 
 
 def test_the_table_of_boxes_has_the_columns_that_groups_read() -> None:
