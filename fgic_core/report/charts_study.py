@@ -191,7 +191,16 @@ def groups(
         axes.axvline(0, color=MUTED, linewidth=0.9)
         axes.axvline(whole.value * scale, color=BLUE, linewidth=1.1, linestyle="--", label="of all pictures")
         for by, rows in parts:
-            axes.annotate(by, (0, row), (4, -3), ("axes fraction", "data"), "offset points", color=INK, weight="bold")
+            axes.annotate(
+                by,
+                (0, row),
+                (4, -3),
+                ("axes fraction", "data"),
+                "offset points",
+                color=INK,
+                weight="bold",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+            )
             for place, (_, effect, holds) in enumerate(rows, row + 1):
                 colour = (GREEN if effect.value > 0 else VERMILION) if holds else MUTED
                 if holds is not None and math.isfinite(effect.low):

@@ -108,7 +108,7 @@ def by_groups(groups: Groups, comparison: Comparison) -> ByGroups:
         groups: of the measure's pictures; comparison: with an effect on that measure.
     """
     reading, arms = groups.reading, [arm.name for arm in groups.record.arms]
-    if reading.outcomes is None or reading.clusters is None:
+    if reading.outcomes is None or reading.clusters is None or not {comparison.better, comparison.other} <= set(arms):
         return ByGroups(comparison, (), ())
     better, other = arms.index(comparison.better), arms.index(comparison.other)
     cuts, problems = groups.cuts(comparison)

@@ -162,6 +162,11 @@ class Results:
                 for one in self.comparisons
             ],
             "groups": list(self.grouped()),
+            "not_grouped": [
+                {"comparison": one.comparison.name, "problem": problem}
+                for one in self.groups
+                for problem in one.problems
+            ],
             "combinations": None if self.combinations is None else _combinations(self.combinations),
             "runs": list(self.runs()),
         }

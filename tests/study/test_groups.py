@@ -20,6 +20,7 @@ from fgic_core import Box, Grouping, Kind, ObjectBox, PluginError, Sample, Size
 from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.data.boxes import COMPARED, ComparedWriter
 from fgic_core.data.dataset import DatasetWriter, Header
+from fgic_core.data.quantities import quantity
 from fgic_core.kinds.cropper import groups as cropped
 from fgic_core.kinds.dataset import groups as annotated
 from fgic_core.kinds.detector import groups as detected
@@ -30,8 +31,10 @@ from fgic_core.report.html import environment
 from fgic_core.report.study import write_study_report
 from fgic_core.report.study_groups import shown_groups
 from fgic_core.store.record import RunRecord, StepRecord
-from fgic_core.study.by_groups import Grouped
-from fgic_core.study.groups import most_often
+from fgic_core.store.study import MeasureRecord
+from fgic_core.study.by_groups import Grouped, corrected, grouped
+from fgic_core.study.groups import Cut, most_often
+from fgic_core.study.readings import Reading
 from fgic_core.study.results import Results
 
 WHOLE = Size(100, 100)
@@ -269,6 +272,22 @@ def test_all_groups_of_a_comparison_are_corrected_for_together(shown) -> None:
     )
 
 
+def test_where_nothing_differs_hardly_any_group_is_said_to() -> None:
+    rng, sizes, studies = np.random.default_rng(0), (10, 30, 60, 100, 200), 60
+    names = tuple(map(str, sizes))
+    cut = Cut("boxes", "full", "size", names, np.repeat(np.arange(len(sizes)), sizes), 1.0)
+    said, uncorrected = 0, 0
+    for _ in range(studies):
+        pictures = rng.normal(size=400) + rng.normal(size=(2, 1, 400))  # hard for both, and for each of the two
+        right = pictures + rng.normal(0, 0.5, (2, 10, 400)) + rng.normal(0, 0.05, (2, 10, 1)) > -0.8
+        reading = Reading(MeasureRecord(step="c", quantity="accuracy"), quantity("accuracy"), right.mean(axis=2))
+        reading.outcomes, reading.clusters = right.astype(np.float32), np.arange(400)
+        found = grouped(reading, cut, 0, 1)
+        uncorrected += any(one.p < 0.05 for one in found.effects)
+        said += any(one.holds for one in corrected([found])[0].effects)
+    assert said <= 0.05 * studies < uncorrected
+
+
 def test_they_are_in_the_files_and_on_the_page(shown) -> None:
     results, _ = shown
     folder = results.source.folder
@@ -381,7 +400,7 @@ def test_groups_that_cannot_be_told_are_said_and_the_rest_is_shown(small, tmp_pa
         (one,) = shown_groups(Results.of(results.source.folder), Figures(tmp_path))
         assert (one.chart, one.parts) == (None, ())
         assert one.problems[0].startswith(f"step boxes of full: {said}")
-    page = environment().get_template("study_groups.html.j2").render(groups=[one], measures=[("accuracy", "")])
+    page = environment().get_template("study_groups.html.j2").render(groups=[one], quantity=quantity("accuracy"))
     assert "Not by groups of step boxes of full: groups() gave NoneType, not a list of Grouping" in page
     monkeypatch.undo()
     shutil.rmtree(results.source.run("full", 1).step("boxes").folder)
