@@ -182,6 +182,49 @@ def classes(rows: Sequence[tuple[str, Effect, bool]], quantity: Quantity, title:
     return plot
 
 
+def groups(
+    parts: Sequence[tuple[str, Sequence[tuple[str, Effect, bool | None]]]], whole: Effect, quantity: Quantity
+) -> Draw:
+    """Effects by groups of pictures, and a line at that of all pictures.
+
+    Args:
+        parts: for each kind of groups what they are by, and of each group the name, the effect, and whether it holds
+            after correction; None where there are too few pictures to tell, of which the dot alone is drawn.
+        whole: of all pictures; quantity: what was measured.
+    """
+    names = [name for by, rows in parts for name in ("", *(name for name, *_ in rows))]
+
+    def plot(axes: Axes) -> None:
+        scale, row = _scale(quantity), 0
+        axes.axvline(0, color=MUTED, linewidth=0.9)
+        axes.axvline(whole.value * scale, color=BLUE, linewidth=1.1, linestyle="--", label="of all pictures")
+        for by, rows in parts:
+            axes.annotate(
+                by,
+                (0, row),
+                (4, -3),
+                ("axes fraction", "data"),
+                "offset points",
+                color=INK,
+                weight="bold",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+            )
+            for place, (_, effect, holds) in enumerate(rows, row + 1):
+                colour = (GREEN if effect.value > 0 else VERMILION) if holds else MUTED
+                if holds is not None and math.isfinite(effect.low):
+                    bounds = [effect.low * scale, effect.high * scale]
+                    axes.plot(bounds, [place, place], "-", color=colour, linewidth=1.8)
+                fill = "white" if holds is None else colour
+                axes.plot([effect.value * scale], [place], "o", color=colour, markerfacecolor=fill, markersize=4.5)
+            row += 1 + len(rows)
+        _rows(axes, names)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlabel(f"{_unit(quantity)}; interval 95 %")
+        axes.figure.legend(loc="outside lower center")
+
+    return plot
+
+
 def curves(lines: Mapping[str, Mapping[int, Sequence[float]]], quantity: Quantity) -> Draw:
     """Learning curves of the arms over each other: the mean over seeds, and from the least to the most.
 

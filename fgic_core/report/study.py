@@ -18,15 +18,15 @@ from fgic_core.report.html import environment
 from fgic_core.report.pictures import Album, Picture
 from fgic_core.report.section import rows_by_id
 from fgic_core.report.study_decomposition import decomposed
+from fgic_core.report.study_groups import shown_groups
 from fgic_core.study import words
+from fgic_core.study.by_groups import LOOKED_AT
 from fgic_core.study.effects import ClassEffect, Comparison, by_class, flipped
 from fgic_core.study.readings import described
 from fgic_core.study.results import Results
 
 #: So many comparisons are put into words at the head of the page, and so many drawn; the table has all.
 _SAID, _DRAWN = 20, 40
-#: So many comparisons are looked at class by class and picture by picture.
-_LOOKED_AT = 6
 #: So many classes stand in a chart, half of them those that gain most.
 _CLASSES = 24
 #: So many flipped pictures of a comparison are shown.
@@ -122,7 +122,8 @@ class _Page:
             "worths": self._worths(),
             "cost": self._cost(),
             "curves": self._curves(),
-            "looked": [self._looked(one) for one in results.comparisons[:_LOOKED_AT] if one.effects[0] is not None],
+            "looked": [self._looked(one) for one in results.comparisons[:LOOKED_AT] if one.effects[0] is not None],
+            "groups": shown_groups(results, self.figures),
             "seeds": self._seeds(),
             "problems": [(described(one.measure), problem) for one in results.readings for problem in one.problems],
             "failed": [run for run in self.record.runs if run.status != "finished"],

@@ -237,6 +237,14 @@ def combinations_of(record: StudyRecord, reading: Reading) -> Combinations | Non
     return Combinations(tuple(worths), tuple(pairs), whole) if whole is not None else None
 
 
+def of_pictures(reading: Reading, mine: Array) -> Reading:
+    """What a reading with pictures has of some of them alone: (pictures,) a mask."""
+    part = Reading(reading.measure, reading.quantity, reading.values)
+    if reading.outcomes is not None and reading.clusters is not None:
+        part.outcomes, part.clusters = reading.outcomes[:, :, mine], reading.clusters[mine]
+    return part
+
+
 def by_class(reading: Reading, better: int, other: int) -> tuple[ClassEffect, ...]:
     """What a comparison comes to class by class, those that gain most first; empty without pictures."""
     from scipy.stats import false_discovery_control
@@ -246,9 +254,7 @@ def by_class(reading: Reading, better: int, other: int) -> tuple[ClassEffect, ..
     found = []
     for label in np.unique(reading.labels[reading.labels >= 0]):
         mine = reading.labels == label
-        part = Reading(reading.measure, reading.quantity, reading.values)
-        part.outcomes, part.clusters = reading.outcomes[:, :, mine], reading.clusters[mine]
-        effect = contrast(part, {better: 1.0, other: -1.0})
+        effect = contrast(of_pictures(reading, mine), {better: 1.0, other: -1.0})
         if effect is not None:
             found.append((reading.classes[label] if reading.classes else str(label), int(mine.sum()), effect))
     known = [effect.p_zero if math.isfinite(effect.p_zero) else 1.0 for _, _, effect in found]

@@ -6,17 +6,21 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fgic_core.metrics.two_way import Effect
 from fgic_core.store.study import StudyRecord
+from fgic_core.study.by_groups import LOOKED_AT, ByGroups, by_groups
 from fgic_core.study.decomposition import Decomposition, decomposition_of
 from fgic_core.study.effects import Combinations, Comparison, combinations_of, compare, margin_of
+from fgic_core.study.groups import Groups
 from fgic_core.study.readings import Reading, Readings, described
 
 #: The files that `Results.write` writes.
-FILES = ("results.json", "runs.csv", "runs.parquet", "effects.csv", "effects.parquet")
+TABLES = ("runs", "effects", "groups")
+FILES = ("results.json", *(f"{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")))
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,12 @@ class Results:
     def margin(self) -> float:
         """In the unit of the first measure."""
         return margin_of(self.record, self.readings[0])
+
+    @cached_property
+    def groups(self) -> tuple[ByGroups, ...]:
+        """The first comparisons by groups of test pictures, on the first measure."""
+        groups = Groups(self.source, self.readings[0])
+        return tuple(by_groups(groups, one) for one in self.comparisons[:LOOKED_AT] if one.effects[0] is not None)
 
     def runs(self) -> Iterator[dict[str, Any]]:
         """One row a run and measure."""
@@ -118,6 +128,10 @@ class Results:
             names = {"comparison": "all steps", "kind": "total", "better": "", "other": ""}
             yield {**names, **_about(first, self.combinations.total), "verdict": "", **none}
 
+    def grouped(self) -> Iterator[dict[str, Any]]:
+        """One row a comparison and group of test pictures."""
+        return (row for one in self.groups for row in one.rows())
+
     def document(self) -> dict[str, Any]:
         """All of it as plain data."""
         return {
@@ -157,6 +171,12 @@ class Results:
                 }
                 for one in self.comparisons
             ],
+            "groups": list(self.grouped()),
+            "not_grouped": [
+                {"comparison": one.comparison.name, "problem": problem}
+                for one in self.groups
+                for problem in one.problems
+            ],
             "combinations": None if self.combinations is None else _combinations(self.combinations),
             "decomposition": None if self.decomposition is None else _decomposition(self.decomposition),
             "runs": list(self.runs()),
@@ -170,7 +190,8 @@ class Results:
         import pyarrow.parquet as pq
 
         written = [_replace(folder / "results.json", json.dumps(self.document(), indent=1, ensure_ascii=False) + "\n")]
-        for name, rows in (("runs", list(self.runs())), ("effects", list(self.effects()))):
+        for name in TABLES:
+            rows = list({"runs": self.runs, "effects": self.effects, "groups": self.grouped}[name]())
             beside = folder / f"{name}.csv.new"
             with beside.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.DictWriter(file, list(rows[0]) if rows else ["comparison"])
