@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,7 +135,7 @@ def _interval(target: Array, curve: Sequence[Array], places: Array, clusters: Ar
     if math.isnan(begins.low):
         return math.nan, math.nan
     found: list[float] = []
-    for number, (one, other) in enumerate(zip(curve, curve[1:], strict=False)):
+    for number, (one, other) in enumerate(pairwise(curve)):
         shares = _untold(target - one, other - one, clusters)
         found += [places[number] + share * (places[number + 1] - places[number]) for share in shares]
     # Beyond an end the curve is no worse, or no better, than there: that is ruled out where the target is told from it.
