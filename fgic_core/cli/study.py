@@ -87,13 +87,13 @@ def report_study(folder: Path, store: Path | None) -> Path:
 
 def differs(arm: Arm, study: Study) -> str:
     """What of an arm is not as in the baseline, in words."""
-    if arm.oracle:
-        return "test pictures cropped to annotated boxes"
-    said = [f"without {' and '.join(arm.left_out)}"] if arm.left_out else []
+    said = ["test pictures cropped to annotated boxes"] if arm.oracle else []
+    said += [f"without {' and '.join(arm.left_out)}"] if arm.left_out else []
     for path, level in arm.levels.items():
-        if level != study.baseline[path] or isinstance(level, bool) != isinstance(study.baseline[path], bool):
+        base = study.baseline.get(path)
+        if path not in study.baseline or level != base or isinstance(level, bool) != isinstance(base, bool):
             said.append(f"{path}: {level if isinstance(level, str) else _value(level)}")
-    return ", ".join(said) or "the baseline: everything"
+    return f"{', '.join(said) or 'the baseline: everything'}{' (beside)' if arm.under == 'beside' else ''}"
 
 
 def _value(level: Any) -> str:
@@ -120,6 +120,13 @@ def _arms(plan: StudyPlan) -> None:
     out.print(rows)
     if len(study.arms) > _SHOWN:
         out.print(f"… and {len(study.arms) - _SHOWN:,} more arms; --json lists them all.")
+    if study.decompose:
+        first, *rest = study.decompose
+        way = [f"{one.arm} ({one.part})" if one.part != one.arm else one.arm for one in rest]
+        out.print(f"What {rest[-1].arm} has more than {first.arm} is told part by part: {first.arm}, {', '.join(way)}.")
+    if study.worth is not None:
+        arms, curve = (", ".join(names) for names in (study.worth.arms, study.worth.curve))
+        out.print(f"What made pictures of {arms} are worth is told by real ones alone: {curve}.")
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -162,7 +169,7 @@ def _foretold(plan: StudyPlan) -> None:
     from fgic_core.study import words
 
     study, out = plan.study, console()
-    row, comparisons = quantity(study.measure[0].quantity), comparisons_of(study)
+    row, comparisons = quantity(study.measure[0].quantity), study.comparisons
     if not comparisons:
         return
     if row.unit != "fraction":
@@ -187,7 +194,7 @@ def _shown(plan: StudyPlan) -> dict[int, Foretold]:
     """What can be shown by how many test pictures there may be: the one number, once that is known."""
     from fgic_core.metrics.power import assumed, foretell
 
-    known, seeds, comparisons = pictures_of(plan), len(plan.study.seeds), comparisons_of(plan.study)
+    known, seeds, comparisons = pictures_of(plan), len(plan.study.seeds), plan.study.comparisons
     return {n: foretell(seeds, n, comparisons, assumed()) for n in ((known,) if known else _PICTURES)}
 
 
@@ -196,18 +203,13 @@ def _foretold_document(plan: StudyPlan) -> list[dict[str, Any]]:
 
     from fgic_core.data.quantities import quantity
 
-    if not comparisons_of(plan.study) or quantity(plan.study.measure[0].quantity).unit != "fraction":
+    if not plan.study.comparisons or quantity(plan.study.measure[0].quantity).unit != "fraction":
         return []
     rows = [{"pictures": pictures, **shown._asdict()} for pictures, shown in _shown(plan).items()]
     return [
         {name: None if isinstance(value, float) and not isfinite(value) else value for name, value in row.items()}
         for row in rows
     ]
-
-
-def comparisons_of(study: Study) -> int:
-    """How many comparisons the family of a study has: one a step and one a level beside the baseline's."""
-    return len(study.ablate) + sum(len(levels) - 1 for levels in study.matrix.values())
 
 
 def pictures_of(plan: StudyPlan) -> int:
@@ -257,12 +259,20 @@ def _document(plan: StudyPlan) -> dict[str, Any]:
         "measure": [one.plain() for one in study.measure],
         "baseline": study.arms[0].name,
         "arms": [
-            {"name": arm.name, "left_out": list(arm.left_out), "levels": dict(arm.levels), "oracle": arm.oracle}
+            {
+                "name": arm.name,
+                "left_out": list(arm.left_out),
+                "levels": dict(arm.levels),
+                "oracle": arm.oracle,
+                "under": arm.under,
+            }
             for arm in study.arms
         ],
+        "decompose": [asdict(one) for one in study.decompose],
+        "worth": asdict(study.worth) if study.worth is not None else None,
         "runs": study.runs,
         "nodes": {name: asdict(share) for name, share in plan.shares().items()},
-        "comparisons": comparisons_of(study),
+        "comparisons": study.comparisons,
         "foretold": _foretold_document(plan),
         "computed": plan.computed,
         "settled": plan.settled,

@@ -68,18 +68,26 @@ def effects(rows: Sequence[tuple[str, Effect, str]], margin: float, quantity: Qu
     return plot
 
 
-def waterfall(rows: Sequence[tuple[str, Effect]], total: Effect, quantity: Quantity, start: float) -> Draw:
-    """Shapley values, from what no step gives to what all give.
+def waterfall(
+    rows: Sequence[tuple[str, Effect]],
+    total: Effect,
+    quantity: Quantity,
+    start: float,
+    ends: tuple[str, str] = ("without them", "all of them"),
+    title: str = "What each step adds, averaged over all orders (Shapley)",
+) -> Draw:
+    """Parts of a whole, from what one pipeline gives to what another gives.
 
     Args:
-        rows: name and value of each step; total: what they add together.
-        quantity: what was measured; start: what the pipeline without them has, in the direction of the quantity.
+        rows: name and value of each part; total: what they add together.
+        quantity: what was measured; start: what the first pipeline has, in the direction of the quantity.
+        ends: what the two pipelines are called; title: of the chart.
     """
 
     def plot(axes: Axes) -> None:
         scale, at = _scale(quantity), start
-        names = ["without them", *(name for name, _ in rows), "all of them"]
-        ends: list[float] = []
+        names = [ends[0], *(name for name, _ in rows), ends[1]]
+        bars: list[float] = []
         axes.barh([0], [start * scale], color=MUTED, height=0.55)
         for row, (_, effect) in enumerate(rows, 1):
             colour = GREEN if effect.value >= 0 else VERMILION
@@ -87,15 +95,15 @@ def waterfall(rows: Sequence[tuple[str, Effect]], total: Effect, quantity: Quant
             at += effect.value
             half = 0.0 if not math.isfinite(effect.high) else (effect.high - effect.value) * scale
             axes.errorbar([at * scale], [row], xerr=[half], color=INK, linewidth=1.1, capsize=3)
-            ends += [at * scale - 1.02 * half, at * scale + 1.02 * half]
+            bars += [at * scale - 1.02 * half, at * scale + 1.02 * half]
             axes.plot([at * scale] * 2, [row + 0.28, row + 0.72], color=MUTED, linewidth=0.8)
         axes.barh([len(rows) + 1], [(start + total.value) * scale], color=MUTED, height=0.55)
         _rows(axes, names)
         edges = np.cumsum([start, *(effect.value for _, effect in rows)]) * scale
         spread = max(float(np.ptp(edges)), 1e-9)
-        axes.set_xlim(min([edges.min() - 0.3 * spread, *ends]), max([edges.max() + 0.1 * spread, *ends]))
+        axes.set_xlim(min([edges.min() - 0.3 * spread, *bars]), max([edges.max() + 0.1 * spread, *bars]))
         axes.set_xlabel(f"{quantity.label.lower()}{', %' if quantity.unit == 'fraction' else ''}; 95 % intervals")
-        axes.set_title("What each step adds, averaged over all orders (Shapley)")
+        axes.set_title(title)
 
     return plot
 

@@ -17,6 +17,7 @@ from fgic_core.report.figures import Chart, Figures
 from fgic_core.report.html import environment
 from fgic_core.report.pictures import Album, Picture
 from fgic_core.report.section import rows_by_id
+from fgic_core.report.study_decomposition import decomposed
 from fgic_core.study import words
 from fgic_core.study.effects import ClassEffect, Comparison, by_class, flipped
 from fgic_core.study.readings import described
@@ -103,7 +104,7 @@ class _Page:
     def content(self) -> dict[str, Any]:
         """By name, as the template wants it."""
         results, row = self.results, self.first.quantity
-        family = [one for one in results.comparisons if one.role != "oracle"]
+        family = [one for one in results.comparisons if one.in_family]
         return {
             "results": results,
             "record": self.record,
@@ -115,6 +116,7 @@ class _Page:
             "effects": self._effects(),
             "table": [self._row(one) for one in results.comparisons],
             "measures": [(described(one.measure), one.measure.step) for one in results.readings],
+            "decomposed": decomposed(results, self.figures),
             "waterfall": self._waterfall(),
             "worths": self._worths(),
             "cost": self._cost(),

@@ -30,7 +30,7 @@ from fgic_core.run.threads import share
 from fgic_core.run.workers import Isolation, executor_of
 from fgic_core.spec import Spec, SpecStep, dump_yaml
 from fgic_core.store.record import holding, now
-from fgic_core.store.study import ArmRecord, MeasureRecord, StudyRecord, StudyRunRecord
+from fgic_core.store.study import ArmRecord, MeasureRecord, PathStepRecord, StudyRecord, StudyRunRecord, WorthRecord
 
 #: Seconds between two looks of the study's record at its runs, while these go on.
 _EVERY = 2.0
@@ -43,7 +43,7 @@ def study_record(plan: StudyPlan, about: dict[str, Any]) -> StudyRecord:
         plan: of the study.
         about: what the records of its runs say too.
     """
-    study = plan.study
+    study, worth = plan.study, plan.study.worth
     return StudyRecord(
         name=plan.spec.name,
         seed=plan.spec.seed,
@@ -60,9 +60,13 @@ def study_record(plan: StudyPlan, about: dict[str, Any]) -> StudyRecord:
         cross=study.cross,
         axes={path: list(levels) for path, levels in study.matrix.items()},
         arms=[
-            ArmRecord(name=arm.name, left_out=list(arm.left_out), levels=dict(arm.levels), oracle=arm.oracle)
+            ArmRecord(
+                name=arm.name, left_out=list(arm.left_out), levels=dict(arm.levels), oracle=arm.oracle, under=arm.under
+            )
             for arm in study.arms
         ],
+        decompose=[PathStepRecord(arm=one.arm, part=one.part) for one in study.decompose],
+        worth=WorthRecord(arms=list(worth.arms), curve=list(worth.curve)) if worth is not None else None,
         runs=[
             StudyRunRecord(arm=run.arm.name, seed=run.seed, folder=f"runs/{run.arm.name}/seed-{run.seed}")
             for run in plan.runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.quantities import QUANTITIES
 from fgic_core.data.streams import STREAMS, Stream
@@ -13,6 +13,9 @@ from fgic_core.description.words import in_words
 from fgic_core.spec.document import Entry, Node
 from fgic_core.spec.errors import Place, Problem, Source, did_you_mean, misspelt
 from fgic_core.spec.study import KEYS, OF_RUNS, SEEDS, VARY, Measure
+
+if TYPE_CHECKING:
+    from fgic_core.spec.named import NamedArm, Word
 
 _FRACTION = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?)\s*/\s*([0-9]+(?:\.[0-9]*)?)\s*")
 
@@ -50,6 +53,8 @@ class Block:
         place: where it stands.
         ablate: the steps that it names, and where; None for all that can be left out. every: in every combination.
         oracle: where it is asked for; None where it is not.
+        arms: those with names, also from ``beside``.
+        decompose: the arms of the way, with what leads to each; worth: the arms that ``arms`` and ``curve`` name.
         Others as in `Study`.
     """
 
@@ -64,6 +69,9 @@ class Block:
     margin: float = 1.0
     oracle: Place | None = None
     vary: tuple[Stream, ...] = VARY
+    arms: list[NamedArm] = field(default_factory=list)
+    decompose: list[tuple[Word, Word]] = field(default_factory=list)
+    worth: dict[str, list[Word]] = field(default_factory=dict)
 
 
 class Reader:

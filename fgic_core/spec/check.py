@@ -22,6 +22,7 @@ from fgic_core.spec.block import Reader, set_in_vain
 from fgic_core.spec.document import Node
 from fgic_core.spec.errors import Place, Problem, SpecError, did_you_mean, misspelt, once
 from fgic_core.spec.model import VERSION, Spec, SpecStep
+from fgic_core.spec.named import NamedReader
 from fgic_core.spec.options import Options
 from fgic_core.spec.overrides import STEP, TOP, assign, completed
 from fgic_core.spec.problems import Places, filled
@@ -98,8 +99,9 @@ class Check:
         }
         reader = Reader(entry.node, entry.key, gives)
         block = reader.read()
-        self.problems += [*reader.problems, *set_in_vain(block, overrides)]
-        if reader.problems or not names:
+        wrong = [*reader.problems, *NamedReader(block, names).read(entry.node)]
+        self.problems += [*wrong, *set_in_vain(block, overrides)]
+        if wrong or not names:
             return None
         return Expansion(
             block, root, lambda roots: self._pipelines(roots, top, seed), self.describer.describe, self.defaults

@@ -34,8 +34,32 @@ class ArmRecord(BaseModel):
 
     name: str
     left_out: list[str]
-    levels: dict[str, Any] = Field(description="The level of each axis, by path; without those of steps left out.")
+    levels: dict[str, Any] = Field(
+        description="The level of each axis, by path, and of an arm with a name of its own what that says; without "
+        "those of steps left out."
+    )
     oracle: bool = False
+    under: Literal["", "arms", "beside"] = Field(
+        "", description="The word of the block that names it: what is under `beside` is in no family of tests."
+    )
+
+
+class PathStepRecord(BaseModel):
+    """A step of the way from one arm to another."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    arm: str = Field(description="That it leads to.")
+    part: str = Field(description="What the change is called; of the first arm its name.")
+
+
+class WorthRecord(BaseModel):
+    """What is to be worth how many real pictures."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    arms: list[str] = Field(description="Those that learn from made pictures.")
+    curve: list[str] = Field(description="Those that learn from real pictures alone, of different number.")
 
 
 class StudyRunRecord(BaseModel):
@@ -66,7 +90,7 @@ class StudyRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: int = 1
+    format: int = Field(2, description="1 knows no arms with names; it is read all the same.")
     name: str
     seed: int = Field(description="The spec's own: of what the study's seeds do not draw.")
     started: str = Field(description="ISO 8601, UTC.")
@@ -89,6 +113,8 @@ class StudyRecord(BaseModel):
     cross: bool
     axes: dict[str, list[Any]] = Field(description="The levels of the matrix, by path; the baseline's are in its arm.")
     arms: list[ArmRecord]
+    decompose: list[PathStepRecord] = Field([], description="The way whose parts sum to the whole, from its first arm.")
+    worth: WorthRecord | None = None
     runs: list[StudyRunRecord]
 
     def run(self, arm: str, seed: int) -> StudyRunRecord:

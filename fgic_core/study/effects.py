@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
@@ -19,7 +19,9 @@ from fgic_core.study.readings import Reading
 
 Array = np.ndarray[Any, Any]
 
-Role = Literal["step", "level", "oracle"]
+Role = Literal["step", "level", "arm", "oracle", "beside"]
+#: The roles of comparisons that get a verdict.
+FAMILY = ("step", "level", "arm")
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,9 @@ class Comparison:
     """Two arms that differ by one thing.
 
     Attributes:
-        name: of the step, or of the axis with its level.
-        role: a step that is left out, another level of an axis, or test crops to annotated boxes.
+        name: of the step, of the axis with its level, or of the arm.
+        role: a step that is left out, another level of an axis, an arm with a name of its own; beside the family test
+            crops to annotated boxes, and an arm that the spec puts there.
         better: the arm that is to be better for the effect to be positive; other: the one it is compared with.
         judged: what it shows on the first measure; None where it cannot be said, or it is not in the family.
         needed: what would settle it; None where it is settled.
@@ -46,10 +49,15 @@ class Comparison:
     why: str = ""
 
     @property
+    def in_family(self) -> bool:
+        """Whether it is one of the comparisons that get a verdict."""
+        return self.role in FAMILY
+
+    @property
     def verdict(self) -> str:
         """In a word; empty for what is in no family."""
         if self.judged is None:
-            return "" if self.role == "oracle" else Verdict.UNDECIDED.value
+            return "" if not self.in_family else Verdict.UNDECIDED.value
         verdict = self.judged.verdict
         return verdict.of_step if self.role == "step" else verdict.of_level
 
@@ -110,20 +118,19 @@ class ClassEffect:
     p: float
 
 
-def contrast(reading: Reading, weights: Mapping[int, float]) -> Effect | None:
+def contrast(reading: Reading, weights: Mapping[int, float], beside: Iterable[int] = ()) -> Effect | None:
     """The effect of arms by weight, in the direction that is better; over the seeds that all of them have.
 
     Args:
         reading: of a measure.
         weights: of the arms, by number; they add up to 0.
+        beside: further arms that have to have a seed for it to count.
 
     Returns:
         None where no seed has a number of every arm.
     """
     arms = [arm for arm, weight in weights.items() if weight]
-    seeds = np.flatnonzero(np.isfinite(reading.values[arms]).all(axis=0))
-    if reading.outcomes is not None:
-        seeds = seeds[np.isfinite(reading.outcomes[arms][:, seeds]).all(axis=(0, 2))]
+    seeds = shared_seeds(reading, [*dict.fromkeys([*arms, *beside])])
     if not len(seeds):
         return None
     source = reading.values if reading.outcomes is None else reading.outcomes
@@ -131,6 +138,14 @@ def contrast(reading: Reading, weights: Mapping[int, float]) -> Effect | None:
     for arm in arms:
         table += weights[arm] * source[arm][seeds]
     return two_way(reading.sign * table, reading.clusters)
+
+
+def shared_seeds(reading: Reading, arms: Sequence[int]) -> Array:
+    """The seeds, by number, of which every one of these arms has a number, and one for each picture."""
+    seeds = np.flatnonzero(np.isfinite(reading.values[arms]).all(axis=0))
+    if reading.outcomes is not None:
+        seeds = seeds[np.isfinite(reading.outcomes[arms][:, seeds]).all(axis=(0, 2))]
+    return seeds
 
 
 def margin_of(record: StudyRecord, reading: Reading) -> float:
@@ -141,8 +156,9 @@ def margin_of(record: StudyRecord, reading: Reading) -> float:
 def compare(record: StudyRecord, readings: list[Reading]) -> tuple[Comparison, ...]:
     """Every comparison of the family, with its verdict; then those beside it.
 
-    The family is one effect a step and one a level that is not the baseline's, on the first measure, at the baseline's
-    levels of everything else. It stands in the spec and does not depend on what came out.
+    The family is one effect a step, one a level that is not the baseline's, at the baseline's levels of everything
+    else, and one an arm of the block's ``arms``, on the first measure. It stands in the spec and does not depend on
+    what came out. An arm that is a step's or a level's already is not compared once more.
     """
     family: list[tuple[str, Role, int | None, int | None]] = []
     base = _number(record.arms, record.baseline)
@@ -153,8 +169,13 @@ def compare(record: StudyRecord, readings: list[Reading]) -> tuple[Comparison, .
             if level != record.arms[base].levels.get(path):
                 family.append((f"{path} = {level}", "level", _arm(record, set(), {path: level}), base))
     beside: list[tuple[str, Role, int | None, int | None]] = []
+    known_by = {number for *_, better, other in family for number in (better, other)}
     for number, arm in enumerate(record.arms):
-        if arm.oracle:
+        if arm.under == "arms" and number not in known_by:
+            family.append((arm.name, "arm", number, base))
+        elif arm.under == "beside" and number not in known_by:
+            beside.append((arm.name, "beside", number, base))
+        elif arm.oracle and not arm.under:
             beside.append(("test crops to annotated boxes", "oracle", number, base))
     rows = []
     for name, role, better, other in [*family, *beside]:
@@ -164,11 +185,11 @@ def compare(record: StudyRecord, readings: list[Reading]) -> tuple[Comparison, .
             effects.append(contrast(reading, {better: 1.0, other: -1.0}) if known else None)  # type: ignore[dict-item]
         rows.append((name, role, better, other, tuple(effects)))
     margin = margin_of(record, readings[0])
-    first = {name: effects[0] for name, role, *_, effects in rows if role != "oracle" and effects[0]}
+    first = {f"{role} {name}": each[0] for name, role, *_, each in rows[: len(family)] if each[0]}
     judged = judge(first, margin, lacking=len(family) - len(first))
     found = []
     for name, role, better, other, each in rows:
-        mine = judged.get(name)
+        mine = judged.get(f"{role} {name}") if role in FAMILY else None
         why = "" if each[0] is not None else _why(record, readings[0], better, other)
         settles = (
             needed(
@@ -268,6 +289,8 @@ def _arm(record: StudyRecord, left_out: set[str], levels: Mapping[str, Any]) -> 
     """The arm without these steps that has the baseline's levels but for some; None where there is none."""
     base = record.arms[_number(record.arms, record.baseline)].levels
     for number, arm in enumerate(record.arms):
+        if not arm.levels.keys() <= record.axes.keys():  # it has a name of its own, and something else is other there
+            continue
         wanted = {path: levels.get(path, base.get(path)) for path in arm.levels}
         if set(arm.left_out) == left_out and not arm.oracle and arm.levels == wanted and set(levels) <= set(arm.levels):
             return number
@@ -277,7 +300,12 @@ def _arm(record: StudyRecord, left_out: set[str], levels: Mapping[str, Any]) -> 
 def _why(record: StudyRecord, reading: Reading, better: int | None, other: int | None) -> str:
     if better is None or other is None:
         return "one of the two pipelines is not among the study's arms: it is excluded, or the same as another"
-    for number in (better, other):
+    return why_none(record, reading, (better, other))
+
+
+def why_none(record: StudyRecord, reading: Reading, arms: Sequence[int]) -> str:
+    """Why arms that were run are not compared on a measure."""
+    for number in arms:
         if not np.isfinite(reading.values[number]).any():
             return f"no run of {record.arms[number].name} has a number"
-    return "no seed has a number of both"
+    return "no seed has a number of both" if len(arms) == 2 else "no seed has a number of all of them"

@@ -11,6 +11,7 @@ from typing import Any
 
 from fgic_core.metrics.two_way import Effect
 from fgic_core.store.study import StudyRecord
+from fgic_core.study.decomposition import Decomposition, decomposition_of
 from fgic_core.study.effects import Combinations, Comparison, combinations_of, compare, margin_of
 from fgic_core.study.readings import Reading, Readings, described
 
@@ -28,6 +29,7 @@ class Results:
         readings: what was measured, in the order of its measures.
         comparisons: the family, then what stands beside it.
         combinations: the effects of all combinations on the first measure; None where they were not run.
+        decomposition: the parts of the way that the spec names, on the first measure; None where it names none.
     """
 
     record: StudyRecord
@@ -35,6 +37,7 @@ class Results:
     readings: tuple[Reading, ...]
     comparisons: tuple[Comparison, ...]
     combinations: Combinations | None
+    decomposition: Decomposition | None = None
 
     @classmethod
     def of(cls, folder: Path, store: Path | None = None) -> Results:
@@ -50,7 +53,9 @@ class Results:
         record = StudyRecord.read(folder)
         source = Readings(folder, record, store)
         readings = source.measures
-        return cls(record, source, tuple(readings), compare(record, readings), combinations_of(record, readings[0]))
+        first = readings[0]
+        more = combinations_of(record, first), decomposition_of(record, first)
+        return cls(record, source, tuple(readings), compare(record, readings), *more)
 
     @property
     def margin(self) -> float:
@@ -93,11 +98,16 @@ class Results:
                     "p_sign_flip": _finite(judged.p_sign_flip) if judged else None,
                     "level": judged.level if judged else None,
                 }
+        first = self.readings[0]
+        none = dict.fromkeys(("p_zero", "p_margin", "p_equivalent", "p_sign_flip", "level"))
+        if self.decomposition is not None and self.decomposition.whole is not None:
+            way = self.decomposition.way
+            for part in self.decomposition.parts:
+                names = {"comparison": part.name, "kind": "part", "better": part.arm, "other": part.before}
+                yield {**names, **_about(first, part.effect), "verdict": "", **none}
+            names = {"comparison": "all parts", "kind": "whole", "better": way[-1], "other": way[0]}
+            yield {**names, **_about(first, self.decomposition.whole), "verdict": "", **none}
         if self.combinations is not None:
-            first, none = (
-                self.readings[0],
-                dict.fromkeys(("p_zero", "p_margin", "p_equivalent", "p_sign_flip", "level")),
-            )
             for worth in self.combinations.worths:
                 for kind, effect in (("add one in", worth.add_one_in), ("Shapley value", worth.shapley)):
                     names = {"comparison": worth.step, "kind": kind, "better": "", "other": ""}
@@ -116,7 +126,7 @@ class Results:
             "status": self.record.status,
             "margin": self.record.margin,
             "seeds": self.record.seeds,
-            "family": [one.name for one in self.comparisons if one.role != "oracle"],
+            "family": [one.name for one in self.comparisons if one.in_family],
             "measures": [
                 {
                     "measure": described(one.measure),
@@ -148,6 +158,7 @@ class Results:
                 for one in self.comparisons
             ],
             "combinations": None if self.combinations is None else _combinations(self.combinations),
+            "decomposition": None if self.decomposition is None else _decomposition(self.decomposition),
             "runs": list(self.runs()),
         }
 
@@ -213,6 +224,19 @@ def _combinations(found: Combinations) -> dict[str, Any]:
         ],
         "interactions": [{"steps": [one.one, one.other], "effect": _plain(one.effect)} for one in found.pairs],
         "total": _plain(found.total),
+    }
+
+
+def _decomposition(found: Decomposition) -> dict[str, Any]:
+    return {
+        "way": list(found.way),
+        "start": _finite(found.start),
+        "parts": [
+            {"name": one.name, "arm": one.arm, "before": one.before, "effect": _plain(one.effect)}
+            for one in found.parts
+        ],
+        "whole": None if found.whole is None else _plain(found.whole),
+        "why": found.why,
     }
 
 

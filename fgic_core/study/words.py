@@ -72,7 +72,7 @@ def counted(effect: Effect) -> str:
 def sentence(one: Comparison, results: Results) -> str:
     """One comparison in words: what was seen, and what that shows."""
     quantity, effect = results.readings[0].quantity, one.effects[0]
-    measure = quantity.label[:1].lower() + quantity.label[1:] if quantity.label[1:2].islower() else quantity.label
+    measure = _within(quantity.label)
     if effect is None:
         return f"{one.name}: nothing can be said, for {one.why}."
     span = interval(effect, quantity, size=True)
@@ -85,7 +85,8 @@ def sentence(one: Comparison, results: Results) -> str:
         changes = "changes" if none else "lowers" if up else "raises"
         said = f"Leaving {one.name} out {changes} {measure} by {size}{between}"
     else:
-        said = f"{_capital(one.name)}: {measure} is {size} {'apart' if none else 'higher' if up else 'lower'}{between}"
+        name = one.name if one.role in ("arm", "beside") else _capital(one.name)  # an arm's is as it was written
+        said = f"{name}: {measure} is {size} {'apart' if none else 'higher' if up else 'lower'}{between}"
     if one.judged is None:
         return f"{said}; it is in no family of tests."
     return f"{said}: {one.verdict}.{_settled(one)}{_flips(one.judged)}"
@@ -136,21 +137,41 @@ def question(results: Results) -> str:
     if record.ablate:
         asked.append(f"does {'each of ' * (len(record.ablate) > 1)}{_listed(record.ablate)} help")
     asked += [f"which level of {_listed(list(record.axes))} is best"] if record.axes else []
+    arms = [one.name for one in results.comparisons if one.role == "arm"]
+    if arms:
+        asked.append(f"how {'does' if len(arms) == 1 else 'do'} {_listed(arms)} compare with {record.baseline}")
+    if record.decompose:
+        asked.append(f"what lies between {record.decompose[0].arm} and {record.decompose[-1].arm}")
     return f"{_capital(' and '.join(asked) or 'how far do seeds differ')}, by {quantity.label.lower()}?"
 
 
 def answer(results: Results) -> str:
-    """What came out, in a sentence."""
+    """What came out, in a sentence, and in another what a way between arms is made of."""
     by_verdict: dict[str, list[str]] = {}
     for one in results.comparisons:
-        if one.role != "oracle":
+        if one.in_family:
             by_verdict.setdefault(one.verdict, []).append(one.name)
-    if not by_verdict:
-        return "There is no comparison in it."
     parts = [
         f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {verdict}" for verdict, names in by_verdict.items()
     ]
-    return f"{_capital('; '.join(parts))}."
+    verdicts = f"{_capital('; '.join(parts))}." if parts else ""
+    return f"{verdicts} {way(results)}".strip() or "There is no comparison in it."
+
+
+def way(results: Results) -> str:
+    """The parts of a decomposition and their whole, in a sentence; empty where there is none."""
+    found, quantity = results.decomposition, results.readings[0].quantity
+    if found is None:
+        return ""
+    between = f"From {found.way[0]} to {found.way[-1]}"
+    if found.whole is None:
+        return f"{between} nothing can be said, for {found.why}."
+    size, span = amount(abs(found.whole.value), quantity), interval(found.whole, quantity, size=True)
+    up = (found.whole.value >= 0) == (results.readings[0].sign > 0)
+    moves = "does not change" if size == amount(0.0, quantity) else f"{'rises' if up else 'falls'} by {size}"
+    sign = results.readings[0].sign
+    parts = [f"{one.name} {amount(sign * one.effect.value, quantity, sign=True)}" for one in found.parts]
+    return f"{between} {_within(quantity.label)} {moves}{f' (95 % {span})' if span else ''}: {_listed(parts)}."
 
 
 def foretold(
@@ -188,6 +209,11 @@ def foretold(
 
 def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _within(label: str) -> str:
+    """A label in the midst of a sentence: ``accuracy``, but ``FID``."""
+    return label[:1].lower() + label[1:] if label[1:2].islower() else label
 
 
 def _capital(text: str) -> str:

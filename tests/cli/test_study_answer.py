@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fgic_core.cli.study import comparisons_of, pictures_of, print_results, print_study, report_study
+from fgic_core.cli.study import pictures_of, print_results, print_study, report_study
 from fgic_core.pipeline import Pipeline
 from fgic_core.study.results import Results
 
@@ -43,7 +43,7 @@ def test_check_says_what_a_study_can_show_and_what_it_never_can(
     planned: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = planned("seeds: [0, 1, 2, 3, 4]\nablate: [crops]\nmatrix: {classifier.with.epochs: [1, 2, 3]}\nmargin: 1")
-    assert comparisons_of(plan.study) == 3
+    assert plan.study.comparisons == 3
     print_study(plan, False)
     said = " ".join(capsys.readouterr().out.split())
     assert "What it will be able to show, of 3 comparisons on accuracy" in said

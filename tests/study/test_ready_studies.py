@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from fgic_core.cli import app
-from fgic_core.cli.study import comparisons_of
 from fgic_core.metrics.power import sign_flip_seeds
 from fgic_core.pipeline import Pipeline
 
@@ -49,7 +48,7 @@ def test_a_ready_study_has_the_arms_that_its_question_needs(
     assert study is not None
     assert tuple(arm.name for arm in study.arms) == ARMS[name]
     # Every verdict is about two arms that are there: the sign-flip test can speak of all of them.
-    assert len(study.seeds) == sign_flip_seeds(comparisons_of(study))
+    assert len(study.seeds) == sign_flip_seeds(study.comparisons)
     assert f"{study.runs} runs: {len(ARMS[name])} arms, {len(study.seeds)} seeds each" in said
     differ = [sum(arm.levels[path] != study.baseline[path] for path in arm.levels) for arm in study.arms]
     assert differ.count(1) == sum(len(levels) - 1 for levels in study.matrix.values())
