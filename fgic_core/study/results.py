@@ -11,12 +11,15 @@ from typing import Any
 
 from fgic_core.metrics.two_way import Effect
 from fgic_core.store.study import StudyRecord
+from fgic_core.study import worth_table
 from fgic_core.study.decomposition import Decomposition, decomposition_of
 from fgic_core.study.effects import Combinations, Comparison, combinations_of, compare, margin_of
 from fgic_core.study.readings import Reading, Readings, described
+from fgic_core.study.worth import SyntheticWorth, worth_of
 
-#: The files that `Results.write` writes.
+#: The files that `Results.write` writes; and those where it is asked what synthetic pictures are worth.
 FILES = ("results.json", "runs.csv", "runs.parquet", "effects.csv", "effects.parquet")
+WORTH_FILES = ("worth.csv", "worth.parquet")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Results:
         comparisons: the family, then what stands beside it.
         combinations: the effects of all combinations on the first measure; None where they were not run.
         decomposition: the parts of the way that the spec names, on the first measure; None where it names none.
+        worth: of synthetic pictures in real ones, by the first measure; None where that is not asked.
     """
 
     record: StudyRecord
@@ -38,6 +42,7 @@ class Results:
     comparisons: tuple[Comparison, ...]
     combinations: Combinations | None
     decomposition: Decomposition | None = None
+    worth: SyntheticWorth | None = None
 
     @classmethod
     def of(cls, folder: Path, store: Path | None = None) -> Results:
@@ -54,7 +59,7 @@ class Results:
         source = Readings(folder, record, store)
         readings = source.measures
         first = readings[0]
-        more = combinations_of(record, first), decomposition_of(record, first)
+        more = combinations_of(record, first), decomposition_of(record, first), worth_of(record, source, first)
         return cls(record, source, tuple(readings), compare(record, readings), *more)
 
     @property
@@ -159,6 +164,7 @@ class Results:
             ],
             "combinations": None if self.combinations is None else _combinations(self.combinations),
             "decomposition": None if self.decomposition is None else _decomposition(self.decomposition),
+            "worth": None if self.worth is None else worth_table.document(self.worth),
             "runs": list(self.runs()),
         }
 
@@ -170,7 +176,10 @@ class Results:
         import pyarrow.parquet as pq
 
         written = [_replace(folder / "results.json", json.dumps(self.document(), indent=1, ensure_ascii=False) + "\n")]
-        for name, rows in (("runs", list(self.runs())), ("effects", list(self.effects()))):
+        tables = {"runs": list(self.runs()), "effects": list(self.effects())}
+        if self.worth is not None:
+            tables["worth"] = list(worth_table.rows(self.worth))
+        for name, rows in tables.items():
             beside = folder / f"{name}.csv.new"
             with beside.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.DictWriter(file, list(rows[0]) if rows else ["comparison"])

@@ -175,9 +175,10 @@ class _Asked:
                 why = f"it has as many real pictures as {twin.arm}" if twin is not None else ""
             points.append(CurvePoint(name, pictures, None, why or self._without_number(name)))
         good = sorted((one for one in points if not one.why), key=lambda one: one.pictures.real if one.pictures else 0)
-        tables = self._tables([one.arm for one in good]) or [None] * len(good)
-        known = [replace(one, effect=None if table is None else self._mean(table)) for one, table in zip(good, tables)]
-        return [*known, *(one for one in points if one.why)]
+        tables = self._tables([one.arm for one in good]) if good else None
+        if tables is not None:
+            good = [replace(one, effect=self._mean(table)) for one, table in zip(good, tables, strict=True)]
+        return [*good, *(one for one in points if one.why)]
 
     def _target(self, name: str, curve: Sequence[CurvePoint]) -> Target:
         pictures, why = self._pictures(name)
@@ -189,7 +190,8 @@ class _Asked:
             why = "the curve has fewer than two arms that can be used"
         tables = None if why else self._tables([name, *(one.arm for one in curve)])
         if tables is None or pictures is None:
-            return Target(name, pictures, None, None, None, qualities, why or "no seed has a number of it and the curve")
+            why = why or "no seed has a number of it and of all of the curve"
+            return Target(name, pictures, None, None, None, qualities, why)
         sizes = [one.pictures.real for one in curve if one.pictures is not None]
         signed = [self.reading.sign * table for table in tables]
         found = reached(signed[0], signed[1:], sizes, self.reading.clusters)
@@ -249,9 +251,9 @@ class _Asked:
         for run in self._runs(name):
             for step in _generators(run, self.reading.measure.step):
                 steps.setdefault(step.name, []).append(step)
-        for step, of in steps.items():
+        for generator, of in steps.items():
             for quantity in QUALITIES:
-                yield self._quality(step, quantity, of)
+                yield self._quality(generator, quantity, of)
 
     def _quality(self, name: str, quantity: str, steps: Sequence[StepRecord]) -> Quality:
         metrics, why = [], ""
@@ -283,7 +285,7 @@ def _learned_from(run: RunRecord, measured: str) -> StepRecord | None:
         step = next((one for one in reversed(run.steps) if one.uses.startswith("classifier/")), None)
     while step is not None and (given := steps_of(step.inputs.get("model", []))):
         step = steps.get(given[0])
-    given = steps_of(step.inputs.get("dataset", [])) if step is not None else ()
+    given = steps_of(step.inputs.get("dataset", [])) if step is not None else []
     return steps.get(given[0]) if given else None
 
 
