@@ -80,8 +80,16 @@ def _reach(axes: Axes, one: Reach, name: str, colour: str, ends: tuple[float, fl
         start = max(one.real, ends[0])
         axes.plot([start, value], [one.value] * 2, "-", color=colour, linewidth=1.2)
         axes.plot([start], [one.value], "o", color=colour, markersize=4)
-    mark = {"color": colour, "markersize": 8, "markerfacecolor": "white", "markeredgewidth": 1.8}
-    axes.plot([value], [one.value], "o", label=name, linestyle="none", **mark)  # type: ignore[arg-type]
+    axes.plot(
+        [value],
+        [one.value],
+        "o",
+        color=colour,
+        label=name,
+        markersize=8,
+        markerfacecolor="white",
+        markeredgewidth=1.8,
+    )
 
 
 def against(rows: Sequence[tuple[str, float, Rate]], quantity: Quantity) -> Draw:

@@ -10,8 +10,9 @@ from fgic_core.metrics.two_way import Effect
 from fgic_core.report import charts_worth as draw
 from fgic_core.report.figures import Chart, Figures
 from fgic_core.study import words, worth_words
+from fgic_core.study.pictures import Counted
 from fgic_core.study.results import Results
-from fgic_core.study.worth import FORETELLING, QUALITIES, Counted, Quality, SyntheticWorth
+from fgic_core.study.worth import FORETELLING, QUALITIES, Quality, SyntheticWorth
 
 
 def worth(results: Results, figures: Figures) -> dict[str, Any] | None:
@@ -83,8 +84,7 @@ def _quality(found: list[Quality]) -> str:
         if not math.isfinite(one.value):
             continue
         row = quantity(one.quantity)
-        digits = (lambda value: f"{100 * value:.1f}") if row.unit == "fraction" else (lambda value: f"{value:.4g}")
-        between = f"{digits(one.low)} to {digits(one.high)}" if math.isfinite(one.low) else ""
+        between = words.span(one.low, one.high, row)
         about = ", ".join(filter(None, (between, f"n = {one.n:,}" if one.n is not None else "")))
         name = f"{one.step}: " if several else ""
         said.append(f"{name}{words.number(one.value, row)}{f' ({about})' if about else ''}")
@@ -104,10 +104,10 @@ def _curve(found: SyntheticWorth, row: Quantity, figures: Figures) -> Chart | No
     return figures.draw(
         "worth",
         draw.curve(points, targets, row),
-        f"{row.label} over the number of real train pictures: {said}. Where the arms with synthetic pictures lie on it.",
+        f"{row.label} over the number of real train pictures: {said}; and where the other arms lie on it.",
         size=(9.2, 3.6 + 0.16 * len(targets)),
-        caption="A ring: as many real pictures alone do as well, with its 95 % interval (an arrow where that goes beyond "
-        "the curve). A dot: the real pictures that the arm itself has. Between them is what its synthetic ones are worth.",
+        caption="A ring: as many real pictures alone do as well, with its 95 % interval (an arrow where that goes "
+        "beyond the curve). A dot: the real pictures that the arm has. Between them is what synthetic ones are worth.",
         wide=True,
     )
 
