@@ -33,7 +33,12 @@ TOP = 5
 #: How far logits may differ after save and load, relative to the largest.
 TOLERANCE = 1e-4
 #: The columns of a row that learning reads; a classifier may ask for more (`Classifier.columns`).
-READS = frozenset(("id", "root", "path", "label", "split", "width", "height", "region", "origin", "parents", "digest"))
+READS = frozenset(
+    (
+        *("id", "root", "path", "label", "split", "width", "height"),
+        *("region", "masked", "origin", "parents", "digest"),
+    )
+)
 _NAMED = 5
 
 

@@ -23,6 +23,7 @@ from fgic_core.data.plausible import Plausibility
 from fgic_core.data.rows import BATCH, SCHEMA, to_batches
 from fgic_core.data.sample import SPLITS
 from fgic_core.errors import DataError, PluginError
+from fgic_core.kinds.dataset.fewer import cut_train
 from fgic_core.kinds.dataset.near_duplicates import report_duplicates
 from fgic_core.kinds.dataset.verify import Files
 
@@ -61,6 +62,7 @@ def run(component: DatasetReader, inputs: Mapping[str, Any], ctx: StepContext) -
         skipped = files.unreadable
         shutil.rmtree(raw)
 
+    cut_train(component, ctx)
     if clipped:
         reached = (
             "box reached over the edge of its picture and was"
