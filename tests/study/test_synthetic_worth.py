@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ from scipy import stats
 from fgic_core.data.artifact import Metric
 from fgic_core.metrics.two_way import two_way
 from fgic_core.metrics.worth import Rate, Reached, rate, reached
+from fgic_core.report.figures import Figures
 from fgic_core.report.study import write_study_report
+from fgic_core.report.study_worth import worth
 from fgic_core.store.record import StepRecord
 from fgic_core.store.study import ArmRecord, WorthRecord
 from fgic_core.study import worth_words
 from fgic_core.study.pictures import Counted
 from fgic_core.study.results import FILES, WORTH_FILES, Results
-from fgic_core.study.worth import Foretells, Target
+from fgic_core.study.worth import Foretells, Target, worth_of
 
 #: Real and synthetic train pictures of each arm, its accuracy, and the FID of its generator.
 ARMS: dict[str, tuple[int, int, float, float | None]] = {
@@ -78,8 +81,8 @@ def make_worth(make: Any) -> Any:
         sd: float = 0.02,
     ) -> Path:
         records = [ArmRecord(name=name, left_out=[], levels={}, under="beside") for name in arms]
-        worth = WorthRecord(arms=list(targets), curve=list(curve))
-        one = WorthStudy(root, (), arms=records, worth=worth, seeds=list(range(seeds)), baseline=next(iter(arms)))
+        asked = WorthRecord(arms=list(targets), curve=list(curve))
+        one = WorthStudy(root, (), arms=records, worth=asked, seeds=list(range(seeds)), baseline=next(iter(arms)))
         one.arms, one.varying = arms, varying
         rng = np.random.default_rng(2)
         hard = (np.arange(200) + 0.5) / 200
@@ -162,23 +165,24 @@ def test_an_arm_without_synthetic_pictures_has_no_answer_and_the_reason(shown):
 def test_the_curve_is_of_real_pictures_alone_and_each_number_once(make_worth, tmp_path):
     arms = ARMS | {"twin": (80, 0, 0.7, None)}
     folder = make_worth(tmp_path, arms, curve=("real-160", "twin", "full", "real", "real-80", "alone"))
-    worth = Results.of(folder).worth
-    assert [point.arm for point in worth.measured] == ["real", "twin", "real-160"], "in ascending order"
-    assert {point.arm: point.why for point in worth.curve if point.why} == {
+    found = Results.of(folder).worth
+    assert [point.arm for point in found.measured] == ["real", "twin", "real-160"], "in ascending order"
+    assert {point.arm: point.why for point in found.curve if point.why} == {
         "full": "it learns from 40 synthetic pictures: a curve is of real pictures alone",
         "real-80": "it has as many real pictures as twin",
         "alone": "it learns from 50 synthetic pictures: a curve is of real pictures alone",
     }
-    assert worth.targets[0].rate is not None
+    assert found.targets[0].rate is not None
 
 
 def test_without_a_curve_there_is_a_sentence_and_no_traceback(make_worth, tmp_path):
     folder = make_worth(tmp_path, curve=("full", "real"))
     results = Results.of(folder)
     assert _target(results, "full").why == "the curve has fewer than two arms that can be used"
-    text = write_study_report(folder, results).read_text(encoding="utf-8")
-    assert "cannot be said, for the curve has fewer than two arms that can be used." in text
-    assert "full is no part of the curve, for it learns from 40 synthetic pictures" in text
+    content = worth(results, Figures(tmp_path / "figures"))
+    assert content["charts"] == []
+    assert content["sentences"][0].endswith("cannot be said, for the curve has fewer than two arms that can be used.")
+    assert any(note.startswith("full is no part of the curve, for it learns from 40 ") for note in content["notes"])
 
 
 def test_a_seed_counts_where_the_target_and_all_of_the_curve_have_it(make_worth, tmp_path):
@@ -214,14 +218,10 @@ def test_what_a_data_set_held_that_is_gone_is_said(make_worth, tmp_path):
 
 def test_less_is_worth_more_where_less_is_better(shown):
     _, results = shown
-    from dataclasses import replace as changed
-
-    from fgic_core.study.worth import worth_of
-
     reading = results.readings[0]
-    loss = changed(
+    loss = replace(
         reading,
-        quantity=changed(reading.quantity, better="lower"),
+        quantity=replace(reading.quantity, better="lower"),
         values=1 - reading.values,
         outcomes=1 - reading.outcomes,
     )
@@ -232,12 +232,8 @@ def test_less_is_worth_more_where_less_is_better(shown):
 
 
 def test_a_number_a_run_has_a_worth_too(shown):
-    from dataclasses import replace as changed
-
-    from fgic_core.study.worth import worth_of
-
     _, results = shown
-    alone = changed(results.readings[0], outcomes=None, clusters=None)
+    alone = replace(results.readings[0], outcomes=None, clusters=None)
     full = worth_of(results.record, results.source, alone).targets[0]
     assert full.rate.value == pytest.approx(_target(results, "full").rate.value)
     assert full.effect.clusters == 0
@@ -355,8 +351,7 @@ def test_where_fid_was_not_measured_the_page_says_how_to_get_it(make_worth, tmp_
     folder = make_worth(tmp_path, arms, seeds=2)
     results = Results.of(folder)
     assert [one.why for one in results.worth.targets[0].qualities][:1] == ["fid_samples is 0"]
-    text = write_study_report(folder, results).read_text(encoding="utf-8")
-    assert worth_words.NO_FID in text
+    assert worth_words.NO_FID in worth(results, Figures(tmp_path / "figures"))["notes"]
 
 
 def test_a_study_that_does_not_ask_has_no_such_part(make, tmp_path):
@@ -364,5 +359,5 @@ def test_a_study_that_does_not_ask_has_no_such_part(make, tmp_path):
     folder = study(tmp_path, ("crops",), seeds=[0, 1]).write(answers([0.1], seeds=2, pictures=12))
     results = Results.of(folder)
     assert results.worth is None
-    assert "worth-title" not in write_study_report(folder, results).read_text(encoding="utf-8")
+    assert worth(results, Figures(tmp_path / "figures")) is None
     assert results.document()["worth"] is None
