@@ -46,6 +46,7 @@ PARTS = {
     "fgic_core.report": "report",
     "fgic_core.report.page": "page",
     "fgic_core.report.study": "page",
+    "fgic_core.report.study_decomposition": "page",
     "fgic_core.report.charts_study": "page",
     "fgic_core.report.charts_worth": "page",
     "fgic_core.report.study_decomposition": "page",

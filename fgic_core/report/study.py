@@ -114,6 +114,7 @@ class _Page:
             "sentences": [words.sentence(one, results) for one in results.comparisons[:_SAID]],
             "unsaid": max(0, len(results.comparisons) - _SAID),
             "family": family,
+            "beside": [one for one in results.comparisons if not one.in_family],
             "effects": self._effects(),
             "table": [self._row(one) for one in results.comparisons],
             "measures": [(described(one.measure), one.measure.step) for one in results.readings],

@@ -67,7 +67,7 @@ class NamedReader:
         given = {key: entry for key, entry in words.items() if entry.node.value is not None}
         for under in ("arms", "beside"):
             if under in given:
-                self._arms(given[under], under)  # type: ignore[arg-type]
+                self._arms(given[under], under)
         if "decompose" in given:
             self._decompose(given["decompose"].node)
         if "worth" in given:

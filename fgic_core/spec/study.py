@@ -154,9 +154,9 @@ class Study:
 
     def _compared_anyway(self, arm: Arm) -> bool:
         """Whether an arm is the baseline without one step, or with one other level."""
-        if not arm.levels.keys() <= self.matrix.keys():
+        if any(level not in self.matrix.get(path, ()) for path, level in arm.levels.items()):
             return False
-        apart = sum(level != self.baseline[path] for path, level in arm.levels.items())
+        apart = len([path for path, level in arm.levels.items() if level != self.baseline[path]])
         if arm.left_out:
             return len(arm.left_out) == 1 and arm.left_out[0] in self.ablate and not apart
         return apart == 1

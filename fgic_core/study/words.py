@@ -90,8 +90,10 @@ def sentence(one: Comparison, results: Results) -> str:
         changes = "changes" if none else "lowers" if up else "raises"
         said = f"Leaving {one.name} out {changes} {measure} by {size}{between}"
     else:
-        name = one.name if one.role in ("arm", "beside") else _capital(one.name)  # an arm's is as it was written
-        said = f"{name}: {measure} is {size} {'apart' if none else 'higher' if up else 'lower'}{between}"
+        named = one.role in ("arm", "beside")  # its name is as it was written
+        name, than = (one.name, f" {{}} {one.other}'s") if named else (_capital(one.name), "")
+        apart = f"apart{than.format('from')}" if none else f"{'higher' if up else 'lower'}{than.format('than')}"
+        said = f"{name}: {measure} is {size} {apart}{between}"
     if one.judged is None:
         return f"{said}; it is in no family of tests."
     return f"{said}: {one.verdict}.{_settled(one)}{_flips(one.judged)}"
@@ -147,7 +149,7 @@ def question(results: Results) -> str:
         asked.append(f"how {'does' if len(arms) == 1 else 'do'} {_listed(arms)} compare with {record.baseline}")
     if record.decompose:
         asked.append(f"what lies between {record.decompose[0].arm} and {record.decompose[-1].arm}")
-    return f"{_capital(' and '.join(asked) or 'how far do seeds differ')}, by {quantity.label.lower()}?"
+    return f"{_capital(_listed(asked) if asked else 'how far do seeds differ')}, by {quantity.label.lower()}?"
 
 
 def answer(results: Results) -> str:
@@ -170,13 +172,13 @@ def way(results: Results) -> str:
         return ""
     between = f"From {found.way[0]} to {found.way[-1]}"
     if found.whole is None:
-        return f"{between} nothing can be said, for {found.why}."
+        return f"{between}, nothing can be said, for {found.why}."
     size, span = amount(abs(found.whole.value), quantity), interval(found.whole, quantity, size=True)
     up = (found.whole.value >= 0) == (results.readings[0].sign > 0)
     moves = "does not change" if size == amount(0.0, quantity) else f"{'rises' if up else 'falls'} by {size}"
     sign = results.readings[0].sign
     parts = [f"{one.name} {amount(sign * one.effect.value, quantity, sign=True)}" for one in found.parts]
-    return f"{between} {_within(quantity.label)} {moves}{f' (95 % {span})' if span else ''}: {_listed(parts)}."
+    return f"{between}, {_within(quantity.label)} {moves}{f' (95 % {span})' if span else ''}: {_listed(parts)}."
 
 
 def foretold(
