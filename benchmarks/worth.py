@@ -32,7 +32,7 @@ TRUE = (50, 80, 110, 160, 300)
 def simulate(
     world: World, means: tuple[float, ...], true: float, shape: str, seeds: int, studies: int, rng: np.random.Generator
 ) -> tuple[float, float, float, float]:
-    """Shares of studies that cover the true worth, that are open below and above, and the median width of the others."""
+    """Shares of studies that cover the true worth, that are open below and above; the median width of the others."""
     accuracy = float(np.interp(math.log(true), np.log(SIZES), means))
     like = replace(world, accuracy=accuracy)
     worth, groups = (true - REAL) / SYNTHETIC, clusters(world)
@@ -71,9 +71,8 @@ def main() -> int:
                             f"{rest[1]:.0%}, width {rest[2]:.2f}{'  LOW' * low}",
                             flush=True,
                         )
-    print(
-        f"\nleast coverage {least:.1%} of {given.studies} studies each; {bad} failures; {time.monotonic() - began:.0f} s"
-    )
+    took = time.monotonic() - began
+    print(f"\nleast coverage {least:.1%} of {given.studies} studies each; {bad} failures; {took:.0f} s")
     return 1 if bad else 0
 
 

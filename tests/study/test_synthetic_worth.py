@@ -273,23 +273,23 @@ REACHED = Reached(116.0, 98.0, 152.0, 40.0, 160.0, 0.7, (0.6, 0.8), two_way(np.f
         (
             REACHED,
             80,
-            "one synthetic picture is worth 0.30 real ones (95 % 0.15 to 0.60): 120 of them beside 80 real ones did what "
-            "36 more real ones do.",
+            "one synthetic picture is worth 0.30 real ones (95 % 0.15 to 0.60): 120 of them beside 80 real ones did "
+            "what 36 more real ones do.",
         ),
         (REACHED, 0, "worth 0.97 real ones (95 % 0.82 to 1.27): 120 of them did what 116 real ones do."),
         (
             REACHED._replace(low=-math.inf, value=68.0, high=110.0),
             80,
-            "worth -0.10 real ones (95 % 0.25 or less): 120 of them beside 80 real ones do harm: the same as to leave out "
-            "12 real ones. That is not told from nothing.",
+            "worth -0.10 real ones (95 % 0.25 or less): 120 of them beside 80 real ones do harm: the same as to leave "
+            "out 12 real ones. That is not told from nothing.",
         ),
         (REACHED._replace(low=70.0, high=math.inf), 80, "0.30 real ones (95 % -0.08 or more)"),
         (REACHED._replace(low=math.nan, high=math.nan), 80, "is worth 0.30 real ones: 120 of them"),
         (
             REACHED._replace(value=-math.inf, low=-math.inf, high=60.0),
             80,
-            "worth less than -0.33 real ones (95 % -0.17 or less): with 120 of them beside 80 real ones it is worse than "
-            "all of the curve from 40 to 160 real pictures.",
+            "worth less than -0.33 real ones (95 % -0.17 or less): with 120 of them beside 80 real ones it is worse "
+            "than all of the curve from 40 to 160 real pictures.",
         ),
         (
             REACHED._replace(low=-math.inf, high=math.inf, rise=two_way(np.array([-0.1, 0.1, 0.05]))),
