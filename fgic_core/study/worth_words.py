@@ -14,8 +14,8 @@ HOW = (
     "is the number of real pictures at which the curve is as good, less the real ones that the target has, over its "
     "synthetic ones. The 95 % interval holds every number at which the target is not told from the curve, by t over "
     "the variance of seeds and of test pictures together (Fieller 1954), and is open where the curve ends; it is not "
-    "adjusted, and nothing of this is in the family of tests. Pictures are counted as the classifier is given them, with "
-    "those that it holds out to choose by. A curve's arm with more pictures takes more steps, as a target does."
+    "adjusted, and nothing of this is in the family of tests. Pictures are counted as the classifier is given them, "
+    "those that it holds out to choose by as well. A curve's arm with more pictures takes more steps, as a target does."
 )
 #: How FID comes to be measured.
 NO_FID = (
