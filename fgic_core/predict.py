@@ -42,7 +42,8 @@ class Prediction:
     Attributes:
         path: the picture's file; None of one that is no file.
         top: the most probable classes, best first; empty where there is an error.
-        shown: what of the picture was looked at: the box, where it comes from, the region that was cut or masked around.
+        shown: what of the picture was looked at: the box, where it comes from, the region, and whether that was cut out
+            or masked around.
         overlay: if an explainer was asked for, the upright picture with the map of the best class where the network saw
             it, and grey where it saw that; of a `model` alone its input with that map.
         error: why the picture cannot be read, or that the box that was given is not in it.

@@ -303,7 +303,12 @@ _DATA = (
     Quantity("cropped", "Cropped", _FRACTION, meaning="Pictures that were cropped, or masked."),
     Quantity("full_image", "Used whole", meaning="Pictures without a box to crop to."),
     Quantity("several_boxes", "With several boxes", meaning="Pictures with a choice of boxes to crop to."),
-    Quantity("kept_area", "Kept area", _FRACTION, meaning="Mean share of the picture that a crop keeps, or that is not masked."),
+    Quantity(
+        "kept_area",
+        "Kept area",
+        _FRACTION,
+        meaning="Mean share of the picture that a crop keeps, or that is not masked.",
+    ),
     Quantity(
         "kept_object",
         "Annotated box inside the crop",

@@ -37,8 +37,9 @@ def _steady(*means: float, seeds: int = 5, pictures: int = 50) -> list[Array]:
 
 
 def _noisy(*means: float, sd: float, seeds: int = 6, rng: np.random.Generator) -> list[Array]:
-    """One number a run: a table a mean."""
-    return [mean + rng.normal(0, sd, seeds) for mean in means]
+    """One number a run, a table a mean; the means are exactly these."""
+    noise = rng.normal(0, sd, (len(means), seeds))
+    return [mean + row - row.mean() for mean, row in zip(means, noise, strict=True)]
 
 
 def test_between_two_sizes_the_curve_is_linear_in_the_logarithm_of_the_size():
@@ -115,6 +116,10 @@ def test_where_the_end_of_the_curve_is_not_told_from_the_target_the_interval_is_
     found = reached(target, curve, SIZES)
     assert math.isfinite(found.value)
     assert (math.isfinite(found.low), found.high) == (True, math.inf)
+    target, *curve = _noisy(0.615, 0.6, 0.7, 0.8, sd=0.02, rng=rng)
+    found = reached(target, curve, SIZES)
+    assert math.isfinite(found.value)
+    assert (found.low, math.isfinite(found.high)) == (-math.inf, True)
     target, *curve = _noisy(0.7, 0.7, 0.7, 0.7, sd=0.02, rng=rng)
     flat = reached(target, curve, SIZES)
     assert (flat.low, flat.high) == (-math.inf, math.inf), "a curve that does not rise measures nothing"

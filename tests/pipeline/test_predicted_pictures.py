@@ -146,7 +146,9 @@ def json_of(text: str) -> dict[str, Any]:
 
 
 class TestOnTheRunsOwnTestPictures:
-    @pytest.mark.parametrize(("classifier", "cropper"), [("trained", "crops"), ("ready", "odd_crops"), ("on_masks", "odd_masks")])
+    @pytest.mark.parametrize(
+        ("classifier", "cropper"), [("trained", "crops"), ("ready", "odd_crops"), ("on_masks", "odd_masks")]
+    )
     def test_box_region_and_class_are_those_that_were_counted(self, run: Run, classifier: str, cropper: str) -> None:
         pictures, classes, boxes = pictures_of(run), counted(run, classifier), counted(run, cropper, "boxes.parquet")
         found = run.predictor(classifier)(list(pictures.values()))

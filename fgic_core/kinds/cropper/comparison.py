@@ -84,7 +84,8 @@ def difference(train: Crops, test: Crops, sources: Mapping[str, CropSource], vie
         return None
     return (
         f"Train and test {made} do not show the same: {'; '.join(said)}. "
-        f"Train pictures {_used(whose[0], 'boxes', how)}, test pictures {_also(*whose, how)}, so that a classifier is tested on other views than it learned from."
+        f"Train pictures {_used(whose[0], 'boxes', how)}, test pictures {_also(*whose, how)}, so that a classifier is "
+        "tested on other views than it learned from."
     )
 
 

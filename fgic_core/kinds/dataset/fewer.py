@@ -28,22 +28,25 @@ _NAMED = 5
 _Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def cut_train(component: DatasetReader, ctx: StepContext) -> None:
+def cut_train(component: DatasetReader, ctx: StepContext) -> dict[str, str]:
     """Do to the data set in ``ctx.folder`` what the reader's `val_fraction` and `max_train_per_class` say.
 
     The validation part is held out first, and train rows are left out then, so that neither validation nor test depends
-    on how many go on. The data set's notes say what was done.
+    on how many go on. That pictures were left out stands among the data set's notes.
 
     Args:
         component: the reader.
         ctx: of the step. Its seed draws the validation part (stream ``split``) and who goes on (stream ``resample``).
+
+    Returns:
+        what was done, by the split that it made.
     """
     limit, fraction = component.max_train_per_class, component.val_fraction
     if limit is None and fraction is None:
-        return
+        return {}
     header = Header.read(ctx.folder)
     rows = Dataset(header, pq.read_table(ctx.folder / "samples.parquet", columns=_LOOKED_AT))
-    train, notes = rows.split("train"), []
+    train, done = rows.split("train"), {}
     held: set[str] = set()
     if len(rows.split("val")):
         if fraction is not None:
@@ -52,18 +55,15 @@ def cut_train(component: DatasetReader, ctx: StepContext) -> None:
         share = VAL_FRACTION if fraction is None else fraction
         train, val = cut_val(train, share, ctx)
         held = set(val.ids)
-        notes.append(
-            f"{len(val):,} train pictures, a share of {share:g} of each class, were held out by the reader as validation "
-            "part (val_fraction)."
-        )
+        done["val"] = f"a share of {share:g} of each class's train pictures (val_fraction)"
     kept = train.where(_first(train, limit, ctx)) if limit is not None else train
     if limit is not None:
-        notes.append(
-            f"At most {limit:,} train pictures of each class are used (max_train_per_class): {len(kept):,} of "
-            f"{len(train):,}."
-        )
+        done["train"] = f"at most {limit:,} of each class, of {len(train):,} pictures (max_train_per_class)"
+        note = f"Of {len(train):,} train pictures {len(kept):,} are used, at most {limit:,} of each class."
+        header = replace(header, notes=(*header.notes, note))
         _say_fewer(train, limit, ctx)
-    _rewrite(replace(header, notes=(*header.notes, *notes)), held, set(kept.ids), ctx)
+    _rewrite(header, held, set(kept.ids), ctx)
+    return done
 
 
 def _first(train: Dataset, limit: int, ctx: StepContext) -> _Mask:

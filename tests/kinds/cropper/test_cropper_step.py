@@ -10,7 +10,10 @@ from pydantic import Field
 
 from fgic_core import Box, Cropper, DataError, Dataset, ObjectBox, PluginError, Sample, Size
 from fgic_core.data.dataset import DatasetWriter, Header
+from fgic_core.data.rows import only_columns
+from fgic_core.kinds.classifier import fit as classifier
 from fgic_core.kinds.cropper import driver as cropper
+from fgic_core.kinds.generator import fit as generator
 from fgic_core.steps.context import StepContext
 
 ANNOTATED, WIDER = ObjectBox(Box(2, 2, 6, 6)), ObjectBox(Box(1, 1, 9, 7))
@@ -193,6 +196,15 @@ def test_a_mask_has_the_region_of_the_crop_and_the_picture_its_frame(tmp_path: P
     assert notes["cropped"] == "masked and not cut: what is outside of the region is grey"
     assert notes["kept_area"] == "mean share of the picture that is shown; the rest is grey"
     assert by_mask.warnings == by_crop.warnings
+
+
+@pytest.mark.parametrize("reads", [classifier.READS, generator.READS], ids=["classifier", "generator"])
+def test_what_learns_is_shown_what_is_masked(tmp_path: Path, reads: frozenset[str]) -> None:
+    Image.new("RGB", (20, 10), (200, 0, 0)).save(tmp_path / "p.png")
+    dataset, _ = crop(Grow(view="mask"), [sample("a", "train", ANNOTATED)], tmp_path)
+    learned = Dataset(dataset.header, only_columns(dataset.table, reads))
+    assert learned.crop(0).size == (20, 10)
+    assert np.array_equal(np.asarray(learned.crop(0)), np.asarray(dataset.crop(0)))
 
 
 def test_what_was_masked_and_is_cropped_again_is_cut(tmp_path: Path) -> None:

@@ -114,18 +114,18 @@ def test_the_seed_draws_each_by_a_stream_of_its_own(tmp_path: Path) -> None:
 
 def test_classes_that_have_fewer_are_used_whole_and_said(tmp_path: Path) -> None:
     made, ctx = read(tmp_path, many(), max_train_per_class=11)
-    assert ctx.warnings[0] == (
-        "1 of 3 classes have fewer than 11 train pictures, and all of these are used: c (3)."
-    )
+    assert ctx.warnings[0] == ("1 of 3 classes have fewer than 11 train pictures, and all of these are used: c (3).")
     assert made.header.notes == (
         "noted",
-        "6 train pictures, a share of 0.1 of each class, were held out by the reader as validation part "
-        "(val_fraction).",
-        "At most 11 train pictures of each class are used (max_train_per_class): 25 of 50.",
+        "Of 50 train pictures 25 are used, at most 11 of each class.",
     )
     assert made.header.skipped == (("odd.txt", "no picture"),)
-    counts = {metric.split: metric.value for metric in ctx.metrics if metric.name == "samples"}
-    assert counts == {"train": 25, "val": 6, "test": 15}
+    counts = {metric.split: (metric.value, metric.note) for metric in ctx.metrics if metric.name == "samples"}
+    assert counts == {
+        "train": (25, "at most 11 of each class, of 50 pictures (max_train_per_class)"),
+        "val": (6, "a share of 0.1 of each class's train pictures (val_fraction)"),
+        "test": (15, ""),
+    }
 
 
 def test_a_validation_part_of_its_own_stays(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_validation_part_of_its_own_stays(tmp_path: Path) -> None:
     assert of(made, "val") == ["own"]
     assert [len(of(made, "train", label)) for label in range(3)] == [5, 5, 4]
     assert "val_fraction changes nothing: this data set has a validation part of its own." in ctx.warnings
-    assert not any("val_fraction" in note for note in made.header.notes)
+    assert not any("val_fraction" in metric.note for metric in ctx.metrics)
 
 
 def test_real_pictures_come_first_and_none_tells_of_one_that_is_left_out(tmp_path: Path) -> None:
