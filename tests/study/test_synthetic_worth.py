@@ -164,7 +164,8 @@ def test_an_arm_without_synthetic_pictures_has_no_answer_and_the_reason(shown):
 
 def test_the_curve_is_of_real_pictures_alone_and_each_number_once(make_worth, tmp_path):
     arms = ARMS | {"twin": (80, 0, 0.7, None)}
-    folder = make_worth(tmp_path, arms, curve=("real-160", "twin", "full", "real", "real-80", "alone"))
+    curve = ("real-160", "twin", "full", "real", "real-80", "alone")
+    folder = make_worth(tmp_path, arms, targets=("full", "none"), curve=curve)
     found = Results.of(folder).worth
     assert [point.arm for point in found.measured] == ["real", "twin", "real-160"], "in ascending order"
     assert {point.arm: point.why for point in found.curve if point.why} == {
@@ -173,6 +174,7 @@ def test_the_curve_is_of_real_pictures_alone_and_each_number_once(make_worth, tm
         "alone": "it learns from 50 synthetic pictures: a curve is of real pictures alone",
     }
     assert found.targets[0].rate is not None
+    assert (found.targets[1].rate, found.targets[1].why) == (None, "it learns from no synthetic picture")
 
 
 def test_without_a_curve_there_is_a_sentence_and_no_traceback(make_worth, tmp_path):
