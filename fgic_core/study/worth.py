@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,7 +100,8 @@ class Foretells:
 
     Attributes:
         quantity: such as FID.
-        arms: with a number of both and their numbers: arm, quantity, worth.
+        arms: with a number of both and their numbers: arm, quantity, worth. Of arms whose generators were measured on
+            another number of pictures than most there is none: FID depends on it.
         rho: NaN with fewer than three arms, or where one of the two is the same in all.
     """
 
@@ -159,7 +161,7 @@ class _Asked:
         if self._varying:
             named = ", ".join(dict.fromkeys(self._varying))
             notes.append(f"Of {named} the seeds differ in the number of train pictures: their mean is what counts.")
-        return SyntheticWorth(tuple(points), targets, _foretelling(targets), tuple(notes))
+        return SyntheticWorth(tuple(points), targets, foretelling(targets), tuple(notes))
 
     def _points(self, names: Sequence[str]) -> list[CurvePoint]:
         """The curve's arms, those that can be used first and in ascending order."""
@@ -300,21 +302,23 @@ def _generators(run: RunRecord, measured: str) -> Iterator[StepRecord]:
         step = steps.get(given[0]) if given else None
 
 
-def _foretelling(targets: Sequence[Target]) -> tuple[Foretells, ...]:
+def foretelling(targets: Sequence[Target]) -> tuple[Foretells, ...]:
     """Of each quantity that any arm has, how it goes with the worth."""
     from scipy.stats import spearmanr
 
     found = []
     for quantity in FORETELLING:
-        rows = [
-            (target.arm, quality.value, target.rate.value)
+        known = [
+            (quality.n, (target.arm, quality.value, target.rate.value))
             for target in targets
             if (quality := target.quality(quantity)) is not None
             and target.rate is not None
             and math.isfinite(target.rate.value)
         ]
-        if not rows:
+        if not known:
             continue
+        most = Counter(n for n, _ in known).most_common(1)[0][0]
+        rows = [row for n, row in known if n == most]
         one, other = ([row[place] for row in rows] for place in (1, 2))
         varied = len(rows) >= _LEAST_ARMS and len(set(one)) > 1 and len(set(other)) > 1
         rho = float(spearmanr(one, other).statistic) if varied else math.nan

@@ -90,4 +90,4 @@ def foretold(one: Foretells) -> str:
     if abs(one.rho) >= 0.5:
         said = f"the {'lower' if one.rho < 0 else 'higher'} {one.quantity}, the more a picture is worth"
     rank = f"{one.quantity} and worth, by rank over {count}: Spearman's rho is {one.rho:.2f} ({said})"
-    return f"{rank}. It describes these arms and no others."
+    return f"{rank}. It describes these arms, measured on as many pictures each, and no others."

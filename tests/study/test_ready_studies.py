@@ -62,7 +62,7 @@ def test_synthetic_pictures_are_set_against_nested_sets_of_real_ones_alone() -> 
     sizes = [one["birds"]["max_train_per_class"] for one in curve]
     assert sizes == [5, 10, 20, 30, 60]
     assert {one["synthetic"]["train_samples"] for one in curve} == {"real"}
-    assert {one["birds"]["train_per_class"] for one in steps.values()} == {68}, "drawn alike, with the same test pictures"
+    assert {one["birds"]["train_per_class"] for one in steps.values()} == {68}, "with the same test pictures"
     assert "real" not in {steps[name]["synthetic"]["train_samples"] for name in study.worth.arms}
     assert {steps[f"both-{size}"]["birds"]["max_train_per_class"] for size in (5, 10, 30)} == {5, 10, 30}
 

@@ -26,7 +26,7 @@ from fgic_core.store.study import ArmRecord, WorthRecord
 from fgic_core.study import worth_words
 from fgic_core.study.pictures import Counted
 from fgic_core.study.results import FILES, WORTH_FILES, Results
-from fgic_core.study.worth import Foretells, Target, worth_of
+from fgic_core.study.worth import Foretells, Quality, Target, foretelling, worth_of
 
 #: Real and synthetic train pictures of each arm, its accuracy, and the FID of its generator.
 ARMS: dict[str, tuple[int, int, float, float | None]] = {
@@ -261,9 +261,18 @@ def test_whether_fid_foretells_the_worth_is_a_rank_correlation_of_the_arms_that_
     assert fid.rho == pytest.approx(stats.spearmanr([20, 21, 30], [row[2] for row in fid.arms]).statistic)
     said = worth_words.foretold(fid)
     assert said.startswith("FID and worth, by rank over 3 arms: Spearman's rho is ")
-    assert said.endswith("It describes these arms and no others.")
+    assert said.endswith("It describes these arms, measured on as many pictures each, and no others.")
     two = Foretells("FID", fid.arms[:2], math.nan)
     assert worth_words.foretold(two) == "Whether FID goes with the worth, 2 arms cannot say."
+
+
+def test_fid_of_another_number_of_pictures_is_not_compared():
+    targets = [
+        Target(arm, None, None, None, Rate(worth, -1, 2, -1, 2), (Quality("mix", "FID", fid, 0.0, 1.0, n),))
+        for arm, worth, fid, n in (("a", 0.1, 9.0, 80), ("few", 0.9, 99.0, 2), ("b", 0.2, 8.0, 80), ("c", 0.3, 7.0, 80))
+    ]
+    (found,) = foretelling(targets)
+    assert ([arm for arm, *_ in found.arms], found.rho) == (["a", "b", "c"], pytest.approx(-1.0))
 
 
 REACHED = Reached(116.0, 98.0, 152.0, 40.0, 160.0, 0.7, (0.6, 0.8), two_way(np.full((3, 9), 0.2)))
