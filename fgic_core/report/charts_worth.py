@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Draw = Callable[["Axes"], None]
 _COLOURS = SERIES[1:]  # the first is the curve's
+_MARKS = ("o", "D", "^", "v")  # another one where the colours begin again
 
 
 class Reach(NamedTuple):
@@ -55,11 +56,14 @@ def curve(points: Sequence[tuple[float, Effect]], targets: Sequence[Reach], quan
             axes.plot([real], [effect.value], "s", color=BLUE, markersize=5)
         names = distinct([one.arm for one in targets], 34)
         for number, (one, name) in enumerate(zip(targets, names, strict=True)):
-            _reach(axes, one, name, _COLOURS[number % len(_COLOURS)], (sizes[0] / beyond, sizes[-1] * beyond))
+            style = _COLOURS[number % len(_COLOURS)], _MARKS[number // len(_COLOURS) % len(_MARKS)]
+            _reach(axes, one, name, style, (sizes[0] / beyond, sizes[-1] * beyond))
         axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
         axes.minorticks_off()
         if quantity.unit == "fraction":
             percent_axis(axes.yaxis)
+            low, high = axes.get_ylim()  # of few seeds an interval goes beyond what a share can be
+            axes.set_ylim(max(low, -0.02), min(high, 1.02))
         axes.set_xlabel("real train pictures, by the logarithm")
         axes.set_ylabel(quantity.label.lower())
         axes.set_title("How many real pictures do as well")
@@ -68,14 +72,15 @@ def curve(points: Sequence[tuple[float, Effect]], targets: Sequence[Reach], quan
     return plot
 
 
-def _reach(axes: Axes, one: Reach, name: str, colour: str, ends: tuple[float, float]) -> None:
-    """One arm: from the real pictures that it has to those that do as well alone."""
+def _reach(axes: Axes, one: Reach, name: str, style: tuple[str, str], ends: tuple[float, float]) -> None:
+    """One arm, in its colour and with its mark: from the real pictures that it has to those that do as well alone."""
+    colour, mark = style
     low, value, high = (min(max(at, ends[0]), ends[1]) for at in (one.reached.low, one.reached.value, one.reached.high))
     if not math.isnan(low):
         axes.plot([low, high], [one.value] * 2, "-", color=colour, alpha=0.3, linewidth=4)
-        for at, end, mark in ((one.reached.low, ends[0], "<"), (one.reached.high, ends[1], ">")):
+        for at, end, arrow in ((one.reached.low, ends[0], "<"), (one.reached.high, ends[1], ">")):
             if math.isinf(at):
-                axes.plot([end], [one.value], mark, color=colour, alpha=0.6, markersize=6)
+                axes.plot([end], [one.value], arrow, color=colour, alpha=0.6, markersize=6)
     if one.real:
         start = max(one.real, ends[0])
         axes.plot([start, value], [one.value] * 2, "-", color=colour, linewidth=1.2)
@@ -83,7 +88,7 @@ def _reach(axes: Axes, one: Reach, name: str, colour: str, ends: tuple[float, fl
     axes.plot(
         [value],
         [one.value],
-        "o",
+        mark,
         color=colour,
         label=name,
         markersize=8,

@@ -314,6 +314,7 @@ def foretelling(targets: Sequence[Target]) -> tuple[Foretells, ...]:
             if (quality := target.quality(quantity)) is not None
             and target.rate is not None
             and math.isfinite(target.rate.value)
+            and not (math.isinf(target.rate.low) and math.isinf(target.rate.high))  # it cannot be told
         ]
         if not known:
             continue

@@ -271,6 +271,8 @@ def test_fid_of_another_number_of_pictures_is_not_compared():
         Target(arm, None, None, None, Rate(worth, -1, 2, -1, 2), (Quality("mix", "FID", fid, 0.0, 1.0, n),))
         for arm, worth, fid, n in (("a", 0.1, 9.0, 80), ("few", 0.9, 99.0, 2), ("b", 0.2, 8.0, 80), ("c", 0.3, 7.0, 80))
     ]
+    untold = Rate(0.9, -math.inf, math.inf, -1, 2)
+    targets.append(Target("untold", None, None, None, untold, (Quality("mix", "FID", 99.0, 0.0, 1.0, 80),)))
     (found,) = foretelling(targets)
     assert ([arm for arm, *_ in found.arms], found.rho) == (["a", "b", "c"], pytest.approx(-1.0))
 
