@@ -106,7 +106,7 @@ def _curve(found: SyntheticWorth, row: Quantity, figures: Figures) -> Chart | No
         draw.curve(points, targets, row),
         f"{row.label} over the number of real train pictures: {said}; and where the other arms lie on it.",
         size=(9.2, 3.6 + 0.16 * len(targets)),
-        caption="A ring or the like: as many real pictures alone do as well, with its 95 % interval (an arrow where that goes "
+        caption="A hollow mark: as many real pictures alone do as well, with the 95 % interval (an arrow: it goes "
         "beyond the curve). A dot: the real pictures that the arm has. Between them is what synthetic ones are worth.",
         wide=True,
     )
