@@ -73,7 +73,7 @@ class Expansion:
         self.block, self.root = block, root
         self._pipelines, self._describe, self._defaults = pipelines, describe, defaults
         self.problems: list[Problem] = []
-        self._axes = [one for axis in block.axes if (one := self._aimed(axis)) is not None]
+        self._axes = [one for axis in block.axes if axis.levels and (one := self._aimed(axis)) is not None]
         self._named = NamedPipelines(block, root, self.problems)
         self._base = tuple(one.axis.base for one in self._axes)
         self._digests: dict[int, str] = {}
@@ -120,7 +120,10 @@ class Expansion:
         every = self.block.every
         wanted = self._wanted(left_out)
         self._named.check(base)
-        if self.problems or wanted is None:
+        if wanted is None:
+            return None
+        if self.problems:
+            self._look_at_each(base)
             return None
         pipelines = self._checked(dict.fromkeys(one.combination for one in wanted if one.named is None), base)
         if self.problems:
@@ -152,6 +155,22 @@ class Expansion:
             decompose=way,
             worth=worth,
         )
+
+    def look(self, base: Sequence[SpecStep]) -> None:
+        """Say what is wrong with the levels and the arms of a block that is no study, as something else is wrong."""
+        self._named.check(base)
+        self._look_at_each(base)
+
+    def _look_at_each(self, base: Sequence[SpecStep]) -> None:
+        """Look at each level by itself, but for those that some entry of ``exclude`` names, and at each named arm."""
+        named = {(path, level) for entry in self.block.exclude for path, level in entry.levels.items()}
+        alone = [
+            (*self._base[:number], level, *self._base[number + 1 :])
+            for number, one in enumerate(self._axes)
+            for level in range(len(one.levels))
+            if (one.axis.path, level) not in named
+        ]
+        self._checked(dict.fromkeys(alone), base)
 
     def _resampled(self, base: Sequence[SpecStep]) -> None:
         """What learns by code of a kind from elsewhere is not known to draw its rows again."""

@@ -79,7 +79,7 @@ class NamedReader:
     def _arms(self, entry: Entry, under: Literal["arms", "beside"]) -> None:
         example = f"Write {under}: {{name: {{step.with.option: value, without: [step]}}}}."
         if not isinstance(entry.node.value, dict) or not entry.node.value:
-            said = in_words(entry.node.plain())
+            said = "nothing" if entry.node.value == {} else in_words(entry.node.plain())
             self._add(f"{under} should be a mapping from names to what is other there, not {said}", entry.key, example)
             return
         for name, one in entry.node.value.items():

@@ -10,6 +10,7 @@ import pytest
 
 from fgic_core.cli.study import pictures_of, print_results, print_study, report_study
 from fgic_core.pipeline import Pipeline
+from fgic_core.run.study import study_record
 from fgic_core.study.results import Results
 
 SPEC = """\
@@ -110,6 +111,13 @@ def test_arms_with_names_are_told_by_check_with_what_they_are_for(
         *(("full", ""), ("without-crops", ""), ("longer", "arms"), ("few", "beside"))
     ]
     assert told["decompose"][1] == {"arm": "full", "part": "cropping"}
+    record = study_record(plan, {"started": ""})
+    assert [(arm.name, arm.under, arm.levels) for arm in record.arms[2:]] == [
+        *(("longer", "arms", {"classifier.with.epochs": 2}), ("few", "beside", {"dots.with.count": 2}))
+    ]
+    assert [(one.arm, one.part) for one in record.decompose][1:] == [("full", "cropping"), ("longer", "longer")]
+    assert record.worth is not None
+    assert (record.worth.arms, record.worth.curve) == (["full"], ["few", "without-crops"])
     assert (told["comparisons"], told["worth"]) == (2, {"arms": ["full"], "curve": ["few", "without-crops"]})
 
 

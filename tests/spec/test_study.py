@@ -538,6 +538,7 @@ def test_an_arm_may_have_another_component_with_its_options_under_defaults(
     ("block", "place", "message"),
     [
         ("arms: [x]", "13:3", "arms should be a mapping from names to what is other there, not a list"),
+        ("beside: {}", "13:3", "beside should be a mapping from names to what is other there, not nothing"),
         ("arms: {full: {without: crops}}", "13:10", "an arm should not be called full: one of the study's own is"),
         ("beside: {Oracle: {oracle: true}}", "13:12", "an arm should not be called Oracle: one of the study's own is"),
         ("arms: {a/b: {without: crops}}", "13:10", "'a/b' should not name an arm"),
@@ -593,6 +594,21 @@ def test_what_is_wrong_with_a_name_is_said_where_it_stands(
     said = wrong(block)
     assert said[0].startswith(f"s.yaml:{place}: {message}")
     assert not any(line.startswith("s.yaml") for line in said[1:]), "and nothing else"
+
+
+def test_levels_that_are_wrong_are_told_beside_what_else_is_wrong_with_the_block(
+    wrong: Callable[..., list[str]],
+) -> None:
+    axes = "matrix: {classifier.with.epochs: [5, 0], crops.with.margin: [0, no], synthetic.with.per_class: [1, -1]}\n"
+    arms = "arms: {x: {classifier.with.epochs: -1, without: dogs}, full: {without: crops}}\n"
+    out = "exclude: [{synthetic.with.per_class: -1, crops.with.margin: 7}]\n"
+
+    def places(block: str) -> list[str]:
+        return [line.split(": ")[0][len("s.yaml:") :] for line in wrong(block) if line.startswith("s.yaml")]
+
+    assert places(f"seeds: 7\n{axes}{arms}{out}") == ["13:10", "14:40", "14:67", "15:38", "15:51", "15:58", "16:63"]
+    assert places(f"{axes}ablate: [dogs]") == ["13:40", "13:67", "13:102", "14:12"]
+    assert places("matrix: {classifier.with.epochs: [0, -1], crops.with.margin: 3}") == ["13:37", "13:64"]
 
 
 def test_several_arms_that_are_wrong_are_told_at_once(wrong: Callable[..., list[str]]) -> None:
