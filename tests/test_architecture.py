@@ -49,6 +49,8 @@ PARTS = {
     "fgic_core.report.study_decomposition": "page",
     "fgic_core.report.charts_study": "page",
     "fgic_core.report.study_groups": "page",
+    "fgic_core.report.charts_worth": "page",
+    "fgic_core.report.study_worth": "page",
     "fgic_core.report.drawing": "page",
     "fgic_core.report.drawn": "page",
     "fgic_core.report.summary": "page",

@@ -42,7 +42,7 @@ def print_study(plan: StudyPlan, as_json: bool) -> None:
 
 def print_results(results: Results) -> None:
     """Print the verdicts of a study, and the numbers that they stand on."""
-    from fgic_core.study import words
+    from fgic_core.study import words, worth_words
 
     row = results.readings[0].quantity
     rows = table("compared", "verdict", "effect", "95 %", "p, Holm")
@@ -63,6 +63,8 @@ def print_results(results: Results) -> None:
         out.print(words.sentence(one, results))
     if len(results.comparisons) > _SAID:
         out.print(f"… and {len(results.comparisons) - _SAID:,} more comparisons; effects.csv lists them all.")
+    for said in [] if results.worth is None else worth_words.sentences(results.worth):
+        out.print(said)
     for reading in results.readings:
         for problem in reading.problems[:_PROBLEMS]:
             out.print(f"{reading.measure.quantity}: {problem}")

@@ -9,6 +9,7 @@ Applied Statistics 2007; in econometrics two-way clustering: Cameron, Gelbach an
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -187,6 +188,7 @@ def _tail(distance: float, error: float, df: int) -> float:
     return float(t.sf(distance / error, df))
 
 
+@lru_cache(maxsize=256)
 def _quantile(share: float, df: int) -> float:
     from scipy.stats import t
 

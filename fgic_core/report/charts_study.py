@@ -125,7 +125,7 @@ def cost(rows: Sequence[tuple[str, float, float]], quantity: Quantity) -> Draw:
         if quantity.unit == "fraction":
             percent_axis(axes.yaxis)
         axes.margins(x=0.25, y=0.18)
-        _named(axes, [row for number, row in enumerate(rows) if number in best or len(rows) <= 12])
+        named(axes, [row for number, row in enumerate(rows) if number in best or len(rows) <= 12])
         axes.set_xlabel("seconds of training, mean over seeds")
         axes.set_ylabel(quantity.label.lower())
         axes.set_title("What it costs")
@@ -133,7 +133,7 @@ def cost(rows: Sequence[tuple[str, float, float]], quantity: Quantity) -> Draw:
     return plot
 
 
-def _named(axes: Any, rows: Sequence[tuple[str, float, float]]) -> None:
+def named(axes: Any, rows: Sequence[tuple[str, float, float]]) -> None:
     """Write names beside points, each far enough above the one below it to be read."""
     axes.autoscale_view()
     points = 72 / axes.figure.dpi

@@ -19,6 +19,7 @@ from fgic_core.report.pictures import Album, Picture
 from fgic_core.report.section import rows_by_id
 from fgic_core.report.study_decomposition import decomposed
 from fgic_core.report.study_groups import shown_groups
+from fgic_core.report.study_worth import worth
 from fgic_core.study import words
 from fgic_core.study.by_groups import LOOKED_AT
 from fgic_core.study.effects import ClassEffect, Comparison, by_class, flipped
@@ -118,6 +119,7 @@ class _Page:
             "table": [self._row(one) for one in results.comparisons],
             "measures": [(described(one.measure), one.measure.step) for one in results.readings],
             "decomposed": decomposed(results, self.figures),
+            "worth": worth(results, self.figures),
             "waterfall": self._waterfall(),
             "worths": self._worths(),
             "cost": self._cost(),

@@ -12,15 +12,18 @@ from typing import Any
 
 from fgic_core.metrics.two_way import Effect
 from fgic_core.store.study import StudyRecord
+from fgic_core.study import worth_table
 from fgic_core.study.by_groups import LOOKED_AT, ByGroups, by_groups
 from fgic_core.study.decomposition import Decomposition, decomposition_of
 from fgic_core.study.effects import Combinations, Comparison, combinations_of, compare, margin_of
 from fgic_core.study.groups import Groups
 from fgic_core.study.readings import Reading, Readings, described
+from fgic_core.study.worth import SyntheticWorth, worth_of
 
-#: The files that `Results.write` writes.
-TABLES = ("runs", "effects", "groups")
-FILES = ("results.json", *(f"{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")))
+#: The files that `Results.write` writes; and those where it is asked what synthetic pictures are worth.
+_TABLES = ("runs", "effects", "groups")
+FILES = ("results.json", *(f"{name}.{kind}" for name in _TABLES for kind in ("csv", "parquet")))
+WORTH_FILES = ("worth.csv", "worth.parquet")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Results:
         comparisons: the family, then what stands beside it.
         combinations: the effects of all combinations on the first measure; None where they were not run.
         decomposition: the parts of the way that the spec names, on the first measure; None where it names none.
+        worth: of synthetic pictures in real ones, by the first measure; None where that is not asked.
     """
 
     record: StudyRecord
@@ -42,6 +46,7 @@ class Results:
     comparisons: tuple[Comparison, ...]
     combinations: Combinations | None
     decomposition: Decomposition | None = None
+    worth: SyntheticWorth | None = None
 
     @classmethod
     def of(cls, folder: Path, store: Path | None = None) -> Results:
@@ -58,7 +63,7 @@ class Results:
         source = Readings(folder, record, store)
         readings = source.measures
         first = readings[0]
-        more = combinations_of(record, first), decomposition_of(record, first)
+        more = combinations_of(record, first), decomposition_of(record, first), worth_of(record, source, first)
         return cls(record, source, tuple(readings), compare(record, readings), *more)
 
     @property
@@ -179,6 +184,7 @@ class Results:
             ],
             "combinations": None if self.combinations is None else _combinations(self.combinations),
             "decomposition": None if self.decomposition is None else _decomposition(self.decomposition),
+            "worth": None if self.worth is None else worth_table.document(self.worth),
             "runs": list(self.runs()),
         }
 
@@ -190,8 +196,10 @@ class Results:
         import pyarrow.parquet as pq
 
         written = [_replace(folder / "results.json", json.dumps(self.document(), indent=1, ensure_ascii=False) + "\n")]
-        for name in TABLES:
-            rows = list({"runs": self.runs, "effects": self.effects, "groups": self.grouped}[name]())
+        tables = {"runs": list(self.runs()), "effects": list(self.effects()), "groups": list(self.grouped())}
+        if self.worth is not None:
+            tables["worth"] = list(worth_table.rows(self.worth))
+        for name, rows in tables.items():
             beside = folder / f"{name}.csv.new"
             with beside.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.DictWriter(file, list(rows[0]) if rows else ["comparison"])

@@ -53,9 +53,14 @@ def interval(effect: Effect | Interval, quantity: Quantity, *, size: bool = Fals
         effect: whose; quantity: of what.
         size: of the effect's size, so that the greater part of it is above 0.
     """
-    if not math.isfinite(effect.low):
-        return ""
     low, high = (-effect.high, -effect.low) if size and effect.value < 0 else (effect.low, effect.high)
+    return span(low, high, quantity)
+
+
+def span(low: float, high: float, quantity: Quantity) -> str:
+    """``-0.4 to 2.1``, in points of fractions; empty where there is no such interval."""
+    if not math.isfinite(low):
+        return ""
     scale = 100 if quantity.unit == "fraction" else 1
     digits = ".1f" if quantity.unit == "fraction" else ".4g"
     return f"{scale * low:{digits}} to {scale * high:{digits}}"

@@ -26,9 +26,8 @@ ARMS = {
         "oracle",
     ),
     "synthetic_worth": (
-        *("full", "classifier.epochs=40", "synthetic.ratio=0.5", "synthetic.ratio=2"),
-        *("synthetic.train_samples=real", "synthetic.train_samples=real,classifier.epochs=40"),
-        "synthetic.train_samples=synthetic",
+        *("full", "real", "alone", "double", "filtered", "repeated", "cutmix"),
+        *("half", "real-5", "real-10", "real-30", "real-60", "both-5", "both-10", "both-30"),
     ),
 }
 
@@ -50,8 +49,22 @@ def test_a_ready_study_has_the_arms_that_its_question_needs(
     # Every verdict is about two arms that are there: the sign-flip test can speak of all of them.
     assert len(study.seeds) == sign_flip_seeds(study.comparisons)
     assert f"{study.runs} runs: {len(ARMS[name])} arms, {len(study.seeds)} seeds each" in said
-    differ = [sum(arm.levels[path] != study.baseline[path] for path in arm.levels) for arm in study.arms]
+    differ = [sum(arm.levels.get(path, base) != base for path, base in study.baseline.items()) for arm in study.arms]
     assert differ.count(1) == sum(len(levels) - 1 for levels in study.matrix.values())
+
+
+def test_synthetic_pictures_are_set_against_nested_sets_of_real_ones_alone() -> None:
+    study = Pipeline.from_yaml(STUDIES / "synthetic_worth.yaml").spec.study
+    assert study is not None
+    assert study.worth is not None
+    steps = {arm.name: {step.name: step.described.options for step in arm.steps} for arm in study.arms}
+    curve = [steps[name] for name in study.worth.curve]
+    sizes = [one["birds"]["max_train_per_class"] for one in curve]
+    assert sizes == [5, 10, 20, 30, 60]
+    assert {one["synthetic"]["train_samples"] for one in curve} == {"real"}
+    assert {one["birds"]["train_per_class"] for one in steps.values()} == {68}, "with the same test pictures"
+    assert "real" not in {steps[name]["synthetic"]["train_samples"] for name in study.worth.arms}
+    assert {steps[f"both-{size}"]["birds"]["max_train_per_class"] for size in (5, 10, 30)} == {5, 10, 30}
 
 
 def test_the_crops_of_the_oracle_alone_know_annotated_boxes_of_test_pictures() -> None:
