@@ -142,14 +142,16 @@ def question(results: Results) -> str:
     record, asked = results.record, []
     quantity = results.readings[0].quantity
     if record.ablate:
-        asked.append(f"does {'each of ' * (len(record.ablate) > 1)}{_listed(record.ablate)} help")
+        several = len(record.ablate) > 1
+        asked.append(f"{'which of the steps' if several else 'does step'} {_listed(record.ablate)} help{'s' * several}")
     asked += [f"which level of {_listed(list(record.axes))} is best"] if record.axes else []
     arms = [one.name for one in results.comparisons if one.role == "arm"]
     if arms:
-        asked.append(f"how {'does' if len(arms) == 1 else 'do'} {_listed(arms)} compare with {record.baseline}")
+        whose = "arm" if len(arms) == 1 else "arms"
+        asked.append(f"how {'does' if len(arms) == 1 else 'do'} {whose} {_listed(arms)} compare with {record.baseline}")
     if record.decompose:
         asked.append(f"what lies between {record.decompose[0].arm} and {record.decompose[-1].arm}")
-    return f"{_capital(_listed(asked) if asked else 'how far do seeds differ')}, by {quantity.label.lower()}?"
+    return f"{_capital('; '.join(asked) if asked else 'how far do seeds differ')}, by {_within(quantity.label)}?"
 
 
 def answer(results: Results) -> str:
@@ -158,9 +160,7 @@ def answer(results: Results) -> str:
     for one in results.comparisons:
         if one.in_family:
             by_verdict.setdefault(one.verdict, []).append(one.name)
-    parts = [
-        f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {verdict}" for verdict, names in by_verdict.items()
-    ]
+    parts = [f"{verdict}: {_listed(names)}" for verdict, names in by_verdict.items()]
     verdicts = f"{_capital('; '.join(parts))}." if parts else ""
     return f"{verdicts} {way(results)}".strip() or "There is no comparison in it."
 

@@ -136,7 +136,7 @@ def test_a_study_answers_with_a_table_a_page_and_words(
     written = (result.folder / "results.json").read_text(encoding="utf-8")
     print_results(results)
     said = " ".join(capsys.readouterr().out.split())
-    assert "Does crops help and what lies between cropless and full, by accuracy?" in said
+    assert "Does step crops help; what lies between cropless and full, by accuracy?" in said
     assert results.decomposition is not None
     assert "From cropless to full, accuracy " in said
     assert results.record.arms[1].name == "cropless"

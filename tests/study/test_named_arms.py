@@ -88,7 +88,7 @@ def test_a_named_arm_is_one_comparison_of_the_family_and_what_is_beside_is_in_no
     assert words.sentence(arm, results).startswith("crops: accuracy is 12.5 points higher than full's (95 %")
     assert words.sentence(same, results).startswith("same: accuracy is 0.0 points apart from full's (95 %")
     assert words.sentence(few, results).endswith("; it is in no family of tests.")
-    assert words.question(results) == "Does crops help and how do crops and same compare with full, by accuracy?"
+    assert words.question(results) == "Does step crops help; how do arms crops and same compare with full, by accuracy?"
 
 
 def test_a_named_arm_that_is_a_steps_or_a_levels_is_compared_once(make, tmp_path):

@@ -182,7 +182,7 @@ def test_another_level_is_compared_with_the_baselines(make, tmp_path):
     assert _names(results) == {"crops": "necessary", "crops.with.margin = 0.1": "better by more than the margin"}
     assert results.comparisons[1].effects[0].value > 0.05
     assert "Crops.with.margin = 0.1: accuracy is" in words.sentence(results.comparisons[1], results)
-    assert words.question(results) == "Does crops help and which level of crops.with.margin is best, by accuracy?"
+    assert words.question(results) == "Does step crops help; which level of crops.with.margin is best, by accuracy?"
 
 
 def test_the_oracle_stands_beside_the_family(make, tmp_path):
@@ -289,8 +289,8 @@ def test_the_same_runs_give_the_same_bytes(shown):
 def test_the_page_says_the_answer_first_and_escapes_what_is_not_ours(shown):
     folder, results, _ = shown
     text = write_study_report(folder, results).read_text(encoding="utf-8")
-    assert text.index("Does each of crops and noise help, by accuracy?") < text.index("<h2")
-    assert "Crops is necessary; noise is equivalent." in text
+    assert text.index("Which of the steps crops and noise helps, by accuracy?") < text.index("<h2")
+    assert "Necessary: crops; equivalent: noise." in text
     assert "<b>" not in text.replace("<b>&lt;b", "")
     assert "&lt;b&gt;" in text
     for part in ("effects-title", "cost-title", "pictures-title", "seeds-title", "before-title"):
