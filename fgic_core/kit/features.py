@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -206,23 +206,18 @@ class SameAgain:
             return
         assert isinstance(network, FrozenBackbone)
         digest = network.backbone_digest()
-        if digest == self._backbone:
-            for features in self._features:
-                with torch.no_grad(), evaluation(network):
-                    logits = network.logits(features.to(more.get("device", "cpu"))).float()
-                yield check_finite(logits, more.get("uses"))
-            return
+        known: Iterable[torch.Tensor] | None = self._features if digest == self._backbone else None
+        if known is None and pictures is not None and count:
+            known = _shared(network, spec, picture, pictures, more)
         self._backbone, self._features, room = "", [], self._most
         kept: list[torch.Tensor] = []
-        shared = shared_by(network, spec, more.get("device", "cpu")) if pictures is not None and count else None
-        if shared is not None and _is_head_of_features(network, spec.prepare(picture(0))[None], more):
-            assert pictures is not None
-            for features in _one_by_one(network, spec, picture, [(shared, one) for one in pictures]):
+        if known is not None:
+            for features in known:
                 if room >= 0:
                     kept.append(features)
                     room -= features.nbytes
                 with torch.no_grad(), evaluation(network):
-                    logits = network.logits(features).float()
+                    logits = network.logits(features.to(more.get("device", "cpu"))).float()
                 yield check_finite(logits, more.get("uses"))
             if room >= 0:
                 self._backbone, self._features = digest, kept
@@ -241,16 +236,25 @@ class SameAgain:
             self._backbone, self._features = digest, kept
 
 
-def _is_head_of_features(network: FrozenBackbone, images: torch.Tensor, more: Mapping[str, Any]) -> bool:
-    """Whether the head of a network's features gives its logits, seen on some inputs; the logits are checked."""
+def _shared(
+    network: FrozenBackbone,
+    spec: InputSpec,
+    picture: Callable[[int], Image],
+    pictures: Sequence[Hashable],
+    more: Mapping[str, Any],
+) -> Iterator[torch.Tensor] | None:
+    """Features in batches, which other trainings may have computed; None where they are not shared, or not enough."""
     from fgic_core.kit.inference import check_finite, logits_of
 
-    uses = more.get("uses")
-    with evaluation(network):
-        whole = check_finite(logits_of(network, images, classes=more.get("classes"), uses=uses), uses)
-        with torch.no_grad():
-            features = network.features(images)
-    return _are_of(network, [features], whole)
+    by = shared_by(network, spec, more.get("device", "cpu"))
+    if by is None:
+        return None
+    uses, first = more.get("uses"), spec.prepare(picture(0))[None]
+    with evaluation(network), torch.no_grad():
+        whole = check_finite(logits_of(network, first, classes=more.get("classes"), uses=uses), uses)
+        if not _are_of(network, [network.features(first)], whole):
+            return None
+    return _one_by_one(network, spec, picture, [(by, one) for one in pictures])
 
 
 def _one_by_one(
