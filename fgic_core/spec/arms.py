@@ -15,7 +15,7 @@ from fgic_core.description import Answer, Request
 from fgic_core.description.words import in_words
 from fgic_core.kinds.table import KINDS
 from fgic_core.spec.ablation import changes, oracle_changes, without, wrong_to_leave_out
-from fgic_core.spec.axes import Put, aimed
+from fgic_core.spec.axes import Put, aimed, overlap
 from fgic_core.spec.block import Axis, Block
 from fgic_core.spec.document import Node
 from fgic_core.spec.errors import Problem
@@ -73,8 +73,10 @@ class Expansion:
         self.block, self.root = block, root
         self._pipelines, self._describe, self._defaults = pipelines, describe, defaults
         self.problems: list[Problem] = []
-        self._axes = [one for axis in block.axes if axis.levels and (one := self._aimed(axis)) is not None]
-        self._named = NamedPipelines(block, root, self.problems)
+        self._axes: list[Put] = []
+        for axis in block.axes:
+            self._axes += [one] if axis.levels and (one := self._aimed(axis)) is not None else []
+        self._named = NamedPipelines(block, root, self._axes, self.problems)
         self._base = tuple(one.axis.base for one in self._axes)
         self._digests: dict[int, str] = {}
         self._other: dict[tuple[int, str], SpecStep] = {}
@@ -82,10 +84,11 @@ class Expansion:
         self._variants: dict[tuple[str, tuple[int, ...]], Node] = {}
 
     def _aimed(self, axis: Axis) -> Put | None:
-        """Where the levels of an axis go; None where that is nowhere, which is said."""
+        """Where the levels of an axis go; None where that is nowhere, or where others go, which is said."""
         found, problem = aimed(self.root, axis, "matrix", "no axis of a study")
+        problem = problem or (overlap(found, self._axes) if found is not None else None)
         self.problems += [problem] if problem is not None else []
-        return found
+        return found if problem is None else None
 
     def document(self, combination: Sequence[int] | None = None) -> Node:
         """The document with these levels, or those of the baseline. Equal steps are one object."""
@@ -318,6 +321,8 @@ class Expansion:
             same = tuple(map(self._identity, steps))
             if one.named is not None:
                 made = found.get(same)
+                if self._named.unfair(one.named, steps, pipelines[self._base]):
+                    continue
                 if self._named.placed(one.named, made, next(iter(found.values()), None), names):
                     names.add(one.named.name.lower())
                     kept = [self._alike.setdefault(place, step) for place, step in zip(same, steps, strict=True)]

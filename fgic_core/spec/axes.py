@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +23,10 @@ class Put:
     @property
     def step(self) -> str:
         return self.path[1][0]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(word for word, _ in self.path)
 
 
 def aimed(root: Node, axis: Axis, whose: str, wrong: str) -> tuple[Put | None, Problem | None]:
@@ -45,6 +50,19 @@ def aimed(root: Node, axis: Axis, whose: str, wrong: str) -> tuple[Put | None, P
     if problem is not None:
         return None, problem
     return Put(axis, path, tuple(level.plain() for level in axis.levels)), None
+
+
+def overlap(one: Put, others: Iterable[Put]) -> Problem | None:
+    """That a path writes where one of these writes too, the whole of it or a part: one would be lost in silence."""
+    for other in others:
+        short, long = sorted((one.words, other.words), key=len)
+        if long[: len(short)] == short:
+            same = "the same place as" if short == long else "a part of" if long == one.words else "the whole of"
+            hint = "One would take the place of the other: keep one of the two paths."
+            if short == long:
+                hint = f"Keep one of the two, written as {other.axis.path}."
+            return Problem(f"{one.axis.path} is {same} {other.axis.path}, which has levels too", one.axis.key, hint)
+    return None
 
 
 def _at(key: Place, column: int, word: str) -> dict[str, int]:

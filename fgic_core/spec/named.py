@@ -134,9 +134,11 @@ class NamedReader:
             self._add(f"without {said}", node.place, hint)
             return
         for one in [node] if one_alone else node.value:
-            if one.value not in self.names:
+            if not isinstance(one.value, str):
+                self._add(f"without should name steps, not {in_words(one.plain())}", one.place, hint)
+            elif one.value not in self.names:
                 known = f"Steps are {', '.join(self.names)}."
-                close = did_you_mean(str(one.value), self.names, known)
+                close = did_you_mean(one.value, self.names, known)
                 self._add(f"there is no step {in_words(one.plain())} to leave out", one.place, close)
             elif one.value in seen:
                 self._add(f"step {one.value} is named twice", one.place, "Name each step once.")
@@ -149,8 +151,7 @@ class NamedReader:
         if not isinstance(value, bool):
             self._add(f"oracle should be true or false, not {in_words(entry.node.plain())}", entry.node.place)
         elif value and under != "beside":
-            hint = "Nobody has such boxes in practice: name the arm under beside."
-            self._add("an arm with annotated boxes of test pictures is in no family of tests", entry.key, hint)
+            self.problems.append(oracle_in_a_family(entry.key))
         return entry.key if value is True else None
 
     # What names arms.
@@ -227,6 +228,12 @@ class NamedReader:
             else:
                 seen.append(one.value)
                 yield one.value, one.place
+
+
+def oracle_in_a_family(place: Place) -> Problem:
+    """That an arm which knows what nobody knows is to be judged."""
+    hint = "Nobody has such boxes in practice: name the arm under beside."
+    return Problem("an arm with annotated boxes of test pictures is in no family of tests", place, hint)
 
 
 def _numbers(count: int) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fgic_core.spec.ablation import wrong_to_leave_out
-from fgic_core.spec.axes import Put, aimed
+from fgic_core.spec.ablation import oracle_changes, wrong_to_leave_out
+from fgic_core.spec.axes import Put, aimed, overlap
 from fgic_core.spec.block import Block
 from fgic_core.spec.document import Node
 from fgic_core.spec.errors import Problem, did_you_mean
 from fgic_core.spec.model import SpecStep
-from fgic_core.spec.named import NamedArm, Word
+from fgic_core.spec.named import NamedArm, Word, oracle_in_a_family
 from fgic_core.spec.overrides import put
 from fgic_core.spec.study import Arm, PathStep, WorthAsked
 
@@ -26,6 +26,7 @@ class NamedPipelines:
     Args:
         block: well formed.
         root: the document.
+        axes: of the matrix.
         problems: what is wrong is put here.
 
     Attributes:
@@ -33,14 +34,17 @@ class NamedPipelines:
         other_names: of arms that were made and have a given name now, that by the one that they would have had.
     """
 
-    def __init__(self, block: Block, root: Node, problems: list[Problem]) -> None:
+    def __init__(self, block: Block, root: Node, axes: Sequence[Put], problems: list[Problem]) -> None:
         self.block, self.arms, self.problems = block, tuple(block.arms), problems
         self.other_names: dict[str, str] = {}
         self._puts: dict[str, list[Put]] = {arm.name: [] for arm in self.arms}
         for arm in self.arms:
             for axis in arm.levels:
                 found, problem = aimed(root, axis, arm.under, "nothing that an arm can have a level of")
-                self._puts[arm.name] += [found] if found is not None else []
+                if found is not None:
+                    beside = [one for one in axes if one.axis.path != axis.path]  # by its own path it has another level
+                    problem = overlap(found, [*beside, *self._puts[arm.name]])
+                    self._puts[arm.name] += [found] if problem is None else []
                 self.problems += [problem] if problem is not None else []
 
     def check(self, base: Sequence[SpecStep]) -> None:
@@ -81,6 +85,27 @@ class NamedPipelines:
     def swapped(self) -> set[str]:
         """The steps that some arm gives another component."""
         return {one.step for puts in self._puts.values() for one in puts if one.path[2][0] == "uses"}
+
+    def unfair(self, arm: NamedArm, steps: Sequence[SpecStep], base: Sequence[SpecStep]) -> bool:
+        """Whether an arm of the family knows what in the baseline only an oracle would; that is said.
+
+        Args:
+            arm: as it is written; steps: its own.
+            base: those of the baseline.
+        """
+        if arm.under == "beside":
+            return False
+        own = {step.name: step.described.options for step in steps}
+        for step in base:
+            known = oracle_changes(step, base)
+            if known and step.name in own and all(own[step.name].get(name) == known[name] for name in known):
+                paths = [("steps", step.name, "with", name) for name in known]
+                sets = [
+                    one for one in self._puts[arm.name] if any(path[: len(one.words)] == one.words for path in paths)
+                ]
+                self.problems.append(oracle_in_a_family(sets[0].axis.key if sets else arm.key))
+                return True
+        return False
 
     def placed(self, arm: NamedArm, made: Arm | None, base: Arm | None, names: set[str]) -> bool:
         """Whether an arm can have its name; else why not is said.

@@ -150,11 +150,11 @@ class Study:
     def comparisons(self) -> int:
         """How many the family has: one a step, one a level beside the baseline's, one an arm that is neither."""
         made = len(self.ablate) + sum(len(levels) - 1 for levels in self.matrix.values())
-        return made + sum(arm.under == "arms" and not self._compared_anyway(arm) for arm in self.arms)
+        return made + sum(arm.under == "arms" and not self.compared_anyway(arm) for arm in self.arms)
 
-    def _compared_anyway(self, arm: Arm) -> bool:
-        """Whether an arm is the baseline without one step, or with one other level."""
-        if any(level not in self.matrix.get(path, ()) for path, level in arm.levels.items()):
+    def compared_anyway(self, arm: Arm) -> bool:
+        """Whether an arm is the baseline without one step, or with one other level: it is judged, whatever its name."""
+        if arm.oracle or any(level not in self.matrix.get(path, ()) for path, level in arm.levels.items()):
             return False
         apart = len([path for path, level in arm.levels.items() if level != self.baseline[path]])
         if arm.left_out:

@@ -320,6 +320,26 @@ def test_a_combination_that_cannot_be_is_not_checked_where_it_is_excluded(
         ("measure: [accuracy]", "13:13", "accuracy is no quantity of a whole run: those are fit_seconds, seconds"),
         ("measure: [{step: classifer, quantity: accuracy}]", "13:20", "there is no step 'classifer' to measure at"),
         ("measure: [{step: classifier, quantity: acuracy}]", "13:42", "'acuracy' is no quantity that is known"),
+        ("measure: [{step: [classifier], quantity: accuracy}]", "13:20", "step should name a step, not a list"),
+        (
+            "measure: [{step: classifier, quantity: {a: 1}}]",
+            *("13:42", "quantity should be the name of one, not a mapping"),
+        ),
+        ("measure: [{step: classifier, quantity: 3}]", "13:42", "quantity should be the name of one, not 3"),
+        (
+            "measure: [{step: classifier, quantity: accuracy, split: [test]}]",
+            *("13:59", "split should be train, val or test, not a list"),
+        ),
+        ("measure: [seconds, seconds]", "13:22", "seconds is measured twice"),
+        (
+            "measure: [{step: pgd, quantity: robust_accuracy, at: {eps: 0.5}}, "
+            "{quantity: robust_accuracy, step: pgd, at: {eps: 1/2}}]",
+            *("13:69", "robust_accuracy is measured twice"),
+        ),
+        ("matrix: {}", "13:3", "matrix should be a mapping from paths to lists of values, not nothing"),
+        ("ablate: [[crops]]", "13:12", "ablate should name steps, not a list"),
+        ("vary: [[init]]", "13:10", "vary should name what a seed draws, not a list"),
+        ("seeds: [[0]]", "13:11", "a seed should be a whole number, 0 or more, not a list"),
         ("measure: [{step: classifier}]", "13:13", "what is measured does not say its quantity"),
         ("measure: [{step: classifier, quantity: accuracy, on: test}]", "13:52", "what is measured has no on"),
         (
@@ -391,6 +411,58 @@ def test_what_set_puts_under_an_axis_is_no_silent_loss(wrong: Callable[..., list
         "from --set classifier.with.epochs=5: levels of the study's classifier.with.epochs take the place of what is "
         "set here"
     )
+    said = wrong("matrix: {classifier.with: [{epochs: 1}, {epochs: 2}]}", "classifier.with.epochs=5")
+    assert said[0].endswith("levels of the study's classifier.with take the place of what is set here")
+
+
+@pytest.mark.parametrize(
+    ("block", "place", "message"),
+    [
+        (
+            "matrix: {classifier.with.epochs: [1, 2], classifier.with: [{epochs: 3}]}",
+            *("13:44", "classifier.with is the whole of classifier.with.epochs, which has levels too"),
+        ),
+        (
+            "matrix: {classifier.with: [{epochs: 3}], classifier.with.epochs: [1, 2]}",
+            *("13:44", "classifier.with.epochs is a part of classifier.with, which has levels too"),
+        ),
+        (
+            "matrix: {classifier.with.epochs: [1, 2], steps.classifier.with.epochs: [1, 3]}",
+            *("13:44", "steps.classifier.with.epochs is the same place as classifier.with.epochs, which has"),
+        ),
+        (
+            "arms: {a: {classifier.with: {epochs: 2}, classifier.with.epochs: 3}}",
+            *("13:44", "classifier.with.epochs is a part of classifier.with, which has levels too"),
+        ),
+        (
+            "arms: {a: {classifier.with: {epochs: 9}}}\nmatrix: {classifier.with.epochs: [1, 2]}",
+            *("13:14", "classifier.with is the whole of classifier.with.epochs, which has levels too"),
+        ),
+        (
+            "matrix: {classifier.with: [{epochs: 3}]}\nbeside: {a: {classifier.with.epochs: 9}}",
+            *("14:16", "classifier.with.epochs is a part of classifier.with, which has levels too"),
+        ),
+        (
+            "matrix: {classifier.with.epochs: [1, 2]}\narms: {a: {steps.classifier.with.epochs: 9}}",
+            *("14:14", "steps.classifier.with.epochs is the same place as classifier.with.epochs, which has"),
+        ),
+    ],
+)
+def test_of_two_paths_that_write_the_same_place_the_second_is_refused(
+    block: str, place: str, message: str, wrong: Callable[..., list[str]]
+) -> None:
+    said = wrong(block)
+    assert said[0].startswith(f"s.yaml:{place}: {message}")
+    assert not any(line.startswith("s.yaml") for line in said[1:]), "and nothing else"
+
+
+def test_a_number_may_be_measured_at_several_places(study: Callable[..., Spec]) -> None:
+    at = [f"{{step: pgd, quantity: robust_accuracy, at: {{eps: {eps}}}}}" for eps in ("0", "8/255")]
+    assert len(study(f"measure: [{', '.join(at)}, seconds, fit_seconds]").study.measure) == 4  # type: ignore[union-attr]
+
+
+def test_paths_that_only_begin_alike_are_two(study: Callable[..., Spec]) -> None:
+    assert len(names(study("matrix: {pgd.with.eps.0: [0, 0.1], pgd.with.eps.1: [0.2, 0.3]}"))) == 4
 
 
 def test_what_is_filled_in_is_a_study_that_means_the_same(study: Callable[..., Spec], known: Registry) -> None:
@@ -501,9 +573,49 @@ def test_the_family_has_a_comparison_for_each_named_arm_that_is_no_steps_or_leve
     assert study(f"{block}{again}{more}").study.comparisons == 2 + 2 + 2  # type: ignore[union-attr]
 
 
+def test_an_oracle_without_a_step_is_not_the_comparison_of_that_step(study: Callable[..., Spec]) -> None:
+    spec = study("ablate: [synthetic]\nbeside: {a: {oracle: true, without: synthetic}, b: {without: synthetic}}")
+    assert [spec.study.compared_anyway(arm(spec, name)) for name in ("full", "a", "b")] == [  # type: ignore[union-attr]
+        *(False, False, True)
+    ]
+
+
 def test_what_is_excluded_from_the_matrix_may_be_named(study: Callable[..., Spec]) -> None:
     block = "matrix: {classifier.with.epochs: [3, 4]}\nexclude: [{classifier.with.epochs: 4}]\n"
     assert names(study(f"{block}arms: {{longer: {{classifier.with.epochs: 4}}}}")) == ["full", "longer"]
+
+
+@pytest.mark.parametrize(
+    ("block", "place"),
+    [
+        ("arms: {x: {crops.with.test_boxes: annotated}}", "13:14"),
+        ("arms: {x: {crops.with: {margin: 0.2, test_boxes: annotated}, crops.seed: 3}}", "13:14"),
+        ("arms: {x: {crops.with.test_boxes: annotated, crops.with.margin: 0.2}}", "13:14"),
+        ("arms: {x: {without: boxes, crops.with.test_boxes: annotated}}", "13:30"),
+        ("oracle: true\narms: {x: {crops.with.test_boxes: annotated}}", "14:14"),
+    ],
+)
+def test_an_arm_that_sets_what_the_oracle_knows_is_in_no_family_either(
+    block: str, place: str, study: Callable[..., Spec], wrong: Callable[..., list[str]]
+) -> None:
+    said = wrong(block)
+    assert said[0] == f"s.yaml:{place}: an arm with annotated boxes of test pictures is in no family of tests"
+    assert said[-1] == "  Nobody has such boxes in practice: name the arm under beside."
+    assert sum(line.startswith("s.yaml") for line in said) == 1
+    spec = study(block.replace("arms", "beside"))
+    assert (arm(spec, "x").under, option(spec, "x", "crops", "test_boxes")) == ("beside", "annotated")
+
+
+def test_an_arm_beside_may_be_the_oracle_and_where_the_baseline_has_its_boxes_nobody_knows_more(
+    study: Callable[..., Spec],
+) -> None:
+    spec = study("oracle: true\nbeside: {x: {crops.with.test_boxes: annotated}}")
+    assert [(one.name, one.oracle, one.under) for one in spec.study.arms] == [  # type: ignore[union-attr]
+        ("full", False, ""),
+        ("x", True, "beside"),
+    ]
+    block = "arms: {x: {crops.with: {margin: 0.2, test_boxes: annotated}}, y: {crops.with.test_boxes: whole}}"
+    assert names(study(block, "crops.with.test_boxes=annotated")) == ["full", "x", "y"]
 
 
 def test_a_way_and_a_worth_name_arms_by_any_of_their_names(study: Callable[..., Spec]) -> None:
@@ -547,6 +659,8 @@ def test_an_arm_may_have_another_component_with_its_options_under_defaults(
         ("arms: {x: 3}", "13:10", "arm x is 3, and should be a mapping"),
         ("arms: {x: {witout: crops}}", "13:14", "witout is nothing that an arm can say"),
         ("arms: {x: {without: crop}}", "13:23", "there is no step 'crop' to leave out"),
+        ("arms: {x: {without: [[crops]]}}", "13:24", "without should name steps, not a list"),
+        ("arms: {x: {without: [{crops: 1}]}}", "13:24", "without should name steps, not a mapping"),
         ("arms: {x: {without: [crops, crops]}}", "13:31", "step crops is named twice"),
         ("arms: {x: {without: []}}", "13:23", "without should not be empty"),
         ("arms: {x: {without: dogs}}", "13:23", "step dogs cannot be left out: dataset/drawn takes no data set"),
