@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,12 +14,15 @@ import numpy as np
 
 from fgic_core.metrics import contrasts
 from fgic_core.metrics.power import Needed, needed
-from fgic_core.metrics.two_way import Effect, two_way
+from fgic_core.metrics.two_way import Effect, two_way, unvaried
 from fgic_core.metrics.verdicts import Judged, Verdict, judge
 from fgic_core.store.study import ArmRecord, StudyRecord
 from fgic_core.study.readings import Reading
 
 Array = np.ndarray[Any, Any]
+
+#: Text that YAML takes for a number, a truth value or nothing.
+_PLAIN = re.compile(r"[-+.0-9][-+.0-9eE_]*|true|false|null|yes|no|on|off|~", re.IGNORECASE)
 
 Role = Literal["step", "level", "arm", "oracle", "beside"]
 #: The roles of comparisons that get a verdict.
@@ -137,7 +142,8 @@ def contrast(reading: Reading, weights: Mapping[int, float], beside: Iterable[in
     table = np.zeros(source[arms[0]][seeds].shape, dtype=np.float64)
     for arm in arms:
         table += weights[arm] * source[arm][seeds]
-    return two_way(reading.sign * table, reading.clusters)
+    effect = two_way(reading.sign * table, reading.clusters)
+    return unvaried(effect) if reading.quantity.unit == "fraction" else effect
 
 
 def shared_seeds(reading: Reading, arms: Sequence[int]) -> Array:
@@ -166,8 +172,8 @@ def compare(record: StudyRecord, readings: list[Reading]) -> tuple[Comparison, .
         family.append((step, "step", base, _arm(record, {step}, {})))
     for path, levels in record.axes.items():
         for level in levels:
-            if level != record.arms[base].levels.get(path):
-                family.append((f"{path} = {level}", "level", _arm(record, set(), {path: level}), base))
+            if not same_level(level, record.arms[base].levels.get(path)):
+                family.append((f"{path} = {level_said(level)}", "level", _arm(record, set(), {path: level}), base))
     beside: list[tuple[str, Role, int | None, int | None]] = []
     known_by = {number for *_, better, other in family for number in (better, other)}
     for number, arm in enumerate(record.arms):
@@ -185,11 +191,11 @@ def compare(record: StudyRecord, readings: list[Reading]) -> tuple[Comparison, .
             effects.append(contrast(reading, {better: 1.0, other: -1.0}) if known else None)  # type: ignore[dict-item]
         rows.append((name, role, better, other, tuple(effects)))
     margin = margin_of(record, readings[0])
-    first = {f"{role} {name}": each[0] for name, role, *_, each in rows[: len(family)] if each[0]}
+    first = {str(number): each[0] for number, (*_, each) in enumerate(rows[: len(family)]) if each[0]}
     judged = judge(first, margin, lacking=len(family) - len(first))
     found = []
-    for name, role, better, other, each in rows:
-        mine = judged.get(f"{role} {name}") if role in FAMILY else None
+    for place, (name, role, better, other, each) in enumerate(rows):
+        mine = judged.get(str(place))
         why = "" if each[0] is not None else _why(record, readings[0], better, other)
         settles = (
             needed(
@@ -298,9 +304,22 @@ def _arm(record: StudyRecord, left_out: set[str], levels: Mapping[str, Any]) -> 
         if not arm.levels.keys() <= record.axes.keys():  # it has a name of its own, and something else is other there
             continue
         wanted = {path: levels.get(path, base.get(path)) for path in arm.levels}
-        if set(arm.left_out) == left_out and not arm.oracle and arm.levels == wanted and set(levels) <= set(arm.levels):
+        same = set(levels) <= set(arm.levels) and all(same_level(one, wanted[path]) for path, one in arm.levels.items())
+        if set(arm.left_out) == left_out and not arm.oracle and same:
             return number
     return None
+
+
+def same_level(one: Any, other: Any) -> bool:
+    """Whether two levels are one: true is not 1, and neither is "1"."""
+    return json.dumps(one, sort_keys=True, default=str) == json.dumps(other, sort_keys=True, default=str)
+
+
+def level_said(level: Any) -> str:
+    """A level as one would write it in a spec: text that would be read as something else has quotes."""
+    if not isinstance(level, str):
+        return json.dumps(level, default=str)
+    return json.dumps(level) if _PLAIN.fullmatch(level) else level
 
 
 def _why(record: StudyRecord, reading: Reading, better: int | None, other: int | None) -> str:

@@ -71,7 +71,7 @@ def test_a_named_arm_is_one_comparison_of_the_family_and_what_is_beside_is_in_no
         ArmRecord(name="few", left_out=[], levels={"birds.with.n": 5}, under="beside"),
         ArmRecord(name="same", left_out=[], levels={"birds.with.n": None}, under="arms"),
     ]
-    right = make[1]([0.1, -0.1, 0.2, 0.0])
+    right = make[1]([0.1, -0.1, 0.2, 0.0], pictures=600)
     results = Results.of(_record(make, tmp_path, arms, ("crops",)).write(right))
     assert [(one.name, one.role, one.verdict, one.better, one.other) for one in results.comparisons] == [
         ("crops", "step", "necessary", "full", "without-crops"),
@@ -85,7 +85,7 @@ def test_a_named_arm_is_one_comparison_of_the_family_and_what_is_beside_is_in_no
     assert results.document()["family"] == ["crops", "crops", "same"]
     alone = [one.judged.effect.p_zero for one in (step, arm, same)]
     assert [one.judged.p_zero for one in (step, arm, same)] == pytest.approx(holm(alone))
-    assert words.sentence(arm, results).startswith("crops: accuracy is 12.5 points higher than full's (95 %")
+    assert words.sentence(arm, results).startswith("crops: accuracy is 10.9 points higher than full's (95 %")
     assert words.sentence(same, results).startswith("same: accuracy is 0.0 points apart from full's (95 %")
     assert words.sentence(few, results).endswith("; it is in no family of tests.")
     assert words.question(results) == "Does step crops help; how do arms crops and same compare with full, by accuracy?"
