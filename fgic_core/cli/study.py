@@ -8,9 +8,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.cli.numbers import duration
-from fgic_core.cli.output import console, table
+from fgic_core.cli.output import console, fail, table, warn
 from fgic_core.data.files import in_bytes
 from fgic_core.description.words import in_words
+from fgic_core.errors import FgicError
 from fgic_core.kinds.ports import steps_of
 
 if TYPE_CHECKING:
@@ -73,6 +74,36 @@ def print_results(results: Results) -> None:
     out.print()
 
 
+def say_unmeasured(results: Results, ended: str, *, quiet: bool) -> int:
+    """Say which measures no run has a number of, of a study whose runs are all finished; returns the exit code.
+
+    Args:
+        results: of the study.
+        ended: the option by which runs were to end before all steps, such as ``--until crops``; empty without one.
+        quiet: say nothing of what was not to be measured.
+    """
+    from fgic_core.study.readings import described
+    from fgic_core.study.unmeasured import unmeasured
+
+    found = unmeasured(results)
+    left_out = [one for one in found if one.left_out and ended]
+    if left_out and not quiet:
+        measures = [(described(one.reading.measure), one.reading.measure.step) for one in left_out]
+        said = " and ".join(f"{of} of {f'step {step}' if step else 'whole runs'}" for of, step in measures)
+        nothing = "nothing" if len(left_out) == len(results.readings) else "none of that"
+        warn(f"the study compares {said}, and {nothing} was measured: the runs were to go no further, by {ended}")
+    code = 0
+    for one in found:
+        if one in left_out:
+            continue
+        if one.number == 0:
+            fail(FgicError(f"the study shows nothing: {one.what}", where="study.measure", hint=one.hint or None))
+            code = 1
+        else:
+            warn(f"study.measure: {one.what}{f'. {one.hint}' if one.hint else ''}")
+    return code
+
+
 def report_study(folder: Path, store: Path | None) -> Path:
     """Write the tables and the page of a study's folder again, whatever became of its runs.
 
@@ -95,7 +126,8 @@ def differs(arm: Arm, study: Study) -> str:
         base = study.baseline.get(path)
         if path not in study.baseline or level != base or isinstance(level, bool) != isinstance(base, bool):
             said.append(f"{path}: {level if isinstance(level, str) else _value(level)}")
-    return f"{', '.join(said) or 'the baseline: everything'}{' (beside)' if arm.under == 'beside' else ''}"
+    beside = " (beside)" if arm.under == "beside" and not study.compared_anyway(arm) else ""
+    return f"{', '.join(said) or 'the baseline: everything'}{beside}"
 
 
 def _value(level: Any) -> str:

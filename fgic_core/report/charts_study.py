@@ -60,7 +60,9 @@ def effects(rows: Sequence[tuple[str, Effect, str]], margin: float, quantity: Qu
                 verdict, (1.0, row), (6, 0), ("axes fraction", "data"), "offset points", va="center", color=colour
             )
         _rows(axes, [name for name, _, _ in rows])
-        axes.set_xlabel(f"{_unit(quantity)} better with it than without it; interval 95 %, dots are seeds")
+        axes.set_xlabel(
+            f"{_unit(quantity)} better: with a step than without it, any other than the baseline; 95 %, dots are seeds"
+        )
         axes.set_title(f"Effects on {quantity.label.lower()}")
         if margin > 0:
             axes.figure.legend(loc="outside lower center")

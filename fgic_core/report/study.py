@@ -63,7 +63,8 @@ class Looked:
         chart: of its classes; None where there are none.
         holds: classes whose effect holds after correction.
         lost, gained: how many pictures most seeds have right in one of the arms alone.
-        flips: pictures that the better arm has right and the other wrong.
+        flips: pictures that the better arm has right and the other wrong; flips_back: the other way round, with the
+            other arm's picture as the first.
     """
 
     comparison: Comparison
@@ -72,6 +73,7 @@ class Looked:
     lost: int
     gained: int
     flips: tuple[Flip, ...]
+    flips_back: tuple[Flip, ...]
 
 
 def write_study_report(folder: Path, results: Results) -> Path:
@@ -132,7 +134,7 @@ class _Page:
             "rule": words.RULE,
             "margin": words.amount(results.margin, row),
             "quantity": row,
-            "spec": _text(self.folder / "spec.yaml"),
+            "spec": _text(self.folder / "resolved.yaml") or _text(self.folder / "spec.yaml"),
         }
 
     def _effects(self) -> Chart | None:
@@ -288,9 +290,12 @@ class _Page:
         binary = answers is not None and bool(np.isin(answers[np.isfinite(answers)], (0.0, 1.0)).all())
         lost = flipped(self.first, better, other) if binary else []
         gained = flipped(self.first, other, better) if binary else []
-        shown = self._of_many_classes(lost)[:_FLIPPED]
-        flips = tuple(flip for row in shown if (flip := self._flip(one, *row)) is not None)
-        return Looked(one, chart, holds, len(lost), len(gained), flips)
+        flips = self._flips((one.better, one.other), lost)
+        return Looked(one, chart, holds, len(lost), len(gained), flips, self._flips((one.other, one.better), gained))
+
+    def _flips(self, arms: tuple[str, str], rows: Sequence[tuple[str, float, float]]) -> tuple[Flip, ...]:
+        """Some pictures that the first of two arms has right and the second wrong."""
+        return tuple(self._flip(arms, *row) for row in self._of_many_classes(rows)[:_FLIPPED])
 
     def _of_many_classes(self, rows: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
         """Flipped pictures in an order in which the first ones are of many classes."""
@@ -302,13 +307,13 @@ class _Page:
             seen[label] += 1
         return [row for _, row in sorted(ordered, key=lambda one: one[0])]
 
-    def _flip(self, one: Comparison, name: str, before: float, after: float) -> Flip | None:
+    def _flip(self, arms: tuple[str, str], name: str, before: float, after: float) -> Flip:
         label = ""
         if self.first.labels is not None and self.first.classes:
             number = int(self.first.labels[self.first.ids.index(name)])
             label = self.first.classes[number] if number >= 0 else ""
         pictures = []
-        for arm in (one.better, one.other):
+        for arm in arms:
             dataset = self.results.source.dataset(arm, self.first.measure.step)
             row = rows_by_id(dataset, [name]).get(name)
             pictures.append(self.album.shown(dataset, row, f"{name} as {arm} has it", side=160))
@@ -322,6 +327,7 @@ class _Page:
             rows.append(
                 {
                     "arm": arm.name,
+                    "differs": words.differs(self.record, arm),
                     "mean": _value(float(known.mean()), self.first.quantity) if len(known) else "",
                     "sd": _value(float(known.std(ddof=1)), self.first.quantity) if len(known) > 1 else "",
                     "values": [

@@ -101,13 +101,17 @@ def _curve(found: SyntheticWorth, row: Quantity, figures: Figures) -> Chart | No
     if len(points) < 2:
         return None
     said = "; ".join(f"{real:,.0f} pictures {words.number(effect.value, row)}" for real, effect in points)
+    where = "; and where the other arms lie on it" if targets else ""
+    caption = (
+        "A hollow mark: as many real pictures alone do as well, with the 95 % interval (an arrow: it goes beyond the "
+        "curve). A dot: the real pictures that the arm has. Between them is what synthetic ones are worth."
+    )
     return figures.draw(
         "worth",
         draw.curve(points, targets, row),
-        f"{row.label} over the number of real train pictures: {said}; and where the other arms lie on it.",
+        f"{row.label} over the number of real train pictures: {said}{where}.",
         size=(9.2, 3.6 + 0.16 * len(targets)),
-        caption="A hollow mark: as many real pictures alone do as well, with the 95 % interval (an arrow: it goes "
-        "beyond the curve). A dot: the real pictures that the arm has. Between them is what synthetic ones are worth.",
+        caption=caption if targets else "Bars: 95 %. Of no other arm can be told where it lies on it.",
         wide=True,
     )
 

@@ -9,7 +9,8 @@ from fgic_core.metrics.pairs import Interval
 from fgic_core.metrics.power import Foretold
 from fgic_core.metrics.two_way import Effect
 from fgic_core.metrics.verdicts import FEW_SEEDS, LEAST_SEEDS, LEVEL, STRICT_LEVEL, Judged
-from fgic_core.study.effects import Comparison
+from fgic_core.store.study import ArmRecord, StudyRecord
+from fgic_core.study.effects import Comparison, level_said, same_level
 from fgic_core.study.results import Results
 
 #: How the verdicts are come to; it stands below every table of them.
@@ -122,6 +123,17 @@ def _flips(judged: Judged) -> str:
     if not judged.sign_flip_can_speak:
         return f" The sign-flip test cannot go below {judged.sign_flip_floor:.2g} here."
     return f" Sign-flip test over seeds: p = {judged.p_sign_flip:.2g}."
+
+
+def differs(record: StudyRecord, arm: ArmRecord) -> str:
+    """What of an arm is not as in the baseline; of the baseline, its levels."""
+    base = next(one for one in record.arms if one.name == record.baseline)
+    said = [f"without {', '.join(arm.left_out)}"] if arm.left_out else []
+    said += ["test crops to annotated boxes"] if arm.oracle else []
+    for path, level in arm.levels.items():
+        if arm is base or path not in base.levels or not same_level(level, base.levels[path]):
+            said.append(f"{path}: {level_said(level)}")
+    return "; ".join(said)
 
 
 def deciding_p(one: Comparison) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from fgic_core.errors import FgicError
 from fgic_core.kinds.ports import steps_of
 from fgic_core.metrics.two_way import Effect, two_way
+from fgic_core.metrics.verdicts import LEAST_SEEDS
 from fgic_core.metrics.worth import Rate, Reached, rate, reached
 from fgic_core.store.record import RunRecord, StepRecord
 from fgic_core.store.study import MeasureRecord, StudyRecord
@@ -75,7 +76,8 @@ class Target:
     Attributes:
         arm: its name; pictures: what it learns from; None where that is not known.
         effect: what it measures, with its interval, over the seeds that it shares with the curve.
-        reached: where the curve is as good; rate: what one synthetic picture is worth; None where it cannot be said.
+        reached: where the curve is as good; rate: what one synthetic picture is worth; None where it cannot be said,
+            as with fewer than three seeds, or where the curve does not rise beyond chance.
         qualities: of its generators.
         why: why it cannot be said.
     """
@@ -156,7 +158,8 @@ class _Asked:
         assert self.record.worth is not None
         points = self._points(self.record.worth.curve)
         good = [point for point in points if not point.why]
-        targets = tuple(self._target(name, good) for name in self.record.worth.arms)
+        flat = self._flat(good)
+        targets = tuple(self._target(name, good, flat) for name in self.record.worth.arms)
         notes = []
         if self._varying:
             named = ", ".join(dict.fromkeys(self._varying))
@@ -182,7 +185,20 @@ class _Asked:
             good = [replace(one, effect=self._mean(table)) for one, table in zip(good, tables, strict=True)]
         return [*good, *(one for one in points if one.why)]
 
-    def _target(self, name: str, curve: Sequence[CurvePoint]) -> Target:
+    def _flat(self, curve: Sequence[CurvePoint]) -> str:
+        """Why the curve measures nothing, over all seeds that it has; empty where it does, or has too few of them."""
+        tables = self._tables([one.arm for one in curve]) if len(curve) > 1 else None
+        if tables is None or len(tables[0]) < LEAST_SEEDS:
+            return ""
+        found = self._reached(tables[-1], tables, curve)
+        return "" if found.rise.low > 0 else untold(found)
+
+    def _reached(self, target: Array, tables: Sequence[Array], curve: Sequence[CurvePoint]) -> Reached:
+        sizes = [one.pictures.real for one in curve if one.pictures is not None]
+        signed = [self.reading.sign * table for table in (target, *tables)]
+        return reached(signed[0], signed[1:], sizes, self.reading.clusters)
+
+    def _target(self, name: str, curve: Sequence[CurvePoint], flat: str) -> Target:
         pictures, why = self._pictures(name)
         qualities = tuple(self._qualities(name))
         why = why or self._without_number(name)
@@ -194,17 +210,14 @@ class _Asked:
         if tables is None or pictures is None:
             why = why or "no seed has a number of it and of all of the curve"
             return Target(name, pictures, None, None, None, qualities, why)
-        sizes = [one.pictures.real for one in curve if one.pictures is not None]
-        signed = [self.reading.sign * table for table in tables]
-        found = reached(signed[0], signed[1:], sizes, self.reading.clusters)
-        return Target(
-            name,
-            pictures,
-            self._mean(tables[0]),
-            found,
-            rate(found, pictures.real, pictures.synthetic),
-            qualities,
-        )
+        effect = self._mean(tables[0])
+        if effect.seeds < LEAST_SEEDS:
+            why = f"fewer than {LEAST_SEEDS} seeds decide nothing"
+            return Target(name, pictures, effect, None, None, qualities, why)
+        found = self._reached(tables[0], tables[1:], curve)
+        if why := flat or untold(found):
+            return Target(name, pictures, effect, None, None, qualities, why)
+        return Target(name, pictures, effect, found, rate(found, pictures.real, pictures.synthetic), qualities)
 
     def _tables(self, names: Sequence[str]) -> list[Array] | None:
         """(seeds, pictures) or (seeds,) of each arm, over the seeds that all of them have; None without such a seed."""
@@ -277,6 +290,15 @@ class _Asked:
         else:
             low, high = two_way(values)[1:3]
         return Quality(name, quantity, float(values.mean()), low, high, metrics[0].n)
+
+
+def untold(found: Reached) -> str:
+    """Why nothing can be told by a curve, of any target or of this one; empty where something can."""
+    ends = f"from {found.first:,.0f} to {found.last:,.0f} real pictures"
+    if not found.rise.low > 0:
+        return f"the curve {ends} does not rise beyond chance"
+    everywhere = math.isinf(found.low) and math.isinf(found.high) and found.low < found.high
+    return f"the curve {ends} is as good as it nowhere that could be told" if everywhere else ""
 
 
 def _learned_from(run: RunRecord, measured: str) -> StepRecord | None:

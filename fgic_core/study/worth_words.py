@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from fgic_core.metrics.worth import Rate
-from fgic_core.study.worth import Foretells, SyntheticWorth, Target
+from fgic_core.study.worth import Foretells, SyntheticWorth, Target, untold
 
 #: How the numbers are come to; it stands below the table of them.
 HOW = (
@@ -14,9 +14,12 @@ HOW = (
     "is the number of real pictures at which the curve is as good, less the real ones that the target has, over its "
     "synthetic ones. The 95 % interval holds every number at which the target is not told from the curve, by t over "
     "the variance of seeds and of test pictures together (Fieller 1954), and is open where the curve ends; it is not "
-    "adjusted, and nothing of this is in the family of tests. Pictures are counted as the classifier is given them, "
-    "those that it holds out to choose by as well. A curve's arm with more pictures takes more steps, as a target does."
+    "adjusted, and nothing of this is in the family of tests. With fewer than three seeds nothing is said, nor where "
+    "the curve does not rise beyond chance. Pictures are counted as the classifier is given them, those that it holds "
+    "out to choose by as well. A curve's arm with more pictures takes more steps, as a target does."
 )
+#: What is this near to an end of the curve is at it.
+_ROUNDING = 1e-9
 #: How FID comes to be measured.
 NO_FID = (
     "FID and KID were not measured, so that nothing is said of whether they foretell the worth: give the generator "
@@ -35,10 +38,17 @@ def pictures(value: float) -> str:
 
 
 def worth(rate: Rate) -> str:
-    """``0.30``, or ``more than 2.1`` where it lies beyond the curve."""
+    """``0.30``, or ``more than 2.1`` where it is told to lie beyond the curve, ``may be more than`` where it is not."""
     if math.isfinite(rate.value):
         return rates(rate.value)
-    return f"more than {rates(rate.most)}" if rate.value > 0 else f"less than {rates(rate.least)}"
+    may = "" if beyond(rate) else "may be "
+    return f"{may}more than {rates(rate.most)}" if rate.value > 0 else f"{may}less than {rates(rate.least)}"
+
+
+def beyond(rate: Rate) -> bool:
+    """Whether the whole interval lies beyond one end of the curve."""
+    above, below = rate.low - rate.most, rate.least - rate.high
+    return max(above, below) > -_ROUNDING
 
 
 def span(rate: Rate) -> str:
@@ -58,22 +68,26 @@ def sentence(one: Target) -> str:
         return f"{one.arm}: what a synthetic picture is worth cannot be said, for {one.why}."
     rate, real, made = one.rate, pictures(one.pictures.real), pictures(one.pictures.synthetic)
     ends = f"from {pictures(one.reached.first)} to {pictures(one.reached.last)} real pictures"
-    if math.isinf(rate.low) and math.isinf(rate.high):
-        flat = not one.reached.rise.low > 0
-        why = "does not rise beyond chance" if flat else "is as good as it nowhere that could be told"
-        return f"{one.arm}: what a synthetic picture is worth cannot be told: the curve {ends} {why}."
+    if why := untold(one.reached):
+        return f"{one.arm}: what a synthetic picture is worth cannot be told: {why}."
+    ends = f"from {pictures(one.reached.first)} to {pictures(one.reached.last)} real pictures"
     between = f" (95 % {span(rate)})" if span(rate) else ""
     said = f"{one.arm}: one synthetic picture is worth {worth(rate)} real ones{between}"
     beside = f" beside {real} real ones" if one.pictures.real else ""
+    nothing = " That is not told from nothing." if rate.low <= 0 <= rate.high else ""
     if math.isinf(rate.value):
         which = "better" if rate.value > 0 else "worse"
-        return f"{said}: with {made} of them{beside} it is {which} than all of the curve {ends}."
+        if beyond(rate):
+            return f"{said}: with {made} of them{beside} it is {which} than all of the curve {ends}."
+        return (
+            f"{one.arm}: one synthetic picture is worth {span(rate)} real ones (95 %): with {made} of them{beside} it "
+            f"measured {which} than all of the curve {ends}, which may be chance.{nothing}"
+        )
     more = one.reached.value - one.pictures.real
-    did = f"what {pictures(more)} {'more ' * bool(one.pictures.real)}real ones do"
+    did = f"did what {pictures(more)} {'more ' * bool(one.pictures.real)}real ones do"
     if more < 0:
-        did = f"harm: the same as to leave out {pictures(-more)} real ones"
-    nothing = " That is not told from nothing." if rate.low <= 0 <= rate.high else ""
-    return f"{said}: {made} of them{beside} {'do' if more < 0 else 'did'} {did}.{nothing}"
+        did = f"{'do harm:' if rate.high < 0 else 'did'} the same as to leave out {pictures(-more)} real ones"
+    return f"{said}: {made} of them{beside} {did}.{nothing}"
 
 
 def sentences(found: SyntheticWorth) -> list[str]:

@@ -121,6 +121,21 @@ def test_arms_with_names_are_told_by_check_with_what_they_are_for(
     assert (told["comparisons"], told["worth"]) == (2, {"arms": ["full"], "curve": ["few", "without-crops"]})
 
 
+def test_check_calls_no_arm_beside_the_family_whose_comparison_is_in_it(
+    planned: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block = (
+        "seeds: [0]\nablate: [crops]\nmatrix: {classifier.with.epochs: [1, 2]}\nbeside:\n"
+        "  cropless: {without: crops}\n  longer: {classifier.with.epochs: 2}\n  longest: {classifier.with.epochs: 3}"
+    )
+    print_study(planned(block), False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "cropless without crops 0 longer classifier.with.epochs: 2 0 longest classifier.with.epochs: 3 (beside) 0"
+        in said
+    )
+
+
 def test_a_study_answers_with_a_table_a_page_and_words(
     planned: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,7 +23,7 @@ from fgic_core.report.study import write_study_report
 from fgic_core.report.study_worth import worth
 from fgic_core.store.record import StepRecord
 from fgic_core.store.study import ArmRecord, WorthRecord
-from fgic_core.study import worth_words
+from fgic_core.study import worth_table, worth_words
 from fgic_core.study.pictures import Counted
 from fgic_core.study.results import FILES, WORTH_FILES, Results
 from fgic_core.study.worth import Foretells, Quality, Target, foretelling, worth_of
@@ -293,16 +293,35 @@ REACHED = Reached(116.0, 98.0, 152.0, 40.0, 160.0, 0.7, (0.6, 0.8), two_way(np.f
         (
             REACHED._replace(low=-math.inf, value=68.0, high=110.0),
             80,
-            "worth -0.10 real ones (95 % 0.25 or less): 120 of them beside 80 real ones do harm: the same as to leave "
+            "worth -0.10 real ones (95 % 0.25 or less): 120 of them beside 80 real ones did the same as to leave "
             "out 12 real ones. That is not told from nothing.",
+        ),
+        (
+            REACHED._replace(low=-math.inf, value=56.0, high=68.0),
+            80,
+            "worth -0.20 real ones (95 % -0.10 or less): 120 of them beside 80 real ones do harm: the same as to leave "
+            "out 24 real ones.",
         ),
         (REACHED._replace(low=70.0, high=math.inf), 80, "0.30 real ones (95 % -0.08 or more)"),
         (REACHED._replace(low=math.nan, high=math.nan), 80, "is worth 0.30 real ones: 120 of them"),
         (
+            REACHED._replace(value=-math.inf, low=-math.inf, high=40.0),
+            80,
+            "worth less than -0.33 real ones (95 % -0.33 or less): with 120 of them beside 80 real ones it is worse "
+            "than all of the curve from 40 to 160 real pictures.",
+        ),
+        (
             REACHED._replace(value=-math.inf, low=-math.inf, high=60.0),
             80,
-            "worth less than -0.33 real ones (95 % -0.17 or less): with 120 of them beside 80 real ones it is worse "
-            "than all of the curve from 40 to 160 real pictures.",
+            "one synthetic picture is worth -0.17 or less real ones (95 %): with 120 of them beside 80 real ones it "
+            "measured worse than all of the curve from 40 to 160 real pictures, which may be chance.",
+        ),
+        (
+            REACHED._replace(value=math.inf, low=70.0, high=math.inf),
+            80,
+            "one synthetic picture is worth -0.08 or more real ones (95 %): with 120 of them beside 80 real ones it "
+            "measured better than all of the curve from 40 to 160 real pictures, which may be chance. That is not told "
+            "from nothing.",
         ),
         (
             REACHED._replace(low=-math.inf, high=math.inf, rise=two_way(np.array([-0.1, 0.1, 0.05]))),
@@ -316,6 +335,70 @@ def test_the_sentence_says_what_was_found_and_what_was_not(found, real, said):
     one = Target("full", Counted(real, 120), None, found, rate(found, real, 120), ())
     assert said in worth_words.sentence(one)
     assert worth_words.sentence(one).startswith("full: ")
+
+
+def _planted(results: Results, **values: list[float]) -> Results:
+    """The study with these numbers of its arms, one a run."""
+    reading = results.readings[0]
+    table = reading.values.copy()
+    for name, numbers in values.items():
+        table[list(ARMS).index(name.replace("_", "-"))] = numbers
+    planted = replace(reading, values=table, outcomes=None, clusters=None)
+    return replace(results, readings=(planted,), worth=worth_of(results.record, results.source, planted))
+
+
+def test_by_a_curve_that_does_not_rise_beyond_chance_nothing_is_told_of_any_target(shown, tmp_path):
+    _, results = shown
+    nan = math.nan
+    found = _planted(
+        results,
+        real=[0.60, 0.61, 0.60, 0.95, 0.90],
+        real_160=[0.80, 0.80, 0.81, 0.50, 0.40],
+        full=[0.70, 0.70, 0.71, 0.69, 0.70],
+        great=[0.99, 0.99, 0.98, 0.99, 0.98],
+        alone=[0.10, 0.11, 0.10, 0.11, 0.10],
+        double=[0.70, 0.71, 0.70, nan, nan],  # over its own seeds the curve rises
+    )
+    why = "the curve from 40 to 160 real pictures does not rise beyond chance"
+    for name in ("full", "great", "alone", "double"):
+        target = _target(found, name)
+        assert (target.reached, target.rate, target.why) == (None, None, why)
+        assert worth_words.sentence(target) == f"{name}: what a synthetic picture is worth cannot be said, for {why}."
+    rows = {row["arm"]: row for row in worth_table.rows(found.worth)}
+    for name in ("full", "great", "alone", "double"):
+        row = rows[name]
+        assert {value for key, value in row.items() if key.startswith(("worth", "as_good_as"))} == {None, ""}
+        assert (row["why"], row["value"]) == (why, _target(found, name).effect.value)
+    page = worth(found, Figures(tmp_path / "figures"))
+    assert {row["worth"] for row in page["rows"][:5]} == {""}
+    drawn = (tmp_path / "figures" / "worth.svg").read_text(encoding="utf-8")
+    assert "real pictures alone" in drawn
+    assert "great" not in drawn
+    assert found.worth.foretells == ()
+
+
+def test_with_fewer_than_three_seeds_no_worth_is_said(shown):
+    _, results = shown
+    nan = math.nan
+    found = _planted(
+        results,
+        real=[0.60, 0.61, 0.60, 0.60, 0.61],
+        real_80=[0.70, 0.71, 0.70, 0.70, 0.71],
+        real_160=[0.80, 0.80, 0.81, 0.80, 0.80],
+        full=[0.75, 0.75, nan, nan, nan],
+        great=[0.99, 0.98, 0.99, nan, nan],
+        alone=[0.801, 0.79, 0.82, 0.80, 0.81],
+    )
+    full, great, alone = (_target(found, name) for name in ("full", "great", "alone"))
+    assert (full.reached, full.rate, full.effect.seeds) == (None, None, 2)
+    assert worth_words.sentence(full) == (
+        "full: what a synthetic picture is worth cannot be said, for fewer than 3 seeds decide nothing."
+    )
+    assert worth_words.worth(great.rate) == "more than 3.00"
+    assert worth_words.sentence(great).endswith("it is better than all of the curve from 40 to 160 real pictures.")
+    assert math.isinf(alone.rate.value)
+    assert worth_words.worth(alone.rate) == "may be more than 3.20"
+    assert "real ones (95 %): with 50 of them it measured better than all of the curve" in worth_words.sentence(alone)
 
 
 def test_large_numbers_have_no_decimals():

@@ -31,7 +31,7 @@ def groups(folder: Path, split: str) -> list[Grouping]:
     overlap = np.where(nothing & ~np.isnan(overlap), -1.0, overlap)
     objects, found = (table.column(name).to_numpy().astype(np.int64) for name in ("objects", "found"))
     number = np.select([objects == 0, found == 0, found < objects], [-1, 0, 1], default=2)
-    title = f"annotated objects that were found (IoU {IOU:g} or more)"
+    title = f"annotated objects that some box overlaps (IoU {IOU:g} or more), however unsure"
     return [
         Grouping.binned("overlap (IoU) of the found box with the annotated one", ids, overlap, _EDGES, _NAMES),
         Grouping(title, ("none", "some of several", "all"), tuple(ids), number),
