@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fgic_core.data.formats import why_left_out as why_left_out
     from fgic_core.data.geometry import Box as Box
     from fgic_core.data.geometry import Size as Size
+    from fgic_core.data.groups import Grouping as Grouping
     from fgic_core.data.header import Column as Column
     from fgic_core.data.images import Placement as Placement
     from fgic_core.data.images import center_crop as center_crop
@@ -95,6 +96,7 @@ _HOME = {
     "fgic_core.data.files": ("regular_file",),
     "fgic_core.data.formats": ("PICTURE_SUFFIXES", "is_picture", "why_left_out"),
     "fgic_core.data.geometry": ("Box", "Size"),
+    "fgic_core.data.groups": ("Grouping",),
     "fgic_core.data.header": ("Column",),
     "fgic_core.data.images": ("Placement", "center_crop", "decode", "letterbox", "squash", "to_image", "to_tensor"),
     "fgic_core.data.input_spec": ("InputSpec",),

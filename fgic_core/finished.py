@@ -179,7 +179,7 @@ class Run:
         """
         from fgic_core.predict import Predictor
         from fgic_core.run.device import check_device
-        from fgic_core.run.route import choose_regions, read_box, route_of
+        from fgic_core.run.route import choose_regions, read_box, route_of, views_before
 
         registry = registry or Registry()
         check_device(device)
@@ -188,7 +188,7 @@ class Run:
         # What is refused is refused before torch is loaded.
         regions = choose_regions(self.record, route, registry, given, whole)
         model = self.model(route.classifier.name, device, registry)
-        return Predictor(model, regions(model), route.cropper.uses if whole and route.cropper is not None else "")
+        return Predictor(model, regions(model), views_before(route) if whole else "")
 
     def _step(self, name: str) -> StepRecord:
         for step in self.record.steps:

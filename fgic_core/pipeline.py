@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -182,65 +181,36 @@ class Pipeline:
             FgicError: the arguments are wrong, or this process has other code than the files have that it is from.
                 Failures of steps are in the record.
         """
-        from fgic_core.plan.choice import check_code, choose
+        from fgic_core.plan.choice import choose
         from fgic_core.plan.graph import Branch
         from fgic_core.run.beginning import about_run, isolation_of, observers_of, record_of, write_spec
-        from fgic_core.run.device import check_device
         from fgic_core.run.directory import new_folder, require_text, whole, writing
-        from fgic_core.run.documents import Resources, needs_device
-        from fgic_core.run.interrupts import Interrupts
-        from fgic_core.run.scheduler import Scheduler
-        from fgic_core.run.threads import share
-        from fgic_core.run.workers import executor_of
+        from fgic_core.run.engine import Asked, started
 
         folders = Path(runs or RUNS) / self.spec.name
         require_text(self.spec, Path(store or default_store()), folders)
         isolation = isolation_of(isolation, jobs, threads)
+        asked = Asked(device, devices, isolation, jobs, threads, until, only, fail_fast, command)
         if self.spec.study is not None:
-            from fgic_core.run.study import Asked, run_study
+            from fgic_core.run.study import run_study
 
-            asked = Asked(device, devices, isolation, jobs, threads, until, only, fail_fast, command)
             of_study = self.plan_study(store, fresh=fresh, verify=verify)
             done = run_study(of_study, self.registry, folders, asked, observers, _report_of_run if reports else None)
             return _answered(done, store, report)
         plan = self.plan(store, fresh=fresh, verify=verify)
         chosen = choose(plan, until, only)
-        to_compute = [step for step in plan.steps if step.name in chosen and not step.reused]
-        check_code(plan, to_compute, here=isolation == "none")
-        check_device(device)
-        threads = share(threads, jobs)
-        with (
-            Interrupts() as interrupts,
-            closing(executor_of(isolation, self.registry, interrupts, jobs, threads)) as executor,
-        ):
-            names = executor.devices(device, devices) if any(map(needs_device, to_compute)) else [device]
-            device = names[0] if len(names) == 1 else names[0].partition(":")[0]
+        to_compute = [(plan, step) for step in plan.steps if step.name in chosen and not step.reused]
+        with started(asked, self.registry, to_compute) as engine:
             folder = new_folder(folders)
             uses = [step.uses for step in plan.steps]
-            computed = {"device": device, "jobs": jobs, "threads": threads}
-            record = record_of(plan, about_run(self.spec, uses, self.registry, command, **computed))
+            how = {"device": engine.device, "jobs": jobs, "threads": engine.threads}
+            record = record_of(plan, about_run(self.spec, uses, self.registry, command, **how))
             with writing(folder), holding(folder), whole(record, folder):
                 write_spec(self.spec, folder)
                 record.write(folder)
-                watching = observers_of(folder, observers, interrupts)
+                watching = observers_of(folder, observers, engine.interrupts)
                 watching.notify("run_started", run=record, folder=folder)
-                workers = max(1, min(8, os.cpu_count() or 1) // jobs) if device.startswith("cuda") else 0
-                scheduler = Scheduler(
-                    [Branch(plan, chosen, record, folder, watching)],
-                    self.registry,
-                    executor,
-                    interrupts,
-                    devices=names,
-                    resources=Resources(device, devices, workers, threads),
-                )
-                stopped: Interrupted | None = None
-                try:
-                    scheduler.run()
-                except Interrupted as error:
-                    stopped = error
-                except KeyboardInterrupt:  # once more, while it was being stopped
-                    stopped = Interrupted("stopped", hint="What is finished is kept. The same command goes on.")
-                executor.close()  # its memory is free before the report is drawn
+                stopped = engine.run(engine.scheduler([Branch(plan, chosen, record, folder, watching)]))
                 return self._finish(folder, record, watching, report, stopped)
 
     def _finish(

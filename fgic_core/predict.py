@@ -42,9 +42,10 @@ class Prediction:
     Attributes:
         path: the picture's file; None of one that is no file.
         top: the most probable classes, best first; empty where there is an error.
-        shown: what of the picture was looked at: the box, where it comes from, the region that was cut.
+        shown: what of the picture was looked at: the box, where it comes from, the region, and whether that was cut out
+            or masked around.
         overlay: if an explainer was asked for, the upright picture with the map of the best class where the network saw
-            it; of a `model` alone its input with that map.
+            it, and grey where it saw that; of a `model` alone its input with that map.
         error: why the picture cannot be read, or that the box that was given is not in it.
         remark: what speaks against the answer, such as a picture that came out nearly black.
     """
@@ -73,8 +74,13 @@ class Prediction:
 
     @property
     def region(self) -> Box | None:
-        """What was cut, outward to whole pixels; None for the whole picture."""
+        """What was looked at, outward to whole pixels; None for the whole picture."""
         return self.shown.region
+
+    @property
+    def masked(self) -> bool:
+        """Whether the region was not cut out, but all around it was grey."""
+        return self.shown.masked
 
 
 def find_pictures(paths: Iterable[Path]) -> Iterator[Path]:
@@ -126,7 +132,8 @@ class Predictor:
     Attributes:
         model: tells the classes apart.
         regions: says what of a picture the model is shown.
-        crops: the cropper of the run, where whole pictures are taken all the same; else empty.
+        crops: what the model learned from, as `fgic_core.run.route.views_of` says it, where whole pictures are taken
+            all the same; else empty.
         in_input: whether maps are drawn on the network's input, and not on the picture.
     """
 
@@ -204,7 +211,8 @@ class Predictor:
                 drawn = overlay(to_image(batch.images[number]), maps[number].numpy())
             elif maps is not None:
                 values = self.model.fitted.input.placement(Size(*view.cut.size)).bring_back(maps[number].numpy())
-                drawn = overlay_region(view.image, values, view.shown.region)
+                masked = view.shown.masked
+                drawn = overlay(view.cut, values) if masked else overlay_region(view.image, values, view.shown.region)
             yield Prediction(view.path, guesses, view.shown, drawn, remark=view.remark)
 
 
@@ -236,7 +244,7 @@ class _Read(NamedTuple):
         if isinstance(shown, DataError):
             return shown
         remark = "; ".join(filter(None, (self.remark, shown.remark)))
-        return _View(self.path, self.image, cut(self.image, shown.region), shown, remark)
+        return _View(self.path, self.image, cut(self.image, shown.region, shown.masked), shown, remark)
 
 
 class _View(NamedTuple):

@@ -26,8 +26,9 @@ class Shown(NamedTuple):
         box: around the object, inside the picture, in its pixels; None where there is none.
         origin: ``predicted:<component>``, ``given`` or ``whole picture``.
         score: the detector's confidence in [0, 1].
-        region: what is cut; None for the whole picture.
+        region: what is looked at; None for the whole picture.
         remark: what speaks against it.
+        masked: whether the region is not cut out, but all around it is grey.
     """
 
     box: Box | None = None
@@ -35,6 +36,7 @@ class Shown(NamedTuple):
     score: float | None = None
     region: Box | None = None
     remark: str = ""
+    masked: bool = False
 
 
 NOT_CUT = Shown()
@@ -92,7 +94,8 @@ class GivenBox:
                 what = f"the box {self.box.xyxy} holds no pixel of this {size.width}x{size.height} picture"
                 yield DataError(what, where=name, hint="Edges are in pixels of the upright picture.")
             else:
-                yield Shown(box, GIVEN, None, region_of(self.cropper, box, size, name))
+                region = region_of(self.cropper, box, size, name)
+                yield Shown(box, GIVEN, None, region, masked=self.cropper.view == "mask")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +131,5 @@ class FoundBoxes:
                     yield Shown(remark=f"{self.uses} found no object in it: this is of the whole picture")
                 else:
                     region = region_of(self.cropper, chosen.box, size, name)
-                    yield Shown(chosen.box, chosen.entry["origin"], chosen.entry["score"], region)
+                    found_by, masked = chosen.entry["origin"], self.cropper.view == "mask"
+                    yield Shown(chosen.box, found_by, chosen.entry["score"], region, masked=masked)

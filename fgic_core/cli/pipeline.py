@@ -23,7 +23,7 @@ _MOST_FAILURES = 10
 
 
 def run_pipeline(spec: Path, overrides: Sequence[str], *, quiet: bool, **arguments: Any) -> int:
-    """Run a spec, or its study; returns the exit code: 0, or 1 where a step failed.
+    """Run a spec, or its study; returns the exit code: 0, or 1 where a step failed or a study measured nothing.
 
     Args:
         spec: the file.
@@ -75,15 +75,21 @@ def _run_study(pipeline: Pipeline, quiet: bool, arguments: Mapping[str, Any]) ->
             _print_arms(last.study)
         if last.study_folder is not None:
             print(last.study_folder if quiet else f"study   {last.study_folder}")
-    if not quiet and isinstance(result, StudyRun) and (result.folder / "results.json").exists():
-        from fgic_core.cli.study import print_results
+    code = 0 if result.ok else 1
+    if isinstance(result, StudyRun) and (result.folder / "results.json").exists() and (result.ok or not quiet):
+        from fgic_core.cli.study import print_results, say_unmeasured
 
-        print_results(result.results(arguments.get("store")))
-        if result.report is not None:
-            print(f"report  {result.report}")
+        results = result.results(arguments.get("store"))
+        if not quiet:
+            print_results(results)
+            if result.report is not None:
+                print(f"report  {result.report}")
+        if result.ok:  # else the failures say why there is no number
+            ended = [f"--{name} {arguments[name]}" for name in ("until", "only") if arguments.get(name)]
+            code = say_unmeasured(results, " and ".join(ended), quiet=quiet)
     for problem in result.problems:
         warn(problem)
-    return 0 if result.ok else 1
+    return code
 
 
 def _print_arms(record: StudyRecord) -> None:

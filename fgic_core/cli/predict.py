@@ -74,7 +74,7 @@ def print_predictions(
             predictor = _open(folder, registry, step, device, store, box, whole, alone)
         if predictor.crops:
             crops = predictor.crops
-            note(f"note: this model was trained on crops ({crops}); whole pictures, as here, are harder for it.")
+            note(f"note: this model was trained on {crops}; whole pictures, as here, are harder for it.")
         predictions = predictor.each(pictures, top, maps)
     if left_out := find_left_out(paths):
         note(printable(f"note: {len(left_out):,} files were left out: {summary(left_out)}."))
@@ -151,7 +151,7 @@ def _explainer(registry: Registry, uses: str) -> Explainer:
 
 
 def crops_before(folder: Path, model: Model, store: Path | None = None) -> str | None:
-    """The cropper that the model's pictures went through; None where there was none, or nobody knows.
+    """What a cropper made of the model's pictures, in words; None where there was none, or nobody knows.
 
     Args:
         folder: a run directory, or the model's artifact.
@@ -159,7 +159,7 @@ def crops_before(folder: Path, model: Model, store: Path | None = None) -> str |
         store: where a run's artifacts lie.
     """
     from fgic_core.data.artifact import ArtifactRecord
-    from fgic_core.run.route import route_of
+    from fgic_core.run.route import route_of, views_before, views_of
     from fgic_core.store.record import RunRecord
 
     assert model.folder is not None
@@ -167,13 +167,12 @@ def crops_before(folder: Path, model: Model, store: Path | None = None) -> str |
         if (folder / "run.json").exists():
             record = RunRecord.read(folder, store)
             (step,) = (step for step in record.steps if step.folder == model.folder)
-            cropper = route_of(record, step).cropper
-            return cropper.uses if cropper is not None else None
+            return views_before(route_of(record, step)) or None
         about = ArtifactRecord.read(model.folder)
         while isinstance(key := about.sources.get("dataset"), str):
             about = ArtifactRecord.read(model.folder.parents[1] / key[:2] / key)
             if about.uses.startswith("cropper/"):
-                return about.uses
+                return views_of(about.uses, about.options)
     except (StoreError, ValueError):
         return None
     return None
@@ -206,6 +205,7 @@ def _row(path: Path, prediction: Prediction, overlay: Path | None) -> dict[str, 
         "box_origin": prediction.box_origin,
         "box_score": prediction.box_score,
         "region": _edges(prediction.region),
+        "masked": prediction.masked,
         **({"cam": str(overlay)} if overlay else {}),
         **({"remark": prediction.remark} if prediction.remark else {}),
     }

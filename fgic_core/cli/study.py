@@ -8,9 +8,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from fgic_core.cli.numbers import duration
-from fgic_core.cli.output import console, table
+from fgic_core.cli.output import console, fail, table, warn
 from fgic_core.data.files import in_bytes
 from fgic_core.description.words import in_words
+from fgic_core.errors import FgicError
 from fgic_core.kinds.ports import steps_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def print_study(plan: StudyPlan, as_json: bool) -> None:
 
 def print_results(results: Results) -> None:
     """Print the verdicts of a study, and the numbers that they stand on."""
-    from fgic_core.study import words
+    from fgic_core.study import words, worth_words
 
     row = results.readings[0].quantity
     rows = table("compared", "verdict", "effect", "95 %", "p, Holm")
@@ -63,12 +64,44 @@ def print_results(results: Results) -> None:
         out.print(words.sentence(one, results))
     if len(results.comparisons) > _SAID:
         out.print(f"… and {len(results.comparisons) - _SAID:,} more comparisons; effects.csv lists them all.")
+    for said in [] if results.worth is None else worth_words.sentences(results.worth):
+        out.print(said)
     for reading in results.readings:
         for problem in reading.problems[:_PROBLEMS]:
             out.print(f"{reading.measure.quantity}: {problem}")
         if len(reading.problems) > _PROBLEMS:
             out.print(f"… and {len(reading.problems) - _PROBLEMS:,} more like these; results.json lists them.")
     out.print()
+
+
+def say_unmeasured(results: Results, ended: str, *, quiet: bool) -> int:
+    """Say which measures no run has a number of, of a study whose runs are all finished; returns the exit code.
+
+    Args:
+        results: of the study.
+        ended: the option by which runs were to end before all steps, such as ``--until crops``; empty without one.
+        quiet: say nothing of what was not to be measured.
+    """
+    from fgic_core.study.readings import described
+    from fgic_core.study.unmeasured import unmeasured
+
+    found = unmeasured(results)
+    left_out = [one for one in found if one.left_out and ended]
+    if left_out and not quiet:
+        measures = [(described(one.reading.measure), one.reading.measure.step) for one in left_out]
+        said = " and ".join(f"{of} of {f'step {step}' if step else 'whole runs'}" for of, step in measures)
+        nothing = "nothing" if len(left_out) == len(results.readings) else "none of that"
+        warn(f"the study compares {said}, and {nothing} was measured: the runs were to go no further, by {ended}")
+    code = 0
+    for one in found:
+        if one in left_out:
+            continue
+        if one.number == 0:
+            fail(FgicError(f"the study shows nothing: {one.what}", where="study.measure", hint=one.hint or None))
+            code = 1
+        else:
+            warn(f"study.measure: {one.what}{f'. {one.hint}' if one.hint else ''}")
+    return code
 
 
 def report_study(folder: Path, store: Path | None) -> Path:
@@ -87,13 +120,14 @@ def report_study(folder: Path, store: Path | None) -> Path:
 
 def differs(arm: Arm, study: Study) -> str:
     """What of an arm is not as in the baseline, in words."""
-    if arm.oracle:
-        return "test pictures cropped to annotated boxes"
-    said = [f"without {' and '.join(arm.left_out)}"] if arm.left_out else []
+    said = ["test pictures cropped to annotated boxes"] if arm.oracle else []
+    said += [f"without {' and '.join(arm.left_out)}"] if arm.left_out else []
     for path, level in arm.levels.items():
-        if level != study.baseline[path] or isinstance(level, bool) != isinstance(study.baseline[path], bool):
+        base = study.baseline.get(path)
+        if path not in study.baseline or level != base or isinstance(level, bool) != isinstance(base, bool):
             said.append(f"{path}: {level if isinstance(level, str) else _value(level)}")
-    return ", ".join(said) or "the baseline: everything"
+    beside = " (beside)" if arm.under == "beside" and not study.compared_anyway(arm) else ""
+    return f"{', '.join(said) or 'the baseline: everything'}{beside}"
 
 
 def _value(level: Any) -> str:
@@ -120,6 +154,13 @@ def _arms(plan: StudyPlan) -> None:
     out.print(rows)
     if len(study.arms) > _SHOWN:
         out.print(f"… and {len(study.arms) - _SHOWN:,} more arms; --json lists them all.")
+    if study.decompose:
+        first, *rest = study.decompose
+        way = [f"{one.arm} ({one.part})" if one.part != one.arm else one.arm for one in rest]
+        out.print(f"What {rest[-1].arm} has more than {first.arm} is told part by part: {first.arm}, {', '.join(way)}.")
+    if study.worth is not None:
+        arms, curve = (", ".join(names) for names in (study.worth.arms, study.worth.curve))
+        out.print(f"What made pictures of {arms} are worth is told by real ones alone: {curve}.")
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -162,7 +203,7 @@ def _foretold(plan: StudyPlan) -> None:
     from fgic_core.study import words
 
     study, out = plan.study, console()
-    row, comparisons = quantity(study.measure[0].quantity), comparisons_of(study)
+    row, comparisons = quantity(study.measure[0].quantity), study.comparisons
     if not comparisons:
         return
     if row.unit != "fraction":
@@ -187,7 +228,7 @@ def _shown(plan: StudyPlan) -> dict[int, Foretold]:
     """What can be shown by how many test pictures there may be: the one number, once that is known."""
     from fgic_core.metrics.power import assumed, foretell
 
-    known, seeds, comparisons = pictures_of(plan), len(plan.study.seeds), comparisons_of(plan.study)
+    known, seeds, comparisons = pictures_of(plan), len(plan.study.seeds), plan.study.comparisons
     return {n: foretell(seeds, n, comparisons, assumed()) for n in ((known,) if known else _PICTURES)}
 
 
@@ -196,18 +237,13 @@ def _foretold_document(plan: StudyPlan) -> list[dict[str, Any]]:
 
     from fgic_core.data.quantities import quantity
 
-    if not comparisons_of(plan.study) or quantity(plan.study.measure[0].quantity).unit != "fraction":
+    if not plan.study.comparisons or quantity(plan.study.measure[0].quantity).unit != "fraction":
         return []
     rows = [{"pictures": pictures, **shown._asdict()} for pictures, shown in _shown(plan).items()]
     return [
         {name: None if isinstance(value, float) and not isfinite(value) else value for name, value in row.items()}
         for row in rows
     ]
-
-
-def comparisons_of(study: Study) -> int:
-    """How many comparisons the family of a study has: one a step and one a level beside the baseline's."""
-    return len(study.ablate) + sum(len(levels) - 1 for levels in study.matrix.values())
 
 
 def pictures_of(plan: StudyPlan) -> int:
@@ -257,12 +293,20 @@ def _document(plan: StudyPlan) -> dict[str, Any]:
         "measure": [one.plain() for one in study.measure],
         "baseline": study.arms[0].name,
         "arms": [
-            {"name": arm.name, "left_out": list(arm.left_out), "levels": dict(arm.levels), "oracle": arm.oracle}
+            {
+                "name": arm.name,
+                "left_out": list(arm.left_out),
+                "levels": dict(arm.levels),
+                "oracle": arm.oracle,
+                "under": arm.under,
+            }
             for arm in study.arms
         ],
+        "decompose": [asdict(one) for one in study.decompose],
+        "worth": asdict(study.worth) if study.worth is not None else None,
         "runs": study.runs,
         "nodes": {name: asdict(share) for name, share in plan.shares().items()},
-        "comparisons": comparisons_of(study),
+        "comparisons": study.comparisons,
         "foretold": _foretold_document(plan),
         "computed": plan.computed,
         "settled": plan.settled,

@@ -119,8 +119,8 @@ _BOX = pa.struct([(edge, pa.float32()) for edge in ("x1", "y1", "x2", "y2")])
 #: 0 where it found none;
 #: ``objects`` counts the annotated objects (no crowds), ``empty`` says that there is none in the picture (neither is
 #: known where it is not annotated), ``detections`` counts the predicted boxes, ``found`` the objects that a predicted
-#: box overlaps by IoU >= 0.5; ``region`` is what is cut (null: nothing was, or the whole picture is), and
-#: ``kept`` the share of the annotated box inside it.
+#: box overlaps by IoU >= 0.5; ``region`` is what is cut, or masked around (null: nothing was, or the whole picture is),
+#: and ``kept`` the share of the annotated box inside it.
 COMPARED = pa.schema(
     [
         ("id", pa.string()),

@@ -13,6 +13,7 @@ from fgic_core.data.boxes import with_box
 from fgic_core.data.dataset import SCHEMA, UNSAFE_PATH, schema_of
 from fgic_core.data.header import Column
 from fgic_core.data.junk import JUNK_PATH
+from fgic_core.data.rows import ADDED
 from fgic_core.data.sample import SPLITS
 from fgic_core.errors import DataError, PluginError
 
@@ -104,7 +105,7 @@ def conform(batch: pa.RecordBatch, root: str, more: Sequence[Column] = ()) -> pa
             column = batch.column(field.name)
         elif field.name == "origin":
             column = pa.DictionaryArray.from_arrays(np.zeros(len(batch), np.int32), pa.array(["real"]))
-        elif field.name == "empty":
+        elif field.name in ("empty", *ADDED):
             column = pa.repeat(False, len(batch))
         elif field.name in ("id", "path", "label", "split"):
             raise PluginError(f"the reader's rows have no column {field.name}")
@@ -153,6 +154,9 @@ def check_rows(batch: pa.RecordBatch, classes: int, problems: Problems) -> None:
         _, empty = _judge(_edges(regions))
         bad = empty & ~np.asarray(pc.is_null(regions))
         problems.add_rows(bad, ids, "the region is empty or not finite", regions)
+    bad = _true(batch.column("masked")) & np.asarray(pc.is_null(regions))
+    problems.add_rows(bad, ids, "it is said to be masked and has no region to show")
+    problems.add_rows(batch.column("masked").is_null(), ids, "nothing says whether it is masked")
     bad = _true(batch.column("empty")) & with_box(batch)
     problems.add_rows(bad, ids, "it is said to be empty and has an annotated box")
     problems.add_rows(batch.column("empty").is_null(), ids, "nothing says whether it is empty")

@@ -267,14 +267,14 @@ class Dataset:
         return self.table.column("digest")
 
     def crop(self, index: int) -> Image:
-        """What a row shows: its picture, cut to its region. 8-bit RGB.
+        """What a row shows: its picture, cut to its region, or with grey around it (`Sample.masked`). 8-bit RGB.
 
         Raises:
             DataError: the file is missing or broken; the message names it.
         """
-        region = self._columns["region"][self._position(index)].as_py()
+        region, masked = (self._columns[name][self._position(index)].as_py() for name in ("region", "masked"))
         with self._naming_the_file(index):
-            return cut(self._decoded(index), Box(**region) if region else None)
+            return cut(self._decoded(index), Box(**region) if region else None, masked)
 
     @contextmanager
     def _naming_the_file(self, index: int) -> Iterator[None]:

@@ -41,7 +41,7 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
-#: Grey that letterboxed borders are filled with, in 8-bit RGB.
+#: Grey that letterboxed borders, and what is masked, are filled with, in 8-bit RGB.
 BORDER = (128, 128, 128)
 
 
@@ -281,17 +281,33 @@ def _flat(image: Pillow.Image) -> Image:
     return image.convert("RGB")
 
 
-def cut(image: Image, region: Box | None) -> Image:
-    """The region of the picture, on whole pixels; the picture itself where the region is None.
+def cut(image: Image, region: Box | None, masked: bool = False) -> Image:
+    """What is shown of a picture: its region, on whole pixels; the picture itself where the region is None.
+
+    Args:
+        image: the whole picture, 8-bit RGB. It stays as it is.
+        region: what is looked at.
+        masked: whether these pixels stay where they are in the picture, and all others are `BORDER`.
 
     Raises:
         DataError: the region holds no pixel of the picture.
     """
-    return image if region is None else image.crop(cut_edges(region, Size(*image.size)))
+    if region is None:
+        return image
+    edges = cut_edges(region, Size(*image.size))
+    if not masked:
+        return image.crop(edges)
+    from PIL import Image as Pillow
+
+    shown = Pillow.new("RGB", image.size, BORDER)
+    shown.paste(image.crop(edges), edges)
+    return shown
 
 
 def cut_edges(region: Box, image: Size) -> tuple[int, int, int, int]:
-    """The whole pixels ``(left, upper, right, lower)`` that `cut` keeps of a picture of that size.
+    """The whole pixels ``(left, upper, right, lower)`` that `cut` shows of a picture of that size.
+
+    A pixel that the region reaches in part is shown, whether the region is cut out or masked: both show the same ones.
 
     Raises:
         DataError: the region holds no pixel of it.

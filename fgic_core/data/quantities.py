@@ -300,16 +300,21 @@ _DATA = (
     Quantity("skipped", "Skipped pictures", better="lower", meaning="Pictures that could not be read."),
     Quantity("empty", "Pictures without an object", meaning="Pictures in which somebody looked and found no object."),
     Quantity("not_annotated", "Pictures that are not annotated", meaning="Pictures in which nobody looked."),
-    Quantity("cropped", "Cropped", _FRACTION, meaning="Pictures that were cropped."),
+    Quantity("cropped", "Cropped", _FRACTION, meaning="Pictures that were cropped, or masked."),
     Quantity("full_image", "Used whole", meaning="Pictures without a box to crop to."),
     Quantity("several_boxes", "With several boxes", meaning="Pictures with a choice of boxes to crop to."),
-    Quantity("kept_area", "Kept area", _FRACTION, meaning="Mean share of the picture that a crop keeps."),
+    Quantity(
+        "kept_area",
+        "Kept area",
+        _FRACTION,
+        meaning="Mean share of the picture that a crop keeps, or that is not masked.",
+    ),
     Quantity(
         "kept_object",
         "Annotated box inside the crop",
         _FRACTION,
         "higher",
-        meaning="Mean share of the annotated box that lies in the crop.",
+        meaning="Mean share of the annotated box that lies in the crop, or is not masked.",
     ),
 )
 

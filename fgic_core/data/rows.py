@@ -66,6 +66,7 @@ SCHEMA = pa.schema(
         pa.field("part_mask", pa.string()),
         pa.field("region", pa.struct(_BOX)),
         pa.field("region_origin", _WORD),
+        pa.field("masked", pa.bool_(), nullable=False),
         pa.field("origin", _WORD),
         pa.field("parents", pa.list_(pa.string())),
         pa.field("digest", pa.string()),
@@ -75,6 +76,9 @@ SCHEMA = pa.schema(
 
 
 #: How the types of further columns (`Column`) are kept. A file is kept with the BLAKE2b-128 of its content.
+#: Columns of `SCHEMA` that rows may lack, as those of older data sets do, and what holds for such rows.
+ADDED = {"masked": False}
+
 _FILE = pa.struct([pa.field("path", pa.string()), pa.field("digest", pa.string())])
 _TYPES = {"text": pa.string(), "number": pa.float64(), "integer": pa.int64(), "flag": pa.bool_(), "file": _FILE}
 
@@ -118,6 +122,7 @@ def _row(s: Sample, root: str) -> dict[str, Any]:
         "part_mask": None if s.part_mask is None else _path(s.part_mask),
         "region": _corners(s.region) if s.region else None,
         "region_origin": s.region_origin,
+        "masked": s.masked,
         "origin": s.origin,
         "parents": list(s.parents),
         "digest": None,
@@ -191,6 +196,7 @@ def to_sample(row: Mapping[str, Any]) -> Sample:
         part_mask=row["part_mask"],
         region=Box(**row["region"]) if row["region"] else None,
         region_origin=row["region_origin"],
+        masked=row.get("masked", ADDED["masked"]),
         origin=row["origin"],
         parents=tuple(row["parents"] or ()),
         extra={name: _given(value) for name, value in row.items() if name not in _NAMES},

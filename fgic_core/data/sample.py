@@ -21,6 +21,9 @@ SOURCES: tuple[BoxSource, ...] = ("annotated", "predicted", "crossfit")
 #: What pictures are cropped to: boxes of a source, or nothing: they are used whole.
 CropSource = Literal["annotated", "predicted", "crossfit", "whole"]
 
+#: What is shown of a picture that has a region: the region alone, or the whole frame with grey around the region.
+View = Literal["crop", "mask"]
+
 
 def source_of(origin: str) -> str:
     """The source that a box's origin names: ``predicted`` of ``predicted:detector/mmdet``."""
@@ -77,7 +80,10 @@ class Sample:
         parts: part locations.
         part_mask: 8-bit single-channel PNG beside the picture, whose value p > 0 marks part number p (1-based) of the
             data set's `part_names`; relative like `path`.
-        region: the area that is cut when the picture is decoded; None is the whole picture.
+        region: the area that is looked at; None is the whole picture. It is cut out when the picture is decoded, unless
+            ``masked``.
+        masked: the picture keeps its frame, and what is outside of the region is grey. Boxes and parts are in pixels of
+            the whole picture either way.
         region_origin: where the region comes from, such as ``annotated``, ``predicted:detector/mmdet`` or
             ``full image: no box``.
         origin: ``real``, or ``synthetic:<component>``.
@@ -95,6 +101,7 @@ class Sample:
     parts: tuple[Part, ...] = ()
     part_mask: str | None = None
     region: Box | None = None
+    masked: bool = False
     region_origin: str | None = None
     origin: str = "real"
     parents: tuple[str, ...] = ()

@@ -6,12 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 #: First weights; batches, augmentations, dropout, made pictures and all else; the validation part and folds that are
-#: cut from train; the rows of train, drawn again with replacement.
+#: cut from train; the rows of train: those that are used of more, or drawn again with replacement.
 Stream = Literal["init", "order", "split", "resample"]
 STREAMS: tuple[Stream, ...] = ("init", "order", "split", "resample")
 
 #: The stream of what is drawn under a name; under any other it is ``order``.
-_NAMES: Mapping[str, Stream] = {"init": "init", "val": "split", "folds": "split", "resample": "resample"}
+_NAMES: Mapping[str, Stream] = {
+    "init": "init",
+    "val": "split",
+    "folds": "split",
+    "fewer": "resample",
+    "resample": "resample",
+}
 
 
 def stream_of(names: Sequence[str | int]) -> Stream:

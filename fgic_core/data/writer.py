@@ -14,7 +14,7 @@ from fgic_core.data.digest import digest_bytes
 from fgic_core.data.files import regular_file
 from fgic_core.data.header import Column, Header
 from fgic_core.data.images import LARGEST_PICTURE
-from fgic_core.data.rows import BATCH, SCHEMA, UNSAFE_PATH, schema_of, to_batches
+from fgic_core.data.rows import ADDED, BATCH, SCHEMA, UNSAFE_PATH, schema_of, to_batches
 from fgic_core.data.sample import Sample
 from fgic_core.errors import DataError
 
@@ -108,8 +108,15 @@ def read_bytes(file: Path, what: str = "picture") -> bytes:
 
 
 def fit(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table in a schema. Columns that fit already are left alone: Arrow does not cast a null region to itself."""
-    columns = [(table.column(field.name), field.type) for field in schema]
+    """The table in a schema. Columns that fit already are left alone: Arrow does not cast a null region to itself.
+
+    Of columns that the table lacks, those of `ADDED` are filled in; a KeyError names any other.
+    """
+    lacking = ADDED.keys() - set(table.column_names)
+    columns = [
+        (pa.repeat(ADDED[field.name], len(table)) if field.name in lacking else table.column(field.name), field.type)
+        for field in schema
+    ]
     return pa.table([c if c.type == kind else c.cast(kind) for c, kind in columns], schema=schema)
 
 

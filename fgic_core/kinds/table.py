@@ -71,6 +71,8 @@ class Kind:
             `fgic_core.data.outcomes.Outcomes`, whose mean the number is, or None for one that is no mean over pictures.
             Numbers of a kind without one are compared over seeds alone. Of a kind that gives models it may
             have ``answers(folder, split)`` too, `fgic_core.data.outcomes.Answers`, for votes of several.
+        groups: the module by which a study's effects are looked at by groups of pictures: ``groups(folder, split)``
+            gives a list of `fgic_core.data.groups.Grouping`; of the core's kinds see `fgic_core.kinds.detector.groups`.
         tensors: whether its steps need torch; the seconds and the memory of its import are saved otherwise.
         artifacts: types of artifact that it adds.
         quantities: quantities that it adds; see `fgic_core.data.quantities`.
@@ -86,6 +88,7 @@ class Kind:
     ablation: str = ""
     suite: str = ""
     outcomes: str = ""
+    groups: str = ""
     tensors: bool = True
     artifacts: tuple[ArtifactType, ...] = ()
     quantities: tuple[Quantity, ...] = ()
@@ -126,11 +129,16 @@ def _by_picture(name: str) -> dict[str, str]:
 
 _DATA = f"{_ROOMS}.dataset.section"
 
+
+def _data(name: str) -> dict[str, str]:
+    return {"section": _DATA, "groups": f"{_ROOMS}.{name}.groups"}
+
+
 #: The core's own kinds, in the order in which steps usually stand.
 CORE = (
-    _core("dataset", "DatasetReader", section=_DATA, tensors=False),
-    _core("detector", "Detector", fit=f"{_ROOMS}.detector.fit", section=_DATA),
-    _core("cropper", "Cropper", section=_DATA, ablation=f"{_ROOMS}.cropper.ablation", tensors=False),
+    _core("dataset", "DatasetReader", **_data("dataset"), tensors=False),
+    _core("detector", "Detector", fit=f"{_ROOMS}.detector.fit", **_data("detector")),
+    _core("cropper", "Cropper", **_data("cropper"), ablation=f"{_ROOMS}.cropper.ablation", tensors=False),
     _core("generator", "Generator", fit=f"{_ROOMS}.generator.fit", section=_DATA, head=f"{_ROOMS}.generator.section"),
     _core(
         "classifier", "Classifier", fit=f"{_ROOMS}.classifier.fit", **_shown("classifier"), **_by_picture("classifier")

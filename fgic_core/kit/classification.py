@@ -18,9 +18,10 @@ from fgic_core.kinds.context import Context
 from fgic_core.kit.augment import Changes, draw, variants
 from fgic_core.kit.batches import Items
 from fgic_core.kit.best import evaluation
-from fgic_core.kit.features import MOST, FeatureStore, FrozenBackbone, FrozenHead
+from fgic_core.kit.features import MOST, FeatureStore, FrozenBackbone, FrozenHead, shared_by
 from fgic_core.kit.inference import BATCH_SIZE, logits_of
 from fgic_core.kit.pictures import KeptPictures
+from fgic_core.kit.shared import pictures_of
 from fgic_core.kit.training import Learner, learn
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ class _FromFeatures(Learner):
         super().__init__(FrozenHead(fitted.network), fitted)
         self._options, self._ctx, self._data, self._spec = options, ctx, data, fitted.input
         self._whole, self._labels = fitted.network, data.labels
-        self._store = FeatureStore(fitted.network, ctx.device)
+        shared = shared_by(fitted.network, fitted.input, ctx.device, options.precision)
+        self._store = FeatureStore(fitted.network, ctx.device, shared, pictures_of(data))
 
     def items(self, epoch: int) -> Items:
         rows = range(len(self._data))
@@ -148,13 +150,14 @@ class _FromFeatures(Learner):
 
         The last bits of a feature depend on what stands beside it in a batch. A batch is a block of rows with the same
         change, whichever of them an epoch asks for: a training that was interrupted lacks others than one that was not.
+        Where other trainings use the features too, a batch is one picture.
         """
+        size = 1 if self._store.shares else BATCH_SIZE
         lacking = [(row, change) for row, change in wanted if not self._store.knows((row, change))]
-        missing = dict.fromkeys((row // BATCH_SIZE, change) for row, change in lacking)
+        missing = dict.fromkeys((row // size, change) for row, change in lacking)
         rows = len(self._data)
         blocks = [
-            [(row, change) for row in range(block * BATCH_SIZE, min((block + 1) * BATCH_SIZE, rows))]
-            for block, change in missing
+            [(row, change) for row in range(block * size, min((block + 1) * size, rows))] for block, change in missing
         ]
         names = [name for block in blocks for name in block]
         ends = list(itertools.accumulate(map(len, blocks)))

@@ -140,9 +140,14 @@ def power_of_equivalence(
         level: of each of the two one-sided tests.
     """
 
+    from scipy.stats import binom
+
+    # As `least` has it: so far from none may be what is seen, for all that so many pictures can show.
+    most = float(binom.ppf(level, pictures, min(1.0, margin))) / pictures if pictures else math.inf
+
     def within(half: Any, error: float) -> Any:
-        up, down = _normal((margin - half - effect) / error), _normal((half - margin - effect) / error)
-        return np.maximum(0.0, up - down)
+        bound = np.minimum(margin - half, most)
+        return np.maximum(0.0, _normal((bound - effect) / error) - _normal((-bound - effect) / error))
 
     return _rejects(within, variances, seeds, pictures, level)
 

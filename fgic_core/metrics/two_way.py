@@ -9,6 +9,7 @@ Applied Statistics 2007; in econometrics two-way clustering: Cameron, Gelbach an
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,6 +116,18 @@ def two_way(differences: Array, clusters: Array | None = None) -> Effect:
     return Effect(mean, mean - half, mean + half, error, df, seeds, count, _numbers(by_seed), parts)
 
 
+def unvaried(effect: Effect) -> Effect:
+    """The effect on shares; where nothing varied, with the interval that its number of pictures allows.
+
+    Of n independent pictures of which none differs otherwise than the rest, a share of up to ``1 - 0.025 ** (1 / n)``
+    may (Clopper and Pearson 1934): an interval of no width would say that there is none.
+    """
+    if effect.error != 0.0 or not effect.clusters:
+        return effect
+    half = 1 - 0.025 ** (1 / effect.clusters)
+    return effect._replace(low=effect.value - half, high=effect.value + half)
+
+
 def sign_flip(by_seed: Array | tuple[float, ...]) -> float:
     """The p of the exact sign-flip test that seeds' differences are spread evenly around 0, two-sided.
 
@@ -187,6 +200,7 @@ def _tail(distance: float, error: float, df: int) -> float:
     return float(t.sf(distance / error, df))
 
 
+@lru_cache(maxsize=256)
 def _quantile(share: float, df: int) -> float:
     from scipy.stats import t
 

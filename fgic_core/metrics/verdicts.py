@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -86,6 +87,8 @@ def judge(effects: Mapping[str, Effect], margin: float, lacking: int = 0) -> dic
     3. *above margin*: it is above zero, and greater than the margin.
     4. *undecided*: none of these; also wherever there are fewer than three seeds.
 
+    No p is below what so many pictures allow, however little they vary: see `least`.
+
     Args:
         effects: of the whole family, by name: positive is better.
         margin: what counts as a difference, in the effects' unit; with 0 nothing is equivalent.
@@ -94,9 +97,14 @@ def judge(effects: Mapping[str, Effect], margin: float, lacking: int = 0) -> dic
     names = list(effects)
     family = [effects[name] for name in names]
     none = [math.nan] * lacking
-    zero = holm([*(one.p_zero for one in family), *none])
-    above = holm([*(one.p_above(margin) for one in family), *none])
-    same = holm([*(one.p_equivalent(margin) for one in family), *none])
+    floors = [least(one, margin) for one in family]
+    zero = holm([*(np.maximum(one.p_zero, floor.zero) for one, floor in zip(family, floors, strict=True)), *none])
+    above = holm(
+        [*(np.maximum(one.p_above(margin), floor.margin) for one, floor in zip(family, floors, strict=True)), *none]
+    )
+    same = holm(
+        [*(np.maximum(one.p_equivalent(margin), floor.same) for one, floor in zip(family, floors, strict=True)), *none]
+    )
     flips = holm([*(sign_flip(one.by_seed) if one.seeds > 1 else math.nan for one in family), *none])
     judged = {}
     for name, one, p_zero, p_margin, p_same, p_flip in zip(names, family, zero, above, same, flips, strict=False):
@@ -112,6 +120,40 @@ def judge(effects: Mapping[str, Effect], margin: float, lacking: int = 0) -> dic
                 verdict = Verdict.ABOVE_MARGIN if margin > 0 and p_margin < level else Verdict.ABOVE_ZERO
         judged[name] = Judged(one, verdict, p_zero, p_margin, p_same, p_flip, floor, level)
     return judged
+
+
+class Least(NamedTuple):
+    """The smallest p that so many pictures allow: of no effect, of one no greater than the margin, of TOST."""
+
+    zero: float
+    margin: float
+    same: float
+
+
+def least(effect: Effect, margin: float) -> Least:
+    """The smallest p that the pictures of an effect allow. t knows nothing of it where these hardly vary.
+
+    Two models that differ on one picture in a hundred answer fifty pictures alike in six studies of ten. The floor of
+    TOST is therefore the chance that n pictures show so little or less where the true effect is the margin; of all
+    ways in which shares can do so, one picture in so many is the likeliest (Hoeffding 1956). The floor of no effect is
+    that of a sign-flip test over the pictures, 2^(1-n), and that of the margin ((1 + margin) / 2)^n.
+
+    Args:
+        effect: on pictures, of which each adds a share; of one number a run (no clusters) those of the seeds count,
+            where nothing varies.
+        margin: in the unit of the effect.
+    """
+    from scipy.stats import binom
+
+    n = effect.clusters
+    if math.isnan(effect.error) or not (n or effect.error == 0.0):
+        return Least(0.0, 0.0, 0.0)
+    if not n:
+        floor = sign_flip_floor(effect.seeds)
+        return Least(floor, floor, floor)
+    share = min(1.0, margin)
+    seen = math.floor(n * abs(effect.value) + 1e-9)
+    return Least(sign_flip_floor(n), ((1 + share) / 2) ** n, float(binom.cdf(seen, n, share)))
 
 
 def level_of(seeds: int) -> float:

@@ -57,6 +57,7 @@ def _named(row: Kind) -> list[_Named]:
     else:
         found = [_Named("the driver", row.driver, "run", "(component, inputs, ctx)")]
     found += [_Named("the section", row.section, "section", "(steps, report)")] if row.section else []
+    found += [_Named("the groups of pictures", row.groups, "groups", "(folder, split)")] if row.groups else []
     opened = [(f"what opens {one.name}", one.open) for one in row.artifacts if one.open]
     for what, target in [*opened, *([("the suite", row.suite)] if row.suite else [])]:
         module, _, name = target.partition(":")

@@ -60,7 +60,9 @@ def effects(rows: Sequence[tuple[str, Effect, str]], margin: float, quantity: Qu
                 verdict, (1.0, row), (6, 0), ("axes fraction", "data"), "offset points", va="center", color=colour
             )
         _rows(axes, [name for name, _, _ in rows])
-        axes.set_xlabel(f"{_unit(quantity)} better with it than without it; interval 95 %, dots are seeds")
+        axes.set_xlabel(
+            f"{_unit(quantity)} better: with a step than without it, any other than the baseline; 95 %, dots are seeds"
+        )
         axes.set_title(f"Effects on {quantity.label.lower()}")
         if margin > 0:
             axes.figure.legend(loc="outside lower center")
@@ -68,18 +70,26 @@ def effects(rows: Sequence[tuple[str, Effect, str]], margin: float, quantity: Qu
     return plot
 
 
-def waterfall(rows: Sequence[tuple[str, Effect]], total: Effect, quantity: Quantity, start: float) -> Draw:
-    """Shapley values, from what no step gives to what all give.
+def waterfall(
+    rows: Sequence[tuple[str, Effect]],
+    total: Effect,
+    quantity: Quantity,
+    start: float,
+    ends: tuple[str, str] = ("without them", "all of them"),
+    title: str = "What each step adds, averaged over all orders (Shapley)",
+) -> Draw:
+    """Parts of a whole, from what one pipeline gives to what another gives.
 
     Args:
-        rows: name and value of each step; total: what they add together.
-        quantity: what was measured; start: what the pipeline without them has, in the direction of the quantity.
+        rows: name and value of each part; total: what they add together.
+        quantity: what was measured; start: what the first pipeline has, in the direction of the quantity.
+        ends: what the two pipelines are called; title: of the chart.
     """
 
     def plot(axes: Axes) -> None:
         scale, at = _scale(quantity), start
-        names = ["without them", *(name for name, _ in rows), "all of them"]
-        ends: list[float] = []
+        names = [ends[0], *(name for name, _ in rows), ends[1]]
+        bars: list[float] = []
         axes.barh([0], [start * scale], color=MUTED, height=0.55)
         for row, (_, effect) in enumerate(rows, 1):
             colour = GREEN if effect.value >= 0 else VERMILION
@@ -87,15 +97,15 @@ def waterfall(rows: Sequence[tuple[str, Effect]], total: Effect, quantity: Quant
             at += effect.value
             half = 0.0 if not math.isfinite(effect.high) else (effect.high - effect.value) * scale
             axes.errorbar([at * scale], [row], xerr=[half], color=INK, linewidth=1.1, capsize=3)
-            ends += [at * scale - 1.02 * half, at * scale + 1.02 * half]
+            bars += [at * scale - 1.02 * half, at * scale + 1.02 * half]
             axes.plot([at * scale] * 2, [row + 0.28, row + 0.72], color=MUTED, linewidth=0.8)
         axes.barh([len(rows) + 1], [(start + total.value) * scale], color=MUTED, height=0.55)
         _rows(axes, names)
         edges = np.cumsum([start, *(effect.value for _, effect in rows)]) * scale
         spread = max(float(np.ptp(edges)), 1e-9)
-        axes.set_xlim(min([edges.min() - 0.3 * spread, *ends]), max([edges.max() + 0.1 * spread, *ends]))
+        axes.set_xlim(min([edges.min() - 0.3 * spread, *bars]), max([edges.max() + 0.1 * spread, *bars]))
         axes.set_xlabel(f"{quantity.label.lower()}{', %' if quantity.unit == 'fraction' else ''}; 95 % intervals")
-        axes.set_title("What each step adds, averaged over all orders (Shapley)")
+        axes.set_title(title)
 
     return plot
 
@@ -117,7 +127,7 @@ def cost(rows: Sequence[tuple[str, float, float]], quantity: Quantity) -> Draw:
         if quantity.unit == "fraction":
             percent_axis(axes.yaxis)
         axes.margins(x=0.25, y=0.18)
-        _named(axes, [row for number, row in enumerate(rows) if number in best or len(rows) <= 12])
+        named(axes, [row for number, row in enumerate(rows) if number in best or len(rows) <= 12])
         axes.set_xlabel("seconds of training, mean over seeds")
         axes.set_ylabel(quantity.label.lower())
         axes.set_title("What it costs")
@@ -125,7 +135,7 @@ def cost(rows: Sequence[tuple[str, float, float]], quantity: Quantity) -> Draw:
     return plot
 
 
-def _named(axes: Any, rows: Sequence[tuple[str, float, float]]) -> None:
+def named(axes: Any, rows: Sequence[tuple[str, float, float]]) -> None:
     """Write names beside points, each far enough above the one below it to be read."""
     axes.autoscale_view()
     points = 72 / axes.figure.dpi
@@ -170,6 +180,49 @@ def classes(rows: Sequence[tuple[str, Effect, bool]], quantity: Quantity, title:
         _rows(axes, [name for name, _, _ in rows])
         axes.set_xlabel(_unit(quantity))
         axes.set_title(title)
+
+    return plot
+
+
+def groups(
+    parts: Sequence[tuple[str, Sequence[tuple[str, Effect, bool | None]]]], whole: Effect, quantity: Quantity
+) -> Draw:
+    """Effects by groups of pictures, and a line at that of all pictures.
+
+    Args:
+        parts: for each kind of groups what they are by, and of each group the name, the effect, and whether it holds
+            after correction; None where there are too few pictures to tell, of which the dot alone is drawn.
+        whole: of all pictures; quantity: what was measured.
+    """
+    names = [name for by, rows in parts for name in ("", *(name for name, *_ in rows))]
+
+    def plot(axes: Axes) -> None:
+        scale, row = _scale(quantity), 0
+        axes.axvline(0, color=MUTED, linewidth=0.9)
+        axes.axvline(whole.value * scale, color=BLUE, linewidth=1.1, linestyle="--", label="of all pictures")
+        for by, rows in parts:
+            axes.annotate(
+                by,
+                (0, row),
+                (4, -3),
+                ("axes fraction", "data"),
+                "offset points",
+                color=INK,
+                weight="bold",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+            )
+            for place, (_, effect, holds) in enumerate(rows, row + 1):
+                colour = (GREEN if effect.value > 0 else VERMILION) if holds else MUTED
+                if holds is not None and math.isfinite(effect.low):
+                    bounds = [effect.low * scale, effect.high * scale]
+                    axes.plot(bounds, [place, place], "-", color=colour, linewidth=1.8)
+                fill = "white" if holds is None else colour
+                axes.plot([effect.value * scale], [place], "o", color=colour, markerfacecolor=fill, markersize=4.5)
+            row += 1 + len(rows)
+        _rows(axes, names)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlabel(f"{_unit(quantity)}; interval 95 %")
+        axes.figure.legend(loc="outside lower center")
 
     return plot
 

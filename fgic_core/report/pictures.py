@@ -119,7 +119,7 @@ class Album:
         return self.add(lambda: decode(path, path.name), alt)
 
     def shown(self, dataset: Dataset | None, row: int | None, alt: str, *, side: int = SIDE) -> Picture:
-        """What a row of a data set shows (its region); a placeholder where the row is not there."""
+        """What a row of a data set shows (its region, cut out or masked); a placeholder where the row is not there."""
         if dataset is None or row is None:
             self.lacks = True
             return Picture("", alt, "the data set that holds this picture is not there")

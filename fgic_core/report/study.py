@@ -17,15 +17,17 @@ from fgic_core.report.figures import Chart, Figures
 from fgic_core.report.html import environment
 from fgic_core.report.pictures import Album, Picture
 from fgic_core.report.section import rows_by_id
+from fgic_core.report.study_decomposition import decomposed
+from fgic_core.report.study_groups import shown_groups
+from fgic_core.report.study_worth import worth
 from fgic_core.study import words
+from fgic_core.study.by_groups import LOOKED_AT
 from fgic_core.study.effects import ClassEffect, Comparison, by_class, flipped
 from fgic_core.study.readings import described
 from fgic_core.study.results import Results
 
 #: So many comparisons are put into words at the head of the page, and so many drawn; the table has all.
 _SAID, _DRAWN = 20, 40
-#: So many comparisons are looked at class by class and picture by picture.
-_LOOKED_AT = 6
 #: So many classes stand in a chart, half of them those that gain most.
 _CLASSES = 24
 #: So many flipped pictures of a comparison are shown.
@@ -61,7 +63,8 @@ class Looked:
         chart: of its classes; None where there are none.
         holds: classes whose effect holds after correction.
         lost, gained: how many pictures most seeds have right in one of the arms alone.
-        flips: pictures that the better arm has right and the other wrong.
+        flips: pictures that the better arm has right and the other wrong; flips_back: the other way round, with the
+            other arm's picture as the first.
     """
 
     comparison: Comparison
@@ -70,6 +73,7 @@ class Looked:
     lost: int
     gained: int
     flips: tuple[Flip, ...]
+    flips_back: tuple[Flip, ...]
 
 
 def write_study_report(folder: Path, results: Results) -> Path:
@@ -103,7 +107,7 @@ class _Page:
     def content(self) -> dict[str, Any]:
         """By name, as the template wants it."""
         results, row = self.results, self.first.quantity
-        family = [one for one in results.comparisons if one.role != "oracle"]
+        family = [one for one in results.comparisons if one.in_family]
         return {
             "results": results,
             "record": self.record,
@@ -112,21 +116,25 @@ class _Page:
             "sentences": [words.sentence(one, results) for one in results.comparisons[:_SAID]],
             "unsaid": max(0, len(results.comparisons) - _SAID),
             "family": family,
+            "beside": [one for one in results.comparisons if not one.in_family],
             "effects": self._effects(),
             "table": [self._row(one) for one in results.comparisons],
             "measures": [(described(one.measure), one.measure.step) for one in results.readings],
+            "decomposed": decomposed(results, self.figures),
+            "worth": worth(results, self.figures),
             "waterfall": self._waterfall(),
             "worths": self._worths(),
             "cost": self._cost(),
             "curves": self._curves(),
-            "looked": [self._looked(one) for one in results.comparisons[:_LOOKED_AT] if one.effects[0] is not None],
+            "looked": [self._looked(one) for one in results.comparisons[:LOOKED_AT] if one.effects[0] is not None],
+            "groups": shown_groups(results, self.figures),
             "seeds": self._seeds(),
             "problems": [(described(one.measure), problem) for one in results.readings for problem in one.problems],
             "failed": [run for run in self.record.runs if run.status != "finished"],
             "rule": words.RULE,
             "margin": words.amount(results.margin, row),
             "quantity": row,
-            "spec": _text(self.folder / "spec.yaml"),
+            "spec": _text(self.folder / "resolved.yaml") or _text(self.folder / "spec.yaml"),
         }
 
     def _effects(self) -> Chart | None:
@@ -282,9 +290,12 @@ class _Page:
         binary = answers is not None and bool(np.isin(answers[np.isfinite(answers)], (0.0, 1.0)).all())
         lost = flipped(self.first, better, other) if binary else []
         gained = flipped(self.first, other, better) if binary else []
-        shown = self._of_many_classes(lost)[:_FLIPPED]
-        flips = tuple(flip for row in shown if (flip := self._flip(one, *row)) is not None)
-        return Looked(one, chart, holds, len(lost), len(gained), flips)
+        flips = self._flips((one.better, one.other), lost)
+        return Looked(one, chart, holds, len(lost), len(gained), flips, self._flips((one.other, one.better), gained))
+
+    def _flips(self, arms: tuple[str, str], rows: Sequence[tuple[str, float, float]]) -> tuple[Flip, ...]:
+        """Some pictures that the first of two arms has right and the second wrong."""
+        return tuple(self._flip(arms, *row) for row in self._of_many_classes(rows)[:_FLIPPED])
 
     def _of_many_classes(self, rows: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
         """Flipped pictures in an order in which the first ones are of many classes."""
@@ -296,13 +307,13 @@ class _Page:
             seen[label] += 1
         return [row for _, row in sorted(ordered, key=lambda one: one[0])]
 
-    def _flip(self, one: Comparison, name: str, before: float, after: float) -> Flip | None:
+    def _flip(self, arms: tuple[str, str], name: str, before: float, after: float) -> Flip:
         label = ""
         if self.first.labels is not None and self.first.classes:
             number = int(self.first.labels[self.first.ids.index(name)])
             label = self.first.classes[number] if number >= 0 else ""
         pictures = []
-        for arm in (one.better, one.other):
+        for arm in arms:
             dataset = self.results.source.dataset(arm, self.first.measure.step)
             row = rows_by_id(dataset, [name]).get(name)
             pictures.append(self.album.shown(dataset, row, f"{name} as {arm} has it", side=160))
@@ -316,6 +327,7 @@ class _Page:
             rows.append(
                 {
                     "arm": arm.name,
+                    "differs": words.differs(self.record, arm),
                     "mean": _value(float(known.mean()), self.first.quantity) if len(known) else "",
                     "sd": _value(float(known.std(ddof=1)), self.first.quantity) if len(known) > 1 else "",
                     "values": [

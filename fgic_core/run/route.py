@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fgic_core.data.artifact import ArtifactRecord
 from fgic_core.data.geometry import Box
 from fgic_core.errors import FgicError, StoreError
 from fgic_core.kinds.cropper.contract import Cropper
@@ -60,6 +61,26 @@ def route_of(record: RunRecord, classifier: StepRecord) -> Route:
             cropper = step
         given = step.inputs.get("dataset")
     return Route(classifier, cropper, None)
+
+
+def views_of(uses: str, options: Mapping[str, Any]) -> str:
+    """What a cropper gives, in words: ``crops (cropper/box)``, ``masked pictures (cropper/box)``.
+
+    Args:
+        uses: the word for it; options: its own, as an artifact's record has them.
+    """
+    return f"{'masked pictures' if options.get('view') == 'mask' else 'crops'} ({uses})"
+
+
+def views_before(route: Route) -> str:
+    """What the route's classifier learned from, as `views_of` says it; empty where that is whole pictures."""
+    if route.cropper is None:
+        return ""
+    try:
+        options = ArtifactRecord.read(route.cropper.folder).options
+    except (StoreError, OSError):  # gone from the store, where nothing else of it is needed
+        options = {}
+    return views_of(route.cropper.uses, options)
 
 
 def read_box(edges: Box | Sequence[float] | str) -> Box:

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from fgic_core.errors import FgicError, Interrupted
 from fgic_core.finished import StudyRun
-from fgic_core.plan.choice import check_code, choose
+from fgic_core.plan.choice import choose
 from fgic_core.plan.graph import Branch
 from fgic_core.plan.plan import Plan
 from fgic_core.plan.planned import PlannedStep
 from fgic_core.plan.study import StudyPlan
 from fgic_core.registry import Registry
 from fgic_core.run.beginning import about_run, record_of, write_spec
-from fgic_core.run.device import check_device
 from fgic_core.run.directory import new_folder, point_latest, skip_the_rest, write_metrics, writing
-from fgic_core.run.documents import Resources, needs_device
+from fgic_core.run.engine import Asked, started
 from fgic_core.run.events import words_of
 from fgic_core.run.interrupts import Interrupts
 from fgic_core.run.observers import EventLog, Observers
-from fgic_core.run.scheduler import Scheduler
-from fgic_core.run.threads import share
-from fgic_core.run.workers import Isolation, executor_of
 from fgic_core.spec import Spec, SpecStep, dump_yaml
 from fgic_core.store.record import holding, now
-from fgic_core.store.study import ArmRecord, MeasureRecord, StudyRecord, StudyRunRecord
+from fgic_core.store.study import ArmRecord, MeasureRecord, PathStepRecord, StudyRecord, StudyRunRecord, WorthRecord
 
 #: Seconds between two looks of the study's record at its runs, while these go on.
 _EVERY = 2.0
@@ -43,7 +37,7 @@ def study_record(plan: StudyPlan, about: dict[str, Any]) -> StudyRecord:
         plan: of the study.
         about: what the records of its runs say too.
     """
-    study = plan.study
+    study, worth = plan.study, plan.study.worth
     return StudyRecord(
         name=plan.spec.name,
         seed=plan.spec.seed,
@@ -60,9 +54,13 @@ def study_record(plan: StudyPlan, about: dict[str, Any]) -> StudyRecord:
         cross=study.cross,
         axes={path: list(levels) for path, levels in study.matrix.items()},
         arms=[
-            ArmRecord(name=arm.name, left_out=list(arm.left_out), levels=dict(arm.levels), oracle=arm.oracle)
+            ArmRecord(
+                name=arm.name, left_out=list(arm.left_out), levels=dict(arm.levels), oracle=arm.oracle, under=arm.under
+            )
             for arm in study.arms
         ],
+        decompose=[PathStepRecord(arm=one.arm, part=one.part) for one in study.decompose],
+        worth=WorthRecord(arms=list(worth.arms), curve=list(worth.curve)) if worth is not None else None,
         runs=[
             StudyRunRecord(arm=run.arm.name, seed=run.seed, folder=f"runs/{run.arm.name}/seed-{run.seed}")
             for run in plan.runs
@@ -247,20 +245,6 @@ class Specs:
         return f"{self._steps[place][1]}{said}\n"
 
 
-class Asked(NamedTuple):
-    """How a study is run; see `fgic_core.pipeline.Pipeline.run`."""
-
-    device: str
-    devices: int
-    isolation: Isolation
-    jobs: int
-    threads: int | None
-    until: str | None
-    only: str | None
-    fail_fast: bool
-    command: str
-
-
 def run_study(
     plan: StudyPlan,
     registry: Registry,
@@ -289,19 +273,9 @@ def run_study(
         for step in one.steps:
             if step.name in wanted and not step.reused:
                 to_compute.setdefault(id(step.described), (one, step))
-    for one, step in to_compute.values():
-        check_code(one, [step], here=asked.isolation == "none")
-    check_device(asked.device)
-    tensors = any(needs_device(step) for _, step in to_compute.values())
-    threads = share(asked.threads, asked.jobs)
-    with (
-        Interrupts() as interrupts,
-        closing(executor_of(asked.isolation, registry, interrupts, asked.jobs, threads)) as executor,
-    ):
-        names = executor.devices(asked.device, asked.devices) if tensors else [asked.device]
-        device = names[0] if len(names) == 1 else names[0].partition(":")[0]
+    with started(asked, registry, list(to_compute.values())) as engine:
         uses = [step.uses for arm in plan.study.arms for step in arm.steps]
-        how = {"device": device, "jobs": asked.jobs, "threads": threads}
+        how = {"device": engine.device, "jobs": asked.jobs, "threads": engine.threads}
         about = about_run(plan.spec, uses, registry, asked.command, **how)
         folder = new_folder(runs)
         record = study_record(plan, about)
@@ -309,27 +283,19 @@ def run_study(
             write_spec(plan.spec, folder)
             record.write(folder)
             study = Runs(
-                *(plan, chosen, folder, record, about, observers, interrupts), fail_fast=asked.fail_fast, report=report
+                *(plan, chosen, folder, record, about, observers, engine.interrupts),
+                fail_fast=asked.fail_fast,
+                report=report,
             )
             computed = plan.to_compute(chosen)
             study.whole.notify("study_started", study=record, folder=folder, nodes=plan.nodes, computed=computed)
-            workers = max(1, min(8, os.cpu_count() or 1) // asked.jobs) if device.startswith("cuda") else 0
-            resources = Resources(device, asked.devices, workers, threads)
-            scheduler = Scheduler(
-                study.branches, registry, executor, interrupts, devices=names, resources=resources, watch=study
-            )
+            scheduler = engine.scheduler(study.branches, study)
             study.end = scheduler.end
-            stopped: Interrupted | None = None
             try:
-                scheduler.run()
-            except Interrupted as error:
-                stopped = error
-            except KeyboardInterrupt:  # once more, while it was being stopped
-                stopped = Interrupted("stopped", hint="What is finished is kept. The same command goes on.")
+                stopped = engine.run(scheduler)
             except BaseException as error:
                 study.close(error)
                 raise
-            executor.close()
             study.close(stopped)
             point_latest(folder)
             study.whole.notify("study_finished", study=record, folder=folder)

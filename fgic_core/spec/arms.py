@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import combinations, product
 from math import prod
 from typing import Any, NamedTuple
@@ -15,11 +15,14 @@ from fgic_core.description import Answer, Request
 from fgic_core.description.words import in_words
 from fgic_core.kinds.table import KINDS
 from fgic_core.spec.ablation import changes, oracle_changes, without, wrong_to_leave_out
+from fgic_core.spec.axes import Put, aimed, overlap
 from fgic_core.spec.block import Axis, Block
 from fgic_core.spec.document import Node
-from fgic_core.spec.errors import Place, Problem
+from fgic_core.spec.errors import Problem
 from fgic_core.spec.model import SpecStep
-from fgic_core.spec.overrides import put, target
+from fgic_core.spec.named import NamedArm
+from fgic_core.spec.named_pipelines import NamedPipelines
+from fgic_core.spec.overrides import put
 from fgic_core.spec.study import Arm, Study
 
 #: More runs than this no study has.
@@ -38,19 +41,12 @@ class _Wanted(NamedTuple):
     left_out: tuple[str, ...]
     combination: tuple[int, ...]
     oracle: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Put:
-    """An axis, where in the document its levels go, and these as plain data."""
-
-    axis: Axis
-    path: list[tuple[str, Place]]
-    levels: tuple[Any, ...]
+    named: NamedArm | None = None
 
     @property
-    def step(self) -> str:
-        return self.path[1][0]
+    def pipeline(self) -> str | tuple[int, ...]:
+        """Which whole pipeline it is made from."""
+        return self.combination if self.named is None else self.named.name
 
 
 class Expansion:
@@ -77,30 +73,22 @@ class Expansion:
         self.block, self.root = block, root
         self._pipelines, self._describe, self._defaults = pipelines, describe, defaults
         self.problems: list[Problem] = []
-        self._axes = [one for axis in block.axes if (one := self._aimed(axis)) is not None]
+        self._axes: list[Put] = []
+        for axis in block.axes:
+            self._axes += [one] if axis.levels and (one := self._aimed(axis)) is not None else []
+        self._named = NamedPipelines(block, root, self._axes, self.problems)
         self._base = tuple(one.axis.base for one in self._axes)
         self._digests: dict[int, str] = {}
         self._other: dict[tuple[int, str], SpecStep] = {}
+        self._alike: dict[tuple[Any, ...], SpecStep] = {}
         self._variants: dict[tuple[str, tuple[int, ...]], Node] = {}
 
-    def _aimed(self, axis: Axis) -> _Put | None:
-        """Where the levels of an axis go; None where that is nowhere, which is said."""
-        source = replace(axis.key.source, kind="axis") if axis.key.source.kind != "set" else axis.key.source
-        parts, column = [], axis.key.column
-        for word in axis.path.split("."):
-            exact = axis.key.length == len(axis.path)
-            parts.append((word, replace(axis.key, source=source, **_at(axis.key, column, word) if exact else {})))
-            column += len(word) + 1
-        path, problem = target(self.root, parts, whose="matrix")
-        if problem is None and len(path) < 3:
-            hint = (
-                "Write seeds: [0, 1, 2]." if axis.path == "seed" else "Write step.with.option, step.uses or step.seed."
-            )
-            problem = Problem(f"{axis.path} is no axis of a study", axis.key, hint)
-        if problem is not None:
-            self.problems.append(problem)
-            return None
-        return _Put(axis, path, tuple(level.plain() for level in axis.levels))
+    def _aimed(self, axis: Axis) -> Put | None:
+        """Where the levels of an axis go; None where that is nowhere, or where others go, which is said."""
+        found, problem = aimed(self.root, axis, "matrix", "no axis of a study")
+        problem = problem or (overlap(found, self._axes) if found is not None else None)
+        self.problems += [problem] if problem is not None else []
+        return found if problem is None else None
 
     def document(self, combination: Sequence[int] | None = None) -> Node:
         """The document with these levels, or those of the baseline. Equal steps are one object."""
@@ -134,12 +122,19 @@ class Expansion:
         left_out = self._to_leave_out(base)
         every = self.block.every
         wanted = self._wanted(left_out)
-        if self.problems or wanted is None:
+        self._named.check(base)
+        if wanted is None:
             return None
-        pipelines = self._checked(dict.fromkeys(one.combination for one in wanted), base)
+        if self.problems:
+            self._look_at_each(base)
+            return None
+        pipelines = self._checked(dict.fromkeys(one.combination for one in wanted if one.named is None), base)
         if self.problems:
             return None
         arms = self._arms(wanted, pipelines)
+        if self.problems:
+            return None
+        way, worth = self._named.way(arms), self._named.worth(arms)
         if self.problems:
             return None
         block, levels = self.block, {one.axis.path: one.levels for one in self._axes}
@@ -159,7 +154,26 @@ class Expansion:
             arms=arms,
             defaults=self._brought_in(base, arms, given),
             given=given,
+            named=self._named.written(),
+            decompose=way,
+            worth=worth,
         )
+
+    def look(self, base: Sequence[SpecStep]) -> None:
+        """Say what is wrong with the levels and the arms of a block that is no study, as something else is wrong."""
+        self._named.check(base)
+        self._look_at_each(base)
+
+    def _look_at_each(self, base: Sequence[SpecStep]) -> None:
+        """Look at each level by itself, but for those that some entry of ``exclude`` names, and at each named arm."""
+        named = {(path, level) for entry in self.block.exclude for path, level in entry.levels.items()}
+        alone = [
+            (*self._base[:number], level, *self._base[number + 1 :])
+            for number, one in enumerate(self._axes)
+            for level in range(len(one.levels))
+            if (one.axis.path, level) not in named
+        ]
+        self._checked(dict.fromkeys(alone), base)
 
     def _resampled(self, base: Sequence[SpecStep]) -> None:
         """What learns by code of a kind from elsewhere is not known to draw its rows again."""
@@ -192,7 +206,8 @@ class Expansion:
         block = self.block
         subsets = 2 ** len(names) if block.every else 1 + len(names)
         levels = prod(len(one.axis.levels) for one in self._axes)
-        count = (levels * subsets if block.cross else levels + subsets - 1) * len(block.seeds)
+        count = (levels * subsets if block.cross else levels + subsets - 1) + len(block.arms)
+        count *= len(block.seeds)
         if count > MOST_RUNS:
             message = f"the study comes to {count:,} runs, and more than {MOST_RUNS:,} are never made"
             self.problems.append(Problem(message, block.place, "Name fewer levels, or fewer steps to leave out."))
@@ -202,7 +217,12 @@ class Expansion:
         found = [_Wanted((), self._base), *(_Wanted(one, self._base) for one in out)]
         found += [_Wanted(one, levels) for levels in every for one in (out if block.cross else [()])]
         found = self._left(list(dict.fromkeys(found)))
-        return [*found, *([_Wanted((), self._base, oracle=True)] if block.oracle is not None else [])]
+        found += [_Wanted((), self._base, oracle=True)] if block.oracle is not None else []
+        order = list(self.root.value["steps"].node.value)
+        for arm in self._named.arms:
+            left_out = tuple(sorted((name for name, _ in arm.without), key=order.index))
+            found.append(_Wanted(left_out, self._base, arm.oracle is not None, arm))
+        return found
 
     def _left(self, wanted: list[_Wanted]) -> list[_Wanted]:
         """What ``exclude`` leaves; an entry that matches nothing, or the baseline, is a mistake."""
@@ -235,13 +255,20 @@ class Expansion:
 
     def _checked(
         self, wanted: Iterable[tuple[int, ...]], base: Sequence[SpecStep]
-    ) -> dict[tuple[int, ...], Sequence[SpecStep]]:
-        """The whole pipelines by combination; what is wrong with one is told once, of the fewest levels that do it."""
+    ) -> dict[str | tuple[int, ...], Sequence[SpecStep]]:
+        """The whole pipelines by combination, and those of arms with names by these.
+
+        What is wrong with a combination is told once, of the fewest levels that do it.
+        """
         by_distance = sorted((one for one in wanted if one != self._base), key=lambda one: len(self._apart(one)))
-        made = self._pipelines([self.document(one) for one in by_distance])
-        found: dict[tuple[int, ...], Sequence[SpecStep]] = {self._base: base}
+        named = [self._named.document(arm, self.document()) for arm in self._named.arms]
+        made = self._pipelines([*map(self.document, by_distance), *named])
+        found: dict[str | tuple[int, ...], Sequence[SpecStep]] = {self._base: base}
         bad: list[set[tuple[int, int]]] = []
-        for combination, (steps, problems) in zip(by_distance, made, strict=True):
+        for arm, (steps, problems) in zip(self._named.arms, made[len(by_distance) :], strict=True):
+            found[arm.name] = steps
+            self.problems += [self._named.told(problem, arm) for problem in problems]
+        for combination, (steps, problems) in zip(by_distance, made, strict=False):
             found[combination] = steps
             if not problems or len(bad) >= _MOST_TOLD:
                 continue
@@ -273,33 +300,49 @@ class Expansion:
         return Problem(f"with {said}, {problem.message}{line}", levels[-1].place, hint)
 
     def _arms(
-        self, wanted: Sequence[_Wanted], pipelines: Mapping[tuple[int, ...], Sequence[SpecStep]]
+        self, wanted: Sequence[_Wanted], pipelines: Mapping[str | tuple[int, ...], Sequence[SpecStep]]
     ) -> tuple[Arm, ...]:
-        """The arms; those that come out the same are one."""
+        """The arms; those that come out the same are one, which has the name that is given where there is one."""
         found: dict[Any, Arm] = {}
         names: set[str] = set()
-        asked = [self._altered(one, pipelines[one.combination]) for one in wanted]
+        asked = [self._altered(one, pipelines[one.pipeline]) for one in wanted]
         self._describe_others(asked)
         if self.problems:
             return ()
         for one, altered in zip(wanted, asked, strict=True):
             steps = [self._other[_place(step, changed)] if changed else step for step, changed in altered]
-            if one.oracle and not any(changed for _, changed in altered):
+            whole = pipelines[one.pipeline]
+            if one.oracle and not any(oracle_changes(step, whole) for step in whole if step.name not in one.left_out):
                 hint = "It needs a detector before the cropper, and test_boxes that are not annotated already."
                 message = "there is nothing for an oracle to know: no step crops test pictures to found boxes"
-                self.problems.append(Problem(message, self.block.oracle or self.block.place, hint))
+                asks = one.named.oracle if one.named is not None else self.block.oracle
+                self.problems.append(Problem(message, asks or self.block.place, hint))
             steps = without(steps, one.left_out)
             same = tuple(map(self._identity, steps))
-            if same not in found:
+            if one.named is not None:
+                made = found.get(same)
+                if self._named.unfair(one.named, steps, pipelines[self._base]):
+                    continue
+                if self._named.placed(one.named, made, next(iter(found.values()), None), names):
+                    names.add(one.named.name.lower())
+                    kept = [self._alike.setdefault(place, step) for place, step in zip(same, steps, strict=True)]
+                    arm = made or Arm("", one.left_out, self._levels(one), one.oracle, tuple(kept))
+                    found[same] = replace(arm, name=one.named.name, under=one.named.under)
+            elif same not in found:
                 found[same] = Arm(self._name(one, names), one.left_out, self._levels(one), one.oracle, tuple(steps))
+                self._alike |= {
+                    place: step for place, step in zip(same, steps, strict=True) if place not in self._alike
+                }
         return tuple(found.values())
 
     @staticmethod
     def _altered(one: _Wanted, steps: Sequence[SpecStep]) -> list[tuple[SpecStep, dict[str, Any]]]:
         """The steps of the whole pipeline, each with the options that are others in this arm."""
-        if one.oracle:
-            return [(step, oracle_changes(step, steps)) for step in steps]
-        return [(step, changes(step, steps, one.left_out) if one.left_out else {}) for step in steps]
+        found = []
+        for step in steps:
+            changed = changes(step, steps, one.left_out) if one.left_out else {}
+            found.append((step, changed | (oracle_changes(step, steps) if one.oracle else {})))
+        return found
 
     def _describe_others(self, asked: Sequence[list[tuple[SpecStep, dict[str, Any]]]]) -> None:
         """Describe every step whose options are others in some arm, each once."""
@@ -323,13 +366,14 @@ class Expansion:
         wiring = tuple(
             (port, tuple(given) if isinstance(given, list) else given) for port, given in step.inputs.items()
         )
-        return step.name, digest, wiring, step.seed, step.seeded
+        return step.name, digest, wiring, step.seed, step.seeded, tuple(step.streams.items())
 
     # How they are called.
 
     def _levels(self, one: _Wanted) -> dict[str, Any]:
         pairs = zip(self._axes, one.combination, strict=True)
-        return {axis.axis.path: axis.levels[level] for axis, level in pairs if axis.step not in one.left_out}
+        found = {axis.axis.path: axis.levels[level] for axis, level in pairs if axis.step not in one.left_out}
+        return found | (self._named.levels(one.named) if one.named is not None else {})
 
     def _name(self, one: _Wanted, names: set[str]) -> str:
         """A name for an arm that no other has."""
@@ -350,10 +394,11 @@ class Expansion:
     # What `Study.resolved` needs.
 
     def _given(self, base: Sequence[SpecStep]) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-        """The options and the ports that are written, of steps that the matrix gives other components."""
+        """The options and the ports that are written, of steps that the matrix or an arm gives other components."""
         steps, found = self.root.value["steps"].node, {}
+        swapped = {one.step for one in self._axes if one.path[2][0] == "uses"} | self._named.swapped()
         for step in base:
-            if any(one.step == step.name and one.path[2][0] == "uses" for one in self._axes):
+            if step.name in swapped:
                 written = [steps.child(step.name).child(part) for part in ("with", "from")]
                 options, ports = (tuple(one.value) if one is not None and one.value else () for one in written)
                 found[step.name] = options, ports
@@ -372,10 +417,6 @@ class Expansion:
                         name: options[name] for name in self._defaults[step.uses].value if name in options
                     }
         return found
-
-
-def _at(key: Place, column: int, word: str) -> dict[str, int]:
-    return {"column": column, "length": max(1, len(word))} if key.line else {}
 
 
 def _place(step: SpecStep, changed: Mapping[str, Any]) -> tuple[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fgic_core.data.quantities import QUANTITIES
 from fgic_core.data.streams import STREAMS, Stream
@@ -13,6 +13,9 @@ from fgic_core.description.words import in_words
 from fgic_core.spec.document import Entry, Node
 from fgic_core.spec.errors import Place, Problem, Source, did_you_mean, misspelt
 from fgic_core.spec.study import KEYS, OF_RUNS, SEEDS, VARY, Measure
+
+if TYPE_CHECKING:
+    from fgic_core.spec.named import NamedArm, Word
 
 _FRACTION = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?)\s*/\s*([0-9]+(?:\.[0-9]*)?)\s*")
 
@@ -50,6 +53,8 @@ class Block:
         place: where it stands.
         ablate: the steps that it names, and where; None for all that can be left out. every: in every combination.
         oracle: where it is asked for; None where it is not.
+        arms: those with names, also from ``beside``.
+        decompose: the arms of the way, with what leads to each; worth: the arms that ``arms`` and ``curve`` name.
         Others as in `Study`.
     """
 
@@ -64,6 +69,9 @@ class Block:
     margin: float = 1.0
     oracle: Place | None = None
     vary: tuple[Stream, ...] = VARY
+    arms: list[NamedArm] = field(default_factory=list)
+    decompose: list[tuple[Word, Word]] = field(default_factory=list)
+    worth: dict[str, list[Word]] = field(default_factory=dict)
 
 
 class Reader:
@@ -179,7 +187,7 @@ class Reader:
             return
         example = "Write matrix:, and below it a line for each, such as classifier.with.epochs: [5, 10]."
         if not isinstance(entry.node.value, dict) or not entry.node.value:
-            said = in_words(entry.node.plain())
+            said = "nothing" if entry.node.value == {} else in_words(entry.node.plain())
             self._add(f"matrix should be a mapping from paths to lists of values, not {said}", entry.key, example)
             return
         for path, one in entry.node.value.items():
@@ -253,8 +261,10 @@ class Reader:
         known = f"Known are {', '.join(STREAMS)}."
         found: list[Stream] = []
         for one in self._list(node, "vary", known):
-            if one.value not in STREAMS:
-                close = did_you_mean(one.value, STREAMS, known) if isinstance(one.value, str) else known
+            if not isinstance(one.value, str):
+                self._add(f"vary should name what a seed draws, not {in_words(one.plain())}", one.place, known)
+            elif one.value not in STREAMS:
+                close = did_you_mean(one.value, STREAMS, known)
                 self._add(f"a seed draws no {in_words(one.plain())}", one.place, close)
             elif one.value in found:
                 self._add(f"{one.value} is named twice", one.place, "Name each once.")
@@ -280,11 +290,15 @@ class Reader:
                 hint = "Write measure: [{step: …, quantity: …}]; without one it is the last classifier's accuracy."
                 self._add("no step gives a model, and the study does not say what it measures", self.block.place, hint)
             return
+        found: list[Measure] = []
         hint = "Write measure: [{step: classifier, quantity: accuracy}], or a quantity of the whole run: fit_seconds."
         for one in self._list(entry.node, "measure", hint):
-            found = self._of_run(one, hint) if isinstance(one.value, str) else self._measure(one, hint)
-            if found is not None:
-                yield found
+            made = self._of_run(one, hint) if isinstance(one.value, str) else self._measure(one, hint)
+            if made is not None and made in found:
+                self._add(f"{made.quantity} is measured twice", one.place, "Name each measure once.")
+            elif made is not None:
+                found.append(made)
+        yield from found
 
     def _of_run(self, node: Node, hint: str) -> Measure | None:
         if node.value in OF_RUNS:
@@ -308,12 +322,16 @@ class Reader:
             if key not in node.value and not misspelt(key, node.value, keys):
                 self._add(f"what is measured does not say its {key}", node.place, hint)
         step, quantity, split = (node.child(key) for key in ("step", "quantity", "split"))
-        if step is not None and step.value not in self.names:
+        if step is not None and not isinstance(step.value, str):
+            self._add(f"step should name a step, not {in_words(step.plain())}", step.place, hint)
+        elif step is not None and step.value not in self.names:
             known = f"Steps are {', '.join(self.names)}."
-            close = did_you_mean(str(step.value), self.names, known)
+            close = did_you_mean(step.value, self.names, known)
             self._add(f"there is no step {in_words(step.plain())} to measure at", step.place, close)
-        if quantity is not None and quantity.value not in QUANTITIES:
-            close = did_you_mean(str(quantity.value), list(QUANTITIES), "docs/quantities.md lists them.")
+        if quantity is not None and not isinstance(quantity.value, str):
+            self._add(f"quantity should be the name of one, not {in_words(quantity.plain())}", quantity.place, hint)
+        elif quantity is not None and quantity.value not in QUANTITIES:
+            close = did_you_mean(quantity.value, list(QUANTITIES), "docs/quantities.md lists them.")
             self._add(f"{in_words(quantity.plain())} is no quantity that is known", quantity.place, close)
         if split is not None and split.value not in ("train", "val", "test", ""):
             self._add(f"split should be train, val or test, not {in_words(split.plain())}", split.place)
@@ -353,7 +371,8 @@ def set_in_vain(block: Block, overrides: Sequence[str]) -> Iterator[Problem]:
     for order, assignment in enumerate(overrides, 1):
         path = assignment.partition("=")[0].removeprefix("steps.")
         for axis in block.axes:
-            if f"{axis.path.removeprefix('steps.')}.".startswith(f"{path}."):
+            level = axis.path.removeprefix("steps.")
+            if f"{level}.".startswith(f"{path}.") or f"{path}.".startswith(f"{level}."):
                 place = Place(Source(assignment, "set", (assignment,), order), 1, 1, max(1, len(path)))
                 hint = "Set study.matrix, or leave this out."
                 yield Problem(f"levels of the study's {axis.path} take the place of what is set here", place, hint)

@@ -22,6 +22,7 @@ from fgic_core.spec.block import Reader, set_in_vain
 from fgic_core.spec.document import Node
 from fgic_core.spec.errors import Place, Problem, SpecError, did_you_mean, misspelt, once
 from fgic_core.spec.model import VERSION, Spec, SpecStep
+from fgic_core.spec.named import NamedReader
 from fgic_core.spec.options import Options
 from fgic_core.spec.overrides import STEP, TOP, assign, completed
 from fgic_core.spec.problems import Places, filled
@@ -75,11 +76,13 @@ class Check:
         base = expansion.document() if expansion is not None else root
         ((made, problems),) = self._pipelines([base], top, seed)
         self.problems += problems
-        if expansion is not None:
-            self.problems += expansion.problems
-        study = expansion.study(made) if expansion is not None and not self.problems else None
-        if expansion is not None and not self.problems:
-            self.problems += expansion.problems
+        study = None
+        if expansion is not None and not problems:
+            if self.problems or expansion.problems:
+                expansion.look(made)
+            else:
+                study = expansion.study(made)
+        self.problems += expansion.problems if expansion is not None else []
         used = [step.uses for arm in study.arms for step in arm.steps] if study is not None else []
         self._unused_defaults({*_used(base), *used})
         if self.problems:
@@ -87,7 +90,7 @@ class Check:
         return Spec(VERSION, name, seed, tuple(made), path, text, self.base.resolve(), study)
 
     def _expansion(self, root: Node, top: Place, seed: int, overrides: Sequence[str]) -> Expansion | None:
-        """What expands the study of a document; None where it has none, or one that is not well formed."""
+        """What expands the study of a document; None where it has none. What is not well formed in it is left out."""
         if "study" not in root.value or root.value["study"].node.value is None:  # --set study=null
             return None
         entry, written = root.value["study"], root.child("steps")
@@ -98,8 +101,9 @@ class Check:
         }
         reader = Reader(entry.node, entry.key, gives)
         block = reader.read()
-        self.problems += [*reader.problems, *set_in_vain(block, overrides)]
-        if reader.problems or not names:
+        wrong = [*reader.problems, *NamedReader(block, names).read(entry.node)]
+        self.problems += [*wrong, *set_in_vain(block, overrides)]
+        if not names:
             return None
         return Expansion(
             block, root, lambda roots: self._pipelines(roots, top, seed), self.describer.describe, self.defaults

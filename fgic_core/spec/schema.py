@@ -16,6 +16,7 @@ from fgic_core.kinds.table import KINDS
 from fgic_core.nested import SCHEMA_KEY
 from fgic_core.registry import Registry
 from fgic_core.spec.model import VERSION
+from fgic_core.spec.named import NAME, TAKEN
 from fgic_core.spec.study import OF_RUNS
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -209,12 +210,31 @@ def _study() -> dict[str, Any]:
         "cross": "Whether steps are left out at every level of the matrix, and not at the baseline alone.",
         "matrix": "Levels by path, such as classifier.with.epochs: [5, 10]; every combination is an arm.",
         "exclude": "Combinations that are not run: levels by path, and under ablate steps that are left out.",
+        "arms": "Pipelines by name: levels by path, steps left out, or both. Each is compared with the baseline.",
+        "beside": "More of them, in no family of tests: shown with intervals, without a verdict.",
+        "decompose": "A way from one arm to another, whose parts sum to the whole: an arm, then {part: arm} each.",
+        "worth": "Arms whose made pictures are to be worth how many real ones, and those with real ones alone.",
         "baseline": "The levels that the others are compared with; by default each first one.",
         "measure": "What is compared; verdicts are about the first. By default the last classifier's accuracy.",
         "margin": "Percentage points that matter: what is smaller counts as no difference.",
         "oracle": "Whether there is an arm whose test pictures are cropped to annotated boxes.",
         "vary": "What a seed draws; what is not named is drawn with the spec's own seed.",
     }
+
+    def arms(oracle: dict[str, Any]) -> dict[str, Any]:
+        without = {"anyOf": [{"type": "string", "pattern": _NAME_OF_STEP}, names]}
+        one = {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": {"pattern": r"^(without|oracle|[^.]+\..+)$"},
+            "properties": {"without": without, "oracle": oracle},
+        }
+        named = {"pattern": f"^{NAME}$", "not": {"enum": list(TAKEN)}}
+        return {"type": "object", "minProperties": 1, "propertyNames": named, "additionalProperties": one}
+
+    part = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {"type": "string"}}
+    way = [{"type": "string"}, part]
+    several = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
     run = {"enum": list(OF_RUNS)}
     measured = {
         "type": "object",
@@ -234,6 +254,15 @@ def _study() -> dict[str, Any]:
         "cross": {"type": "boolean"},
         "matrix": levels | {"additionalProperties": {"type": "array", "minItems": 1, "uniqueItems": True}},
         "exclude": {"type": "array", "items": {"type": "object", "minProperties": 1}, "minItems": 1},
+        "arms": arms({"const": False}),
+        "beside": arms({"type": "boolean"}),
+        "decompose": {"type": "array", "prefixItems": way[:1], "items": {"anyOf": way}, "minItems": 2},
+        "worth": {
+            "type": "object",
+            "required": ["arms", "curve"],
+            "additionalProperties": False,
+            "properties": {"arms": several | {"minItems": 1}, "curve": several | {"minItems": 2}},
+        },
         "baseline": levels,
         "measure": {"type": "array", "items": {"anyOf": [run, measured]}, "minItems": 1},
         "margin": {"type": "number", "exclusiveMinimum": 0, "maximum": 100, "default": 1},

@@ -34,7 +34,7 @@ def cut_val(
     held = np.zeros(len(train), dtype=bool)
     held[real] = hold_out((train.labels if strata is None else strata)[real], fraction, ctx.rng("val"), groups[real])
     # A copy among the synthetic samples, or what was made from a held-out sample, would tell of it.
-    tells = np.isin(groups, groups[held]) | _made_from(train, held)
+    tells = np.isin(groups, groups[held]) | made_from(train, held)
     left_out = int((tells & ~held).sum())
     if left_out:
         ctx.warn(f"{left_out} train samples made from held-out validation samples were left out")
@@ -112,7 +112,7 @@ def copies(samples: Dataset) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.array([numbers.setdefault(digest or row, len(numbers)) for row, digest in enumerate(digests)], dtype=int)
 
 
-def _made_from(samples: Dataset, held: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def made_from(samples: Dataset, held: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which samples were made from held ones, or from what was made from them."""
     tainted = set(samples.table.filter(pa.array(held)).column("id").to_pylist())
     rows = list(zip(samples.ids, samples.table.column("parents").to_pylist(), strict=True))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
@@ -12,14 +14,19 @@ import numpy as np
 
 from fgic_core.metrics import contrasts
 from fgic_core.metrics.power import Needed, needed
-from fgic_core.metrics.two_way import Effect, two_way
+from fgic_core.metrics.two_way import Effect, two_way, unvaried
 from fgic_core.metrics.verdicts import Judged, Verdict, judge
 from fgic_core.store.study import ArmRecord, StudyRecord
 from fgic_core.study.readings import Reading
 
 Array = np.ndarray[Any, Any]
 
-Role = Literal["step", "level", "oracle"]
+#: Text that YAML takes for a number, a truth value or nothing.
+_PLAIN = re.compile(r"[-+.0-9][-+.0-9eE_]*|true|false|null|yes|no|on|off|~", re.IGNORECASE)
+
+Role = Literal["step", "level", "arm", "oracle", "beside"]
+#: The roles of comparisons that get a verdict.
+FAMILY = ("step", "level", "arm")
 
 
 @dataclass(frozen=True)
@@ -27,8 +34,9 @@ class Comparison:
     """Two arms that differ by one thing.
 
     Attributes:
-        name: of the step, or of the axis with its level.
-        role: a step that is left out, another level of an axis, or test crops to annotated boxes.
+        name: of the step, of the axis with its level, or of the arm.
+        role: a step that is left out, another level of an axis, an arm with a name of its own; beside the family test
+            crops to annotated boxes, and an arm that the spec puts there.
         better: the arm that is to be better for the effect to be positive; other: the one it is compared with.
         judged: what it shows on the first measure; None where it cannot be said, or it is not in the family.
         needed: what would settle it; None where it is settled.
@@ -46,10 +54,15 @@ class Comparison:
     why: str = ""
 
     @property
+    def in_family(self) -> bool:
+        """Whether it is one of the comparisons that get a verdict."""
+        return self.role in FAMILY
+
+    @property
     def verdict(self) -> str:
         """In a word; empty for what is in no family."""
         if self.judged is None:
-            return "" if self.role == "oracle" else Verdict.UNDECIDED.value
+            return "" if not self.in_family else Verdict.UNDECIDED.value
         verdict = self.judged.verdict
         return verdict.of_step if self.role == "step" else verdict.of_level
 
@@ -110,27 +123,35 @@ class ClassEffect:
     p: float
 
 
-def contrast(reading: Reading, weights: Mapping[int, float]) -> Effect | None:
+def contrast(reading: Reading, weights: Mapping[int, float], beside: Iterable[int] = ()) -> Effect | None:
     """The effect of arms by weight, in the direction that is better; over the seeds that all of them have.
 
     Args:
         reading: of a measure.
         weights: of the arms, by number; they add up to 0.
+        beside: further arms that have to have a seed for it to count.
 
     Returns:
         None where no seed has a number of every arm.
     """
     arms = [arm for arm, weight in weights.items() if weight]
-    seeds = np.flatnonzero(np.isfinite(reading.values[arms]).all(axis=0))
-    if reading.outcomes is not None:
-        seeds = seeds[np.isfinite(reading.outcomes[arms][:, seeds]).all(axis=(0, 2))]
+    seeds = shared_seeds(reading, [*dict.fromkeys([*arms, *beside])])
     if not len(seeds):
         return None
     source = reading.values if reading.outcomes is None else reading.outcomes
     table = np.zeros(source[arms[0]][seeds].shape, dtype=np.float64)
     for arm in arms:
         table += weights[arm] * source[arm][seeds]
-    return two_way(reading.sign * table, reading.clusters)
+    effect = two_way(reading.sign * table, reading.clusters)
+    return unvaried(effect) if reading.quantity.unit == "fraction" else effect
+
+
+def shared_seeds(reading: Reading, arms: Sequence[int]) -> Array:
+    """The seeds, by number, of which every one of these arms has a number, and one for each picture."""
+    seeds = np.flatnonzero(np.isfinite(reading.values[arms]).all(axis=0))
+    if reading.outcomes is not None:
+        seeds = seeds[np.isfinite(reading.outcomes[arms][:, seeds]).all(axis=(0, 2))]
+    return seeds
 
 
 def margin_of(record: StudyRecord, reading: Reading) -> float:
@@ -141,8 +162,9 @@ def margin_of(record: StudyRecord, reading: Reading) -> float:
 def compare(record: StudyRecord, readings: list[Reading]) -> tuple[Comparison, ...]:
     """Every comparison of the family, with its verdict; then those beside it.
 
-    The family is one effect a step and one a level that is not the baseline's, on the first measure, at the baseline's
-    levels of everything else. It stands in the spec and does not depend on what came out.
+    The family is one effect a step, one a level that is not the baseline's, at the baseline's levels of everything
+    else, and one an arm of the block's ``arms``, on the first measure. It stands in the spec and does not depend on
+    what came out. An arm that is a step's or a level's already is not compared once more.
     """
     family: list[tuple[str, Role, int | None, int | None]] = []
     base = _number(record.arms, record.baseline)
@@ -150,11 +172,16 @@ def compare(record: StudyRecord, readings: list[Reading]) -> tuple[Comparison, .
         family.append((step, "step", base, _arm(record, {step}, {})))
     for path, levels in record.axes.items():
         for level in levels:
-            if level != record.arms[base].levels.get(path):
-                family.append((f"{path} = {level}", "level", _arm(record, set(), {path: level}), base))
+            if not same_level(level, record.arms[base].levels.get(path)):
+                family.append((f"{path} = {level_said(level)}", "level", _arm(record, set(), {path: level}), base))
     beside: list[tuple[str, Role, int | None, int | None]] = []
+    known_by = {number for *_, better, other in family for number in (better, other)}
     for number, arm in enumerate(record.arms):
-        if arm.oracle:
+        if arm.under == "arms" and number not in known_by:
+            family.append((arm.name, "arm", number, base))
+        elif arm.under == "beside" and number not in known_by:
+            beside.append((arm.name, "beside", number, base))
+        elif arm.oracle and not arm.under:
             beside.append(("test crops to annotated boxes", "oracle", number, base))
     rows = []
     for name, role, better, other in [*family, *beside]:
@@ -164,11 +191,11 @@ def compare(record: StudyRecord, readings: list[Reading]) -> tuple[Comparison, .
             effects.append(contrast(reading, {better: 1.0, other: -1.0}) if known else None)  # type: ignore[dict-item]
         rows.append((name, role, better, other, tuple(effects)))
     margin = margin_of(record, readings[0])
-    first = {name: effects[0] for name, role, *_, effects in rows if role != "oracle" and effects[0]}
+    first = {str(number): each[0] for number, (*_, each) in enumerate(rows[: len(family)]) if each[0]}
     judged = judge(first, margin, lacking=len(family) - len(first))
     found = []
-    for name, role, better, other, each in rows:
-        mine = judged.get(name)
+    for place, (name, role, better, other, each) in enumerate(rows):
+        mine = judged.get(str(place))
         why = "" if each[0] is not None else _why(record, readings[0], better, other)
         settles = (
             needed(
@@ -216,6 +243,14 @@ def combinations_of(record: StudyRecord, reading: Reading) -> Combinations | Non
     return Combinations(tuple(worths), tuple(pairs), whole) if whole is not None else None
 
 
+def of_pictures(reading: Reading, mine: Array) -> Reading:
+    """What a reading with pictures has of some of them alone: (pictures,) a mask."""
+    part = Reading(reading.measure, reading.quantity, reading.values)
+    if reading.outcomes is not None and reading.clusters is not None:
+        part.outcomes, part.clusters = reading.outcomes[:, :, mine], reading.clusters[mine]
+    return part
+
+
 def by_class(reading: Reading, better: int, other: int) -> tuple[ClassEffect, ...]:
     """What a comparison comes to class by class, those that gain most first; empty without pictures."""
     from scipy.stats import false_discovery_control
@@ -225,9 +260,7 @@ def by_class(reading: Reading, better: int, other: int) -> tuple[ClassEffect, ..
     found = []
     for label in np.unique(reading.labels[reading.labels >= 0]):
         mine = reading.labels == label
-        part = Reading(reading.measure, reading.quantity, reading.values)
-        part.outcomes, part.clusters = reading.outcomes[:, :, mine], reading.clusters[mine]
-        effect = contrast(part, {better: 1.0, other: -1.0})
+        effect = contrast(of_pictures(reading, mine), {better: 1.0, other: -1.0})
         if effect is not None:
             found.append((reading.classes[label] if reading.classes else str(label), int(mine.sum()), effect))
     known = [effect.p_zero if math.isfinite(effect.p_zero) else 1.0 for _, _, effect in found]
@@ -268,16 +301,36 @@ def _arm(record: StudyRecord, left_out: set[str], levels: Mapping[str, Any]) -> 
     """The arm without these steps that has the baseline's levels but for some; None where there is none."""
     base = record.arms[_number(record.arms, record.baseline)].levels
     for number, arm in enumerate(record.arms):
+        if not arm.levels.keys() <= record.axes.keys():  # it has a name of its own, and something else is other there
+            continue
         wanted = {path: levels.get(path, base.get(path)) for path in arm.levels}
-        if set(arm.left_out) == left_out and not arm.oracle and arm.levels == wanted and set(levels) <= set(arm.levels):
+        same = set(levels) <= set(arm.levels) and all(same_level(one, wanted[path]) for path, one in arm.levels.items())
+        if set(arm.left_out) == left_out and not arm.oracle and same:
             return number
     return None
+
+
+def same_level(one: Any, other: Any) -> bool:
+    """Whether two levels are one: true is not 1, and neither is "1"."""
+    return json.dumps(one, sort_keys=True, default=str) == json.dumps(other, sort_keys=True, default=str)
+
+
+def level_said(level: Any) -> str:
+    """A level as one would write it in a spec: text that would be read as something else has quotes."""
+    if not isinstance(level, str):
+        return json.dumps(level, default=str)
+    return json.dumps(level) if _PLAIN.fullmatch(level) else level
 
 
 def _why(record: StudyRecord, reading: Reading, better: int | None, other: int | None) -> str:
     if better is None or other is None:
         return "one of the two pipelines is not among the study's arms: it is excluded, or the same as another"
-    for number in (better, other):
+    return why_none(record, reading, (better, other))
+
+
+def why_none(record: StudyRecord, reading: Reading, arms: Sequence[int]) -> str:
+    """Why arms that were run are not compared on a measure."""
+    for number in arms:
         if not np.isfinite(reading.values[number]).any():
             return f"no run of {record.arms[number].name} has a number"
-    return "no seed has a number of both"
+    return "no seed has a number of both" if len(arms) == 2 else "no seed has a number of all of them"

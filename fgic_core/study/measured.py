@@ -15,7 +15,7 @@ from fgic_core.kinds.table import KINDS
 from fgic_core.store.record import RunRecord, StepRecord
 from fgic_core.store.study import MeasureRecord, StudyRecord, is_study
 from fgic_core.study.pictures import Rows
-from fgic_core.study.readings import Reader, described, difference, metric_of
+from fgic_core.study.readings import Reader, SeveralValuesError, described, difference, metric_of
 
 if TYPE_CHECKING:
     from fgic_core.finished import Run
@@ -73,6 +73,8 @@ def measured(
     try:
         _, outcomes, rows = reader.read(record, asked)
     except FgicError as error:
+        if isinstance(error, SeveralValuesError):
+            error.hint = "Say which: --at eps=4/255."
         error.where = " in ".join(filter(None, [error.where, str(folder)]))
         raise
     if outcomes is None:
@@ -84,18 +86,6 @@ def measured(
     mine = record.step(asked.step)
     metric = metric_of(reader.artifact(mine.folder), asked)
     assert metric is not None
-    fitting = [
-        one
-        for one in reader.artifact(mine.folder).metrics
-        if (one.name, one.split) == (measure, metric.split) and one.is_at(**at)
-    ]
-    if len(fitting) > 1:
-        several = "; ".join(", ".join(f"{name}={_said(one.at[name])}" for name in one.at) for one in fitting)
-        raise StoreError(
-            f"step {asked.step} measured {measure} at several values: {several}",
-            where=str(folder),
-            hint="Say which: --at eps=4/255.",
-        )
     return Measured(folder, record, mine, metric, outcomes, rows)
 
 

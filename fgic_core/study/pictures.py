@@ -72,3 +72,34 @@ def clusters_of(ids: tuple[str, ...], rows: Rows | None, pairs: Iterable[tuple[s
     one, other = zip(*links, strict=True) if links else ((), ())
     graph = coo_array((np.ones(len(links)), (one, other)), shape=(len(ids), len(ids)))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+class Counted(NamedTuple):
+    """How many train pictures there are; means over seeds where these differ.
+
+    Attributes:
+        real: as they were read; synthetic: that a generator made.
+    """
+
+    real: float
+    synthetic: float
+
+
+def counted_in(folder: Path) -> Counted:
+    """The train pictures of a data set, by where they come from.
+
+    Args:
+        folder: of the artifact.
+
+    Raises:
+        OSError, ValueError: they cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(folder / "samples.parquet", columns=["split", "origin"])
+    split, origin = (table.column(name).cast(pa.string()) for name in ("split", "origin"))
+    held = origin.filter(pc.fill_null(pc.equal(split, "train"), False))
+    made = pc.sum(pc.fill_null(pc.starts_with(held, "synthetic"), False)).as_py() or 0
+    return Counted(float(len(held) - made), float(made))

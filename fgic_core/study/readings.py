@@ -29,6 +29,19 @@ Array = np.ndarray[Any, Any]
 _ROUNDING = 1e-6
 
 
+class SeveralValuesError(StoreError):
+    """A step measured a quantity at several values, and the measure does not say which it means.
+
+    Args:
+        what: what happened.
+        values: such as ``eps: 0.01568627``, what has to be said of each.
+    """
+
+    def __init__(self, what: str, values: tuple[str, ...]) -> None:
+        super().__init__(what)
+        self.values = values
+
+
 @dataclass
 class Reading:
     """One measure over all runs.
@@ -82,7 +95,8 @@ class Reader:
         """The number of a run, what its pictures add, and what is known of these.
 
         Raises:
-            FgicError: there is none.
+            SeveralValuesError: there are several that may be meant.
+        FgicError: there is none.
         """
         if not measure.step:
             return self.seconds(run, trainings_alone=measure.quantity == "fit_seconds"), None, None
@@ -92,6 +106,8 @@ class Reader:
             raise StoreError(f"step {measure.step} has no result{why}")
         artifact = self.artifact(step.folder)
         metric = metric_of(artifact, measure)
+        if metric is not None:
+            check_one(artifact, measure, metric)
         if metric is None or metric.value is None:
             note = f": {metric.note}" if metric is not None and metric.note else ""
             raise StoreError(f"step {measure.step} measured no {described(measure)}{note}")
@@ -195,6 +211,9 @@ class Readings(Reader):
                     continue
                 try:
                     value, outcomes, rows = self.read(run, measure)
+                except SeveralValuesError as error:
+                    reading.say(f"{error.what}; say which: at: {{{error.values[-1]}}}")
+                    continue
                 except FgicError as error:
                     reading.say(f"{arm.name}, seed {seed}: {error.what}")
                     continue
@@ -280,6 +299,37 @@ def metric_of(artifact: ArtifactRecord, measure: MeasureRecord) -> Metric | None
             if one.split == split:
                 return one
     return None
+
+
+def check_one(artifact: ArtifactRecord, measure: MeasureRecord, metric: Metric) -> None:
+    """Check that a measure means one number alone: none is chosen for the user.
+
+    Args:
+        artifact: of the step; measure: what is asked for; metric: what `metric_of` found.
+
+    Raises:
+        SeveralValuesError: the same was measured at several values that the measure does not tell apart.
+    """
+    fitting = [
+        one.at
+        for one in artifact.metrics
+        if (one.name, one.split) == (metric.name, metric.split) and one.is_at(**measure.at)
+    ]
+    names = dict.fromkeys(name for at in fitting for name in at)
+    telling = [name for name in names if any(at.get(name) != fitting[0].get(name) for at in fitting)]
+    if not telling:
+        return
+    said = [[(name, value_at(at[name])) for name in telling if name in at] for at in fitting]
+    several = "; ".join(", ".join(f"{name}={value}" for name, value in one) or "none" for one in said)
+    raise SeveralValuesError(
+        f"step {measure.step} measured {measure.quantity} at several values: {several}",
+        tuple(", ".join(f"{name}: {value}" for name, value in one) for one in said),
+    )
+
+
+def value_at(value: float | str) -> str:
+    """With as many digits as tell which number is meant: see `Metric.is_at`."""
+    return value if isinstance(value, str) else f"{value:.7g}"
 
 
 def described(measure: MeasureRecord) -> str:

@@ -6,16 +6,24 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fgic_core.metrics.two_way import Effect
 from fgic_core.store.study import StudyRecord
+from fgic_core.study import worth_table
+from fgic_core.study.by_groups import LOOKED_AT, ByGroups, by_groups
+from fgic_core.study.decomposition import Decomposition, decomposition_of
 from fgic_core.study.effects import Combinations, Comparison, combinations_of, compare, margin_of
+from fgic_core.study.groups import Groups
 from fgic_core.study.readings import Reading, Readings, described
+from fgic_core.study.worth import SyntheticWorth, worth_of
 
-#: The files that `Results.write` writes.
-FILES = ("results.json", "runs.csv", "runs.parquet", "effects.csv", "effects.parquet")
+#: The files that `Results.write` writes; and those where it is asked what synthetic pictures are worth.
+_TABLES = ("runs", "effects", "groups")
+FILES = ("results.json", *(f"{name}.{kind}" for name in _TABLES for kind in ("csv", "parquet")))
+WORTH_FILES = ("worth.csv", "worth.parquet")
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,8 @@ class Results:
         readings: what was measured, in the order of its measures.
         comparisons: the family, then what stands beside it.
         combinations: the effects of all combinations on the first measure; None where they were not run.
+        decomposition: the parts of the way that the spec names, on the first measure; None where it names none.
+        worth: of synthetic pictures in real ones, by the first measure; None where that is not asked.
     """
 
     record: StudyRecord
@@ -35,6 +45,8 @@ class Results:
     readings: tuple[Reading, ...]
     comparisons: tuple[Comparison, ...]
     combinations: Combinations | None
+    decomposition: Decomposition | None = None
+    worth: SyntheticWorth | None = None
 
     @classmethod
     def of(cls, folder: Path, store: Path | None = None) -> Results:
@@ -50,12 +62,20 @@ class Results:
         record = StudyRecord.read(folder)
         source = Readings(folder, record, store)
         readings = source.measures
-        return cls(record, source, tuple(readings), compare(record, readings), combinations_of(record, readings[0]))
+        first = readings[0]
+        more = combinations_of(record, first), decomposition_of(record, first), worth_of(record, source, first)
+        return cls(record, source, tuple(readings), compare(record, readings), *more)
 
     @property
     def margin(self) -> float:
         """In the unit of the first measure."""
         return margin_of(self.record, self.readings[0])
+
+    @cached_property
+    def groups(self) -> tuple[ByGroups, ...]:
+        """The first comparisons by groups of test pictures, on the first measure."""
+        groups = Groups(self.source, self.readings[0])
+        return tuple(by_groups(groups, one) for one in self.comparisons[:LOOKED_AT] if one.effects[0] is not None)
 
     def runs(self) -> Iterator[dict[str, Any]]:
         """One row a run and measure."""
@@ -93,11 +113,16 @@ class Results:
                     "p_sign_flip": _finite(judged.p_sign_flip) if judged else None,
                     "level": judged.level if judged else None,
                 }
+        first = self.readings[0]
+        none = dict.fromkeys(("p_zero", "p_margin", "p_equivalent", "p_sign_flip", "level"))
+        if self.decomposition is not None and self.decomposition.whole is not None:
+            way = self.decomposition.way
+            for part in self.decomposition.parts:
+                names = {"comparison": part.name, "kind": "part", "better": part.arm, "other": part.before}
+                yield {**names, **_about(first, part.effect), "verdict": "", **none}
+            names = {"comparison": "all parts", "kind": "whole", "better": way[-1], "other": way[0]}
+            yield {**names, **_about(first, self.decomposition.whole), "verdict": "", **none}
         if self.combinations is not None:
-            first, none = (
-                self.readings[0],
-                dict.fromkeys(("p_zero", "p_margin", "p_equivalent", "p_sign_flip", "level")),
-            )
             for worth in self.combinations.worths:
                 for kind, effect in (("add one in", worth.add_one_in), ("Shapley value", worth.shapley)):
                     names = {"comparison": worth.step, "kind": kind, "better": "", "other": ""}
@@ -108,6 +133,10 @@ class Results:
             names = {"comparison": "all steps", "kind": "total", "better": "", "other": ""}
             yield {**names, **_about(first, self.combinations.total), "verdict": "", **none}
 
+    def grouped(self) -> Iterator[dict[str, Any]]:
+        """One row a comparison and group of test pictures."""
+        return (row for one in self.groups for row in one.rows())
+
     def document(self) -> dict[str, Any]:
         """All of it as plain data."""
         return {
@@ -116,7 +145,7 @@ class Results:
             "status": self.record.status,
             "margin": self.record.margin,
             "seeds": self.record.seeds,
-            "family": [one.name for one in self.comparisons if one.role != "oracle"],
+            "family": [one.name for one in self.comparisons if one.in_family],
             "measures": [
                 {
                     "measure": described(one.measure),
@@ -147,7 +176,15 @@ class Results:
                 }
                 for one in self.comparisons
             ],
+            "groups": list(self.grouped()),
+            "not_grouped": [
+                {"comparison": one.comparison.name, "problem": problem}
+                for one in self.groups
+                for problem in one.problems
+            ],
             "combinations": None if self.combinations is None else _combinations(self.combinations),
+            "decomposition": None if self.decomposition is None else _decomposition(self.decomposition),
+            "worth": None if self.worth is None else worth_table.document(self.worth),
             "runs": list(self.runs()),
         }
 
@@ -159,7 +196,10 @@ class Results:
         import pyarrow.parquet as pq
 
         written = [_replace(folder / "results.json", json.dumps(self.document(), indent=1, ensure_ascii=False) + "\n")]
-        for name, rows in (("runs", list(self.runs())), ("effects", list(self.effects()))):
+        tables = {"runs": list(self.runs()), "effects": list(self.effects()), "groups": list(self.grouped())}
+        if self.worth is not None:
+            tables["worth"] = list(worth_table.rows(self.worth))
+        for name, rows in tables.items():
             beside = folder / f"{name}.csv.new"
             with beside.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.DictWriter(file, list(rows[0]) if rows else ["comparison"])
@@ -213,6 +253,19 @@ def _combinations(found: Combinations) -> dict[str, Any]:
         ],
         "interactions": [{"steps": [one.one, one.other], "effect": _plain(one.effect)} for one in found.pairs],
         "total": _plain(found.total),
+    }
+
+
+def _decomposition(found: Decomposition) -> dict[str, Any]:
+    return {
+        "way": list(found.way),
+        "start": _finite(found.start),
+        "parts": [
+            {"name": one.name, "arm": one.arm, "before": one.before, "effect": _plain(one.effect)}
+            for one in found.parts
+        ],
+        "whole": None if found.whole is None else _plain(found.whole),
+        "why": found.why,
     }
 
 

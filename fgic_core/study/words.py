@@ -9,7 +9,8 @@ from fgic_core.metrics.pairs import Interval
 from fgic_core.metrics.power import Foretold
 from fgic_core.metrics.two_way import Effect
 from fgic_core.metrics.verdicts import FEW_SEEDS, LEAST_SEEDS, LEVEL, STRICT_LEVEL, Judged
-from fgic_core.study.effects import Comparison
+from fgic_core.store.study import ArmRecord, StudyRecord
+from fgic_core.study.effects import Comparison, level_said, same_level
 from fgic_core.study.results import Results
 
 #: How the verdicts are come to; it stands below every table of them.
@@ -53,9 +54,14 @@ def interval(effect: Effect | Interval, quantity: Quantity, *, size: bool = Fals
         effect: whose; quantity: of what.
         size: of the effect's size, so that the greater part of it is above 0.
     """
-    if not math.isfinite(effect.low):
-        return ""
     low, high = (-effect.high, -effect.low) if size and effect.value < 0 else (effect.low, effect.high)
+    return span(low, high, quantity)
+
+
+def span(low: float, high: float, quantity: Quantity) -> str:
+    """``-0.4 to 2.1``, in points of fractions; empty where there is no such interval."""
+    if not math.isfinite(low):
+        return ""
     scale = 100 if quantity.unit == "fraction" else 1
     digits = ".1f" if quantity.unit == "fraction" else ".4g"
     return f"{scale * low:{digits}} to {scale * high:{digits}}"
@@ -72,7 +78,7 @@ def counted(effect: Effect) -> str:
 def sentence(one: Comparison, results: Results) -> str:
     """One comparison in words: what was seen, and what that shows."""
     quantity, effect = results.readings[0].quantity, one.effects[0]
-    measure = quantity.label[:1].lower() + quantity.label[1:] if quantity.label[1:2].islower() else quantity.label
+    measure = _within(quantity.label)
     if effect is None:
         return f"{one.name}: nothing can be said, for {one.why}."
     span = interval(effect, quantity, size=True)
@@ -85,7 +91,10 @@ def sentence(one: Comparison, results: Results) -> str:
         changes = "changes" if none else "lowers" if up else "raises"
         said = f"Leaving {one.name} out {changes} {measure} by {size}{between}"
     else:
-        said = f"{_capital(one.name)}: {measure} is {size} {'apart' if none else 'higher' if up else 'lower'}{between}"
+        named = one.role in ("arm", "beside")  # its name is as it was written
+        name, than = (one.name, f" {{}} {one.other}'s") if named else (_capital(one.name), "")
+        apart = f"apart{than.format('from')}" if none else f"{'higher' if up else 'lower'}{than.format('than')}"
+        said = f"{name}: {measure} is {size} {apart}{between}"
     if one.judged is None:
         return f"{said}; it is in no family of tests."
     return f"{said}: {one.verdict}.{_settled(one)}{_flips(one.judged)}"
@@ -116,6 +125,17 @@ def _flips(judged: Judged) -> str:
     return f" Sign-flip test over seeds: p = {judged.p_sign_flip:.2g}."
 
 
+def differs(record: StudyRecord, arm: ArmRecord) -> str:
+    """What of an arm is not as in the baseline; of the baseline, its levels."""
+    base = next(one for one in record.arms if one.name == record.baseline)
+    said = [f"without {', '.join(arm.left_out)}"] if arm.left_out else []
+    said += ["test crops to annotated boxes"] if arm.oracle else []
+    for path, level in arm.levels.items():
+        if arm is base or path not in base.levels or not same_level(level, base.levels[path]):
+            said.append(f"{path}: {level_said(level)}")
+    return "; ".join(said)
+
+
 def deciding_p(one: Comparison) -> float:
     """The p that a verdict stands on: of its own null; of what is undecided that of no effect."""
     if one.judged is None:
@@ -134,23 +154,43 @@ def question(results: Results) -> str:
     record, asked = results.record, []
     quantity = results.readings[0].quantity
     if record.ablate:
-        asked.append(f"does {'each of ' * (len(record.ablate) > 1)}{_listed(record.ablate)} help")
+        several = len(record.ablate) > 1
+        asked.append(f"{'which of the steps' if several else 'does step'} {_listed(record.ablate)} help{'s' * several}")
     asked += [f"which level of {_listed(list(record.axes))} is best"] if record.axes else []
-    return f"{_capital(' and '.join(asked) or 'how far do seeds differ')}, by {quantity.label.lower()}?"
+    arms = [one.name for one in results.comparisons if one.role == "arm"]
+    if arms:
+        whose = "arm" if len(arms) == 1 else "arms"
+        asked.append(f"how {'does' if len(arms) == 1 else 'do'} {whose} {_listed(arms)} compare with {record.baseline}")
+    if record.decompose:
+        asked.append(f"what lies between {record.decompose[0].arm} and {record.decompose[-1].arm}")
+    return f"{_capital('; '.join(asked) if asked else 'how far do seeds differ')}, by {_within(quantity.label)}?"
 
 
 def answer(results: Results) -> str:
-    """What came out, in a sentence."""
+    """What came out, in a sentence, and in another what a way between arms is made of."""
     by_verdict: dict[str, list[str]] = {}
     for one in results.comparisons:
-        if one.role != "oracle":
+        if one.in_family:
             by_verdict.setdefault(one.verdict, []).append(one.name)
-    if not by_verdict:
-        return "There is no comparison in it."
-    parts = [
-        f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {verdict}" for verdict, names in by_verdict.items()
-    ]
-    return f"{_capital('; '.join(parts))}."
+    parts = [f"{verdict}: {_listed(names)}" for verdict, names in by_verdict.items()]
+    verdicts = f"{_capital('; '.join(parts))}." if parts else ""
+    return f"{verdicts} {way(results)}".strip() or "There is no comparison in it."
+
+
+def way(results: Results) -> str:
+    """The parts of a decomposition and their whole, in a sentence; empty where there is none."""
+    found, quantity = results.decomposition, results.readings[0].quantity
+    if found is None:
+        return ""
+    between = f"From {found.way[0]} to {found.way[-1]}"
+    if found.whole is None:
+        return f"{between}, nothing can be said, for {found.why}."
+    size, span = amount(abs(found.whole.value), quantity), interval(found.whole, quantity, size=True)
+    up = (found.whole.value >= 0) == (results.readings[0].sign > 0)
+    moves = "does not change" if size == amount(0.0, quantity) else f"{'rises' if up else 'falls'} by {size}"
+    sign = results.readings[0].sign
+    parts = [f"{one.name} {amount(sign * one.effect.value, quantity, sign=True)}" for one in found.parts]
+    return f"{between}, {_within(quantity.label)} {moves}{f' (95 % {span})' if span else ''}: {_listed(parts)}."
 
 
 def foretold(
@@ -188,6 +228,11 @@ def foretold(
 
 def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _within(label: str) -> str:
+    """A label in the midst of a sentence: ``accuracy``, but ``FID``."""
+    return label[:1].lower() + label[1:] if label[1:2].islower() else label
 
 
 def _capital(text: str) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from fgic_core.cli.study import comparisons_of, pictures_of, print_results, print_study, report_study
+from fgic_core.cli.study import pictures_of, print_results, print_study, report_study
 from fgic_core.pipeline import Pipeline
+from fgic_core.run.study import study_record
 from fgic_core.study.results import Results
 
 SPEC = """\
@@ -43,7 +44,7 @@ def test_check_says_what_a_study_can_show_and_what_it_never_can(
     planned: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = planned("seeds: [0, 1, 2, 3, 4]\nablate: [crops]\nmatrix: {classifier.with.epochs: [1, 2, 3]}\nmargin: 1")
-    assert comparisons_of(plan.study) == 3
+    assert plan.study.comparisons == 3
     print_study(plan, False)
     said = " ".join(capsys.readouterr().out.split())
     assert "What it will be able to show, of 3 comparisons on accuracy" in said
@@ -86,10 +87,61 @@ def test_of_numbers_that_nobody_knows_the_spread_of_nothing_is_foretold(
     assert json.loads(capsys.readouterr().out)["foretold"] == []
 
 
+def test_arms_with_names_are_told_by_check_with_what_they_are_for(
+    planned: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block = (
+        "seeds: [0, 1, 2]\nablate: [crops]\narms: {longer: {classifier.with.epochs: 2}}\n"
+        "beside: {few: {dots.with.count: 2, without: crops}}\n"
+        "decompose: [without-crops, {cropping: full}, longer]\nworth: {arms: [full], curve: [few, without-crops]}"
+    )
+    plan = planned(block)
+    print_study(plan, False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "longer classifier.with.epochs: 2 0 to 2 few without crops, dots.with.count: 2 (beside) 0 to 2" in said
+    assert "12 runs: 4 arms, 3 seeds each, compared with full." in said
+    assert "What it will be able to show, of 2 comparisons on accuracy" in said
+    assert (
+        "What longer has more than without-crops is told part by part: without-crops, full (cropping), longer." in said
+    )
+    assert "What made pictures of full are worth is told by real ones alone: few, without-crops." in said
+    print_study(plan, True)
+    told = json.loads(capsys.readouterr().out)
+    assert [(arm["name"], arm["under"]) for arm in told["arms"]] == [
+        *(("full", ""), ("without-crops", ""), ("longer", "arms"), ("few", "beside"))
+    ]
+    assert told["decompose"][1] == {"arm": "full", "part": "cropping"}
+    record = study_record(plan, {"started": ""})
+    assert [(arm.name, arm.under, arm.levels) for arm in record.arms[2:]] == [
+        *(("longer", "arms", {"classifier.with.epochs": 2}), ("few", "beside", {"dots.with.count": 2}))
+    ]
+    assert [(one.arm, one.part) for one in record.decompose][1:] == [("full", "cropping"), ("longer", "longer")]
+    assert record.worth is not None
+    assert (record.worth.arms, record.worth.curve) == (["full"], ["few", "without-crops"])
+    assert (told["comparisons"], told["worth"]) == (2, {"arms": ["full"], "curve": ["few", "without-crops"]})
+
+
+def test_check_calls_no_arm_beside_the_family_whose_comparison_is_in_it(
+    planned: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block = (
+        "seeds: [0]\nablate: [crops]\nmatrix: {classifier.with.epochs: [1, 2]}\nbeside:\n"
+        "  cropless: {without: crops}\n  longer: {classifier.with.epochs: 2}\n  longest: {classifier.with.epochs: 3}"
+    )
+    print_study(planned(block), False)
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "cropless without crops 0 longer classifier.with.epochs: 2 0 longest classifier.with.epochs: 3 (beside) 0"
+        in said
+    )
+
+
 def test_a_study_answers_with_a_table_a_page_and_words(
     planned: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    planned("seeds: [0, 1, 2]\nablate: [crops]\nmeasure: [{step: classifier, quantity: accuracy}, fit_seconds]")
+    measure = "measure: [{step: classifier, quantity: accuracy}, fit_seconds]"
+    named = "arms: {cropless: {without: crops}}\ndecompose: [without-crops, {cropping: full}]"
+    planned(f"seeds: [0, 1, 2]\nablate: [crops]\n{measure}\n{named}")
     result = Pipeline.from_yaml(tmp_path / "toys.yaml").run(store=tmp_path / "store", runs=tmp_path / "runs")
     assert result.ok
     assert result.report == result.folder / "report.html"
@@ -99,7 +151,11 @@ def test_a_study_answers_with_a_table_a_page_and_words(
     written = (result.folder / "results.json").read_text(encoding="utf-8")
     print_results(results)
     said = " ".join(capsys.readouterr().out.split())
-    assert "Does crops help, by accuracy?" in said
+    assert "Does step crops help; what lies between cropless and full, by accuracy?" in said
+    assert results.decomposition is not None
+    assert "From cropless to full, accuracy " in said
+    assert results.record.arms[1].name == "cropless"
+    assert (result.folder / "runs" / "cropless" / "seed-2" / "run.json").is_file()
     assert f"crops {results.comparisons[0].verdict}" in said
     result.report.unlink()
     (result.folder / "results.json").unlink()

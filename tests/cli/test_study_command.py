@@ -88,6 +88,34 @@ def test_a_run_that_fails_is_an_exit_code_and_one_message(
     assert [one.status for one in record.runs] == ["failed", "waiting", "waiting", "waiting"]
 
 
+def test_a_study_whose_first_measure_has_no_number_anywhere_is_an_error(
+    spec: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    none, some = "{step: crops, quantity: accuracy}", "{step: classifier, quantity: accuracy}"
+    block = ["--set", "study.seeds=[0]", "--device", "cpu", "--no-report"]
+    for quiet in ([], ["--quiet"]):
+        assert run(["pipeline", "toys.yaml", *block, *quiet, "--set", f"study.measure=[{none}]"]) == 1
+        said = " ".join(capfd.readouterr().err.split())
+        assert "error: study.measure: the study shows nothing: no run has a number of accuracy: step crops" in said
+        assert said.endswith("Write measure: [{step: classifier, quantity: accuracy}].")
+    assert run(["pipeline", "toys.yaml", *block, "--quiet", "--set", f"study.measure=[{some}, {none}]"]) == 0
+    said = " ".join(capfd.readouterr().err.split())
+    assert said.startswith("warning: study.measure: no run has a number of accuracy: step crops measured none. It ")
+
+
+def test_what_runs_were_not_to_reach_is_no_error_and_is_said(spec: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    block = ["--set", "study.seeds=[0]", "--device", "cpu", "--no-report"]
+    assert run(["pipeline", "toys.yaml", *block, "--until", "dots"]) == 0
+    said = " ".join(capfd.readouterr().err.split())
+    assert (
+        "warning: the study compares accuracy of step classifier, and nothing was measured: the runs were to go no "
+        "further, by --until dots"
+    ) in said
+    assert "error" not in said
+    assert run(["pipeline", "toys.yaml", *block, "--only", "dots", "--quiet"]) == 0
+    assert capfd.readouterr().err == ""
+
+
 def test_a_study_that_is_wrong_is_said_before_anything_runs(spec: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["pipeline", "toys.yaml", "--set", "study.ablate=[dots]"]) == 2
     assert "from --set study.ablate=[dots]: step dots cannot be left out" in capfd.readouterr().err

@@ -42,6 +42,7 @@ samples = st.builds(
     part_mask=st.none() | text,
     region=st.none() | boxes,
     region_origin=st.none() | text,
+    masked=st.booleans(),
     origin=text,
     parents=st.lists(text, max_size=2).map(tuple),
 )
@@ -231,6 +232,35 @@ def test_an_image_is_the_picture_cut_to_its_region(tmp_path: Path) -> None:
     assert dataset.picture(0).size == (20, 10)
     with pytest.raises(DataError, match=r"2\.png.*missing"):
         dataset.crop(2)
+
+
+def test_a_masked_image_shows_the_pixels_of_the_crop_where_they_are(tmp_path: Path) -> None:
+    """Those that the region reaches in part too; without a region there is nothing to mask around."""
+    pixels = np.random.default_rng(0).integers(0, 100, (10, 20, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "0.png")
+    region = Box(5.4, 2, 14.2, 7.9)
+    masks = [sample(1, path="0.png", region=region, masked=True), sample(2, path="0.png", masked=True)]
+    dataset = written(tmp_path, [sample(0, region=region), *masks])
+    crop, mask = np.asarray(dataset.crop(0)), np.asarray(dataset.crop(1))
+    assert np.array_equal(crop, pixels[2:8, 5:15])
+    assert mask.shape == pixels.shape
+    assert np.array_equal(mask[2:8, 5:15], crop)
+    mask = mask.copy()
+    mask[2:8, 5:15] = 128
+    assert (mask == 128).all()
+    for whole in (dataset.picture(1), dataset.crop(2)):
+        assert np.array_equal(np.asarray(whole), pixels)
+
+
+def test_rows_of_before_there_were_masks_are_not_masked(tmp_path: Path) -> None:
+    dataset = written(tmp_path, [sample(0, region=Box(1, 1, 2, 2)), sample(1)])
+    pq.write_table(dataset.table.drop_columns(["masked"]).combine_chunks(), tmp_path / "old.parquet")
+    (tmp_path / "old.parquet").replace(tmp_path / "samples.parquet")
+    old = Dataset.open(tmp_path)
+    assert [one.masked for one in old] == [False, False]
+    assert [one.region for one in old] == [Box(1, 1, 2, 2), None]
+    old.write(tmp_path / "again")
+    assert pq.read_table(tmp_path / "again" / "samples.parquet").column("masked").to_pylist() == [False, False]
 
 
 def test_a_picture_that_was_replaced_since_its_row_was_written_is_refused(

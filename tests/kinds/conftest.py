@@ -34,7 +34,7 @@ def wrap() -> Callable[..., Model]:
 
 @pytest.fixture
 def picture_set(tmp_path: Path) -> Callable[..., Dataset]:
-    """``picture_set(pixels, labels, boxes=…, regions=…, split=…, classes=…, empty=…)`` is a data set on disk.
+    """``picture_set(pixels, labels, boxes=…, regions=…, masked=…, split=…, classes=…, empty=…)`` is a data set on disk.
 
     Boxes are annotated ones, or whatever object boxes are given; ``empty`` names rows without an object.
     """
@@ -44,6 +44,7 @@ def picture_set(tmp_path: Path) -> Callable[..., Dataset]:
         labels: Sequence[int],
         boxes: Sequence[Sequence[Box | ObjectBox]] | None = None,
         regions: Sequence[Box] | None = None,
+        masked: bool = False,
         split: str = "test",
         classes: int = 2,
         empty: Sequence[int] = (),
@@ -62,6 +63,7 @@ def picture_set(tmp_path: Path) -> Callable[..., Dataset]:
                     boxes=tuple(ObjectBox(b) if isinstance(b, Box) else b for b in boxes[row]) if boxes else (),
                     empty=row in empty,
                     region=regions[row] if regions else None,
+                    masked=masked,
                 )
             )
         folder = tmp_path / "dataset"

@@ -13,7 +13,7 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from fgic_core.metrics.two_way import two_way
-from fgic_core.metrics.verdicts import LEVEL, STRICT_LEVEL, Verdict, holm, judge, level_of
+from fgic_core.metrics.verdicts import LEVEL, STRICT_LEVEL, Verdict, holm, judge, least, level_of
 
 
 def _seeds(mean: float, spread: float, count: int = 7):
@@ -44,8 +44,39 @@ def test_an_effect_within_the_margin_is_equivalent_though_it_is_not_none():
 
 
 def test_without_a_margin_nothing_is_equivalent():
-    assert judge({"it": two_way(np.zeros((7, 50)))}, 0.0)["it"].verdict is Verdict.UNDECIDED
-    assert judge({"it": two_way(np.zeros((7, 50)))}, 0.01)["it"].verdict is Verdict.EQUIVALENT
+    assert judge({"it": two_way(np.zeros((7, 400)))}, 0.0)["it"].verdict is Verdict.UNDECIDED
+    assert judge({"it": two_way(np.zeros((7, 400)))}, 0.01)["it"].verdict is Verdict.EQUIVALENT
+
+
+def test_pictures_that_do_not_vary_prove_no_more_than_so_many_can():
+    """Of fifty pictures, none differs in six studies of ten whose pipelines differ on one in a hundred."""
+    same = judge({"it": two_way(np.zeros((7, 50)))}, 0.01)["it"]
+    assert same.verdict is Verdict.UNDECIDED
+    assert same.p_equivalent == pytest.approx(0.99**50)
+    one = np.zeros((7, 395))
+    one[:, 0] = 1
+    seen = judge({"it": two_way(one)}, 0.01)["it"]
+    assert seen.p_equivalent == pytest.approx(0.99**395 + 395 * 0.01 * 0.99**394)
+    two = judge({"it": two_way(np.ones((7, 2)))}, 0.01)["it"]
+    assert two.verdict is Verdict.UNDECIDED
+    assert (two.p_zero, two.p_margin) == (0.5, pytest.approx(0.505**2))
+    copies = judge({"it": two_way(np.ones((7, 20)), np.repeat([0, 1], 10))}, 0.01)["it"]
+    assert (copies.verdict, copies.p_zero) == (Verdict.UNDECIDED, 0.5), "two pictures in ten copies each"
+    assert judge({"it": two_way(np.ones((7, 20)))}, 0.01)["it"].verdict is Verdict.ABOVE_MARGIN
+    number = judge({"it": two_way(np.ones(7))}, 0.01)["it"]
+    assert number.p_zero == 2.0**-6
+
+
+def test_an_effect_that_hardly_any_picture_shows_is_seldom_called_equivalent():
+    """False equivalence where one arm is always right and the other wrong on a share of pictures, with every seed."""
+    rng = np.random.default_rng(0)
+    for share, margin, pictures in ((0.02, 0.02, 50), (0.05, 0.05, 50), (0.05, 0.05, 20), (0.01, 0.01, 395)):
+        wrong = 0
+        for _ in range(400):
+            table = np.repeat((rng.random(pictures) < share)[None].astype(float), 7, axis=0)
+            effect = two_way(table)
+            wrong += max(effect.p_equivalent(margin), least(effect, margin).same) < LEVEL
+        assert wrong <= 0.05 * 400 + 2 * (0.05 * 0.95 * 400) ** 0.5, (share, margin, pictures)
 
 
 @pytest.mark.parametrize("count", [1, 2])

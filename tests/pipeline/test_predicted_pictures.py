@@ -87,6 +87,8 @@ steps:
   trained: {uses: classifier/linear, with: {epochs: 1}}
   odd_crops: {uses: cropper/exact, with: {margin: 1.7}}
   ready: {uses: classifier/linear, with: {epochs: 1}}
+  odd_masks: {uses: cropper/exact, with: {margin: 1.7, view: mask}, from: {dataset: others}}
+  on_masks: {uses: classifier/linear, with: {epochs: 1}}
   none_crops: {uses: cropper/exact, with: {test_boxes: predicted}, from: {dataset: none}}
   unsure: {uses: classifier/linear, with: {epochs: 1}}
   true_crops: {uses: cropper/exact, with: {test_boxes: annotated}}
@@ -144,7 +146,9 @@ def json_of(text: str) -> dict[str, Any]:
 
 
 class TestOnTheRunsOwnTestPictures:
-    @pytest.mark.parametrize(("classifier", "cropper"), [("trained", "crops"), ("ready", "odd_crops")])
+    @pytest.mark.parametrize(
+        ("classifier", "cropper"), [("trained", "crops"), ("ready", "odd_crops"), ("on_masks", "odd_masks")]
+    )
     def test_box_region_and_class_are_those_that_were_counted(self, run: Run, classifier: str, cropper: str) -> None:
         pictures, classes, boxes = pictures_of(run), counted(run, classifier), counted(run, cropper, "boxes.parquet")
         found = run.predictor(classifier)(list(pictures.values()))
@@ -157,6 +161,14 @@ class TestOnTheRunsOwnTestPictures:
             assert [guess.label for guess in one.top] == classes[name]["top"]
             assert one.top[0].confidence == pytest.approx(classes[name]["confidence"], abs=1e-5)
         assert len({one.top[0].confidence for one in found}) > 5  # they can be told apart
+
+    def test_a_picture_is_masked_as_the_test_pictures_were(self, run: Run) -> None:
+        first = next(iter(pictures_of(run).values()))
+        (masked,), (cut,) = (run.predictor(step)(first) for step in ("on_masks", "ready"))
+        assert (masked.region, masked.masked, cut.masked) == (cut.region, True, False)
+        (whole,) = run.predictor("on_masks", whole=True)(first)
+        assert not whole.masked
+        assert whole.top[0].confidence != masked.top[0].confidence
 
     def test_the_surest_box_is_taken_and_clipped(self, run: Run) -> None:
         first = next(iter(pictures_of(run).values()))
@@ -410,6 +422,26 @@ class TestTheCommand:
         assert abs(xs.mean() + 0.5 - 70) < 0.5
         assert abs(ys.mean() + 0.5 - 40) < 0.5
         assert 9 <= xs.max() - xs.min() + 1 <= 14
+
+    def test_the_map_of_a_masked_picture_is_drawn_over_what_the_network_saw(
+        self, run: Run, tmp_path: Path, capsys: Any
+    ) -> None:
+        # Of the middle of a 200x100 picture, letterboxed to 16x16: the 4x4 pixels there are 50x50 of the picture's.
+        photo = Image.new("RGB", (200, 100), (200, 40, 90))
+        photo.save(tmp_path / "photo.png")
+        words = (tmp_path / "photo.png", "--step", "on_masks", "--json")
+        cam = ("--cam", tmp_path / "maps", "--explainer", "explainer/middle")
+        assert self.ask(run, *words, "--box", "50,30,90,50", *cam) == 0
+        row = json_of(capsys.readouterr().out)
+        assert row["masked"]
+        drawn = np.asarray(Image.open(row["cam"]), dtype=int)
+        assert drawn.shape == (100, 200, 3)
+        coloured = np.ptp(drawn, axis=2) > 20
+        assert not coloured[:, :45].any(), "what is masked is grey where there is no map"
+        assert not coloured[:, 155:].any()
+        assert coloured[45:55, 95:105].all(), "and coloured where there is one"
+        assert self.ask(run, *words, "--whole") == 0
+        assert "trained on masked pictures (cropper/exact)" in capsys.readouterr().err
 
     def test_damaged_weights_are_not_used(self, run: Run, grey: Path, tmp_path: Path, capsys: Any) -> None:
         store = Path(shutil.copytree(run.record.store, tmp_path / "store"))

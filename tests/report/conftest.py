@@ -201,13 +201,14 @@ class FakeRun:
             writer.write(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
         return folder
 
-    def cropper(self, name: str = "crops", source: str = "boxes") -> Path:
+    def cropper(self, name: str = "crops", source: str = "boxes", *, masked: bool = False) -> Path:
         """Regions around the boxes, one of them the whole picture."""
         before = Dataset.open(self.root / "store" / source)
         samples = [
             _replace(
                 sample,
                 region=sample.boxes[-1].box.expand(2).clip(Size(WIDTH, HEIGHT)) if number else None,
+                masked=masked and number > 0,
                 region_origin=sample.boxes[-1].origin if number else "full image: no box",
             )
             for number, sample in enumerate(before)

@@ -336,6 +336,19 @@ def test_boxes_are_told_apart_by_origin(fake_run: Callable[..., Any]) -> None:
     assert "full image: no box" in article(page, "crops")
 
 
+def test_masked_pictures_are_shown_as_that_also_behind_crops_of_the_same_regions(
+    fake_run: Callable[..., Any],
+) -> None:
+    run = fake_run()
+    run.all_steps()
+    run.cropper("masks", "crops", masked=True)
+    page = read(run.write())
+    crops, masks = article(page, "crops"), article(page, "masks")
+    assert "The whole picture and what is cut from it" in crops
+    assert "The whole picture and what is shown of it" in masks
+    assert ("masked" in crops, "masked" in masks) == (False, True)
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no run directory"):
         write_report(tmp_path)

@@ -112,7 +112,7 @@ def executors(monkeypatch: pytest.MonkeyPatch) -> list[TwoAtOnce]:
         made[-1].slots = jobs
         return made[-1]
 
-    monkeypatch.setattr("fgic_core.run.workers.executor_of", executor_of)
+    monkeypatch.setattr("fgic_core.run.engine.executor_of", executor_of)
     return made
 
 

@@ -16,7 +16,7 @@ from fgic_core.data.artifact import ArtifactRecord, Point
 from fgic_core.errors import FgicError, StoreError
 from fgic_core.pipeline import Pipeline, Run
 from fgic_core.plan.plan import Plan
-from fgic_core.run import study
+from fgic_core.run import engine
 
 SPEC = """\
 version: 1
@@ -216,7 +216,7 @@ def test_a_study_looks_once_at_the_code_of_each_step_that_its_runs_share(
     block = "study: {seeds: [0, 1, 2], measure: [{step: net, quantity: accuracy}], matrix: {net.with.epochs: [1, 2]}}\n"
     spec = SPEC.replace("\nsteps:", f"\n{block}steps:")
     (tmp_path / "spec.yaml").write_text(spec.replace("{epochs: 2}}\n", "{epochs: 1}}\n").partition("  shift:")[0])
-    monkeypatch.setattr(study, "check_device", lambda device: 1 / 0)  # what comes next
+    monkeypatch.setattr(engine, "check_device", lambda device: 1 / 0)  # what comes next
     with pytest.raises(ZeroDivisionError):
         go()
     assert looked == ["dots", "net", "net"], "of six runs"

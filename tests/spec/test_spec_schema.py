@@ -73,8 +73,13 @@ class Judge:
             return not isinstance(value, list) or len(value) >= said
         if word == "uniqueItems":
             return not isinstance(value, list) or not said or all(one not in value[:i] for i, one in enumerate(value))
+        if word == "not":
+            return not self.legal(value, said)
+        if word == "prefixItems":
+            return not isinstance(value, list) or all(map(self.legal, value, said))
         if word == "items":
-            return not isinstance(value, list) or all(self.legal(one, said) for one in value)
+            rest = value[len(schema.get("prefixItems", ())) :] if isinstance(value, list) else []
+            return all(self.legal(one, said) for one in rest)
         return self.of_objects(value, schema, word)
 
     def of_objects(self, value: Any, schema: Mapping[str, Any], word: str) -> bool:
@@ -82,6 +87,7 @@ class Judge:
         rules: dict[str, Callable[[], bool]] = {
             "required": lambda: all(name in value for name in said),
             "minProperties": lambda: len(value) >= said,
+            "maxProperties": lambda: len(value) <= said,
             "propertyNames": lambda: all(self.legal(name, said) for name in value),
             "additionalProperties": lambda: all(
                 self.legal(one, said) for name, one in value.items() if name not in schema.get("properties", {})
@@ -159,6 +165,10 @@ study:
   cross: true
   matrix: {classifier.uses: [classifier/net], crops.with.margin: [0, 0.1, null, {a: 1}]}
   exclude: [{crops.with.margin: 0.1, ablate: boxes}]
+  arms: {longer: {crops.with.margin: 0.4}, bare: {without: [boxes, crops]}}
+  beside: {perfect: {oracle: true}, few: {without: boxes}}
+  decompose: [bare, {all of it: full}, longer]
+  worth: {arms: [full], curve: [few, longer]}
   measure: [{step: pgd, quantity: robust_accuracy, at: {eps: 4/255}}, fit_seconds]
   margin: 1
   baseline: {crops.with.margin: 0}
@@ -182,6 +192,20 @@ study:
         ("robust_accuracy", "robustness"),
         ("fit_seconds", "fit_second"),
         ("margin: 1\n", "margin: 0\n"),
+        ("longer: {crops.with.margin: 0.4}", "longer: {}"),
+        ("longer: {crops.with.margin: 0.4}", "longer: 3"),
+        ("longer: {crops.with.margin: 0.4}", "full: {crops.with.margin: 0.4}"),
+        ("longer: {crops.with.margin: 0.4}", "a/b: {crops.with.margin: 0.4}"),
+        ("without: [boxes, crops]", "witout: [boxes, crops]"),
+        ("without: [boxes, crops]", "without: []"),
+        ("bare: {without: [boxes, crops]}", "bare: {oracle: true}"),
+        ("perfect: {oracle: true}", "perfect: {oracle: 1}"),
+        ("[bare, {all of it: full}, longer]", "[bare]"),
+        ("[bare, {all of it: full}, longer]", "[{a: bare}, longer]"),
+        ("{all of it: full}", "{all of it: full, more: full}"),
+        ("curve: [few, longer]", "curve: [few]"),
+        ("curve: [few, longer]", "curves: [few, longer]"),
+        ("{arms: [full], curve", "{arms: [], curve"),
         ("resample", "seed"),
     ],
 )
@@ -189,7 +213,7 @@ def test_a_study_is_told_by_the_schema_too(
     old: str, new: str, judge: Judge, seven: str, said: Callable[..., str]
 ) -> None:
     assert judge.legal(data(seven + STUDY))
-    assert judge.legal(data(seven + STUDY.replace("[boxes, crops]", "{combinations: [boxes]}")))
+    assert judge.legal(data(seven + STUDY.replace("[boxes, crops]", "{combinations: [boxes]}", 1)))
     text = STUDY.replace(old, new, 1)
     assert text != STUDY
     assert said(seven + text)

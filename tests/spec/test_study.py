@@ -320,6 +320,26 @@ def test_a_combination_that_cannot_be_is_not_checked_where_it_is_excluded(
         ("measure: [accuracy]", "13:13", "accuracy is no quantity of a whole run: those are fit_seconds, seconds"),
         ("measure: [{step: classifer, quantity: accuracy}]", "13:20", "there is no step 'classifer' to measure at"),
         ("measure: [{step: classifier, quantity: acuracy}]", "13:42", "'acuracy' is no quantity that is known"),
+        ("measure: [{step: [classifier], quantity: accuracy}]", "13:20", "step should name a step, not a list"),
+        (
+            "measure: [{step: classifier, quantity: {a: 1}}]",
+            *("13:42", "quantity should be the name of one, not a mapping"),
+        ),
+        ("measure: [{step: classifier, quantity: 3}]", "13:42", "quantity should be the name of one, not 3"),
+        (
+            "measure: [{step: classifier, quantity: accuracy, split: [test]}]",
+            *("13:59", "split should be train, val or test, not a list"),
+        ),
+        ("measure: [seconds, seconds]", "13:22", "seconds is measured twice"),
+        (
+            "measure: [{step: pgd, quantity: robust_accuracy, at: {eps: 0.5}}, "
+            "{quantity: robust_accuracy, step: pgd, at: {eps: 1/2}}]",
+            *("13:69", "robust_accuracy is measured twice"),
+        ),
+        ("matrix: {}", "13:3", "matrix should be a mapping from paths to lists of values, not nothing"),
+        ("ablate: [[crops]]", "13:12", "ablate should name steps, not a list"),
+        ("vary: [[init]]", "13:10", "vary should name what a seed draws, not a list"),
+        ("seeds: [[0]]", "13:11", "a seed should be a whole number, 0 or more, not a list"),
         ("measure: [{step: classifier}]", "13:13", "what is measured does not say its quantity"),
         ("measure: [{step: classifier, quantity: accuracy, on: test}]", "13:52", "what is measured has no on"),
         (
@@ -391,6 +411,58 @@ def test_what_set_puts_under_an_axis_is_no_silent_loss(wrong: Callable[..., list
         "from --set classifier.with.epochs=5: levels of the study's classifier.with.epochs take the place of what is "
         "set here"
     )
+    said = wrong("matrix: {classifier.with: [{epochs: 1}, {epochs: 2}]}", "classifier.with.epochs=5")
+    assert said[0].endswith("levels of the study's classifier.with take the place of what is set here")
+
+
+@pytest.mark.parametrize(
+    ("block", "place", "message"),
+    [
+        (
+            "matrix: {classifier.with.epochs: [1, 2], classifier.with: [{epochs: 3}]}",
+            *("13:44", "classifier.with is the whole of classifier.with.epochs, which has levels too"),
+        ),
+        (
+            "matrix: {classifier.with: [{epochs: 3}], classifier.with.epochs: [1, 2]}",
+            *("13:44", "classifier.with.epochs is a part of classifier.with, which has levels too"),
+        ),
+        (
+            "matrix: {classifier.with.epochs: [1, 2], steps.classifier.with.epochs: [1, 3]}",
+            *("13:44", "steps.classifier.with.epochs is the same place as classifier.with.epochs, which has"),
+        ),
+        (
+            "arms: {a: {classifier.with: {epochs: 2}, classifier.with.epochs: 3}}",
+            *("13:44", "classifier.with.epochs is a part of classifier.with, which has levels too"),
+        ),
+        (
+            "arms: {a: {classifier.with: {epochs: 9}}}\nmatrix: {classifier.with.epochs: [1, 2]}",
+            *("13:14", "classifier.with is the whole of classifier.with.epochs, which has levels too"),
+        ),
+        (
+            "matrix: {classifier.with: [{epochs: 3}]}\nbeside: {a: {classifier.with.epochs: 9}}",
+            *("14:16", "classifier.with.epochs is a part of classifier.with, which has levels too"),
+        ),
+        (
+            "matrix: {classifier.with.epochs: [1, 2]}\narms: {a: {steps.classifier.with.epochs: 9}}",
+            *("14:14", "steps.classifier.with.epochs is the same place as classifier.with.epochs, which has"),
+        ),
+    ],
+)
+def test_of_two_paths_that_write_the_same_place_the_second_is_refused(
+    block: str, place: str, message: str, wrong: Callable[..., list[str]]
+) -> None:
+    said = wrong(block)
+    assert said[0].startswith(f"s.yaml:{place}: {message}")
+    assert not any(line.startswith("s.yaml") for line in said[1:]), "and nothing else"
+
+
+def test_a_number_may_be_measured_at_several_places(study: Callable[..., Spec]) -> None:
+    at = [f"{{step: pgd, quantity: robust_accuracy, at: {{eps: {eps}}}}}" for eps in ("0", "8/255")]
+    assert len(study(f"measure: [{', '.join(at)}, seconds, fit_seconds]").study.measure) == 4  # type: ignore[union-attr]
+
+
+def test_paths_that_only_begin_alike_are_two(study: Callable[..., Spec]) -> None:
+    assert len(names(study("matrix: {pgd.with.eps.0: [0, 0.1], pgd.with.eps.1: [0.2, 0.3]}"))) == 4
 
 
 def test_what_is_filled_in_is_a_study_that_means_the_same(study: Callable[..., Spec], known: Registry) -> None:
@@ -460,3 +532,246 @@ def test_a_step_may_have_a_seed_for_each_thing_that_it_draws(study: Callable[...
         study("seeds: [0]", "classifier.seed={ordre: 1}")
     with pytest.raises(SpecError, match="seed should be a whole number, 0 or more, not -1"):
         study("seeds: [0]", "classifier.seed={order: -1}")
+
+
+NAMED = """\
+ablate: [crops]
+matrix: {classifier.with.epochs: [2, 4]}
+arms:
+  longer: {classifier.with.epochs: 9, crops.with.margin: 0.2}
+  bare: {without: [synthetic, crops]}
+beside:
+  perfect: {oracle: true, without: synthetic}
+  few: {synthetic.with.per_class: 1}
+"""
+
+
+def test_arms_have_names_and_the_baselines_levels_but_for_their_own(study: Callable[..., Spec]) -> None:
+    spec = study(NAMED)
+    assert names(spec) == ["full", "without-crops", "classifier.epochs=4", "longer", "bare", "perfect", "few"]
+    assert [one.under for one in spec.study.arms] == ["", "", "", "arms", "arms", "beside", "beside"]  # type: ignore[union-attr]
+    longer, bare, perfect = (arm(spec, name) for name in ("longer", "bare", "perfect"))
+    assert longer.levels == {"classifier.with.epochs": 9, "crops.with.margin": 0.2}
+    assert (option(spec, "longer", "classifier", "epochs"), option(spec, "longer", "crops", "margin")) == (9, 0.2)
+    assert (bare.left_out, bare.levels) == (("crops", "synthetic"), {"classifier.with.epochs": 2})
+    assert wiring(spec, "bare")["classifier"] == {"dataset": "boxes"}
+    assert (perfect.oracle, perfect.left_out) == (True, ("synthetic",))
+    assert option(spec, "perfect", "crops", "test_boxes") == "annotated"
+    assert (option(spec, "few", "synthetic", "per_class"), option(spec, "few", "classifier", "epochs")) == (1, 2)
+    full, few = (arm(spec, name).steps for name in ("full", "few"))
+    assert [one is other for one, other in zip(full, few, strict=True)] == [True] * 3 + [False] + [True] * 3
+
+
+def test_the_family_has_a_comparison_for_each_named_arm_that_is_no_steps_or_levels(study: Callable[..., Spec]) -> None:
+    assert study(NAMED).study.comparisons == 1 + 1 + 2  # type: ignore[union-attr]
+    block = "ablate: [crops, boxes]\nmatrix: {classifier.with.epochs: [3, 4, 5]}\narms:\n"
+    again = "  cropless: {without: crops}\n  longer: {classifier.with.epochs: 4}\n"
+    spec = study(f"{block}{again}")
+    assert spec.study.comparisons == 2 + 2, "they are those of the step and the level"  # type: ignore[union-attr]
+    assert names(spec) == ["full", "without-boxes", "cropless", "longer", "classifier.epochs=5"]
+    more = "  both: {classifier.with.epochs: 4, without: crops}\n  other: {classifier.with.epochs: 6}\n"
+    assert study(f"{block}{again}{more}").study.comparisons == 2 + 2 + 2  # type: ignore[union-attr]
+
+
+def test_an_oracle_without_a_step_is_not_the_comparison_of_that_step(study: Callable[..., Spec]) -> None:
+    spec = study("ablate: [synthetic]\nbeside: {a: {oracle: true, without: synthetic}, b: {without: synthetic}}")
+    assert [spec.study.compared_anyway(arm(spec, name)) for name in ("full", "a", "b")] == [  # type: ignore[union-attr]
+        *(False, False, True)
+    ]
+
+
+def test_what_is_excluded_from_the_matrix_may_be_named(study: Callable[..., Spec]) -> None:
+    block = "matrix: {classifier.with.epochs: [3, 4]}\nexclude: [{classifier.with.epochs: 4}]\n"
+    assert names(study(f"{block}arms: {{longer: {{classifier.with.epochs: 4}}}}")) == ["full", "longer"]
+
+
+@pytest.mark.parametrize(
+    ("block", "place"),
+    [
+        ("arms: {x: {crops.with.test_boxes: annotated}}", "13:14"),
+        ("arms: {x: {crops.with: {margin: 0.2, test_boxes: annotated}, crops.seed: 3}}", "13:14"),
+        ("arms: {x: {crops.with.test_boxes: annotated, crops.with.margin: 0.2}}", "13:14"),
+        ("arms: {x: {without: boxes, crops.with.test_boxes: annotated}}", "13:30"),
+        ("oracle: true\narms: {x: {crops.with.test_boxes: annotated}}", "14:14"),
+    ],
+)
+def test_an_arm_that_sets_what_the_oracle_knows_is_in_no_family_either(
+    block: str, place: str, study: Callable[..., Spec], wrong: Callable[..., list[str]]
+) -> None:
+    said = wrong(block)
+    assert said[0] == f"s.yaml:{place}: an arm with annotated boxes of test pictures is in no family of tests"
+    assert said[-1] == "  Nobody has such boxes in practice: name the arm under beside."
+    assert sum(line.startswith("s.yaml") for line in said) == 1
+    spec = study(block.replace("arms", "beside"))
+    assert (arm(spec, "x").under, option(spec, "x", "crops", "test_boxes")) == ("beside", "annotated")
+
+
+def test_an_arm_beside_may_be_the_oracle_and_where_the_baseline_has_its_boxes_nobody_knows_more(
+    study: Callable[..., Spec],
+) -> None:
+    spec = study("oracle: true\nbeside: {x: {crops.with.test_boxes: annotated}}")
+    assert [(one.name, one.oracle, one.under) for one in spec.study.arms] == [  # type: ignore[union-attr]
+        ("full", False, ""),
+        ("x", True, "beside"),
+    ]
+    block = "arms: {x: {crops.with: {margin: 0.2, test_boxes: annotated}}, y: {crops.with.test_boxes: whole}}"
+    assert names(study(block, "crops.with.test_boxes=annotated")) == ["full", "x", "y"]
+
+
+def test_a_way_and_a_worth_name_arms_by_any_of_their_names(study: Callable[..., Spec]) -> None:
+    block = (
+        "ablate: [crops, boxes]\noracle: true\narms: {cropless: {without: crops}, few: {synthetic.with.per_class: 1}}\n"
+        "decompose: [without-crops, {cropping: full}, oracle, {no boxes: without-boxes}]\n"
+        "worth: {arms: [full], curve: [few, without-crops]}"
+    )
+    asked = study(block).study
+    assert asked is not None
+    assert [(one.arm, one.part) for one in asked.decompose] == [
+        *(("cropless", "cropless"), ("full", "cropping"), ("oracle", "oracle"), ("without-boxes", "no boxes"))
+    ]
+    assert asked.worth is not None
+    assert (asked.worth.arms, asked.worth.curve) == (("full",), ("few", "cropless"))
+
+
+def test_an_arm_may_have_another_component_with_its_options_under_defaults(
+    study: Callable[..., Spec], wrong: Callable[..., list[str]], known: Registry
+) -> None:
+    steps = STEPS.replace("seed: 7\n", "seed: 7\ndefaults: {classifier/tiny: {width: 4}, classifier/net: {lr: 0.5}}\n")
+    spec = study("arms: {tiny: {classifier.uses: classifier/tiny}}", steps=steps)
+    assert option(spec, "tiny", "classifier", "width") == 4
+    again = parse_spec(dump_yaml(spec.resolved()), known)
+    assert [option(one, "tiny", "classifier", "width") for one in (spec, again)] == [4, 4]
+    said = wrong("arms: {tiny: {classifier.uses: classifier/tiny}}", steps=STEPS.replace("epochs: 3", "lr: 1"))
+    assert said[0] == "s.yaml:13:34: in arm tiny, classifier/tiny has no option lr (line 9)"
+    assert "Put options that only one of them has under defaults" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("block", "place", "message"),
+    [
+        ("arms: [x]", "13:3", "arms should be a mapping from names to what is other there, not a list"),
+        ("beside: {}", "13:3", "beside should be a mapping from names to what is other there, not nothing"),
+        ("arms: {full: {without: crops}}", "13:10", "an arm should not be called full: one of the study's own is"),
+        ("beside: {Oracle: {oracle: true}}", "13:12", "an arm should not be called Oracle: one of the study's own is"),
+        ("arms: {a/b: {without: crops}}", "13:10", "'a/b' should not name an arm"),
+        ("arms: {..: {without: crops}}", "13:10", "'..' should not name an arm"),
+        ("arms: {x: {}}", "13:10", "arm x does not say what is other in it"),
+        ("arms: {x: 3}", "13:10", "arm x is 3, and should be a mapping"),
+        ("arms: {x: {witout: crops}}", "13:14", "witout is nothing that an arm can say"),
+        ("arms: {x: {without: crop}}", "13:23", "there is no step 'crop' to leave out"),
+        ("arms: {x: {without: [[crops]]}}", "13:24", "without should name steps, not a list"),
+        ("arms: {x: {without: [{crops: 1}]}}", "13:24", "without should name steps, not a mapping"),
+        ("arms: {x: {without: [crops, crops]}}", "13:31", "step crops is named twice"),
+        ("arms: {x: {without: []}}", "13:23", "without should not be empty"),
+        ("arms: {x: {without: dogs}}", "13:23", "step dogs cannot be left out: dataset/drawn takes no data set"),
+        ("arms: {x: {without: crops, crops.with.margin: 0}}", "13:30", "step crops is left out of arm x, and has no"),
+        ("arms: {x: {oracle: true}}", "13:14", "an arm with annotated boxes of test pictures is in no family of tests"),
+        ("beside: {x: {oracle: 1}}", "13:24", "oracle should be true or false, not 1"),
+        ("beside: {x: {oracle: true, without: crops}}", "13:16", "there is nothing for an oracle to know"),
+        ("arms: {x: {clasifier.with.epochs: 5}}", "13:14", "the spec has no step clasifier"),
+        ("arms: {x: {classifier.wiht.epochs: 5}}", "13:25", "a step has no wiht"),
+        ("arms: {x: {classifier.with.epohcs: 5}}", "13:30", "classifier/net has no option epohcs"),
+        ("arms: {x: {classifier.with.epochs: 0}}", "13:38", "option epochs should be at least 1, not 0"),
+        ("arms: {x: {classifier.with: {epochs: 0}}}", "13:40", "option epochs should be at least 1, not 0"),
+        ("arms: {x: {classifier.with.epochs: 3}}", "13:10", "arm x is the same pipeline as the baseline"),
+        ("arms: {x: {without: crops}, y: {without: [crops]}}", "13:31", "arm y is the same pipeline as arm x"),
+        ("arms: {x: {without: crops}, X: {without: boxes}}", "13:31", "an arm X is there already, as x"),
+        ("decompose: full", "13:14", "decompose should be a list of arms, not 'full'"),
+        ("decompose: [full]", "13:14", "a way needs two arms or more, from one to another"),
+        ("oracle: true\ndecompose: [full, orcale]", "14:21", "there is no arm orcale"),
+        (
+            "oracle: true\ndecompose: [{a: full}, oracle]",
+            "14:16",
+            "the first arm of a way has no part that leads to it",
+        ),
+        ("oracle: true\ndecompose: [full, oracle, {back: full}]", "14:36", "arm full is on the way twice"),
+        ("ablate: [crops]\ndecompose: [full, 3]", "14:21", "a step of the way should name an arm, not 3"),
+        ("ablate: [crops]\ndecompose: [full, {a: 3}]", "14:25", "part a should lead to an arm, not 3"),
+        (
+            "ablate: [crops, boxes]\ndecompose: [full, {a: without-crops}, {a: without-boxes}]",
+            *("14:42", "two parts are called a"),
+        ),
+        ("worth: [full]", "13:10", "worth should be a mapping, not a list"),
+        ("worth: {arms: [full]}", "13:10", "worth does not say its curve"),
+        (
+            "oracle: true\nworth: {arms: [full], curve: [oracle]}",
+            "14:32",
+            "curve of worth should name two arms or more",
+        ),
+        ("worth: {arms: [], curve: [full, oracle]}", "13:17", "arms of worth should name one arm or more"),
+        ("oracle: true\nworth: {arms: [full], curve: [full, oracle]}", "14:33", "arm full is named twice"),
+    ],
+)
+def test_what_is_wrong_with_a_name_is_said_where_it_stands(
+    block: str, place: str, message: str, wrong: Callable[..., list[str]]
+) -> None:
+    said = wrong(block)
+    assert said[0].startswith(f"s.yaml:{place}: {message}")
+    assert not any(line.startswith("s.yaml") for line in said[1:]), "and nothing else"
+
+
+def test_levels_that_are_wrong_are_told_beside_what_else_is_wrong_with_the_block(
+    wrong: Callable[..., list[str]],
+) -> None:
+    axes = "matrix: {classifier.with.epochs: [5, 0], crops.with.margin: [0, no], synthetic.with.per_class: [1, -1]}\n"
+    arms = "arms: {x: {classifier.with.epochs: -1, without: dogs}, full: {without: crops}}\n"
+    out = "exclude: [{synthetic.with.per_class: -1, crops.with.margin: 7}]\n"
+
+    def places(block: str) -> list[str]:
+        return [line.split(": ")[0][len("s.yaml:") :] for line in wrong(block) if line.startswith("s.yaml")]
+
+    assert places(f"seeds: 7\n{axes}{arms}{out}") == ["13:10", "14:40", "14:67", "15:38", "15:51", "15:58", "16:63"]
+    assert places(f"{axes}ablate: [dogs]") == ["13:40", "13:67", "13:102", "14:12"]
+    assert places("matrix: {classifier.with.epochs: [0, -1], crops.with.margin: 3}") == ["13:37", "13:64"]
+
+
+def test_several_arms_that_are_wrong_are_told_at_once(wrong: Callable[..., list[str]]) -> None:
+    said = wrong("arms:\n  x: {classifier.with.epochs: 0}\n  y: {crops.with.margin: no}\n  z: {pgd.from.model: cam}")
+    assert [line.partition(": ")[0] for line in said if line.startswith("s.yaml")] == [
+        *("s.yaml:14:33", "s.yaml:15:28", "s.yaml:16:25")
+    ]
+    said = wrong("ablate: [crops]\ndecompose: [full, without-crop]\nworth: {arms: [ful], curve: [full, without-crops]}")
+    assert [line for line in said if line.startswith("  Did you")] == [
+        *("  Did you mean without-crops?", "  Did you mean full?")
+    ]
+
+
+def test_two_names_of_one_arm_are_that_arm_twice(wrong: Callable[..., list[str]]) -> None:
+    block = "ablate: [crops]\narms: {cropless: {without: crops}}\n"
+    said = wrong(f"{block}decompose: [cropless, full, without-crops]")
+    assert said[0] == "s.yaml:15:31: arm cropless is on the way twice"
+    said = wrong(f"{block}worth: {{arms: [full], curve: [cropless, without-crops]}}")
+    assert said[0] == "s.yaml:15:43: arm cropless is named twice"
+
+
+def test_a_name_that_the_study_gives_to_another_arm_is_taken(
+    study: Callable[..., Spec], wrong: Callable[..., list[str]]
+) -> None:
+    said = wrong("ablate: [crops]\narms: {without-crops: {without: boxes}}")
+    assert said[0] == "s.yaml:14:10: arm without-crops has the name of another arm of this study"
+    assert names(study("ablate: [crops]\narms: {without-crops: {without: crops}}")) == ["full", "without-crops"]
+
+
+def test_names_are_set_filled_in_and_read_again(study: Callable[..., Spec], known: Registry) -> None:
+    block = (
+        f"{NAMED}oracle: true\ndecompose: [bare, without-crops, {{the rest: full}}]\n"
+        "worth: {arms: [full, few], curve: [bare, longer]}"
+    )
+    spec = study(block, "study.arms.bare.without=[synthetic]", "study.beside.more={synthetic.with.per_class: 9}")
+    assert arm(spec, "bare").left_out == ("synthetic",)
+    again = parse_spec(dump_yaml(spec.resolved()), known)
+    assert again.resolved() == spec.resolved()
+    for one, other in zip(spec.study.arms, again.study.arms, strict=True):  # type: ignore[union-attr]
+        assert (one.name, one.levels, one.left_out, one.under) == (
+            other.name,
+            other.levels,
+            other.left_out,
+            other.under,
+        )
+        assert [s.described.options for s in one.steps] == [s.described.options for s in other.steps]
+    assert (again.study.decompose, again.study.worth) == (spec.study.decompose, spec.study.worth)  # type: ignore[union-attr]
+
+
+def test_arms_that_differ_in_one_of_a_steps_seeds_are_two(study: Callable[..., Spec]) -> None:
+    spec = study("arms: {a: {classifier.seed: {order: 1, init: 2}}, b: {classifier.seed: {order: 1, init: 3}}}")
+    assert names(spec) == ["full", "a", "b"]

@@ -83,13 +83,14 @@ class FakeStudy:
                 self.record.runs.append(entry)
                 (self.folder / name).mkdir(parents=True)
                 steps = [StepRecord(name="birds", uses="dataset/fake", key=data, inputs={}, status="reused")]
+                steps += self._between(arm.name, seed, data)
                 key = "" if broken else self._classifier(right[a, s], f"{arm.name} {seed}", a + s)
                 steps.append(
                     StepRecord(
                         name="classifier",
                         uses="classifier/fake",
                         key=key or _key("none"),
-                        inputs={"dataset": "birds"},
+                        inputs={"dataset": steps[-1].name},
                         status="failed" if broken else "computed",
                         error="it broke" if broken else "",
                     )
@@ -106,6 +107,10 @@ class FakeStudy:
                 ).write(self.folder / name)
         self.record.write(self.folder)
         return self.folder
+
+    def _between(self, arm: str, seed: int, data: str) -> list[StepRecord]:
+        """The steps between the reader, whose data set has this key, and the classifier of a run."""
+        return []
 
     def _artifact(self, name: str, kind: str, **about: Any) -> tuple[str, Path]:
         folder = self.store.folder(_key(name))

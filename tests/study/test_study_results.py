@@ -10,20 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from statsmodels.stats.multitest import multipletests
 
+from fgic_core.data.artifact import Metric
 from fgic_core.errors import StoreError
 from fgic_core.metrics.power import foretell
 from fgic_core.metrics.two_way import Variances, two_way
 from fgic_core.report.study import write_study_report
+from fgic_core.store.record import StepRecord
 from fgic_core.store.study import ArmRecord, MeasureRecord
 from fgic_core.study import words
 from fgic_core.study.effects import by_class, flipped
 from fgic_core.study.pictures import Rows, clusters_of
 from fgic_core.study.readings import Readings, difference, metric_of
 from fgic_core.study.results import FILES, Results
+from fgic_core.study.unmeasured import unmeasured
 
 
 def _names(results: Results) -> dict[str, str]:
@@ -34,7 +38,7 @@ def _names(results: Results) -> dict[str, str]:
 def shown(tmp_path_factory: pytest.TempPathFactory, make: Any) -> tuple[Path, Results, np.ndarray[Any, Any]]:
     """A study of which leaving out ``crops`` costs 20 points and ``noise`` nothing at all."""
     study, answers = make
-    right = answers([0.2, 0.0])
+    right = answers([0.2, 0.0], pictures=600)
     folder = study(tmp_path_factory.mktemp("shown"), ("crops", "noise")).write(right)
     return folder, Results.of(folder), right
 
@@ -51,7 +55,7 @@ def test_a_step_that_helps_is_necessary_and_one_that_does_nothing_is_equivalent(
 
 def test_a_step_that_does_harm_is_called_harmful(make, tmp_path):
     study, answers = make
-    right = answers([-0.1, 0.0])
+    right = answers([-0.1, 0.0], pictures=600)
     results = Results.of(study(tmp_path, ("bad", "noise")).write(right))
     assert _names(results) == {"bad": "harmful", "noise": "equivalent"}
     said = words.sentence(results.comparisons[0], results)
@@ -170,6 +174,25 @@ def test_all_combinations_sum_to_the_total(make, tmp_path):
     assert Results.of(study(tmp_path / "alone", ("boxes",)).write(right[:2])).combinations is None
 
 
+def test_levels_that_python_calls_equal_or_that_print_alike_are_levels_of_their_own(make, tmp_path):
+    study, answers = make
+    levels = [0, False, 1, True, "1"]
+    arms = [
+        ArmRecord(name=f"arm-{n}" if n else "full", left_out=[], levels={"c.with.n": one})
+        for n, one in enumerate(levels)
+    ]
+    effects = [-0.05, 0.2, -0.1, 0.1]
+    right = answers(effects, pictures=600)
+    found = Results.of(study(tmp_path, (), arms=arms, axes={"c.with.n": levels}).write(right)).comparisons
+    assert [one.name for one in found] == [f"c.with.n = {said}" for said in ("false", "1", "true", '"1"')]
+    assert [(one.better, one.other) for one in found] == [(f"arm-{number}", "full") for number in (1, 2, 3, 4)]
+    for number, one in enumerate(found, 1):
+        assert one.judged is not None
+        assert one.judged.effect == one.effects[0] == two_way(right[number].astype(float) - right[0])
+    verdicts = [one.verdict.partition(" ")[0] for one in found]
+    assert verdicts == ["better", "worse", "better", "worse"]
+
+
 def test_another_level_is_compared_with_the_baselines(make, tmp_path):
     study, answers = make
     arms = [
@@ -182,7 +205,7 @@ def test_another_level_is_compared_with_the_baselines(make, tmp_path):
     assert _names(results) == {"crops": "necessary", "crops.with.margin = 0.1": "better by more than the margin"}
     assert results.comparisons[1].effects[0].value > 0.05
     assert "Crops.with.margin = 0.1: accuracy is" in words.sentence(results.comparisons[1], results)
-    assert words.question(results) == "Does crops help and which level of crops.with.margin is best, by accuracy?"
+    assert words.question(results) == "Does step crops help; which level of crops.with.margin is best, by accuracy?"
 
 
 def test_the_oracle_stands_beside_the_family(make, tmp_path):
@@ -220,12 +243,91 @@ def test_a_metric_is_that_of_test_unless_a_split_is_named(make, tmp_path):
     assert metric_of(changed, MeasureRecord(step="classifier", quantity="loss")) is None
 
 
+@pytest.fixture(scope="module")
+def attacked(make: Any) -> Any:
+    """Makes a study of two arms whose runs attack their classifier at eps 0 and 4/255, with these measures."""
+    study, answers = make
+
+    class Attacked(study):  # type: ignore[misc, valid-type]
+        def _between(self, arm: str, seed: int, data: str) -> list[StepRecord]:
+            metrics = [
+                Metric(name="robust_accuracy", split="test", value=value, n=2, at={"norm": "Linf", "eps": eps})
+                for eps, value in ((0.0, 1.0), (4 / 255, 0.5))
+            ]
+            about = {"uses": "attacker/fake", "metrics": metrics}
+            key, folder = self._artifact(f"{arm}, {seed}, attack", "robustness", **about)
+            rows = {"eps": [0.0] * 2 + [4 / 255] * 2, "id": ["picture 0", "picture 1"] * 2, "label": [0, 1] * 2}
+            pq.write_table(
+                pa.table(rows | {"clean": [1] * 4, "adversarial": [1, 1, 0, 1]}), folder / "robustness.parquet"
+            )
+            birds = {"dataset": "birds"}
+            pgd = StepRecord(name="pgd", uses="attacker/fake", key=key, inputs=birds, status="computed")
+            return [pgd, StepRecord(name="same", uses="dataset/fake", key=data, inputs=birds, status="reused")]
+
+    def made(root: Path, *measures: MeasureRecord, **about: Any) -> Path:
+        one = Attacked(root, ("crops",), measure=list(measures), seeds=[0, 1, 2], **about)
+        folder: Path = one.write(answers([0.2], seeds=3, pictures=20))
+        return folder
+
+    return made
+
+
+def test_a_measure_that_means_one_of_several_numbers_has_none_and_asks_which(attacked, tmp_path):
+    about = {"step": "pgd", "quantity": "robust_accuracy"}
+    measures = [MeasureRecord(**about), MeasureRecord(**about, at={"eps": 4 / 255})]
+    several, one = Results.of(attacked(tmp_path, *measures)).readings
+    assert np.isnan(several.values).all()
+    assert several.outcomes is None
+    (problem,) = several.problems
+    assert problem == (
+        "step pgd measured robust_accuracy at several values: eps=0; eps=0.01568627; say which: at: {eps: 0.01568627}"
+    )
+    assert (one.values.tolist(), one.problems) == ([[0.5] * 3] * 2, [])
+    said = MeasureRecord(**about, at={"eps": float(problem.rpartition(" ")[2].strip("}"))})
+    assert Results.of(attacked(tmp_path / "said", said)).readings[0].values.tolist() == one.values.tolist()
+
+
+@pytest.mark.parametrize(
+    ("measure", "what", "hint"),
+    [
+        (
+            {"step": "pgd", "quantity": "robust_accuracy", "at": {"eps": 0.5}},
+            "no run has a number of robust_accuracy (eps=0.5): step pgd measured none",
+            "It measured robust_accuracy (test) at eps=0; eps=0.01568627. Write measure: "
+            "[{step: pgd, quantity: robust_accuracy, at: {eps: 0.01568627}}], or another of its numbers.",
+        ),
+        (
+            {"step": "pgd", "quantity": "accuracy"},
+            "no run has a number of accuracy: step pgd measured none",
+            "It measured robust_accuracy (test) at eps=0; eps=0.01568627. Write measure: "
+            "[{step: classifier, quantity: accuracy}].",
+        ),
+        (
+            {"step": "classifier", "quantity": "accuracy", "split": "val"},
+            "no run has a number of accuracy (val): step classifier measured none",
+            "It measured accuracy (test). Write measure: [{step: classifier, quantity: accuracy}], or another of its "
+            "numbers.",
+        ),
+        (
+            {"step": "pgd", "quantity": "robust_accuracy"},
+            "step pgd measured robust_accuracy at several values: eps=0; eps=0.01568627; say which: at: "
+            "{eps: 0.01568627}",
+            "",
+        ),
+    ],
+)
+def test_of_a_measure_without_a_number_it_is_said_what_to_write_instead(attacked, tmp_path, measure, what, hint):
+    some = MeasureRecord(step="classifier", quantity="accuracy")
+    (found,) = unmeasured(Results.of(attacked(tmp_path, some, MeasureRecord(**measure))))
+    assert (found.number, found.what, found.hint, found.left_out) == (1, what, hint, False)
+
+
 def test_classes_and_flipped_pictures(shown):
     _, results, right = shown
     reading = results.readings[0]
     rows = by_class(reading, 0, 1)
     assert sum(row.pictures * row.effect.value for row in rows) == pytest.approx(
-        200 * (right[0].mean() - right[1].mean())
+        600 * (right[0].mean() - right[1].mean())
     )
     assert [row.effect.value for row in rows] == sorted((row.effect.value for row in rows), reverse=True)
     assert all(row.p >= row.effect.p_zero for row in rows)
@@ -272,8 +374,8 @@ def test_the_files_hold_every_number(shown):
         "step": "classifier",
         "better": "higher",
         "unit": "fraction",
-        "pictures": 200,
-        "clusters": 200,
+        "pictures": 600,
+        "clusters": 600,
         "problems": [],
     }
 
@@ -289,8 +391,8 @@ def test_the_same_runs_give_the_same_bytes(shown):
 def test_the_page_says_the_answer_first_and_escapes_what_is_not_ours(shown):
     folder, results, _ = shown
     text = write_study_report(folder, results).read_text(encoding="utf-8")
-    assert text.index("Does each of crops and noise help, by accuracy?") < text.index("<h2")
-    assert "Crops is necessary; noise is equivalent." in text
+    assert text.index("Which of the steps crops and noise helps, by accuracy?") < text.index("<h2")
+    assert "Necessary: crops; equivalent: noise." in text
     assert "<b>" not in text.replace("<b>&lt;b", "")
     assert "&lt;b&gt;" in text
     for part in ("effects-title", "cost-title", "pictures-title", "seeds-title", "before-title"):
@@ -360,5 +462,5 @@ def test_no_effect_at_all_is_neither_higher_nor_lower(make, tmp_path):
     results = Results.of(study(tmp_path, ("noise",)).write(answers([0.0], pictures=40)))
     said = words.sentence(results.comparisons[0], results)
     assert said.startswith(
-        "Leaving noise out changes accuracy by 0.0 points (95 % 0.0 to 0.0; 7 seeds, 40 test pictures)"
+        "Leaving noise out changes accuracy by 0.0 points (95 % -8.8 to 8.8; 7 seeds, 40 test pictures)"
     )

@@ -75,6 +75,15 @@ class TestAway(CropperSuite):
     @pytest.fixture
     def component(self): return Away()
 
+class TwoMinds(Cropper):
+    '''Looks at something else where it masks.'''
+    def region(self, box, image):
+        return box if self.view == "crop" else box.expand(3)
+
+class TestTwoMinds(CropperSuite):
+    @pytest.fixture
+    def component(self): return TwoMinds()
+
 class TestNothing(CropperSuite):
     pass
 """
@@ -93,6 +102,7 @@ def test_broken_components_fail_where_they_break(outcomes: Callable[[str], dict[
     assert "TestOutside::test_it_leaves_the_network_and_the_images_as_it_found_them" in failed
     assert "TestEdges::test_other_weights_give_another_map" in failed
     assert "TestAway::test_a_region_shows_some_of_the_object" in failed
+    assert "TestTwoMinds::test_a_mask_shows_the_pixels_of_the_crop_where_they_are_in_the_picture" in failed
     nothing = [name for name in found if name.startswith("TestNothing")]
     assert nothing
     assert failed.issuperset(nothing), "a suite without its component must not be green"

@@ -51,8 +51,8 @@ class Classifier(Component, ABC):
     inputs: ClassVar[Mapping[str, Input]] = {"dataset": Input("dataset")}
     gives: ClassVar[str] = "model"
 
-    #: What of a row `fit` reads besides picture, class and region: ``boxes``, ``parts``, ``part_mask``, … Others are
-    #: empty there, so that a change of theirs trains nothing anew.
+    #: What of a row `fit` reads besides picture, class and what is shown: ``boxes``, ``parts``, ``part_mask``, … Others
+    #: are empty there, so that a change of theirs trains nothing anew.
     columns: ClassVar[frozenset[str]] = frozenset()
 
     val_fraction: float = Field(

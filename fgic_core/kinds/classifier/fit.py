@@ -33,7 +33,12 @@ TOP = 5
 #: How far logits may differ after save and load, relative to the largest.
 TOLERANCE = 1e-4
 #: The columns of a row that learning reads; a classifier may ask for more (`Classifier.columns`).
-READS = frozenset(("id", "root", "path", "label", "split", "width", "height", "region", "origin", "parents", "digest"))
+READS = frozenset(
+    (
+        *("id", "root", "path", "label", "split", "width", "height"),
+        *("region", "masked", "origin", "parents", "digest"),
+    )
+)
 _NAMED = 5
 
 
@@ -195,12 +200,14 @@ def classify(
     from torch.nn import functional
 
     from fgic_core.kit.features import SameAgain
+    from fgic_core.kit.shared import pictures_of
 
     rows: dict[str, list[Any]] = {"labels": [], "predicted": [], "confidence": [], "loss": [], "top": []}
     wanted = torch.from_numpy(data.labels).to(ctx.device)
     with ctx.progress(description, len(data)) as progress:
         done = 0
-        for logits in (again or SameAgain()).logits(*_arguments(fitted, data), **_how(data, ctx)):
+        how = {"pictures": pictures_of(data), **_how(data, ctx)}
+        for logits in (again or SameAgain()).logits(*_arguments(fitted, data), **how):
             labels = wanted[done : done + len(logits)]
             done += len(labels)
             with torch.no_grad():

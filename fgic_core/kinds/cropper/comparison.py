@@ -1,4 +1,7 @@
-"""Whether train and test crops show the same: how much of the picture they keep, and whose boxes they are cut to."""
+"""Whether train and test crops show the same: how much of the picture they keep, and whose boxes they are cut to.
+
+What is masked is compared as what is cut: it shows the same pixels.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fgic_core.data.geometry import Box
-from fgic_core.data.sample import CropSource
+from fgic_core.data.sample import CropSource, View
 
 #: Kept areas differ clearly where their geometric means do by this factor and the ranks would by chance as rarely as
 #: this (Mann and Whitney 1947). Between the official splits of Stanford Dogs and CUB-200-2011, and between annotated
@@ -19,6 +22,8 @@ FACTOR, BY_CHANCE = 1.4, 0.01
 OVERLAP, ENOUGH = 0.5, 5
 
 _WORDS: dict[CropSource, str] = {"annotated": "annotated", "predicted": "predicted", "crossfit": "cross-fitted"}
+#: What pictures become in a view, and what is done to one.
+_MADE: dict[View, tuple[str, str]] = {"crop": ("crops", "cropped to"), "mask": ("masked pictures", "masked around")}
 
 
 @dataclass
@@ -49,19 +54,21 @@ class Crops:
             self.overlaps.append(max(overlaps))
 
 
-def difference(train: Crops, test: Crops, sources: Mapping[str, CropSource]) -> str | None:
+def difference(train: Crops, test: Crops, sources: Mapping[str, CropSource], view: View = "crop") -> str | None:
     """What a reader must know of train and test crops that clearly differ; None where they do not.
 
     Args:
         train, test: the crops of both splits.
         sources: the boxes that ``train`` and ``test`` are cropped to, if they are.
+        view: what is shown of a picture.
     """
     if not train.areas or not test.areas:
         return None
     said = []
+    made, how = _MADE[view]
     if _apart(train.areas, test.areas):
-        shares = f"{np.mean(train.areas):.0%} of the picture, test crops {np.mean(test.areas):.0%}"
-        said.append(f"train crops keep {shares} on average (n = {len(train.areas):,} and {len(test.areas):,})")
+        shares = f"{np.mean(train.areas):.0%} of the picture, test {made} {np.mean(test.areas):.0%}"
+        said.append(f"train {made} keep {shares} on average (n = {len(train.areas):,} and {len(test.areas):,})")
     whose = sources["train"], sources["test"]
     if whose.count("annotated") == 1 and "whole" not in whose:
         # The split that tells more: heads that are annotated in train alone do not show in test.
@@ -76,18 +83,19 @@ def difference(train: Crops, test: Crops, sources: Mapping[str, CropSource]) -> 
     if not said:
         return None
     return (
-        f"Train and test crops do not show the same: {'; '.join(said)}. Train pictures {_used(whose[0], 'boxes')}, "
-        f"test pictures {_also(*whose)}, so that a classifier is tested on other views than it learned from."
+        f"Train and test {made} do not show the same: {'; '.join(said)}. "
+        f"Train pictures {_used(whose[0], 'boxes', how)}, test pictures {_also(*whose, how)}, so that a classifier is "
+        "tested on other views than it learned from."
     )
 
 
-def _used(source: CropSource, boxes: str) -> str:
-    return "are used whole" if source == "whole" else f"are cropped to {_WORDS[source]} {boxes}"
+def _used(source: CropSource, boxes: str, how: str) -> str:
+    return "are used whole" if source == "whole" else f"are {how} {_WORDS[source]} {boxes}"
 
 
-def _also(train: CropSource, test: CropSource) -> str:
-    said = _used(test, "boxes" if train == "whole" else "ones")
-    return said if "whole" in (train, test) else said.removeprefix("are cropped ")
+def _also(train: CropSource, test: CropSource, how: str) -> str:
+    said = _used(test, "boxes" if train == "whole" else "ones", how)
+    return said if "whole" in (train, test) else said.removeprefix(f"are {how.partition(' ')[0]} ")
 
 
 def _apart(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from fgic_core.data.geometry import Box, Size
-from fgic_core.data.sample import CropSource
+from fgic_core.data.sample import CropSource, View
 from fgic_core.kinds.component import Component
 from fgic_core.kinds.ports import Input
 
@@ -19,7 +19,7 @@ class Cropper(Component, ABC):
 
     Contract: `region` is a pure function. The core picks the box (the largest annotated, the most confident
     found), clips the region to the picture, falls back to the full image where there is no box, counts how often,
-    and stores four numbers; pictures are cut when they are decoded.
+    and stores four numbers; pictures are cut, or masked around the region (`view`), when they are decoded.
     """
 
     kind: ClassVar[str] = "cropper"
@@ -37,6 +37,14 @@ class Cropper(Component, ABC):
         description="Boxes that test pictures are cropped to; by default predicted ones if a detector ran before, else "
         "annotated ones. No detector is trained on test pictures: `crossfit` is the same as `predicted` here. `whole` "
         "uses these pictures as they are.",
+    )
+
+    view: View = Field(
+        "crop",
+        description="What is shown of a picture that has a region: `crop` cuts the region out. `mask` keeps the frame "
+        "and fills what is outside of the region with grey: the object at the scale that it has in the picture, "
+        "without its context. Both show the same pixels, those that the region reaches, in part or whole; a picture "
+        "that is used whole is so either way.",
     )
 
     def draws(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from fgic_core.data.boxes import Chosen, ComparedWriter, box_of, choose_box, obj
 from fgic_core.data.dataset import BATCH, SCHEMA, Dataset, DatasetWriter
 from fgic_core.data.geometry import Box, Size
 from fgic_core.data.images import read_size
-from fgic_core.data.sample import SOURCES, CropSource, source_of
+from fgic_core.data.sample import SOURCES, CropSource, View, source_of
 from fgic_core.errors import DataError, PluginError
 from fgic_core.kinds.cropper.comparison import Crops, difference
 
@@ -30,7 +30,7 @@ ASKED = "full image: as asked"
 
 
 def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None:
-    """Write the data set of ``inputs["dataset"]`` with a region for each sample; no pixel is copied.
+    """Write the data set of ``inputs["dataset"]`` with a region for each sample, cut out or masked; no pixel is copied.
 
     Beside it ``boxes.parquet`` holds, for each sample, the boxes that were there, their overlap and the region
     (`fgic_core.data.boxes.COMPARED`).
@@ -41,7 +41,7 @@ def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None
     """
     dataset: Dataset = inputs["dataset"]
     source = _sources(component, dataset)
-    tally = _Tally()
+    tally = _Tally(component.view)
     with (
         DatasetWriter(ctx.folder, dataset.header) as writer,
         ComparedWriter(ctx.folder, dataset.header.searched) as compared,
@@ -67,7 +67,8 @@ def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None
                 about = compared.add({**row, "region": edges, "region_origin": origins[-1]}, size)
                 tally.asked[row["split"]] += wanted == "whole"
                 tally.add(row["split"], region, size, chosen.candidates, about, objects_of(row["boxes"], size))
-            for name, values in (("region", regions), ("region_origin", origins)):
+            masked = [component.view == "mask" and region is not None for region in regions]
+            for name, values in (("region", regions), ("region_origin", origins), ("masked", masked)):
                 field = SCHEMA.field(name)
                 batch = batch.set_column(SCHEMA.get_field_index(name), field, pa.array(values, field.type))  # noqa: PLW2901
             writer.write(batch)
@@ -75,7 +76,7 @@ def run(component: Cropper, inputs: Mapping[str, Any], ctx: StepContext) -> None
             progress.advance(len(rows))
     tally.report(ctx)
     if {"train", "test"} <= source.keys():
-        said = difference(tally.crops["train"], tally.crops["test"], source)
+        said = difference(tally.crops["train"], tally.crops["test"], source, component.view)
         if said is not None:
             ctx.warn(said)
 
@@ -174,10 +175,33 @@ def _numbers(values: Sequence[float]) -> str:
     return "(" + ", ".join(f"{value:g}" for value in values) + ")"
 
 
-class _Tally:
-    """What was cropped, by split."""
+class _Notes(NamedTuple):
+    """What the figures mean in a view."""
 
-    def __init__(self) -> None:
+    cropped: str
+    area: str
+    object: str
+
+
+_NOTES: dict[View, _Notes] = {
+    "crop": _Notes(
+        "",
+        "mean share of the picture that is kept",
+        "mean share of the annotated box that lies in the crop, where there are both",
+    ),
+    "mask": _Notes(
+        "masked and not cut: what is outside of the region is grey",
+        "mean share of the picture that is shown; the rest is grey",
+        "mean share of the annotated box that is shown, where there are both",
+    ),
+}
+
+
+class _Tally:
+    """What was cropped, or masked, by split."""
+
+    def __init__(self, view: View) -> None:
+        self._notes = _NOTES[view]
         self.total: Counter[str] = Counter()
         self.cropped: Counter[str] = Counter()
         self.empty: Counter[str] = Counter()
@@ -213,7 +237,7 @@ class _Tally:
             if not n:
                 continue
             full = n - self.cropped[split]
-            ctx.metric("cropped", self.cropped[split] / n, split=split, n=n)
+            ctx.metric("cropped", self.cropped[split] / n, split=split, n=n, note=self._notes.cropped)
             empty = self.empty[split]
             note = "samples without a box" + (f"; in {empty:,} of them there is no object" if empty else "")
             note = "whole pictures were asked for" if self.asked[split] else note
@@ -221,12 +245,10 @@ class _Tally:
             ctx.metric(
                 "several_boxes", float(self.several[split]), split=split, n=n, note="samples with a choice of boxes"
             )
-            note = "mean share of the picture that is kept"
-            ctx.metric("kept_area", self.area[split] / n, split=split, n=n, note=note)
+            ctx.metric("kept_area", self.area[split] / n, split=split, n=n, note=self._notes.area)
             if self.kept[split]:
                 share = float(np.mean(self.kept[split]))
-                note = "mean share of the annotated box that lies in the crop, where there are both"
-                ctx.metric("kept_object", share, split=split, n=len(self.kept[split]), note=note)
+                ctx.metric("kept_object", share, split=split, n=len(self.kept[split]), note=self._notes.object)
             if self.asked[split]:
                 continue
             if full > empty:

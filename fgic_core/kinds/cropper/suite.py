@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from fgic_core.data.geometry import Box, Size
 from fgic_core.kinds.cropper.contract import Cropper
 from fgic_core.testing.component import ComponentSuite
+from fgic_core.testing.data import tiny_dataset
 
 
 def _cases(count: int = 200) -> list[tuple[Box, Size]]:
@@ -27,7 +29,7 @@ def _cases(count: int = 200) -> list[tuple[Box, Size]]:
 
 
 class CropperSuite(ComponentSuite):
-    """`region` is pure, finite, and shows some of the object."""
+    """`region` is pure, finite, and shows some of the object; masked it is the same as cut out."""
 
     @pytest.fixture
     def component(self) -> Cropper:
@@ -43,3 +45,23 @@ class CropperSuite(ComponentSuite):
     def test_the_same_box_gives_the_same_region(self, component: Cropper) -> None:
         for box, size in _cases(20):
             assert component.region(box, size) == component.region(box, size)
+
+    def test_a_mask_shows_the_pixels_of_the_crop_where_they_are_in_the_picture(
+        self, component: Cropper, tmp_path: Path
+    ) -> None:
+        from fgic_core.data.images import BORDER, cut, cut_edges
+
+        crop, mask = (component.model_copy(update={"view": view}) for view in ("crop", "mask"))
+        for box, size in _cases(20):
+            assert crop.region(box, size) == mask.region(box, size), "what is looked at does not depend on `view`"
+        data = tiny_dataset(tmp_path / "data", classes=2, per_class=2)
+        for row, sample in enumerate(data):
+            picture = data.picture(row)
+            region = mask.region(sample.boxes[0].box, Size(*picture.size))
+            left, upper, right, lower = cut_edges(region, Size(*picture.size))
+            inside = np.zeros((picture.height, picture.width), dtype=bool)
+            inside[upper:lower, left:right] = True
+            shown = np.asarray(cut(picture, region, masked=True))
+            assert shown.shape == np.asarray(picture).shape
+            assert np.array_equal(shown[upper:lower, left:right], np.asarray(cut(picture, region)))
+            assert (shown[~inside] == BORDER).all()

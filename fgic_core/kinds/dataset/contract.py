@@ -28,7 +28,8 @@ class DatasetReader(Component, ABC):
     upright picture (`Box`); a picture in which somebody looked for objects and found none is `Sample.empty`, without
     that one without annotated boxes counts as not annotated; splits are the data set's official ones.
 
-    The core checks files, ids, labels and boxes, takes the pictures' digests, finds duplicates, and writes the rows.
+    The core checks files, ids, labels and boxes, takes the pictures' digests, finds duplicates, writes the rows, and
+    leaves out those of train that are not asked for.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -45,10 +46,28 @@ class DatasetReader(Component, ABC):
         description="What a missing or broken picture does: `error` stops and lists them, `skip` leaves them out and "
         "counts them.",
     )
+    max_train_per_class: int | None = Field(
+        None,
+        ge=1,
+        description="At most so many train pictures of each class are used, drawn by the seed: the 5 are among the 10. "
+        "They are drawn after the validation part is cut (`val_fraction`), so that neither that nor the test part "
+        "depends on how many they are. By default all.",
+    )
+    val_fraction: float | None = Field(
+        None,
+        gt=0.0,
+        lt=1.0,
+        description="Share of each class's train pictures that is held out here, drawn by the seed, as the validation "
+        "part of all steps, where the data set has none. By default a tenth with `max_train_per_class`; without it, "
+        "steps that learn hold out a part each.",
+    )
 
     def draws(self) -> bool:
-        """Whether the seed decides what is in the data set: by default, whether its pictures are made and not read."""
-        return self.source() is None
+        """Whether the seed decides what is in the data set.
+
+        By default, whether its pictures are made and not read, or some of the train part are drawn (as the core does).
+        """
+        return self.source() is None or self.max_train_per_class is not None or self.val_fraction is not None
 
     @abstractmethod
     def classes(self) -> Sequence[str]:

@@ -23,6 +23,7 @@ from fgic_core.data.plausible import Plausibility
 from fgic_core.data.rows import BATCH, SCHEMA, to_batches
 from fgic_core.data.sample import SPLITS
 from fgic_core.errors import DataError, PluginError
+from fgic_core.kinds.dataset.fewer import cut_train
 from fgic_core.kinds.dataset.near_duplicates import report_duplicates
 from fgic_core.kinds.dataset.verify import Files
 
@@ -61,6 +62,7 @@ def run(component: DatasetReader, inputs: Mapping[str, Any], ctx: StepContext) -
         skipped = files.unreadable
         shutil.rmtree(raw)
 
+    done = cut_train(component, ctx)
     if clipped:
         reached = (
             "box reached over the edge of its picture and was"
@@ -75,7 +77,7 @@ def run(component: DatasetReader, inputs: Mapping[str, Any], ctx: StepContext) -
         path, reason = skipped[0]
         were = "picture could not be read and was" if len(skipped) == 1 else "pictures could not be read and were"
         ctx.warn(f"{len(skipped):,} {were} left out, such as {path}: {reason}.")
-    _count(ctx, classes, len(ctx.left_out) + len(skipped))
+    _count(ctx, classes, len(ctx.left_out) + len(skipped), done)
     report_duplicates(component.verify, ctx)
 
 
@@ -132,14 +134,18 @@ def _column(folder: Path, name: str) -> pa.ChunkedArray:
     return pq.read_table(folder / "samples.parquet", columns=[name]).column(name)
 
 
-def _count(ctx: StepContext, classes: tuple[str, ...], skipped: int) -> None:
-    """Samples by split, classes, skipped pictures; a warning for classes that cannot be learned or tested."""
+def _count(ctx: StepContext, classes: tuple[str, ...], skipped: int, done: Mapping[str, str]) -> None:
+    """Samples by split, classes, skipped pictures; a warning for classes that cannot be learned or tested.
+
+    Args:
+        done: what made a split what it is, in words; nothing where it is as it was read.
+    """
     table = pq.read_table(ctx.folder / "samples.parquet", columns=["label", "split"])
     splits = table.column("split").cast(pa.string())
     for split in SPLITS:
         labels = table.column("label").filter(pc.equal(splits, split)).to_numpy()
         if len(labels) or split != "val":
-            ctx.metric("samples", float(len(labels)), split=split)
+            ctx.metric("samples", float(len(labels)), split=split, note=done.get(split, ""))
         absent = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
         if len(absent) and (split == "train" or (split == "test" and len(labels))):
             names = ", ".join(classes[index] for index in absent[:5]) + (", …" if len(absent) > 5 else "")

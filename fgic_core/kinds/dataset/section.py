@@ -54,7 +54,8 @@ def _build(step: StepView, report: ReportContext, made: Article) -> None:
     same = before is not None and _equal(counts, _counts(before))
     if counts and not same:
         made.charts.insert(len(made.charts) if made_here else 0, _count_chart(step, report, counts, dataset.classes))
-    cropped = _occurs(dataset, "region") and not made_here and _differ(dataset, before, "region")
+    viewed = any(_differ(dataset, before, column) for column in ("region", "masked"))
+    cropped = _occurs(dataset, "region") and not made_here and viewed
     changed = not made_here and _differ(dataset, before, "boxes")
     found = detection.part_of(step, dataset, report) if changed and before is not None else None
     if found is not None and found.chart is not None:
@@ -81,6 +82,7 @@ def _build(step: StepView, report: ReportContext, made: Article) -> None:
         "predicted": any(not box.is_annotated for picture in shown for box in picture.boxes),
         "parts": any(picture.parts for picture in shown),
         "crops": crops,
+        "masked": bool(crops) and bool(pc.any(dataset.table.column("masked")).as_py()),
         "synthetic": _synthetic(dataset, report) if _grown(dataset, before) and not made_here else [],
         "generation": generated.content if generated is not None else None,
         "duplicates": _duplicates(step, dataset, report),
@@ -156,8 +158,9 @@ def _crops(dataset: Dataset, report: ReportContext) -> list[Pair]:
         sample = dataset[row]
         title = name_of(dataset.classes, sample.label)
         whole = report.album.whole(dataset, row, f"{title}, the whole picture with its region", region=True)
-        crop = report.album.shown(dataset, row, f"{title}, the crop")
-        pairs.append(Pair(Example(whole, title, sample.id), Example(crop, "crop", sample.region_origin or "")))
+        what = "masked" if sample.masked else "crop"
+        view = report.album.shown(dataset, row, f"{title}, {'masked' if sample.masked else 'the crop'}")
+        pairs.append(Pair(Example(whole, title, sample.id), Example(view, what, sample.region_origin or "")))
     return pairs
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fgic_core.data.geometry import Box, Size
+from fgic_core.data.images import cut_edges
 from fgic_core.data.input_spec import InputSpec
 from fgic_core.data.sample import Sample
 
@@ -47,18 +48,25 @@ def object_boxes(sample: Sample) -> tuple[BoxesOf, list[Box]]:
 
 
 def boxes_in_input(sample: Sample, image: Size, spec: InputSpec) -> list[Box]:
-    """The boxes of `object_boxes` in pixels of the network's input, clipped to it, empty ones left out.
+    """The boxes of `object_boxes` in pixels of the network's input, clipped to what is shown, empty ones left out.
+
+    Of a masked picture that is what lies in its region, as of one that is cut to it.
 
     Args:
         sample: its boxes are in pixels of the whole picture.
-        image: size of what the sample shows, that is of its region.
+        image: size of what the sample shows, that is of its region, or of the whole picture where it is masked.
         spec: says where that lands in the input.
     """
     _, boxes = object_boxes(sample)
-    # `cut` takes whole pixels outward of the region clipped to the picture.
-    left, top = (floor(max(edge, 0.0)) for edge in (sample.region.x1, sample.region.y1)) if sample.region else (0, 0)
-    placement = spec.placement(image)
-    found = [placement.to_input(box.shift(-left, -top).clip(image)).clip(spec.size) for box in boxes]
+    placement, region = spec.placement(image), sample.region
+    left, top, shown, back = 0, 0, image, (0, 0)
+    if region is not None and sample.masked:
+        left, top, right, lower = cut_edges(region, image)
+        shown, back = Size(right - left, lower - top), (left, top)
+    elif region is not None:  # `cut` takes whole pixels outward of the region clipped to the picture
+        left, top = floor(max(region.x1, 0.0)), floor(max(region.y1, 0.0))
+    visible = [box.shift(-left, -top).clip(shown) for box in boxes]
+    found = [placement.to_input(box.shift(*back)).clip(spec.size) for box in visible if not box.is_empty]
     return [box for box in found if not box.is_empty]
 
 

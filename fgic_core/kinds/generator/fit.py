@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 READS = frozenset(
     (
         *("id", "root", "path", "label", "split", "width", "height", "boxes"),
-        *("part_mask", "region", "origin", "parents", "digest"),
+        *("part_mask", "region", "masked", "origin", "parents", "digest"),
     )
 )
 _NAMED = 5

@@ -70,6 +70,7 @@ def wrap(
     spec = InputSpec(Size(int(width), int(height)), _interpolation(config["interpolation"]))
     network = Network(model, config["mean"], config["std"])
     network.frozen, network.dropout = options.trainable == "head", options.dropout
+    network.recipe = repr((options.model, sorted(options.model_options.items()), width, height))
     return FittedClassifier(network, spec, tuple(classes))
 
 

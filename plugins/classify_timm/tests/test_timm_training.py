@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from fgic_classify_timm import TimmClassifier
 from fgic_classify_timm._network import Network, build, freeze, training_mode
 from PIL import Image
+from safetensors.torch import save_file
 
 from fgic_core import BestEpoch, Dataset, FittedClassifier, PluginError
+from fgic_core.data.digest import digest_bytes
 from fgic_core.kit.augment import draw, random_area
 from fgic_core.kit.batches import in_batches, loader, shuffled
 from fgic_core.kit.classification import AugmentedPictures, keeps_features, train_classifier
 from fgic_core.kit.features import FeatureStore, SameAgain
 from fgic_core.kit.pictures import KeptPictures
 from fgic_core.kit.schedule import rate_factor
+from fgic_core.kit.shared import SHARED, SharedFeatures, pictures_of
 from fgic_core.steps.context import StepContext
 
 Make = Callable[..., TimmClassifier]
@@ -456,6 +461,104 @@ def test_what_is_measured_again_takes_the_head_alone_and_gives_the_same(
         network.model.classifier.weight.fill_(float("nan"))
     with pytest.raises(PluginError, match="not finite"):
         logits(again)
+
+
+def known(data: Dataset, **others: Any) -> Dataset:
+    """The samples with their files' digests, and other values in all rows."""
+    table = data.table
+    digests = [digest_bytes(data.file(row).read_bytes()) for row in range(len(data))]
+    for name, values in ({"digest": digests} | {name: [one] * len(data) for name, one in others.items()}).items():
+        field = table.schema.field(name)
+        table = table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type))
+    return Dataset(data.header, table)
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """How many pictures each pass through a backbone was of; nothing is shared with other tests."""
+    SHARED.clear()
+    found, features = list[int](), Network.features
+    monkeypatch.setattr(
+        Network, "features", lambda self, images: (found.append(len(images)), features(self, images))[1]
+    )
+    yield found
+    SHARED.clear()
+
+
+def test_trainings_of_one_process_compute_the_features_of_a_frozen_backbone_once(
+    tiny: Make, colours: Dataset, context: MakeContext, tmp_path: Path, passes: list[int]
+) -> None:
+    train = known(colours.split("train"))
+    weights = tmp_path / "weights.safetensors"
+    save_file(build(tiny(), "abc", context("drawn")).network.state_dict(), weights)
+    options = {"trainable": "head", "epochs": 4, "flip": 0.0, "grayscale": 0.0, "weights": weights}
+
+    done = list[int]()
+
+    def head(seed: int, data: Dataset = train, **others: Any) -> torch.Tensor:
+        passes.clear()
+        fitted = tiny(**(options | others)).fit(data, data.take([]), context(f"{len(done)}", seed=seed))
+        done.append(seed)
+        return fitted.network.heads()[0][1].weight.detach()
+
+    first = head(0)
+    assert passes.count(1) == 24, "each picture by itself"
+    second = head(1)
+    assert passes.count(1) == 0, "of another seed: all of it is known"
+    assert not torch.equal(first, second)
+    SHARED.clear()
+    assert torch.equal(head(1), second), "whoever computed it, to the bit"
+    head(1, train.take(list(range(0, 24, 2))))
+    assert passes.count(1) == 0, "of some of the rows"
+    region = {"x1": 0.0, "y1": 0.0, "x2": 20.0, "y2": 32.0}
+    for others in ({"region": region}, {"region": region, "masked": True}):
+        head(1, known(train, **others))
+        assert passes.count(1) == 24, f"with {others} it is another picture"
+    for others in ({"image_size": 48}, {"flip": 1.0}):
+        head(1, **others)
+        assert passes.count(1) == 24, f"with {others} it is another input"
+    save_file(build(tiny(), "abc", context("drawn again", seed=1)).network.state_dict(), weights)
+    head(1)
+    assert passes.count(1) == 24, "of other weights"
+    head(1, colours.split("train"))
+    assert passes.count(1) == 0, "nothing is known of files without digests"
+    assert max(passes) == 24
+
+
+def test_what_is_measured_uses_the_features_that_a_training_had(
+    tiny: Make, colours: Dataset, context: MakeContext, passes: list[int]
+) -> None:
+    data = known(colours.split("test"))
+    fitted = build(tiny(trainable="head"), "abc", context())
+    network = fitted.network.eval()
+
+    def logits(**how: Any) -> torch.Tensor:
+        passes.clear()
+        return torch.cat(list(SameAgain().logits(network, fitted.input, data.crop, len(data), **how)))
+
+    plain = logits()
+    assert passes == []
+    first = logits(pictures=pictures_of(data))
+    assert passes.count(1) == len(data) + 1, "one of them to see that features are enough"
+    assert torch.allclose(first, plain, atol=1e-5)
+    assert torch.equal(logits(pictures=pictures_of(data)), first)
+    assert passes == [1]
+    network.recipe = "another"
+    logits(pictures=pictures_of(data))
+    assert passes.count(1) == len(data) + 1
+    network.recipe = ""
+    logits(pictures=pictures_of(data))
+    assert passes == [], "of networks that may be any"
+
+
+def test_features_that_were_used_least_lately_go_first() -> None:
+    kept = SharedFeatures(most=3 * 4 * 4)
+    for name in "abc":
+        kept.put(name, torch.full((4,), float(ord(name))))
+    assert kept.get("a") is not None
+    kept.put("d", torch.zeros(4))
+    kept.put("d", torch.zeros(4))
+    assert [name for name in "abcd" if kept.get(name) is not None] == ["a", "c", "d"]
 
 
 class Watched:

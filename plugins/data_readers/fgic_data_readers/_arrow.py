@@ -27,6 +27,7 @@ FILLED = ("root", "digest", "phash")
 DEFAULTS: dict[str, Any] = {
     "origin": "real",
     "empty": False,
+    "masked": False,
     "boxes.crowd": False,
     "boxes.origin": "annotated",
     "parts.visible": True,
@@ -170,7 +171,8 @@ def _fit_batch(piece: _Piece, columns: dict[str, pa.Array], classes: Sequence[st
         raise DataError(str(error), where=f"{piece.path}, rows {piece.start} to {last} (from 0)") from None
     if "empty" not in columns:  # somebody looked where there is a list, and found none where it is an empty one
         fitted["empty"] = pc.equal(pc.list_value_length(fitted["boxes"]), 0).fill_null(False)
-    piece.refuse(fitted["empty"].is_null(), fitted["empty"], "empty is null")
+    for name in ("empty", "masked"):
+        piece.refuse(fitted[name].is_null(), fitted[name], f"{name} is null")
     for name in ("path", "part_mask"):
         escapes = pc.match_substring_regex(fitted[name], ESCAPES).fill_null(False)
         what = f"{name} {{!r}} leaves the data set's folder"

@@ -19,10 +19,10 @@ class ParquetTable(DatasetReader):
     """A Parquet table with fgic's columns.
 
     ``id``, ``path``, ``label`` and ``split`` are needed; ``width``, ``height``, ``boxes``, ``empty``, ``parts``,
-    ``part_mask``, ``region``, ``region_origin``, ``origin`` and ``parents`` are read where they are there. Labels are
-    class names, or numbers from 0 with the option ``class_names``. ``empty`` is true where there is no object in the
-    picture; without that column an empty list of boxes says so, and null that the picture was not annotated. The table
-    is read in pieces: memory does not grow with it.
+    ``part_mask``, ``region``, ``region_origin``, ``masked``, ``origin`` and ``parents`` are read where they are there.
+    Labels are class names, or numbers from 0 with the option ``class_names``. ``empty`` is true where there is no
+    object in the picture; without that column an empty list of boxes says so, and null that the picture was not
+    annotated. The table is read in pieces: memory does not grow with it.
     """
 
     table: InputFile = Field(description="The Parquet file.")

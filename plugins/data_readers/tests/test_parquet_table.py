@@ -67,6 +67,7 @@ def test_boxes_parts_and_region_are_read_and_what_they_lack_is_filled_in(table, 
         boxes=[[corners, corners], None, []],
         parts=[[{"name": "beak", "x": 1, "y": 2}], [], None],
         region=[None, corners, None],
+        masked=[0, 1, 0],
         width=[8, 8, 8],
         height=[6, 6, 6],
         parents=[["b"], None, []],
@@ -78,6 +79,8 @@ def test_boxes_parts_and_region_are_read_and_what_they_lack_is_filled_in(table, 
     assert first.parents == ("b",)
     assert (first.region, second.region, third.region) == (None, Box(1, 2, 3, 4), None)
     assert (second.boxes, third.boxes) == ((), ())
+    assert [one.masked for one in (first, second, third)] == [False, True, False]
+    assert not any(one.masked for one in read(table()))
 
 
 def test_an_empty_list_of_boxes_is_an_empty_picture_and_null_is_one_that_nobody_annotated(table, read):

@@ -115,12 +115,17 @@ def background(data: Dataset, row: int, options: MixGenerator) -> View:
             wide = _placed(seen.expand(margin).shift(*corners[:2]), corners, size).expand(beyond)
             x1, y1, x2, y2 = wide.clip(Size(*size)).outward()
             hole[y1:y2, x1:x2] = True
+    visible = np.zeros_like(hole)  # what is masked stays as it is
+    x1, y1, x2, y2 = _placed(Box(*map(float, scene.seen)), corners, size).clip(Size(*size)).outward()
+    visible[y1:y2, x1:x2] = True
+    hole &= visible
     image = np.asarray(_resized(window, size, Image.Resampling.BICUBIC))
     return View(fill(image, hole), _placed(scene.place.shift(*corners[:2]), corners, size), None)
 
 
 def _open(data: Dataset, row: int, options: MixGenerator, usable: Callable[[Scene], bool]) -> tuple[Image.Image, Scene]:
-    picture = data.picture(row)
+    # What is masked is as large as the picture, in whose pixels the scene is.
+    picture = data.crop(row) if data[row].masked else data.picture(row)
     scene = scene_of(data, row, Size(*picture.size), options.resize)
     if scene is None or not usable(scene):
         hint = "The picture is of another size than its row says."

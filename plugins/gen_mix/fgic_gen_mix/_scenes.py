@@ -16,7 +16,7 @@ Edges = tuple[int, int, int, int]
 #: An object of which less than this share of the box can be seen is not cut out: its label could not be seen.
 VISIBLE = 0.5
 
-_COLUMNS = ["width", "height", "boxes", "region"]
+_COLUMNS = ["width", "height", "boxes", "region", "masked"]
 _BEST_FIRST: tuple[Literal["annotated", "crossfit", "predicted"], ...] = ("annotated", "crossfit", "predicted")
 _BATCH = 16_384
 
@@ -26,8 +26,8 @@ class Scene:
     """What a sample with a box shows, in the pixels of its whole picture.
 
     Attributes:
-        region: what the sample shows: left, upper, right and lower edge.
-        window: what of that `Generator.prepare` shows.
+        region: what the sample shows of it: left, upper, right and lower edge.
+        window: what `Generator.prepare` shows of that, or of the whole picture where that is masked around the region.
         main: the object's box, inside the picture.
         others: boxes of other objects and of crowds, inside the picture.
     """
@@ -53,18 +53,24 @@ class Scene:
 
         Where that is less than half of it, or nothing, it is all of its box, which reaches out of the window.
         """
-        if self._shown(self.window) >= VISIBLE:
-            return within(self.main, self.window)
+        if self._shown(self.seen) >= VISIBLE:
+            dx, dy = self.seen[0] - self.window[0], self.seen[1] - self.window[1]
+            return within(self.main, self.seen).shift(dx, dy)
         return self.main.shift(-self.window[0], -self.window[1])
 
     @property
     def free(self) -> float:
-        """The share of the window that lies outside of all boxes."""
-        return free_share([within(box, self.window) for box in (self.main, *self.others)], size_of(self.window))
+        """The share of the window that lies outside of all boxes; what is masked in it does not count."""
+        return free_share([within(box, self.seen) for box in (self.main, *self.others)], size_of(self.seen))
+
+    @property
+    def seen(self) -> Edges:
+        """The window without what is masked in it, which may leave nothing."""
+        return _common(self.window, self.region)
 
     def is_background(self, least: float) -> bool:
-        """Whether the window has pixels, and boxes leave at least that share of them free."""
-        size = size_of(self.window)
+        """Whether pixels of the picture are in the window, and boxes leave at least that share of them free."""
+        size = size_of(self.seen)
         return size.width > 0 and size.height > 0 and self.free >= least - 1e-9
 
     def _shown(self, edges: Edges) -> float:
@@ -72,10 +78,10 @@ class Scene:
 
 
 def look(row: Mapping[str, Any], size: Size, resize: Resize) -> Scene | None:
-    """The scene of a row with the columns boxes and region; None where it has no box of an object.
+    """The scene of a row with the columns boxes, region and masked; None where it has no box of an object.
 
-    The object is that of the largest annotated box in the window; where nothing is annotated, that of the most
-    confident found one, crossfit ones first. One outside of the window is taken where none is inside.
+    The object is that of the largest annotated box in what is seen; where nothing is annotated, that of the most
+    confident found one, crossfit ones first. One outside of that is taken where none is inside.
 
     Args:
         size: of the whole picture.
@@ -85,10 +91,11 @@ def look(row: Mapping[str, Any], size: Size, resize: Resize) -> Scene | None:
     if source is None:
         return None
     region = (Box(**row["region"]) if row["region"] else size.box).clip(size).outward()
-    window = _window(region, resize)
+    window = _window(size.box.outward() if row["masked"] else region, resize)
     boxes = [Box(*(entry[edge] for edge in ("x1", "y1", "x2", "y2"))) for entry in entries]
-    shown = [_moved(entry, -window[0], -window[1]) for entry in entries]
-    seen = choose_box(shown, source, size_of(window)).entry
+    visible = _common(window, region)
+    shown = [_moved(entry, -visible[0], -visible[1]) for entry in entries]
+    seen = choose_box(shown, source, size_of(visible)).entry
     main = _position(shown, seen) if seen else _position(entries, choose_box(entries, source, size).entry)
     counted = [entry["origin"].partition(":")[0] in (source, "annotated") for entry in entries]
     others = [box.clip(size) for at, box in enumerate(boxes) if counted[at] and at != main]
@@ -135,14 +142,20 @@ def size_of(edges: Edges) -> Size:
     return Size(max(edges[2] - edges[0], 0), max(edges[3] - edges[1], 0))
 
 
-def _window(region: Edges, resize: Resize) -> Edges:
-    """What of the region `Generator.prepare` shows."""
+def _window(shown: Edges, resize: Resize) -> Edges:
+    """What of these pixels `Generator.prepare` shows."""
     if resize != "center_crop":
-        return region
-    width, height = size_of(region).width, size_of(region).height
+        return shown
+    width, height = size_of(shown).width, size_of(shown).height
     side = min(width, height)
-    left, upper = region[0] + (width - side) // 2, region[1] + (height - side) // 2
+    left, upper = shown[0] + (width - side) // 2, shown[1] + (height - side) // 2
     return left, upper, left + side, upper + side
+
+
+def _common(one: Edges, other: Edges) -> Edges:
+    """What is inside of both; of no width or height where nothing is."""
+    left, upper = max(one[0], other[0]), max(one[1], other[1])
+    return left, upper, max(min(one[2], other[2]), left), max(min(one[3], other[3]), upper)
 
 
 def _moved(entry: Mapping[str, Any], dx: float, dy: float) -> dict[str, Any]:

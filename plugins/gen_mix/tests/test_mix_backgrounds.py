@@ -176,6 +176,29 @@ def test_a_region_beside_the_picture_is_neither_object_nor_background(tmp_path):
     assert {name for pair in mixer.parents([0] * 40, range(40)) for name in pair} == {"a", "b"}
 
 
+def test_a_masked_background_keeps_its_frame_and_shows_nothing_but_its_region(tmp_path):
+    """A larger object beside the region is neither shown nor taken for the one that is."""
+    thing = red(tmp_path, region=Box(35, 35, 65, 65), masked=True)
+    boxes = (boxed(20, 20, 60, 60), boxed(72, 5, 99, 99))
+    ground = picture(tmp_path, "blue", BLUE, *boxes, label=1, region=Box(10, 10, 70, 70), masked=True)
+    pixels = pasted(tmp_path, thing, ground)
+    expected = np.full((100, 100), False)
+    expected[20:60, 20:60] = True
+    assert shown(pixels, RED)[22:58, 22:58].all()
+    assert not shown(pixels, RED)[~expected].any()
+    outside = np.full((100, 100), True)
+    outside[10:70, 10:70] = False
+    assert shown(pixels, (128, 128, 128))[outside].all()
+    assert shown(pixels, WHITE)[~outside & ~expected].all()
+
+
+def test_what_is_masked_is_no_free_background(tmp_path):
+    """As of a picture that is cut to its region, whose box fills it."""
+    full = picture(tmp_path, "full", BLUE, boxed(20, 20, 60, 60), label=1, region=Box(20, 20, 60, 62), masked=True)
+    with pytest.raises(DataError, match="the background of objects of class 'class 0': it takes another picture"):
+        fitted(tmp_path, red(tmp_path), full)
+
+
 def test_the_free_share_counts_what_boxes_have_in_common_once():
     size = Size(10, 20)
     assert free_share([], size) == 1

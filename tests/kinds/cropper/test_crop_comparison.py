@@ -78,6 +78,13 @@ def test_heads_annotated_in_train_and_whole_animals_found_in_test_are_said_with_
     assert "Train pictures are cropped to annotated boxes, test pictures to predicted ones" in said
 
 
+def test_masks_are_told_as_masks(tmp_path: Path) -> None:
+    rows = [*animals(40, "train", 0.31, 0.72), *animals(20, "test", None, 0.72)]
+    (said,) = crop(rows, tmp_path, view="mask")
+    assert said.startswith("Train and test masked pictures do not show the same: train masked pictures keep 31% of")
+    assert "Train pictures are masked around annotated boxes, test pictures around predicted ones" in said
+
+
 def test_the_part_in_which_found_boxes_are_others_is_the_one_that_is_told(tmp_path: Path) -> None:
     """In test whole animals are annotated and found: what is wrong shows in train alone."""
     train = animals(30, "train", 0.1, 0.7)

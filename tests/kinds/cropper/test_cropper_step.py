@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ from pydantic import Field
 
 from fgic_core import Box, Cropper, DataError, Dataset, ObjectBox, PluginError, Sample, Size
 from fgic_core.data.dataset import DatasetWriter, Header
+from fgic_core.data.rows import only_columns
+from fgic_core.kinds.classifier import fit as classifier
 from fgic_core.kinds.cropper import driver as cropper
+from fgic_core.kinds.generator import fit as generator
 from fgic_core.steps.context import StepContext
 
 ANNOTATED, WIDER = ObjectBox(Box(2, 2, 6, 6)), ObjectBox(Box(1, 1, 9, 7))
@@ -170,6 +174,44 @@ def test_what_is_cut_is_the_coloured_rectangle_of_the_box(tmp_path: Path) -> Non
     assert np.asarray(dataset.crop(0)).tolist() == [[[255, 0, 0]] * 4] * 4
     assert (tmp_path / "p.png").read_bytes() == before
     assert sorted(file.name for file in ctx.folder.iterdir()) == ["boxes.parquet", "dataset.json", "samples.parquet"]
+
+
+def test_a_mask_has_the_region_of_the_crop_and_the_picture_its_frame(tmp_path: Path) -> None:
+    """A picture without a box is shown whole. The figures are those of the crops, and say what they are of."""
+    pixels = np.random.default_rng(0).integers(0, 100, (10, 20, 3)).astype(np.uint8)
+    (tmp_path / "mask").mkdir()
+    for folder in (tmp_path, tmp_path / "mask"):
+        Image.fromarray(pixels).save(folder / "p.png")
+    rows = [sample("a", "train", WIDER), sample("b", "test", ANNOTATED), sample("none", "test")]
+    cut, by_crop = crop(Grow(pixels=0.5), rows, tmp_path)
+    masked, by_mask = crop(Grow(pixels=0.5, view="mask"), rows, tmp_path / "mask")
+    assert [one.masked for one in cut] == [False] * 3
+    assert [one.masked for one in masked] == [True, True, False]
+    assert [replace(one, masked=False) for one in masked] == list(cut)
+    assert np.array_equal(np.asarray(masked.crop(1))[1:7, 1:7], np.asarray(cut.crop(1)))
+    assert np.array_equal(np.asarray(masked.crop(2)), pixels)
+    for name in ("cropped", "kept_area", "kept_object"):
+        assert measured(by_mask, name) == measured(by_crop, name)
+    notes = {metric.name: metric.note for metric in by_mask.metrics}
+    assert notes["cropped"] == "masked and not cut: what is outside of the region is grey"
+    assert notes["kept_area"] == "mean share of the picture that is shown; the rest is grey"
+    assert by_mask.warnings == by_crop.warnings
+
+
+@pytest.mark.parametrize("reads", [classifier.READS, generator.READS], ids=["classifier", "generator"])
+def test_what_learns_is_shown_what_is_masked(tmp_path: Path, reads: frozenset[str]) -> None:
+    Image.new("RGB", (20, 10), (200, 0, 0)).save(tmp_path / "p.png")
+    dataset, _ = crop(Grow(view="mask"), [sample("a", "train", ANNOTATED)], tmp_path)
+    learned = Dataset(dataset.header, only_columns(dataset.table, reads))
+    assert learned.crop(0).size == (20, 10)
+    assert np.array_equal(np.asarray(learned.crop(0)), np.asarray(dataset.crop(0)))
+
+
+def test_what_was_masked_and_is_cropped_again_is_cut(tmp_path: Path) -> None:
+    row = sample("a", "train", ANNOTATED, region=Box(1, 1, 8, 8), masked=True)
+    assert [one.masked for one in crop(Grow(), [row], tmp_path)[0]] == [False]
+    whole, _ = crop(Grow(view="mask", train_boxes="whole", test_boxes="whole"), [row], tmp_path / "whole")
+    assert [(one.region, one.masked) for one in whole] == [(None, False)]
 
 
 def test_the_size_is_read_from_the_file_where_the_data_set_does_not_know_it(tmp_path: Path) -> None:

@@ -276,6 +276,7 @@ WRONG: dict[str, tuple[Sample, str]] = {
     "a box's label": (sample(9, boxes=(ObjectBox(BOX, label=2),)), "a box's label"),
     "a box's score": (sample(9, boxes=(ObjectBox(BOX, score=1.5),)), "a box's score"),
     "a NaN score": (sample(9, boxes=(ObjectBox(BOX, score=float("nan")),)), "a box's score"),
+    "a mask around nothing": (sample(9, masked=True), "masked and has no region"),
     "an empty region": (sample(9, region=Box(3, 3, 3, 3)), "the region"),
     "a NaN part": (sample(9, parts=(Part("beak", float("nan"), 1),)), "part's location"),
     "an empty picture with an object": (sample(9, empty=True, boxes=(ObjectBox(BOX),)), "s9: it is said to be empty"),

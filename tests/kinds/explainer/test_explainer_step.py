@@ -340,6 +340,21 @@ def test_a_box_lands_on_its_pixels_through_region_and_letterbox(wrap, picture_se
     assert box.xyxy == pytest.approx((left, top, right, bottom), abs=1.0)
 
 
+def test_a_box_of_a_masked_picture_is_what_is_shown_of_it_where_it_is(wrap, picture_set) -> None:
+    """A part of the first one is shown, nothing of the second."""
+    values = np.full((60, 90, 3), 128, dtype=np.uint8)
+    values[20:40, 30:60] = (255, 0, 0)
+    boxes, region = [Box(30, 20, 60, 40), Box(0, 0, 30, 10)], Box(40.3, 5.2, 79.5, 31.9)
+    dataset = picture_set([values], [0], [boxes], regions=[region], masked=True)
+    spec = wrap(RedEvidence(), 64).fitted.input
+    image = dataset.crop(0)
+    (box,) = pointing.boxes_in_input(dataset[0], Size(*image.size), spec)
+    pixels = spec.prepare(image)
+    red = ((pixels[0] > 0.9) & (pixels[1] < 0.1)).nonzero()
+    (top, left), (bottom, right) = red.amin(dim=0).tolist(), (red.amax(dim=0) + 1).tolist()
+    assert box.xyxy == pytest.approx((left, top, right, bottom), abs=1.0)
+
+
 def test_a_box_outside_the_region_is_left_out() -> None:
     assert pointing.score(np.ones((8, 8)), []) is None
 
